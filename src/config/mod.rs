@@ -1,0 +1,169 @@
+//! L2: the configuration. Raw TOML is read as typed, checked whole with every error at once, and becomes this `Config`.
+//!
+//! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; every part is handed its own struct.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::model::address::Address;
+use crate::model::cipher::CipherGrade;
+use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
+use crate::policy::rules::PolicySet;
+
+/// A whole configuration that has passed every check.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The main file.
+    pub file: PathBuf,
+    /// SHA-256 over the main file, the domain files and the recipient lists, hexadecimal: `config` in audit records.
+    pub digest: String,
+    /// The name in greeting, EHLO and `Received:`.
+    pub hostname: Domain,
+    /// Where mail for `<postmaster>` without a domain goes.
+    pub postmaster: Option<Address>,
+    /// The account that the daemon changes to after binding; `None` stays.
+    pub user: Option<String>,
+    /// Defaults to the account's own group.
+    pub group: Option<String>,
+    pub policies: Arc<PolicySet>,
+    pub spool: SpoolConfig,
+    /// Never empty.
+    pub listeners: Vec<ListenerConfig>,
+    /// Not empty if a listener speaks TLS. The first is the default.
+    pub certificates: Vec<CertificateConfig>,
+    pub relay: RelayConfig,
+    pub dns: DnsConfig,
+    pub audit: AuditConfig,
+    pub metrics: MetricsConfig,
+    pub admin: AdminConfig,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug)]
+pub struct SpoolConfig {
+    pub path: PathBuf,
+    pub max_message_size: u64,
+    pub min_free_space: u64,
+    pub lifetime: Duration,
+    pub bounce_lifetime: Duration,
+    pub delay_warning: Duration,
+    /// Never empty; the last one repeats.
+    pub retry: Vec<Duration>,
+}
+
+/// Whose mail a listener takes (contract: "mx" for hosted domains from anyone, "smarthost" for trusted clients to anywhere).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Mx,
+    Smarthost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerTls {
+    Off,
+    Starttls,
+    Implicit,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    pub name: String,
+    pub bind: Vec<SocketAddr>,
+    pub role: Role,
+    pub tls: ListenerTls,
+    /// Role mx: trusted clients may send to any domain here.
+    pub relay: bool,
+    /// The floor for every session of trusted clients and of role smarthost.
+    pub min_version: Option<ProtocolVersion>,
+    pub cipher: Option<CipherGrade>,
+    /// Where the listener's floor was written.
+    pub floor_source: crate::policy::settings::Source,
+}
+
+#[derive(Clone, Debug)]
+pub struct CertificateConfig {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RelayConfig {
+    pub trusted: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DnsConfig {
+    /// Empty: the system's.
+    pub servers: Vec<SocketAddr>,
+    pub allow_targets: Vec<IpNet>,
+}
+
+/// What happens when the audit log cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAuditFailure {
+    /// No mail is accepted and no delivery begun.
+    Refuse,
+    /// Mail goes on; the log and the metrics say that evidence lags.
+    Alarm,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    pub path: PathBuf,
+    pub on_failure: OnAuditFailure,
+}
+
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    pub bind: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    pub socket: PathBuf,
+}
+
+/// Named bounds that an operator may move.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub max_connections: u32,
+    pub max_connections_per_client: u32,
+    /// A transaction.
+    pub max_recipients: u32,
+    /// A session.
+    pub max_errors: u32,
+    /// A session.
+    pub max_messages_per_session: u32,
+    /// `Received:` fields before a message counts as looping (RFC 5321 section 6.3 asks for at least 100).
+    pub max_hops: u32,
+    /// Deliveries at once to one destination.
+    pub max_destination_concurrency: u32,
+    /// Outbound connections at once.
+    pub max_outbound_connections: u32,
+    /// Bodies of messages being received or waiting for their first delivery, held in memory at once, in bytes.
+    pub max_body_memory: u64,
+    /// Waiting for a command (RFC 5321 section 4.5.3.2.7: at least 5 minutes).
+    pub command_timeout: Duration,
+    /// Waiting for more message data (section 4.5.3.2.5: at least 3 minutes for the sender, so more for us).
+    pub data_timeout: Duration,
+    /// ClientHello and handshake together.
+    pub tls_handshake_timeout: Duration,
+    /// SIGTERM to the end.
+    pub drain_timeout: Duration,
+}
+
+/// The key by which clients are counted: an IPv4 address, or the /64 of an IPv6 address.
+pub fn client_key(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        },
+    }
+}

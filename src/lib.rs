@@ -1,0 +1,42 @@
+//! Gatepost: an SMTP relay that judges the TLS which was negotiated, per domain, and proves what was done.
+//!
+//! # Layers
+//!
+//! A module imports strictly lower layers, never sideways; `tests/tidy.rs` says so.
+//!
+//! | layer | modules | may |
+//! |---|---|---|
+//! | L0 | [`model`], [`clock`] | hold values; `clock` alone reads a clock |
+//! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`] | decide: values in, values out; no I/O, clock, log, metric |
+//! | L2 | [`journal`] below [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`audit`], [`metrics`] | do one kind of I/O each |
+//! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
+//! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
+//! | L6 | [`cli`] | one file a command |
+
+#![deny(unsafe_code, missing_debug_implementations, unreachable_pub)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
+
+pub mod clock;
+pub mod config;
+pub mod dns;
+pub mod journal;
+pub mod mail;
+pub mod model;
+pub mod net;
+pub mod policy;
+pub mod schedule;
+pub mod smtp;
+pub mod tls;

@@ -1,0 +1,14 @@
+//! L0: the vocabulary. Plain values whose constructors parse, so that a value that exists is valid.
+//!
+//! Must not: do I/O, read a clock, log, or know any other module of this crate.
+
+pub mod address;
+pub mod cipher;
+pub mod domain;
+pub mod envelope;
+pub mod escape;
+pub mod id;
+pub mod reason;
+pub mod reply;
+pub mod time;
+pub mod tls;

@@ -1,0 +1,129 @@
+//! Why something was refused, deferred or bounced: one closed list of words for audit, metrics, logs, DSNs and replies.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident => $word:literal,)*) => {
+        /// The reason for a verdict or an outcome. The TLS words of outbound delivery are the result types of RFC 8460 section 4.3.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Reason {
+            $($(#[$doc])* #[serde(rename = $word)] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, for closed label sets.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word used wherever the reason is shown.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The policy asks for TLS and the session has none.
+    TlsRequired => "tls-required",
+    /// The negotiated protocol version is below the policy's minimum.
+    VersionBelowMinimum => "version-below-minimum",
+    /// The negotiated cipher suite is below the policy's grade.
+    CipherBelowMinimum => "cipher-below-minimum",
+    /// The policy asks for a client certificate that was not shown or not acceptable.
+    ClientCertificate => "client-certificate",
+    /// The client may not send to a domain that is not hosted here.
+    RelayDenied => "relay-denied",
+    /// The recipient is not in the domain's list of recipients.
+    NoSuchUser => "no-such-user",
+    /// The message has passed too many hosts (RFC 5321 section 6.3).
+    Loop => "loop",
+    /// The message is larger than a limit.
+    TooBig => "too-big",
+    /// More recipients, errors, messages or connections than a limit allows.
+    TooMany => "too-many",
+    /// The client broke the protocol.
+    ClientProtocol => "client-protocol",
+    /// Free space is below the configured minimum.
+    NoSpace => "no-space",
+    /// The spool cannot be written.
+    SpoolFault => "spool-fault",
+    /// The audit log cannot be written.
+    AuditFault => "audit-fault",
+
+    /// The next hop offers no STARTTLS.
+    StarttlsNotSupported => "starttls-not-supported",
+    /// No name of the certificate is one that the policy accepts.
+    CertificateHostMismatch => "certificate-host-mismatch",
+    /// The certificate is expired or not yet valid.
+    CertificateExpired => "certificate-expired",
+    /// The certificate leads to no trusted root.
+    CertificateNotTrusted => "certificate-not-trusted",
+    /// The handshake failed, or the certificate in another way.
+    ValidationFailure => "validation-failure",
+
+    /// DNS gave no usable answer (timeout, SERVFAIL).
+    DnsFailure => "dns-failure",
+    /// The domain does not exist.
+    NoSuchDomain => "no-such-domain",
+    /// The domain exists and has no host that takes mail.
+    NoMailHost => "no-mail-host",
+    /// The domain says that it takes no mail (RFC 7505).
+    NullMx => "null-mx",
+    /// All mail hosts are ourselves (RFC 5321 section 5.1).
+    RoutesToSelf => "routes-to-self",
+    /// The mail host's address is one that must not be connected to.
+    TargetForbidden => "target-forbidden",
+    /// The TCP connection was refused or reset before the greeting.
+    ConnectFailed => "connect-failed",
+    /// The TCP connection or the greeting took too long.
+    ConnectTimeout => "connect-timeout",
+    /// The next hop stopped answering.
+    Timeout => "timeout",
+    /// The next hop closed or reset the connection.
+    ConnectionLost => "connection-lost",
+    /// The next hop answered something that is no SMTP.
+    ServerProtocol => "server-protocol",
+    /// The next hop answered with a 4xx reply.
+    RemoteDeferred => "remote-deferred",
+    /// The next hop answered with a 5xx reply.
+    RemoteRefused => "remote-refused",
+    /// The message needs SMTPUTF8, which the next hop lacks (RFC 6531 section 3.2).
+    NeedsSmtpUtf8 => "needs-smtputf8",
+    /// The message has 8-bit content and the next hop lacks 8BITMIME (RFC 6152 section 3).
+    NeedsEightBit => "needs-8bitmime",
+    /// The message was not delivered within its lifetime.
+    Expired => "expired",
+    /// The configuration leaves no way to deliver.
+    NoRoute => "no-route",
+    /// The relay is stopping.
+    Shutdown => "shutdown",
+    /// An operator asked for it.
+    Operator => "operator",
+}
+
+impl Reason {
+    /// The reasons that say that a TLS requirement of an outbound delivery was not met.
+    pub const OUTBOUND_TLS: &'static [Self] = &[
+        Self::StarttlsNotSupported,
+        Self::CertificateHostMismatch,
+        Self::CertificateExpired,
+        Self::CertificateNotTrusted,
+        Self::ValidationFailure,
+        Self::VersionBelowMinimum,
+        Self::CipherBelowMinimum,
+    ];
+
+    pub fn is_outbound_tls(self) -> bool {
+        Self::OUTBOUND_TLS.contains(&self)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,142 @@
+//! What a TLS handshake negotiated, in the words that audit, metrics, `Received:` and logs share.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::cipher::{CipherGrade, CipherSuite};
+use super::time::Timestamp;
+
+/// A protocol version, in OpenSSL's spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ProtocolVersion {
+    #[serde(rename = "SSLv3")]
+    Ssl3,
+    #[serde(rename = "TLSv1")]
+    Tls1_0,
+    #[serde(rename = "TLSv1.1")]
+    Tls1_1,
+    #[serde(rename = "TLSv1.2")]
+    Tls1_2,
+    #[serde(rename = "TLSv1.3")]
+    Tls1_3,
+}
+
+impl ProtocolVersion {
+    pub const ALL: [Self; 5] = [Self::Ssl3, Self::Tls1_0, Self::Tls1_1, Self::Tls1_2, Self::Tls1_3];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ssl3 => "SSLv3",
+            Self::Tls1_0 => "TLSv1",
+            Self::Tls1_1 => "TLSv1.1",
+            Self::Tls1_2 => "TLSv1.2",
+            Self::Tls1_3 => "TLSv1.3",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.as_str() == word)
+    }
+}
+
+impl fmt::Display for ProtocolVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The TLS library that served a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stack {
+    Rustls,
+    Openssl,
+}
+
+/// By what the peer's certificate was verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verified {
+    #[default]
+    None,
+    Webpki,
+    Dane,
+    Fingerprint,
+}
+
+impl Verified {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Webpki => "webpki",
+            Self::Dane => "dane",
+            Self::Fingerprint => "fingerprint",
+        }
+    }
+}
+
+/// The peer's certificate, as far as a record needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerCertificate {
+    /// SHA-256 of the DER certificate, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of its SubjectPublicKeyInfo, hexadecimal.
+    pub key_sha256: String,
+    /// Subject, escaped and bounded.
+    pub subject: String,
+    /// DNS names of the subjectAltName extension, escaped and bounded.
+    pub names: Vec<String>,
+    pub not_after: Option<Timestamp>,
+    pub verified: Verified,
+    /// Why it was not verified, `None` if it was or if nobody asked.
+    pub error: Option<String>,
+}
+
+/// The facts of one finished handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsFacts {
+    pub version: ProtocolVersion,
+    /// IANA name of the cipher suite.
+    pub cipher: String,
+    /// OpenSSL's name of it.
+    pub cipher_openssl: String,
+    /// Bits of the symmetric key.
+    pub bits: u16,
+    /// Key exchange group, such as `x25519`; unknown for some resumed sessions.
+    pub group: Option<String>,
+    pub stack: Stack,
+    /// The server name that the client asked for, escaped and bounded.
+    pub sni: Option<String>,
+    pub resumed: bool,
+    pub peer: Option<PeerCertificate>,
+}
+
+impl TlsFacts {
+    /// The grade of the negotiated suite; a suite that the table lacks has none of the qualities.
+    pub fn grade(&self) -> CipherGrade {
+        CipherSuite::by_name(&self.cipher).map_or(CipherGrade::Any, |suite| suite.grade)
+    }
+
+    /// The facts of a session with this version and suite and nothing else known, for questions about a thought-of session.
+    pub fn assumed(version: ProtocolVersion, suite: &CipherSuite) -> Self {
+        Self {
+            version,
+            cipher: suite.name.to_owned(),
+            cipher_openssl: suite.openssl.to_owned(),
+            bits: suite.bits,
+            group: None,
+            stack: Stack::Rustls,
+            sni: None,
+            resumed: false,
+            peer: None,
+        }
+    }
+}
+
+/// `TLSv1.2 ECDHE-RSA-AES128-SHA`, the short form for replies and logs.
+impl fmt::Display for TlsFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.cipher_openssl)
+    }
+}

@@ -1,0 +1,7 @@
+//! L1: decisions. Facts in, verdict and reasons out; the one engine behind the daemon, `policy explain` and later tools.
+//!
+//! Must not: do I/O, read a clock, log, or know the wire protocol.
+
+pub mod names;
+pub mod rules;
+pub mod settings;

@@ -1,0 +1,190 @@
+//! The keys of a policy as written, layer by layer: each value with the place that it came from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::address::Host;
+use crate::model::cipher::CipherGrade;
+use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
+
+use super::names::{Fingerprint, NamePattern};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    BuiltIn,
+    /// Path as the configuration names it, relative to its root, and the line, from 1.
+    File {
+        file: Arc<str>,
+        line: u32,
+    },
+}
+
+/// `domains.d/bank.toml:12`, or `built-in`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built-in"),
+            Self::File { file, line } => write!(f, "{file}:{line}"),
+        }
+    }
+}
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    pub value: T,
+    pub source: Source,
+}
+
+impl<T> Sourced<T> {
+    pub const fn built_in(value: T) -> Self {
+        Self { value, source: Source::BuiltIn }
+    }
+}
+
+/// Whether a session may be plaintext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InboundTls {
+    Optional,
+    Required,
+}
+
+impl InboundTls {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// Which side of the envelope brings a domain's `[inbound]` into play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppliesTo {
+    pub sender: bool,
+    pub recipient: bool,
+}
+
+/// What happens to what does not meet the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Report,
+    Defer,
+    Enforce,
+}
+
+impl Mode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Defer => "defer",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// One layer of `[inbound]` keys; what is `None` is left to the layer below.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InboundLayer {
+    pub tls: Option<Sourced<InboundTls>>,
+    pub min_version: Option<Sourced<ProtocolVersion>>,
+    pub cipher: Option<Sourced<CipherGrade>>,
+    pub applies_to: Option<Sourced<AppliesTo>>,
+    pub mode: Option<Sourced<Mode>>,
+}
+
+/// The levels of outbound TLS, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutboundTls {
+    /// Never TLS.
+    Off,
+    /// TLS where offered, plaintext else.
+    Opportunistic,
+    /// TLS or nothing; nobody's identity is checked.
+    Encrypt,
+    /// TLS with a certificate that proves the identity, or nothing.
+    Verify,
+}
+
+impl OutboundTls {
+    pub const ALL: [Self; 4] = [Self::Off, Self::Opportunistic, Self::Encrypt, Self::Verify];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Opportunistic => "opportunistic",
+            Self::Encrypt => "encrypt",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// The end of a message whose TLS requirement cannot be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTlsFailure {
+    /// Retry until the lifetime is over, then bounce.
+    Defer,
+    Bounce,
+}
+
+/// One layer of the keys that rule deliveries: of `[outbound]`, or of a `[route]`, which answers to its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboundLayer {
+    pub tls: Option<Sourced<OutboundTls>>,
+    pub min_version: Option<Sourced<ProtocolVersion>>,
+    pub cipher: Option<Sourced<CipherGrade>>,
+    pub match_names: Option<Sourced<Vec<NamePattern>>>,
+    pub fingerprints: Option<Sourced<Vec<Fingerprint>>>,
+}
+
+/// The keys of `[outbound]` that are not about TLS; they hold with a route too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryLayer {
+    pub on_tls_failure: Option<Sourced<OnTlsFailure>>,
+    /// Deliveries at once to one destination.
+    pub concurrency: Option<u32>,
+    pub retry: Option<Vec<Duration>>,
+    pub lifetime: Option<Duration>,
+}
+
+/// A next hop that was written down: a name or address literal and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    pub host: Host,
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Which IP versions a delivery uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IpChoice {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+/// Next hops that replace the MX look-up, tried in order, with the TLS that they must meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Stable name for queue listings: the name of a `[[route]]`, or the file that holds the `[route]`.
+    pub name: Arc<str>,
+    /// Where it was written.
+    pub source: Source,
+    /// Never empty.
+    pub hosts: Vec<HostPort>,
+    pub tls: OutboundLayer,
+    pub source_address: Option<IpAddr>,
+    /// The name given in EHLO instead of our hostname.
+    pub ehlo: Option<Domain>,
+    pub ip: IpChoice,
+}
