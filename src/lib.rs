@@ -13,6 +13,7 @@
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
 //! | L6 | [`cli`] | one file a command |
 
+#![cfg_attr(test, allow(clippy::type_complexity))]
 #![deny(unsafe_code, missing_debug_implementations, unreachable_pub)]
 #![cfg_attr(
     not(test),

@@ -2,6 +2,10 @@
 //!
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
+pub mod inbound;
 pub mod names;
+pub mod outbound;
+pub mod relay;
 pub mod rules;
+pub mod session_check;
 pub mod settings;

@@ -1,0 +1,304 @@
+//! The decision matrix of the inbound verdict, every cell with its expected answer.
+
+use crate::model::address::{Address, Charset, ReversePath};
+use crate::model::cipher::{CipherGrade, CipherSuite};
+use crate::model::domain::DomainPattern;
+use crate::model::reason::Reason;
+use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
+
+use super::*;
+
+/// The sessions of the matrix, weakest first: none, and one for each version and grade that occurs.
+const SESSIONS: [Option<(&str, &str)>; 6] = [
+    None,
+    Some(("TLSv1", "DES-CBC3-SHA")),
+    Some(("TLSv1.1", "ECDHE-RSA-AES128-SHA")),
+    Some(("TLSv1.2", "AES128-GCM-SHA256")),
+    Some(("TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384")),
+    Some(("TLSv1.3", "TLS_AES_128_GCM_SHA256")),
+];
+
+fn facts(session: Option<(&str, &str)>) -> Option<TlsFacts> {
+    session.map(|(version, cipher)| {
+        TlsFacts::assumed(ProtocolVersion::parse(version).unwrap(), CipherSuite::by_name(cipher).unwrap())
+    })
+}
+
+fn at(line: u32) -> Source {
+    Source::File { file: "domains.d/bank.toml".into(), line }
+}
+
+fn written<T>(value: T, line: u32) -> Option<Sourced<T>> {
+    Some(Sourced { value, source: at(line) })
+}
+
+/// `tls=required min_version=TLSv1.2 cipher=aead mode=report applies_to=sender`, each key on the line of its place.
+fn layer(text: &str) -> InboundLayer {
+    let mut layer = InboundLayer::default();
+    for (index, word) in text.split_whitespace().enumerate() {
+        let line = u32::try_from(index).unwrap() + 1;
+        let (key, value) = word.split_once('=').unwrap();
+        match key {
+            "tls" => {
+                let tls = if value == "required" { InboundTls::Required } else { InboundTls::Optional };
+                layer.tls = written(tls, line);
+            }
+            "min_version" => layer.min_version = written(ProtocolVersion::parse(value).unwrap(), line),
+            "cipher" => layer.cipher = written(CipherGrade::parse(value).unwrap(), line),
+            "mode" => {
+                let modes = [Mode::Report, Mode::Defer, Mode::Enforce];
+                layer.mode = written(modes.into_iter().find(|mode| mode.as_str() == value).unwrap(), line);
+            }
+            "applies_to" => {
+                let applies_to = AppliesTo { sender: value.contains("sender"), recipient: value.contains("recipient") };
+                layer.applies_to = written(applies_to, line);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    layer
+}
+
+fn policies(default: &str, bank: &str) -> PolicySet {
+    let bank = DomainPolicy {
+        file: "domains.d/bank.toml".into(),
+        patterns: vec![DomainPattern::parse("bank.example").unwrap()],
+        hosted: true,
+        group: Some("banks".into()),
+        inbound: layer(bank),
+        ..DomainPolicy::default()
+    };
+    let partner = DomainPolicy {
+        file: "domains.d/partner.toml".into(),
+        patterns: vec![DomainPattern::parse("partner.example").unwrap()],
+        inbound: layer("tls=required"),
+        ..DomainPolicy::default()
+    };
+    let defaults = Defaults { inbound: layer(default), ..Defaults::default() };
+    PolicySet::new(defaults, vec![bank, partner]).unwrap()
+}
+
+fn sender(text: &str) -> ReversePath {
+    match text {
+        "" => ReversePath::Null,
+        text => ReversePath::Mailbox(Address::parse(text, Charset::Ascii).unwrap()),
+    }
+}
+
+/// The verdict in one line: `accept`, or verdict, reply codes, reason and rule.
+fn ask(policies: &PolicySet, from: &str, to: Option<&str>, tls: Option<&TlsFacts>) -> String {
+    let (sender, recipient) = (sender(from), to.map(|to| Address::parse(to, Charset::Ascii).unwrap()));
+    let question = Question { client: Client::Stranger, sender: &sender, recipient: recipient.as_ref(), tls };
+    line(&judge(policies, &question), tls)
+}
+
+fn line(judgement: &Judgement, tls: Option<&TlsFacts>) -> String {
+    let Some(reason) = judgement.reason else { return "accept".to_owned() };
+    let reply = judgement.would_be_reply(tls, "X");
+    format!(
+        "{} {} {} {reason} {}",
+        judgement.verdict.as_str(),
+        reply.code,
+        reply.enhanced.unwrap(),
+        judgement.rule.to_string().trim_start_matches("domains.d/")
+    )
+}
+
+/// What a session lacks of a requirement, written down a second time in the plainest way.
+fn lacks(required: bool, min: Option<&str>, grade: CipherGrade, tls: Option<&TlsFacts>) -> Option<Reason> {
+    match tls {
+        None => (required || min.is_some() || grade > CipherGrade::Any).then_some(Reason::TlsRequired),
+        Some(tls) => {
+            let rank = |name: &str| ["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"].iter().position(|n| *n == name);
+            if min.is_some_and(|min| rank(tls.version.as_str()) < rank(min)) {
+                Some(Reason::VersionBelowMinimum)
+            } else {
+                (tls.grade() < grade).then_some(Reason::CipherBelowMinimum)
+            }
+        }
+    }
+}
+
+#[test]
+fn the_full_matrix_of_tls_version_cipher_mode_and_session() {
+    let mut cells = 0;
+    for tls_key in ["optional", "required"] {
+        for min in [None, Some("TLSv1"), Some("TLSv1.1"), Some("TLSv1.2"), Some("TLSv1.3")] {
+            for grade in CipherGrade::ALL {
+                for mode in ["report", "defer", "enforce"] {
+                    let min_word = min.map(|min| format!(" min_version={min}")).unwrap_or_default();
+                    let text = format!("tls={tls_key}{min_word} cipher={grade} mode={mode}");
+                    let policies = policies("", &text);
+                    for session in SESSIONS {
+                        let tls = facts(session);
+                        let lacking = lacks(tls_key == "required", min, grade, tls.as_ref());
+                        for (from, to) in [("a@bank.example", None), ("a@other.example", Some("b@bank.example"))] {
+                            let seen = ask(&policies, from, to, tls.as_ref());
+                            let expected = match (lacking, mode) {
+                                (None, _) => "accept".to_owned(),
+                                (Some(reason), "defer") => format!("defer 450 4.7.10 {reason}"),
+                                (Some(reason), mode) => {
+                                    let verdict = if mode == "report" { "would_refuse" } else { "refuse" };
+                                    let code = match (reason, to) {
+                                        (Reason::TlsRequired, None) => 530,
+                                        (Reason::TlsRequired, Some(_)) => 550,
+                                        _ => 554,
+                                    };
+                                    format!("{verdict} {code} 5.7.10 {reason}")
+                                }
+                            };
+                            assert!(seen.starts_with(&expected), "{text} {session:?} {to:?}: {seen}, not {expected}");
+                            cells += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(cells, 2 * 5 * 4 * 3 * 6 * 2);
+}
+
+#[test]
+fn each_key_comes_from_the_highest_layer_that_has_it_and_is_named_with_its_line() {
+    for (default, bank, session, expected) in [
+        ("tls=required", "", SESSIONS[0], "refuse 550 5.7.10 tls-required bank.toml:1"),
+        ("tls=required", "tls=optional", SESSIONS[0], "accept"),
+        (
+            "min_version=TLSv1.3",
+            "mode=report min_version=TLSv1.2",
+            SESSIONS[2],
+            "would_refuse 554 5.7.10 version-below-minimum bank.toml:2",
+        ),
+        ("mode=defer", "cipher=aead", SESSIONS[3], "defer 450 4.7.10 cipher-below-minimum bank.toml:1"),
+        ("", "mode=enforce tls=optional cipher=strong", SESSIONS[0], "refuse 550 5.7.10 tls-required bank.toml:3"),
+    ] {
+        let policies = policies(default, bank);
+        assert_eq!(
+            ask(&policies, "a@x.example", Some("b@bank.example"), facts(session).as_ref()),
+            expected,
+            "{default} / {bank}"
+        );
+    }
+}
+
+#[test]
+fn who_is_judged_where() {
+    let plain = |default: &str, bank: &str, from: &str, to: Option<&str>| ask(&policies(default, bank), from, to, None);
+    let refused = "refuse 530 5.7.10 tls-required bank.toml:1";
+    for (default, bank, from, to, expected) in [
+        // The null reverse-path is judged at RCPT only.
+        ("tls=required", "tls=required", "", None, "accept"),
+        ("", "tls=required", "", Some("b@bank.example"), "refuse 550 5.7.10 tls-required bank.toml:1"),
+        // The default covers senders without a file, and nobody's recipients that are not hosted.
+        ("tls=required", "", "a@unknown.example", None, refused),
+        ("tls=required", "", "a@[192.0.2.1]", None, refused),
+        ("tls=required", "", "a@unknown.example", Some("b@unknown.example"), "accept"),
+        // A file that hosts nothing speaks for its senders only.
+        ("", "", "a@partner.example", None, "refuse 530 5.7.10 tls-required bank.toml:1"),
+        ("", "", "a@x.example", Some("b@partner.example"), "accept"),
+        // applies_to leaves a side out.
+        ("", "tls=required applies_to=recipient", "a@bank.example", None, "accept"),
+        ("", "tls=required applies_to=sender", "a@x.example", Some("b@bank.example"), "accept"),
+        // Postmaster hears everybody.
+        ("", "tls=required", "a@x.example", Some("PostMaster@bank.example"), "accept"),
+        (
+            "",
+            "tls=required",
+            "a@x.example",
+            Some("postmaster2@bank.example"),
+            "refuse 550 5.7.10 tls-required bank.toml:1",
+        ),
+    ] {
+        assert_eq!(plain(default, bank, from, to), expected, "{default} / {bank} / {from} / {to:?}");
+    }
+}
+
+#[test]
+fn trusted_clients_answer_to_the_floor_of_their_listener_instead() {
+    let policies = policies("tls=required", "tls=required min_version=TLSv1.3");
+    let floor = |min: Option<&str>, cipher| Floor {
+        min_version: min.map(|min| ProtocolVersion::parse(min).unwrap()),
+        cipher,
+        source: Source::File { file: "gatepost.toml".into(), line: 7 },
+    };
+    for (min, cipher, session, to, expected) in [
+        (None, None, SESSIONS[0], None, "accept"),
+        (None, None, SESSIONS[0], Some("b@bank.example"), "accept"),
+        (Some("TLSv1.2"), None, SESSIONS[0], None, "refuse 530 5.7.10 tls-required gatepost.toml:7"),
+        (Some("TLSv1.2"), None, SESSIONS[2], None, "refuse 554 5.7.10 version-below-minimum gatepost.toml:7"),
+        (Some("TLSv1.2"), None, SESSIONS[3], Some("b@bank.example"), "accept"),
+        (
+            None,
+            Some(CipherGrade::ForwardSecret),
+            SESSIONS[3],
+            None,
+            "refuse 554 5.7.10 cipher-below-minimum gatepost.toml:7",
+        ),
+    ] {
+        let (tls, floor, sender) = (facts(session), floor(min, cipher), sender("a@bank.example"));
+        let recipient = to.map(|to| Address::parse(to, Charset::Ascii).unwrap());
+        let question = Question {
+            client: Client::Trusted(&floor),
+            sender: &sender,
+            recipient: recipient.as_ref(),
+            tls: tls.as_ref(),
+        };
+        assert_eq!(line(&judge(&policies, &question), tls.as_ref()), expected, "{min:?} {cipher:?} {session:?}");
+    }
+}
+
+#[test]
+fn replies_say_what_is_required_what_is_there_and_where_to_look() {
+    for (bank, session, expected) in [
+        (
+            "min_version=TLSv1.2",
+            SESSIONS[2],
+            "554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later; this session uses TLSv1.1 ECDHE-RSA-AES128-SHA; id=01X",
+        ),
+        (
+            "tls=required",
+            None,
+            "550 5.7.10 Encryption needed: bank.example requires TLS; this session is not encrypted; id=01X",
+        ),
+        (
+            "min_version=TLSv1.3 cipher=aead mode=defer",
+            SESSIONS[4],
+            "450 4.7.10 Encryption needed: bank.example requires TLSv1.3 with a forward-secret AEAD cipher; this session uses TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384; id=01X",
+        ),
+    ] {
+        let (policies, tls, sender) = (policies("", bank), facts(session), sender("a@x.example"));
+        let recipient = Address::parse("b@bank.example", Charset::Ascii).unwrap();
+        let question =
+            Question { client: Client::Stranger, sender: &sender, recipient: Some(&recipient), tls: tls.as_ref() };
+        let reply = judge(&policies, &question).reply(tls.as_ref(), "01X").unwrap().to_string();
+        assert_eq!(reply, expected);
+        assert!(reply.len() <= 510);
+    }
+}
+
+#[test]
+fn the_longest_reply_fits_into_512_octets() {
+    let label = "a".repeat(63);
+    let name = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+    let policy = DomainPolicy {
+        patterns: vec![DomainPattern::parse(&name).unwrap()],
+        hosted: true,
+        inbound: layer("min_version=TLSv1.2 cipher=aead"),
+        ..DomainPolicy::default()
+    };
+    let policies = PolicySet::new(Defaults::default(), vec![policy]).unwrap();
+    let tls = facts(SESSIONS[2]);
+    let recipient = Address::parse(&format!("b@{name}"), Charset::Ascii);
+    let sender = sender("a@x.example");
+    // Addresses are bounded at 254 octets, so such a name can stand in no RCPT; the MAIL of a shorter one is the worst case.
+    assert!(recipient.is_err());
+    let shorter = name.split_at(4).1.to_owned();
+    let recipient = Address::parse(&format!("b@{shorter}"), Charset::Ascii).unwrap();
+    let question =
+        Question { client: Client::Stranger, sender: &sender, recipient: Some(&recipient), tls: tls.as_ref() };
+    let mut judgement = judge(&policies, &question);
+    judgement.verdict = Verdict::Refuse;
+    judgement.subject = Subject::Domain { name: recipient.domain().unwrap().clone(), group: None };
+    assert!(judgement.would_be_reply(tls.as_ref(), &"0".repeat(26)).to_string().len() <= 510);
+}

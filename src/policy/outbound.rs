@@ -1,0 +1,280 @@
+//! What a delivery must meet: one requirement with its reasons, and where the message goes. Decided anew at each attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::cipher::CipherGrade;
+use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
+
+use super::inbound::Because;
+use super::names::{Fingerprint, NamePattern};
+use super::rules::PolicySet;
+use super::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced};
+
+/// What TLS must be before a message goes out: a conjunction. The transport may exceed it and never weakens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    pub tls: Sourced<OutboundTls>,
+    pub min_version: Option<Sourced<ProtocolVersion>>,
+    pub cipher: Sourced<CipherGrade>,
+    /// For `verify`: any one of these suffices.
+    pub match_names: Sourced<Vec<NamePattern>>,
+    /// For `verify`: any one of these suffices instead of a name.
+    pub fingerprints: Option<Sourced<Vec<Fingerprint>>>,
+}
+
+impl Requirement {
+    /// `min_version` and `cipher` exclude plaintext, so does every level from `encrypt` on.
+    pub fn permits_plaintext(&self) -> bool {
+        self.tls.value <= OutboundTls::Opportunistic
+            && self.min_version.is_none()
+            && self.cipher.value == CipherGrade::Any
+    }
+
+    pub fn permits_tls(&self) -> bool {
+        self.tls.value != OutboundTls::Off
+    }
+
+    pub fn wants_identity(&self) -> bool {
+        self.tls.value == OutboundTls::Verify
+    }
+
+    /// The level in force, for metrics and records: `opportunistic` with a minimum is `encrypt` in effect.
+    pub fn level(&self) -> OutboundTls {
+        match self.tls.value {
+            OutboundTls::Opportunistic if !self.permits_plaintext() => OutboundTls::Encrypt,
+            level => level,
+        }
+    }
+
+    /// Every key with its source.
+    pub fn because(&self) -> Vec<Because> {
+        let because = |key, value: String, source: &Source| Because { key, value, source: source.clone() };
+        let mut out = vec![because("tls", self.tls.value.as_str().to_owned(), &self.tls.source)];
+        out.extend(self.min_version.as_ref().map(|v| because("min_version", v.value.to_string(), &v.source)));
+        out.push(because("cipher", self.cipher.value.to_string(), &self.cipher.source));
+        if self.wants_identity() {
+            out.push(because("match", listed(&self.match_names.value), &self.match_names.source));
+            out.extend(self.fingerprints.as_ref().map(|f| because("fingerprints", listed(&f.value), &f.source)));
+        }
+        out
+    }
+
+    /// The identity that one host must prove.
+    pub fn identity(&self, host: &HostIdentity<'_>) -> Identity {
+        let mut identity = Identity::default();
+        for pattern in &self.match_names.value {
+            match pattern {
+                NamePattern::Domain => identity.names.extend(host.recipient_domain.cloned()),
+                NamePattern::Mx if host.name_is_trusted => identity.names.extend(host.name.cloned()),
+                NamePattern::Mx => {}
+                NamePattern::Exact(name) => identity.names.push(name.clone()),
+                NamePattern::OneBelow(name) => identity.one_below.push(name.clone()),
+            }
+        }
+        identity.fingerprints = self.fingerprints.as_ref().map(|f| f.value.clone()).unwrap_or_default();
+        identity
+    }
+}
+
+fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What is known about a host before its certificate is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct HostIdentity<'a> {
+    pub recipient_domain: Option<&'a Domain>,
+    /// `None` for an address literal.
+    pub name: Option<&'a Domain>,
+    /// The name was written by the operator (a route), not taken from unsigned DNS.
+    pub name_is_trusted: bool,
+}
+
+/// What a certificate is held against: any one name, pattern or fingerprint suffices. Nothing in it: nothing suffices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub names: Vec<Domain>,
+    /// Domains below which any one label may stand.
+    pub one_below: Vec<Domain>,
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+/// Where a delivery goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// The MX hosts of the recipient domain.
+    Mx,
+    /// The hosts that were written down.
+    Route(Arc<Route>),
+}
+
+/// The decision about one recipient domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub next_hop: NextHop,
+    pub requirement: Requirement,
+    pub on_tls_failure: OnTlsFailure,
+    /// `None`: the general limit.
+    pub concurrency: Option<u32>,
+    /// `None`: the spool's.
+    pub retry: Option<Vec<Duration>>,
+    /// `None`: the spool's.
+    pub lifetime: Option<Duration>,
+    /// The metric label of the policy: the domain's group, `default` or `other`.
+    pub policy: Arc<str>,
+}
+
+/// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
+pub fn decide(policies: &PolicySet, domain: Option<&Domain>) -> Decision {
+    let policy = domain.and_then(|domain| policies.find(domain)).map(|(policy, _)| policy);
+    let delivery: Vec<&DeliveryLayer> =
+        policy.map(|policy| &policy.delivery).into_iter().chain([&policies.defaults.delivery]).collect();
+    let route = match (policy.and_then(|policy| policy.route.as_ref()), domain) {
+        (Some(route), _) => Some(route),
+        (None, Some(_)) => policies.defaults.route.as_ref(),
+        // An address literal says itself where it goes.
+        (None, None) => None,
+    };
+    // A static route answers to its own TLS keys; what [default.outbound] says does not reach it.
+    let requirement = match route {
+        Some(route) => requirement(&[&route.tls]),
+        None => {
+            let default = &policies.defaults.outbound;
+            requirement(&[default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect::<Vec<_>>())
+        }
+    };
+    Decision {
+        next_hop: route.map_or(NextHop::Mx, |route| NextHop::Route(route.clone())),
+        requirement,
+        on_tls_failure: delivery
+            .iter()
+            .find_map(|layer| layer.on_tls_failure.as_ref())
+            .map_or(OnTlsFailure::Defer, |sourced| sourced.value),
+        concurrency: delivery.iter().find_map(|layer| layer.concurrency),
+        retry: delivery.iter().find_map(|layer| layer.retry.clone()),
+        lifetime: delivery.iter().find_map(|layer| layer.lifetime),
+        policy: match policy {
+            Some(policy) => policy.group.clone().unwrap_or_else(|| "other".into()),
+            None => "default".into(),
+        },
+    }
+}
+
+/// Lays `layers` over the built-in values, the later ones on top.
+fn requirement(layers: &[&OutboundLayer]) -> Requirement {
+    Requirement {
+        tls: top(layers, |layer| &layer.tls).unwrap_or(Sourced::built_in(OutboundTls::Opportunistic)),
+        min_version: top(layers, |layer| &layer.min_version),
+        cipher: top(layers, |layer| &layer.cipher).unwrap_or(Sourced::built_in(CipherGrade::Any)),
+        match_names: top(layers, |layer| &layer.match_names)
+            .unwrap_or(Sourced::built_in(vec![NamePattern::Domain, NamePattern::Mx])),
+        fingerprints: top(layers, |layer| &layer.fingerprints),
+    }
+}
+
+fn top<T: Clone>(layers: &[&OutboundLayer], key: impl Fn(&OutboundLayer) -> &Option<Sourced<T>>) -> Option<Sourced<T>> {
+    layers.iter().rev().find_map(|layer| key(layer).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::address::Host;
+    use crate::model::domain::DomainPattern;
+    use crate::policy::rules::{Defaults, DomainPolicy};
+    use crate::policy::settings::{HostPort, IpChoice};
+
+    fn outbound(tls: Option<OutboundTls>, min: Option<ProtocolVersion>, line: u32) -> OutboundLayer {
+        let source = Source::File { file: "f".into(), line };
+        OutboundLayer {
+            tls: tls.map(|value| Sourced { value, source: source.clone() }),
+            min_version: min.map(|value| Sourced { value, source: source.clone() }),
+            ..OutboundLayer::default()
+        }
+    }
+
+    fn route(name: &str, tls: OutboundLayer) -> Arc<Route> {
+        Arc::new(Route {
+            name: name.into(),
+            source: Source::BuiltIn,
+            hosts: vec![HostPort { host: Host::parse("relay.example").unwrap(), port: 25 }],
+            tls,
+            source_address: None,
+            ehlo: None,
+            ip: IpChoice::Any,
+        })
+    }
+
+    fn domain(name: &str) -> Domain {
+        Domain::parse(name).unwrap()
+    }
+
+    fn describe(policies: &PolicySet, name: Option<&str>) -> String {
+        let name = name.map(domain);
+        let decision = decide(policies, name.as_ref());
+        let hop = match &decision.next_hop {
+            NextHop::Mx => "mx".to_owned(),
+            NextHop::Route(route) => route.name.to_string(),
+        };
+        let plaintext = if decision.requirement.permits_plaintext() { "plaintext-ok" } else { "tls-only" };
+        format!("{hop} {} {plaintext} {}", decision.requirement.level().as_str(), decision.requirement.tls.source)
+    }
+
+    #[test]
+    fn routes_answer_to_their_own_keys_and_look_ups_to_the_layers() {
+        use OutboundTls::{Encrypt, Off, Opportunistic, Verify};
+        let file = |name: &str, outbound, route| DomainPolicy {
+            patterns: vec![DomainPattern::parse(name).unwrap()],
+            outbound,
+            route,
+            ..DomainPolicy::default()
+        };
+        let files = || {
+            vec![
+                file("verify.example", outbound(Some(Verify), None, 1), None),
+                file("min.example", outbound(Some(Opportunistic), Some(ProtocolVersion::Tls1_2), 2), None),
+                file("quiet.example", OutboundLayer::default(), None),
+                file("off.example", outbound(Some(Off), None, 3), None),
+                file("routed.example", OutboundLayer::default(), Some(route("store", OutboundLayer::default()))),
+            ]
+        };
+        let encrypted = Defaults { outbound: outbound(Some(Encrypt), None, 9), ..Defaults::default() };
+        let smarthost = Defaults {
+            outbound: outbound(Some(Encrypt), None, 9),
+            route: Some(route("smart", outbound(Some(Verify), None, 8))),
+            ..Defaults::default()
+        };
+        for (defaults, name, expected) in [
+            (Defaults::default(), Some("verify.example"), "mx verify tls-only f:1"),
+            (Defaults::default(), Some("min.example"), "mx encrypt tls-only f:2"),
+            (Defaults::default(), Some("off.example"), "mx off plaintext-ok f:3"),
+            (Defaults::default(), Some("quiet.example"), "mx opportunistic plaintext-ok built-in"),
+            (encrypted.clone(), Some("quiet.example"), "mx encrypt tls-only f:9"),
+            (encrypted.clone(), Some("unknown.example"), "mx encrypt tls-only f:9"),
+            (encrypted.clone(), Some("routed.example"), "store opportunistic plaintext-ok built-in"),
+            (encrypted, None, "mx encrypt tls-only f:9"),
+            (smarthost.clone(), Some("unknown.example"), "smart verify tls-only f:8"),
+            (smarthost.clone(), Some("routed.example"), "store opportunistic plaintext-ok built-in"),
+            (smarthost, None, "mx encrypt tls-only f:9"),
+        ] {
+            let policies = PolicySet::new(defaults, files()).unwrap();
+            assert_eq!(describe(&policies, name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_host_counts_only_where_it_can_be_trusted() {
+        let requirement = requirement(&[]);
+        let (recipient, host) = (domain("bank.example"), domain("mx1.host.example"));
+        for (trusted, expected) in [(true, vec![recipient.clone(), host.clone()]), (false, vec![recipient.clone()])] {
+            let identity = requirement.identity(&HostIdentity {
+                recipient_domain: Some(&recipient),
+                name: Some(&host),
+                name_is_trusted: trusted,
+            });
+            assert_eq!(identity.names, expected);
+        }
+    }
+}
