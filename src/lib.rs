@@ -30,11 +30,13 @@
     )
 )]
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod dns;
 pub mod journal;
 pub mod mail;
+pub mod metrics;
 pub mod model;
 pub mod net;
 pub mod policy;

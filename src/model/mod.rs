@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod escape;
 pub mod id;
 pub mod reason;
+pub mod record;
 pub mod reply;
 pub mod time;
 pub mod tls;

@@ -1,0 +1,242 @@
+//! The records of the log as typed values, and their JSON.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::id::{MessageId, RecordId, SessionId};
+use crate::model::reason::Reason;
+use crate::model::record::AuditEntry;
+use crate::model::time::Timestamp;
+use crate::model::tls::TlsFacts;
+use crate::policy::inbound::{Because, Judgement};
+use crate::policy::outbound::Requirement;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Event {
+    #[serde(rename = "inbound.refused")]
+    InboundRefused,
+    #[serde(rename = "inbound.accepted")]
+    InboundAccepted,
+    #[serde(rename = "inbound.handshake_failed")]
+    InboundHandshakeFailed,
+    #[serde(rename = "outbound.attempt")]
+    OutboundAttempt,
+    #[serde(rename = "outbound.delivered")]
+    OutboundDelivered,
+    #[serde(rename = "outbound.deferred")]
+    OutboundDeferred,
+    #[serde(rename = "outbound.bounced")]
+    OutboundBounced,
+    #[serde(rename = "queue.admin")]
+    QueueAdmin,
+    #[serde(rename = "config.loaded")]
+    ConfigLoaded,
+    /// Records that were counted instead of written.
+    #[serde(rename = "audit.summary")]
+    AuditSummary,
+    /// Something that the log cannot vouch for.
+    #[serde(rename = "audit.gap")]
+    AuditGap,
+}
+
+/// The node that writes and the configuration that it runs under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub node: Arc<str>,
+    pub config: Arc<str>,
+}
+
+/// The client of an inbound session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Client<'a> {
+    pub ip: IpAddr,
+    pub port: u16,
+    pub helo: Option<&'a str>,
+}
+
+/// The verdict of the inbound policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    pub verdict: &'static str,
+    pub stage: &'static str,
+    /// `domains.d/bank.toml:12`.
+    pub rule: String,
+    pub tls: &'static str,
+    pub min_version: Option<&'static str>,
+    pub cipher: &'static str,
+    pub reason: Option<Reason>,
+    pub because: Vec<String>,
+}
+
+impl Policy {
+    /// Explains refusals and would-be refusals in full; of an acceptance, names the rule that decided.
+    pub fn of(judgement: &Judgement) -> Self {
+        let in_force = &judgement.in_force;
+        let because = match judgement.reason {
+            Some(_) => in_force.because().iter().map(because_line).collect(),
+            None => judgement.exempt.map(|exempt| exempt.as_str().to_owned()).into_iter().collect(),
+        };
+        Self {
+            verdict: judgement.verdict.as_str(),
+            stage: judgement.stage.as_str(),
+            rule: judgement.rule.to_string(),
+            tls: in_force.tls.value.as_str(),
+            min_version: in_force.min_version.as_ref().map(|version| version.value.as_str()),
+            cipher: in_force.cipher.value.as_str(),
+            reason: judgement.reason,
+            because,
+        }
+    }
+
+    /// A refusal for another reason than TLS.
+    pub fn other(stage: &'static str, verdict: &'static str, reason: Reason) -> Self {
+        Self {
+            verdict,
+            stage,
+            rule: "built-in".to_owned(),
+            tls: "optional",
+            min_version: None,
+            cipher: "any",
+            reason: Some(reason),
+            because: Vec::new(),
+        }
+    }
+}
+
+/// `min_version = TLSv1.2 (domains.d/bank.toml:12)`.
+fn because_line(because: &Because) -> String {
+    format!("{} = {} ({})", because.key, because.value, because.source)
+}
+
+/// What a delivery had to meet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequirementRecord {
+    pub tls: &'static str,
+    pub min_version: Option<&'static str>,
+    pub cipher: &'static str,
+    pub because: Vec<String>,
+}
+
+impl RequirementRecord {
+    pub fn of(requirement: &Requirement) -> Self {
+        Self {
+            tls: requirement.level().as_str(),
+            min_version: requirement.min_version.as_ref().map(|version| version.value.as_str()),
+            cipher: requirement.cipher.value.as_str(),
+            because: requirement.because().iter().map(because_line).collect(),
+        }
+    }
+}
+
+/// The part of a record that only deliveries have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outbound {
+    /// The name of the next hop, `None` if none was found.
+    pub mx: Option<String>,
+    /// Its address and port.
+    pub remote: Option<String>,
+    /// The DNSSEC state of the look-up that led there.
+    pub dnssec: &'static str,
+    pub requirement: RequirementRecord,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    pub reason: Option<Reason>,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<Timestamp>,
+    /// Milliseconds from the start of the attempt.
+    pub duration_ms: u64,
+}
+
+/// One record. `None` is written as `null` where the schema always has the field, and left out elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Record<'a> {
+    pub time: Timestamp,
+    pub id: RecordId,
+    pub event: Event,
+    node: &'a str,
+    config: &'a str,
+    pub session: Option<SessionId>,
+    pub message: Option<MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Client<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<&'a str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Outbound>,
+    pub tls: Option<&'a TlsFacts>,
+    pub policy: Option<Policy>,
+    pub reply: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Anything else that a reader should know, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// For summaries: how many events this line stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+impl<'a> Record<'a> {
+    /// A record with nothing but its head.
+    pub fn new(stamp: &'a Stamp, time: Timestamp, id: RecordId, event: Event) -> Self {
+        Self {
+            time,
+            id,
+            event,
+            node: &stamp.node,
+            config: &stamp.config,
+            session: None,
+            message: None,
+            listener: None,
+            client: None,
+            from: None,
+            to: Vec::new(),
+            outbound: None,
+            tls: None,
+            policy: None,
+            reply: None,
+            size: None,
+            detail: None,
+            count: None,
+        }
+    }
+
+    /// The entry that rides in the journal.
+    pub fn entry(&self) -> AuditEntry {
+        // Strings, numbers and string-keyed fields only: serialisation of these cannot fail.
+        let json = serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+        AuditEntry { id: self.id, json: json.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_fields_of_the_contract_and_no_line_end() {
+        let stamp = Stamp { node: "mx1".into(), config: "abc".into() };
+        let id = RecordId::from_u128(7);
+        let mut record = Record::new(&stamp, Timestamp::from_secs(0), id, Event::InboundRefused);
+        record.client = Some(Client { ip: [192, 0, 2, 1].into(), port: 4242, helo: Some("a\nb") });
+        record.from = Some("a@partner.example");
+        record.to = vec!["b@bank.example"];
+        record.reply = Some("550 5.7.10 no".to_owned());
+        let entry = record.entry();
+        assert!(!entry.json.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(&entry.json).unwrap();
+        assert_eq!(value["event"], "inbound.refused");
+        assert_eq!(value["time"], "1970-01-01T00:00:00.000000Z");
+        assert_eq!(value["client"]["ip"], "192.0.2.1");
+        assert_eq!(value["to"][0], "b@bank.example");
+        assert!(value["tls"].is_null() && value["message"].is_null() && value.get("mx").is_none());
+    }
+}

@@ -1,0 +1,385 @@
+//! L2: what Prometheus scrapes. One struct; every label set is closed and exists from the start with 0.
+//!
+//! Must not: have a domain, an address or anything else of the peers as a label.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::model::cipher::SUITES;
+use crate::model::reason::Reason;
+use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
+use crate::policy::inbound::{Stage, Verdict};
+use crate::policy::settings::OutboundTls;
+
+mod process;
+
+/// The `protocol` label of a plaintext session.
+pub const PLAINTEXT: &str = "none";
+
+/// Upper bounds of the buckets for parts of a delivery, in seconds.
+const DELIVERY_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
+/// Upper bounds of the buckets for one commit, in seconds.
+const COMMIT_SECONDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// The end of one attempt, for `gatepost_smtp_deliveries_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryResult {
+    Delivered,
+    Deferred,
+    Bounced,
+    Expired,
+}
+
+impl DeliveryResult {
+    const ALL: [Self; 4] = [Self::Delivered, Self::Deferred, Self::Bounced, Self::Expired];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Deferred => "deferred",
+            Self::Bounced => "bounced",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// The parts of a delivery that are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Resolve,
+    Connect,
+    Tls,
+    Transfer,
+}
+
+impl Phase {
+    const ALL: [Self; 4] = [Self::Resolve, Self::Connect, Self::Tls, Self::Transfer];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// All series of one daemon.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    smtpd_connections_total: IntCounterVec,
+    smtpd_connections: IntGaugeVec,
+    smtpd_tls_connections: IntCounterVec,
+    smtpd_handshake_failures: IntCounterVec,
+    smtpd_messages: IntCounterVec,
+    policy_decisions: IntCounterVec,
+    smtp_tls_connections: IntCounterVec,
+    smtp_deliveries: IntCounterVec,
+    smtp_tls_failures: IntCounterVec,
+    delivery_duration: HistogramVec,
+    pub queue_messages: IntGaugeVec,
+    pub queue_oldest_age: IntGaugeVec,
+    pub spool_commit_duration: Histogram,
+    pub spool_free_bytes: IntGauge,
+    pub audit_records: IntCounter,
+    pub audit_write_errors: IntCounter,
+    pub config_last_reload_successful: IntGauge,
+    certificate_not_after: IntGaugeVec,
+}
+
+/// The states of `gatepost_queue_messages`.
+pub const QUEUE_STATES: [&str; 4] = ["ready", "waiting", "active", "held"];
+
+/// The parts of the configuration that are labels.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelSets<'a> {
+    pub listeners: &'a [String],
+    /// Groups of domain files; `default` and `other` are added.
+    pub groups: &'a [String],
+    /// The reasons of handshake failures.
+    pub handshake_failures: &'a [&'static str],
+}
+
+impl Metrics {
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let r = Registry::new();
+        let metrics = Self {
+            smtpd_connections_total: counters(&r, "smtpd_connections_total", "Accepted connections.", &["listener"])?,
+            smtpd_connections: gauges(&r, "smtpd_connections", "Open inbound connections.", &["listener"])?,
+            smtpd_tls_connections: counters(
+                &r,
+                "smtpd_tls_connections_total",
+                "Finished inbound TLS handshakes.",
+                &["listener", "mode", "protocol", "cipher"],
+            )?,
+            smtpd_handshake_failures: counters(
+                &r,
+                "smtpd_tls_handshake_failures_total",
+                "Failed inbound TLS handshakes.",
+                &["listener", "reason"],
+            )?,
+            smtpd_messages: counters(&r, "smtpd_messages_total", "Accepted messages.", &["listener", "protocol"])?,
+            policy_decisions: counters(
+                &r,
+                "smtpd_policy_decisions_total",
+                "Verdicts of the inbound policy.",
+                &["stage", "policy", "verdict", "reason"],
+            )?,
+            smtp_tls_connections: counters(
+                &r,
+                "smtp_tls_connections_total",
+                "Finished outbound TLS handshakes.",
+                &["protocol", "cipher", "trust"],
+            )?,
+            smtp_deliveries: counters(
+                &r,
+                "smtp_deliveries_total",
+                "Recipients by the end of an attempt.",
+                &["result", "requirement", "protocol"],
+            )?,
+            smtp_tls_failures: counters(
+                &r,
+                "smtp_tls_failures_total",
+                "Outbound sessions that did not meet their TLS requirement.",
+                &["reason"],
+            )?,
+            delivery_duration: histograms(&r)?,
+            queue_messages: gauges(&r, "queue_messages", "Message and destination pairs in the queue.", &["state"])?,
+            queue_oldest_age: gauges(
+                &r,
+                "queue_oldest_message_age_seconds",
+                "Age of the oldest message in the queue.",
+                &["state"],
+            )?,
+            spool_commit_duration: commit_histogram(&r)?,
+            spool_free_bytes: gauge(&r, "spool_free_bytes", "Free space of the spool's file system.")?,
+            audit_records: counter(&r, "audit_records_total", "Records written to the audit log.")?,
+            audit_write_errors: counter(&r, "audit_write_errors_total", "Failed writes of the audit log.")?,
+            config_last_reload_successful: gauge(
+                &r,
+                "config_last_reload_successful",
+                "Whether the last reload of the configuration succeeded.",
+            )?,
+            certificate_not_after: gauges(
+                &r,
+                "certificate_not_after_timestamp_seconds",
+                "End of the validity of a certificate of our own.",
+                &["name"],
+            )?,
+            registry: r,
+        };
+        process::register(&metrics.registry)?;
+        metrics.fill_fixed_label_sets()?;
+        Ok(metrics)
+    }
+
+    fn fill_fixed_label_sets(&self) -> Result<(), prometheus::Error> {
+        let build = gauges(&self.registry, "build_info", "The version that runs.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        self.config_last_reload_successful.set(1);
+        for state in QUEUE_STATES {
+            self.queue_messages.with_label_values(&[state]);
+            self.queue_oldest_age.with_label_values(&[state]);
+        }
+        for reason in Reason::OUTBOUND_TLS {
+            self.smtp_tls_failures.with_label_values(&[reason.as_str()]);
+        }
+        for phase in Phase::ALL {
+            self.delivery_duration.with_label_values(&[phase.as_str()]);
+        }
+        for result in DeliveryResult::ALL {
+            for level in OutboundTls::ALL {
+                for protocol in protocols() {
+                    self.smtp_deliveries.with_label_values(&[result.as_str(), level.as_str(), protocol]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the series of these labels exist. Called at start and after each reload.
+    pub fn fill(&self, sets: LabelSets<'_>) {
+        for listener in sets.listeners {
+            self.smtpd_connections_total.with_label_values(&[listener]);
+            self.smtpd_connections.with_label_values(&[listener]);
+            for protocol in protocols() {
+                self.smtpd_messages.with_label_values(&[listener.as_str(), protocol]);
+            }
+            for reason in sets.handshake_failures {
+                self.smtpd_handshake_failures.with_label_values(&[listener.as_str(), reason]);
+            }
+        }
+        let groups = sets.groups.iter().map(String::as_str).chain(["default", "other"]);
+        for group in groups {
+            for stage in Stage::ALL {
+                self.policy_decisions.with_label_values(&[stage.as_str(), group, Verdict::Accept.as_str(), "none"]);
+                for verdict in [Verdict::WouldRefuse, Verdict::Defer, Verdict::Refuse] {
+                    for reason in [Reason::TlsRequired, Reason::VersionBelowMinimum, Reason::CipherBelowMinimum] {
+                        let labels = [stage.as_str(), group, verdict.as_str(), reason.as_str()];
+                        self.policy_decisions.with_label_values(&labels);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn connection_opened(&self, listener: &str) {
+        self.smtpd_connections_total.with_label_values(&[listener]).inc();
+        self.smtpd_connections.with_label_values(&[listener]).inc();
+    }
+
+    pub fn connection_closed(&self, listener: &str) {
+        self.smtpd_connections.with_label_values(&[listener]).dec();
+    }
+
+    /// `mode` is `starttls` or `implicit`.
+    pub fn inbound_tls(&self, listener: &str, mode: &'static str, facts: &TlsFacts) {
+        let labels = [listener, mode, facts.version.as_str(), suite_label(facts)];
+        self.smtpd_tls_connections.with_label_values(&labels).inc();
+    }
+
+    pub fn inbound_handshake_failed(&self, listener: &str, reason: &'static str) {
+        self.smtpd_handshake_failures.with_label_values(&[listener, reason]).inc();
+    }
+
+    pub fn message_accepted(&self, listener: &str, tls: Option<&TlsFacts>) {
+        self.smtpd_messages.with_label_values(&[listener, protocol(tls)]).inc();
+    }
+
+    pub fn policy_decision(&self, stage: Stage, policy: &str, verdict: Verdict, reason: Option<Reason>) {
+        let labels = [stage.as_str(), policy, verdict.as_str(), reason.map_or("none", Reason::as_str)];
+        self.policy_decisions.with_label_values(&labels).inc();
+    }
+
+    pub fn outbound_tls(&self, facts: &TlsFacts, trust: Verified) {
+        let labels = [facts.version.as_str(), suite_label(facts), trust.as_str()];
+        self.smtp_tls_connections.with_label_values(&labels).inc();
+    }
+
+    pub fn outbound_tls_failed(&self, reason: Reason) {
+        self.smtp_tls_failures.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    pub fn recipients_ended(&self, result: DeliveryResult, level: OutboundTls, tls: Option<&TlsFacts>, count: u64) {
+        let labels = [result.as_str(), level.as_str(), protocol(tls)];
+        self.smtp_deliveries.with_label_values(&labels).inc_by(count);
+    }
+
+    pub fn delivery_phase(&self, phase: Phase, took: std::time::Duration) {
+        self.delivery_duration.with_label_values(&[phase.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// Replaces all series of certificates.
+    pub fn certificates(&self, ends: &[(String, i64)]) {
+        self.certificate_not_after.reset();
+        for (name, not_after) in ends {
+            self.certificate_not_after.with_label_values(&[name]).set(*not_after);
+        }
+    }
+
+    /// The exposition text (Prometheus text format 0.0.4).
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        process::append(&mut text);
+        Ok(text)
+    }
+}
+
+fn protocols() -> impl Iterator<Item = &'static str> {
+    ProtocolVersion::ALL.into_iter().map(ProtocolVersion::as_str).chain([PLAINTEXT])
+}
+
+fn protocol(tls: Option<&TlsFacts>) -> &'static str {
+    tls.map_or(PLAINTEXT, |facts| facts.version.as_str())
+}
+
+/// The suite as a label of a closed set.
+fn suite_label(facts: &TlsFacts) -> &'static str {
+    SUITES.iter().find(|suite| suite.name == facts.cipher).map_or("other", |suite| suite.name)
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("gatepost")
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::with_opts(opts(name, help))?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::with_opts(opts(name, help))?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    let gauges = IntGaugeVec::new(opts(name, help), labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
+}
+
+fn histograms(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new("smtp_delivery_duration_seconds", "Time of the parts of a delivery.")
+        .namespace("gatepost")
+        .buckets(DELIVERY_SECONDS.to_vec());
+    let histograms = HistogramVec::new(opts, &["phase"])?;
+    registry.register(Box::new(histograms.clone()))?;
+    Ok(histograms)
+}
+
+fn commit_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let opts = HistogramOpts::new("spool_commit_duration_seconds", "Time until a message is on stable storage.")
+        .namespace("gatepost")
+        .buckets(COMMIT_SECONDS.to_vec());
+    let histogram = Histogram::with_opts(opts)?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_closed_series_exists_before_anything_happens() {
+        let metrics = Metrics::new().unwrap();
+        metrics.fill(LabelSets {
+            listeners: &["mx".to_owned()],
+            groups: &["banks".to_owned()],
+            handshake_failures: &["timeout"],
+        });
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        for line in [
+            r#"gatepost_smtpd_connections_total{listener="mx"} 0"#,
+            r#"gatepost_smtpd_connections{listener="mx"} 0"#,
+            r#"gatepost_smtpd_messages_total{listener="mx",protocol="none"} 0"#,
+            r#"gatepost_smtpd_messages_total{listener="mx",protocol="TLSv1.3"} 0"#,
+            r#"gatepost_smtpd_tls_handshake_failures_total{listener="mx",reason="timeout"} 0"#,
+            r#"gatepost_smtpd_policy_decisions_total{policy="banks",reason="tls-required",stage="rcpt",verdict="would_refuse"} 0"#,
+            r#"gatepost_smtpd_policy_decisions_total{policy="default",reason="none",stage="mail",verdict="accept"} 0"#,
+            r#"gatepost_smtp_deliveries_total{protocol="none",requirement="encrypt",result="bounced"} 0"#,
+            r#"gatepost_smtp_tls_failures_total{reason="starttls-not-supported"} 0"#,
+            r#"gatepost_queue_messages{state="waiting"} 0"#,
+            r#"gatepost_smtp_delivery_duration_seconds_count{phase="tls"} 0"#,
+            "gatepost_config_last_reload_successful 1",
+            "gatepost_audit_write_errors_total 0",
+            concat!(r#"gatepost_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            "# TYPE process_resident_memory_bytes gauge",
+        ] {
+            assert!(text.lines().any(|seen| seen == line), "missing: {line}\n{text}");
+        }
+    }
+}
