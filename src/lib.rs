@@ -40,6 +40,8 @@ pub mod metrics;
 pub mod model;
 pub mod net;
 pub mod policy;
+pub mod random;
 pub mod schedule;
 pub mod smtp;
+pub mod spool;
 pub mod tls;

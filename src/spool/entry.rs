@@ -1,0 +1,120 @@
+//! What the spool writes to the journal, and how its metadata is encoded (JSON, see `docs/QUEUE_FORMAT.md`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::journal;
+use crate::model::envelope::Envelope;
+use crate::model::id::{MessageId, RecordId};
+use crate::model::record::AuditEntry;
+
+use super::NewMessage;
+use super::intake::{Content, Sealed};
+use super::state::{Progress, RecipientState};
+
+pub(super) const KIND_MESSAGE: u8 = 1;
+pub(super) const KIND_PROGRESS: u8 = 2;
+pub(super) const KIND_AUDIT: u8 = 3;
+pub(super) const KIND_MARK: u8 = 4;
+pub(super) const KIND_CARRIED: u8 = 5;
+
+/// One entry of the journal.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Message(NewMessage),
+    Progress(Progress),
+    Audit(AuditEntry),
+    Mark(Mark),
+    Carried(Carried),
+}
+
+/// The audit log is durable up to and including this batch of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    pub sequence: u64,
+    /// What the log wants to know at its next start.
+    pub note: String,
+}
+
+/// Facts of a segment that is about to be removed, which messages of other segments still need.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Carried {
+    /// Messages that are finished although their segment still exists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) finished: Vec<MessageId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) progress: Vec<Progress>,
+}
+
+/// The metadata of a message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MessageMeta {
+    pub(super) envelope: Arc<Envelope>,
+    /// The content has a file of its own; otherwise it is the entry's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<BodyFile>,
+    /// States at the time of writing; absent for a new message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) states: Vec<RecipientState>,
+}
+
+/// Content in a file of its own, named by the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BodyFile {
+    pub(super) length: u64,
+    pub(super) crc: u32,
+}
+
+impl Entry {
+    pub(super) fn message(message: NewMessage) -> Self {
+        Self::Message(message)
+    }
+}
+
+impl journal::Entry for Entry {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Message(_) => KIND_MESSAGE,
+            Self::Progress(_) => KIND_PROGRESS,
+            Self::Audit(_) => KIND_AUDIT,
+            Self::Mark(_) => KIND_MARK,
+            Self::Carried(_) => KIND_CARRIED,
+        }
+    }
+
+    fn encode_meta(&self, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail, and these types have no key that is no string.
+        _ = match self {
+            Self::Message(NewMessage { envelope, content: Sealed { content, .. } }) => {
+                let file = match content {
+                    Content::File(file) => Some(*file),
+                    Content::Memory(_) => None,
+                };
+                serde_json::to_writer(out, &MessageMeta { envelope: envelope.clone(), file, states: Vec::new() })
+            }
+            Self::Progress(progress) => serde_json::to_writer(out, progress),
+            Self::Audit(entry) => {
+                out.extend_from_slice(&entry.id.as_u128().to_be_bytes());
+                Ok(())
+            }
+            Self::Mark(mark) => serde_json::to_writer(out, mark),
+            Self::Carried(carried) => serde_json::to_writer(out, carried),
+        };
+    }
+
+    fn body(&self) -> Vec<Bytes> {
+        match self {
+            Self::Message(NewMessage { content: Sealed { content: Content::Memory(chunks), .. }, .. }) => chunks.clone(),
+            // The text lives as long as the entry; one copy here spares a restart from reading records as metadata.
+            Self::Audit(entry) => vec![Bytes::copy_from_slice(entry.json.as_bytes())],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The id of an audit entry from its metadata.
+pub(super) fn record_id(meta: &[u8]) -> Option<RecordId> {
+    meta.try_into().ok().map(u128::from_be_bytes).map(RecordId::from_u128)
+}

@@ -1,0 +1,246 @@
+//! L2: the durable queue. Messages, their progress and the audit records of both ride in one journal.
+//!
+//! Invariants:
+//! * A message whose [`Spool::accept`] returned `Ok` is in every later [`Spool::open`] until all its recipients are settled.
+//! * The index in memory holds what the journal holds: it is rebuilt from metadata alone, and changed only by what has
+//!   become durable, in the journal's order.
+//! * A journal segment goes only when no message in it is alive, its audit records are in the log, and every tombstone
+//!   or state in it that an older segment still needs has been carried forward.
+//!
+//! Must not: know policy, protocol or next hops, or decide when something is tried.
+
+pub mod body;
+mod budget;
+mod entry;
+mod index;
+mod intake;
+mod maintain;
+mod open;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::clock;
+use crate::journal::filesystem::FileSystem;
+use crate::journal::{self, Journal};
+use crate::model::envelope::Envelope;
+use crate::model::id::MessageId;
+use crate::model::record::AuditEntry;
+
+pub use body::{Body, BodyError};
+pub use budget::BodyBudget;
+pub use entry::Mark;
+pub use index::Stored;
+pub use intake::{Intake, Sealed};
+pub use maintain::{FreeSpace, Maintenance};
+pub use open::{OpenError, Options, Recovered};
+
+use entry::Entry;
+use index::Index;
+use state::Progress;
+
+/// Why the spool does not take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The disk is full, or fuller than the configuration permits. Passes when room is made.
+    #[error("no space left for the spool")]
+    NoSpace,
+    /// The spool cannot be written; only a restart helps.
+    #[error("the spool cannot be written")]
+    Unavailable,
+    /// The system refused for now.
+    #[error("the spool is busy")]
+    Busy,
+}
+
+impl From<journal::Fault> for Fault {
+    fn from(fault: journal::Fault) -> Self {
+        match fault {
+            journal::Fault::NoSpace => Self::NoSpace,
+            journal::Fault::QueueFull => Self::Busy,
+            journal::Fault::Io(_) | journal::Fault::SyncFailed | journal::Fault::Stopped | journal::Fault::TooLarge => {
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+/// A message that is new to the spool: one that came in, or a notice of our own.
+#[derive(Debug)]
+pub struct NewMessage {
+    pub envelope: Arc<Envelope>,
+    pub content: Sealed,
+}
+
+/// The handle to the spool. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    journal: Journal<Entry>,
+    fs: Arc<dyn FileSystem>,
+    bodies: PathBuf,
+    index: Arc<Mutex<Index>>,
+    budget: BodyBudget,
+    min_free_bytes: u64,
+    free_bytes: AtomicU64,
+    /// A write failed for want of space; cleared when the next look finds enough.
+    full: AtomicBool,
+    commits: CommitTimes,
+}
+
+/// Time spent waiting for commits since the last look, for the histogram.
+#[derive(Debug, Default)]
+struct CommitTimes(Mutex<Vec<Duration>>);
+
+/// Commit times that are kept between two looks.
+const COMMIT_TIMES_MAX: usize = 100_000;
+
+impl Spool {
+    /// A body to be filled. Fails at once where a commit would.
+    pub fn begin(&self, id: MessageId) -> Result<Intake, Fault> {
+        self.admission()?;
+        Ok(Intake::new(self.shared.clone(), id))
+    }
+
+    /// Whether mail can be taken now.
+    pub fn admission(&self) -> Result<(), Fault> {
+        if matches!(self.shared.journal.state(), journal::State::Failed(_)) {
+            return Err(Fault::Unavailable);
+        }
+        let free = self.shared.free_bytes.load(Ordering::Relaxed);
+        if self.shared.full.load(Ordering::Relaxed) || free < self.shared.min_free_bytes {
+            return Err(Fault::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// Makes a message and its records durable. Only after `Ok` may anybody be told that it was accepted.
+    pub async fn accept(&self, message: NewMessage, audit: Vec<AuditEntry>) -> Result<(), Fault> {
+        self.admission()?;
+        let started = clock::now();
+        let mut entries = vec![Entry::message(message)];
+        entries.extend(audit.into_iter().map(Entry::Audit));
+        self.commit(entries).await?;
+        self.shared.commits.add(clock::now().saturating_since(started));
+        Ok(())
+    }
+
+    /// Makes the end of an attempt durable: what it changed, the notices that it causes, and its records.
+    pub async fn record(
+        &self,
+        progress: Option<Progress>,
+        notices: Vec<NewMessage>,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), Fault> {
+        self.commit(Self::entries(progress, notices, audit)).await
+    }
+
+    /// The same without waiting: durable within a second. A crash before that means that the attempt is made again.
+    pub fn record_lazily(&self, progress: Option<Progress>, audit: Vec<AuditEntry>) -> Result<(), Fault> {
+        let entries = Self::entries(progress, Vec::new(), audit);
+        self.shared.journal.append_lazily(entries).map_err(Fault::from)
+    }
+
+    fn entries(progress: Option<Progress>, notices: Vec<NewMessage>, audit: Vec<AuditEntry>) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = notices.into_iter().map(Entry::message).collect();
+        entries.extend(progress.map(Entry::Progress));
+        entries.extend(audit.into_iter().map(Entry::Audit));
+        entries
+    }
+
+    async fn commit(&self, entries: Vec<Entry>) -> Result<(), Fault> {
+        let result = self.shared.journal.commit(entries).await.map_err(Fault::from);
+        if result == Err(Fault::NoSpace) {
+            self.shared.full.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Remembers how far the audit log is durable. Lazy: losing it costs a little reading at the next start.
+    pub fn audit_is_durable(&self, mark: Mark) -> Result<(), Fault> {
+        lock(&self.shared.index).audit_is_durable(mark.sequence);
+        self.shared.journal.append_lazily(vec![Entry::Mark(mark)]).map_err(Fault::from)
+    }
+
+    /// A message with the state of its recipients; `None` if it is not here (any more).
+    pub fn load(&self, id: MessageId) -> Option<Stored> {
+        lock(&self.shared.index).load(id)
+    }
+
+    /// The content of a message.
+    pub fn body(&self, stored: &Stored) -> Body {
+        Body::new(self.shared.clone(), stored)
+    }
+
+    /// Gives up the copy of the content that was kept for the first delivery.
+    pub fn forget_cached(&self, id: MessageId) {
+        lock(&self.shared.index).forget_cached(id);
+    }
+
+    /// The messages of the queue in the order of their ids, `after` excluded, at most `limit`.
+    pub fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Stored> {
+        lock(&self.shared.index).list(after, limit)
+    }
+
+    pub fn message_count(&self) -> usize {
+        lock(&self.shared.index).message_count()
+    }
+
+    /// Every message that is accepted from now on is announced here, after it has become durable.
+    pub fn subscribe(&self, sender: UnboundedSender<MessageId>) {
+        lock(&self.shared.index).subscribe(sender);
+    }
+
+    /// Why the spool does not work, if it does not.
+    pub fn failure(&self) -> Option<journal::Fault> {
+        match self.shared.journal.state() {
+            journal::State::Failed(fault) => Some(fault),
+            journal::State::Running => None,
+        }
+    }
+
+    pub fn free_bytes(&self) -> u64 {
+        self.shared.free_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The waiting times of the commits since the last call.
+    pub fn take_commit_times(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.shared.commits.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Content of our own making (a notice), kept in memory until it is committed.
+    pub fn sealed(&self, content: Vec<u8>) -> Sealed {
+        Sealed::in_memory(vec![Bytes::from(content)], None)
+    }
+
+    /// Writes out what waits and ends the writer. Later calls fail.
+    pub fn close(&self) {
+        self.shared.journal.clone().close();
+    }
+}
+
+impl CommitTimes {
+    fn add(&self, took: Duration) {
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.len() < COMMIT_TIMES_MAX {
+            times.push(took);
+        }
+    }
+}
+
+/// A panic elsewhere while the lock was held cannot leave the index half changed: every change is one method call.
+fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
+    index.lock().unwrap_or_else(PoisonError::into_inner)
+}

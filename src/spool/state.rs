@@ -1,0 +1,138 @@
+//! How far each recipient of a message has come: values and their changes, as the journal keeps them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::MessageId;
+use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
+
+/// The last failed attempt, for `queue why` and for notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAttempt {
+    pub at: Timestamp,
+    pub reason: Reason,
+    /// The next hop that it failed at, if one was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mx: Option<String>,
+    /// The remote's reply or our own words, escaped and bounded.
+    pub detail: String,
+}
+
+/// How a recipient ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Settled {
+    Delivered,
+    Bounced,
+    Expired,
+    /// Failed, and nobody is to be told (null sender, or NOTIFY=NEVER).
+    Dropped,
+}
+
+/// The state of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientState {
+    Pending(Pending),
+    Settled(Settled),
+}
+
+/// A recipient that is still to be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Finished attempts.
+    #[serde(default)]
+    pub attempts: u32,
+    /// `None`: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastAttempt>,
+    /// The sender has been told that it takes long.
+    #[serde(default)]
+    pub delay_notified: bool,
+}
+
+impl RecipientState {
+    pub fn pending(&self) -> Option<&Pending> {
+        match self {
+            Self::Pending(pending) => Some(pending),
+            Self::Settled(_) => None,
+        }
+    }
+}
+
+impl Default for RecipientState {
+    fn default() -> Self {
+        Self::Pending(Pending::default())
+    }
+}
+
+/// One new state for some recipients of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Places in the envelope's list of recipients.
+    pub recipients: Vec<u32>,
+    pub state: RecipientState,
+}
+
+/// What an attempt changed. When every recipient is settled, the message is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub message: MessageId,
+    pub changes: Vec<Change>,
+}
+
+/// Applies the changes to the states of a message; places that it does not have are ignored.
+pub fn apply(states: &mut [RecipientState], changes: &[Change]) {
+    for change in changes {
+        for place in &change.recipients {
+            if let Some(state) = usize::try_from(*place).ok().and_then(|place| states.get_mut(place)) {
+                state.clone_from(&change.state);
+            }
+        }
+    }
+}
+
+/// Whether nothing is left to do.
+pub fn is_finished(states: &[RecipientState]) -> bool {
+    states.iter().all(|state| state.pending().is_none())
+}
+
+/// The states of a message as one `Progress`, recipients in the same state together.
+pub fn summary(message: MessageId, states: &[RecipientState]) -> Progress {
+    let mut changes: Vec<Change> = Vec::new();
+    for (place, state) in (0..).zip(states) {
+        match changes.iter_mut().find(|change| change.state == *state) {
+            Some(change) => change.recipients.push(place),
+            None => changes.push(Change { recipients: vec![place], state: state.clone() }),
+        }
+    }
+    Progress { message, changes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_restores_what_the_changes_made() {
+        let delivered = RecipientState::Settled(Settled::Delivered);
+        let deferred = RecipientState::Pending(Pending { attempts: 2, ..Pending::default() });
+        let mut states = vec![RecipientState::default(); 4];
+        apply(
+            &mut states,
+            &[
+                Change { recipients: vec![0, 3, 99], state: delivered.clone() },
+                Change { recipients: vec![1], state: deferred.clone() },
+            ],
+        );
+        assert_eq!(states, [delivered.clone(), deferred, RecipientState::default(), delivered]);
+        assert!(!is_finished(&states));
+        let mut restored = vec![RecipientState::default(); 4];
+        let summary = summary(MessageId::from_u128(1), &states);
+        let json = serde_json::to_string(&summary).unwrap();
+        apply(&mut restored, &serde_json::from_str::<Progress>(&json).unwrap().changes);
+        assert_eq!(restored, states);
+    }
+}
