@@ -85,7 +85,7 @@ pub fn accept_error_is_transient(error: &io::Error) -> bool {
         )
 }
 
-/// Whether `accept` failed for want of descriptors or memory: the connection still waits, and trying at once would spin.
+/// Whether `accept` failed for want of descriptors or memory: the connection still waits, and an instant retry spins.
 pub fn accept_error_is_shortage(error: &io::Error) -> bool {
     matches!(errno(error), Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
