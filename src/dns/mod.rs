@@ -1,1 +1,101 @@
-//! dns
+//! L2: what the DNS says about where mail goes: look-ups, the mail hosts of a domain, and which targets are off limits.
+//!
+//! Must not: connect to mail hosts, decide TLS policy, or know about messages and queues.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::model::domain::Domain;
+use crate::policy::settings::IpChoice;
+
+pub mod cache;
+pub mod fake;
+pub mod families;
+pub mod hickory;
+pub mod mx;
+pub mod targets;
+
+/// MX records taken from one answer; the rest is dropped.
+pub const MX_RECORDS_MAX: usize = 100;
+/// Addresses of one IP version taken from one answer; the rest is dropped.
+pub const ADDRESSES_MAX: usize = 32;
+
+/// A look-up under way.
+pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, LookupError>> + Send + 'a>>;
+
+/// Asks the DNS. An `Ok` answer holds at least one record. Names are absolute: no search list applies.
+pub trait Resolver: Send + Sync + fmt::Debug {
+    /// The MX records of `domain`, in no particular order, at most [`MX_RECORDS_MAX`].
+    fn mx<'a>(&'a self, domain: &'a Domain) -> Lookup<'a, Vec<Mx>>;
+
+    /// The addresses of `name`, behind any aliases (CNAME): at most [`ADDRESSES_MAX`] of each IP version.
+    /// With [`IpChoice::Any`] one version suffices, even if the look-up of the other fails.
+    fn addresses<'a>(&'a self, name: &'a Domain, ip: IpChoice) -> Lookup<'a, Vec<IpAddr>>;
+}
+
+/// What the DNS answered, how far it can be believed and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    pub records: T,
+    pub security: Security,
+    /// For how much longer the answer holds.
+    pub ttl: Duration,
+}
+
+/// The DNSSEC state of an answer (RFC 4033 section 5). Weakest first; bogus data is an error and never an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Security {
+    /// Nobody validated.
+    Unknown,
+    /// Proved to be unsigned.
+    Insecure,
+    /// Signed, and the signatures lead to a trust anchor.
+    Secure,
+}
+
+/// An MX record (RFC 1035 section 3.3.9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mx {
+    pub preference: u16,
+    pub exchange: Exchange,
+}
+
+/// The host that an MX record names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    Host(Domain),
+    /// The root, `.`: "no mail here" if it stands alone (RFC 7505).
+    Root,
+    /// No host name, such as an address. Kept because a domain with MX records has no implicit one.
+    Invalid,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    #[error("the name does not exist")]
+    NoSuchName,
+    #[error("the name has no such record")]
+    NoData,
+    #[error("the DNS server reports a failure")]
+    ServFail,
+    #[error("the DNS server refuses to answer")]
+    Refused,
+    #[error("the DNS server does not answer in time")]
+    Timeout,
+    #[error("no DNS server can be reached")]
+    Unreachable,
+    #[error("DNSSEC validation failed")]
+    Bogus,
+    #[error("the DNS server's answer cannot be understood")]
+    Malformed,
+}
+
+impl LookupError {
+    /// Whether the same question may be answered later. Else the answer is a "no" that the DNS stands by.
+    pub const fn is_temporary(self) -> bool {
+        !matches!(self, Self::NoSuchName | Self::NoData)
+    }
+}

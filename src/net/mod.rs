@@ -1,1 +1,8 @@
-//! net
+//! L2: sockets and disks as the rest of the relay sees them: listening, dialling, one stream type, free space.
+//!
+//! Must not: speak a protocol, look up names, or decide what to connect to.
+
+pub mod dial;
+pub mod free_space;
+pub mod listener;
+pub mod stream;
