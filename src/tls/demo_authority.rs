@@ -1,4 +1,4 @@
-//! A small certificate authority in memory, so that the demo and tests can show good, wrong-name and expired certificates.
+//! A small certificate authority in memory: good, wrong-name and expired certificates for the demo and tests.
 
 use std::time::Duration;
 

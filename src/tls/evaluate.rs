@@ -69,8 +69,8 @@ impl Fault {
     }
 }
 
-/// Judges `chain` (the server's certificate first). An identity that accepts nothing verifies nothing. Of several faults
-/// a date goes before a name, and a name before trust: that is the order in which an operator can mend them.
+/// Judges `chain` (the server's certificate first). An identity that accepts nothing verifies nothing. Of several
+/// faults a date goes before a name, and a name before trust: that is the order in which an operator can mend them.
 pub fn evaluate(chain: &[CertificateDer<'_>], identity: &Identity<'_>, roots: &Roots, now: Timestamp) -> Evaluation {
     let Some((leaf, intermediates)) = chain.split_first() else {
         return Evaluation::failed(&Fault::new(Reason::ValidationFailure, "the server showed no certificate"));
@@ -179,7 +179,7 @@ fn list(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// RFC 8460 section 4.3: what concerns the chain is `certificate-not-trusted`, and what fits nowhere `validation-failure`.
+/// RFC 8460 section 4.3: what concerns the chain is `certificate-not-trusted`, what fits nowhere `validation-failure`.
 fn fault_of(error: &rustls::Error) -> Fault {
     let rustls::Error::InvalidCertificate(error) = error else {
         return Fault::new(Reason::ValidationFailure, error.to_string());

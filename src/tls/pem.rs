@@ -16,9 +16,11 @@ const DETAIL_BYTES_MAX: usize = 120;
 /// What is wrong with a PEM file. Each is the operator's to mend; trying again changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
-    #[error("cannot read {}: {kind}; it must exist and be readable for the user that the relay runs as", file.display())]
+    #[error("cannot read {}: {kind}; it must exist and the user that the relay runs as must be able to read it",
+            file.display())]
     Unreadable { file: PathBuf, kind: io::ErrorKind },
-    #[error("{} is larger than {PEM_FILE_BYTES_MAX} bytes; it should hold PEM certificates or a key only", file.display())]
+    #[error("{} is larger than {PEM_FILE_BYTES_MAX} bytes; only PEM certificates or a key belong in it",
+            file.display())]
     TooBig { file: PathBuf },
     #[error("{} is no valid PEM: {detail}", file.display())]
     Malformed { file: PathBuf, detail: String },

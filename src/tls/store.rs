@@ -61,7 +61,7 @@ impl CertificateStore {
         self.certificates.iter().flat_map(|certificate| certificate.warnings(now)).collect()
     }
 
-    /// The first name of each certificate and when it expires; of several with the same name the one that expires first.
+    /// The first name of each certificate and when it expires; of several with one name the earliest.
     pub fn names_and_expiry(&self) -> Vec<(String, Timestamp)> {
         let mut expiry: BTreeMap<&str, Timestamp> = BTreeMap::new();
         for certificate in &self.certificates {
@@ -84,8 +84,8 @@ fn by_preference<'a>(certificates: impl IntoIterator<Item = &'a ServerCertificat
 }
 
 impl ResolvesServerCert for CertificateStore {
-    /// The exact name goes before a wildcard, that before the default. A certificate of another name that the client can
-    /// use is better than none: most clients that relay mail check no name.
+    /// The exact name goes before a wildcard, that before the default. A certificate of another name that the client
+    /// can use is better than none: most clients that relay mail check no name.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
         let exact = self.by_name.get(&name);
