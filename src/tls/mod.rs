@@ -1,1 +1,23 @@
-//! tls
+//! L2: TLS as handshakes and certificates: accept, connect, read out what was negotiated, hold a chain against names.
+//!
+//! Each stack gives the same words: a stream, `TlsFacts` and, of a server, its chain; or a `HandshakeFailure`.
+//! rustls serves TLS 1.2 and 1.3. A handshake never refuses for policy: judging comes after it.
+//!
+//! Must not: open sockets, know SMTP, decide what a policy asks for, or use a process-wide crypto provider.
+
+pub mod certificates;
+pub mod client;
+pub mod demo_authority;
+pub mod evaluate;
+mod facts;
+pub mod failure;
+pub mod peer;
+pub mod pem;
+mod provider;
+pub mod roots;
+pub mod self_signed;
+pub mod server;
+pub mod store;
+
+#[cfg(test)]
+mod handshake_tests;

@@ -1,0 +1,202 @@
+//! Why a handshake failed, or why TLS could not be set up: closed words for metrics, with a text for people.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+
+use crate::model::escape::peer_text;
+
+/// Longest text of a failure, in bytes of the escaped form.
+pub const FAILURE_DETAIL_BYTES_MAX: usize = 256;
+
+/// rustls refused a configuration: a fault of this build or this host (no randomness), never of a peer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("TLS cannot be set up: {0}")]
+pub struct SetupError(#[from] rustls::Error);
+
+/// The class of a failed handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The deadline passed first.
+    Timeout,
+    /// The peer closed or reset the connection.
+    Closed,
+    /// What the peer sent is no TLS.
+    NotTls,
+    /// No protocol version that both sides have.
+    NoCommonVersion,
+    /// No cipher suite, group or signature scheme that both sides have.
+    NoCommonCipher,
+    /// The peer's certificate or its signature cannot be used at all.
+    BadCertificate,
+    /// The peer broke the TLS protocol.
+    Protocol,
+    /// The peer gave up with this alert (RFC 8446 section 6).
+    Alert(u8),
+    /// The connection failed otherwise.
+    Io(io::ErrorKind),
+    Other,
+}
+
+impl FailureKind {
+    /// Every word of `as_str`, for closed label sets.
+    pub const WORDS: [&'static str; 10] = [
+        "timeout",
+        "closed",
+        "not-tls",
+        "no-common-version",
+        "no-common-cipher",
+        "bad-certificate",
+        "protocol",
+        "alert",
+        "io",
+        "other",
+    ];
+
+    /// The stable word for the metric label `reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::NotTls => "not-tls",
+            Self::NoCommonVersion => "no-common-version",
+            Self::NoCommonCipher => "no-common-cipher",
+            Self::BadCertificate => "bad-certificate",
+            Self::Protocol => "protocol",
+            Self::Alert(_) => "alert",
+            Self::Io(_) => "io",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A handshake that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("TLS handshake failed ({}): {detail}", kind.as_str())]
+pub struct HandshakeFailure {
+    pub kind: FailureKind,
+    /// Escaped, at most [`FAILURE_DETAIL_BYTES_MAX`] bytes and a mark.
+    pub detail: String,
+}
+
+impl HandshakeFailure {
+    pub(super) fn new(kind: FailureKind, detail: &str) -> Self {
+        Self { kind, detail: peer_text(detail, FAILURE_DETAIL_BYTES_MAX).into_owned() }
+    }
+
+    pub(super) fn timeout(limit: Duration) -> Self {
+        Self::new(FailureKind::Timeout, &format!("not finished within {limit:?}"))
+    }
+
+    pub(super) fn without_facts() -> Self {
+        Self::new(FailureKind::Other, "the finished handshake tells no version or cipher suite")
+    }
+
+    /// tokio-rustls wraps the error of rustls into one of I/O.
+    pub(super) fn from_io(error: &io::Error) -> Self {
+        let kind = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(tls) => kind_of_tls(tls),
+            None => kind_of_io(error.kind()),
+        };
+        Self::new(kind, &error.to_string())
+    }
+}
+
+fn kind_of_io(kind: io::ErrorKind) -> FailureKind {
+    match kind {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => FailureKind::Closed,
+        other => FailureKind::Io(other),
+    }
+}
+
+fn kind_of_tls(error: &rustls::Error) -> FailureKind {
+    match error {
+        // The first bytes tell: a record has a known type and major version 3.
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+            FailureKind::NotTls
+        }
+        rustls::Error::PeerIncompatible(reason) => kind_of_incompatible(reason),
+        // An old server answers with what it prefers, whatever was offered.
+        rustls::Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => FailureKind::NoCommonCipher,
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => FailureKind::NoCommonVersion,
+        rustls::Error::AlertReceived(AlertDescription::InsufficientSecurity) => FailureKind::NoCommonCipher,
+        rustls::Error::AlertReceived(alert) => FailureKind::Alert((*alert).into()),
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => FailureKind::BadCertificate,
+        rustls::Error::InvalidMessage(_)
+        | rustls::Error::InappropriateMessage { .. }
+        | rustls::Error::InappropriateHandshakeMessage { .. }
+        | rustls::Error::PeerMisbehaved(_)
+        | rustls::Error::PeerSentOversizedRecord
+        | rustls::Error::DecryptError => FailureKind::Protocol,
+        _ => FailureKind::Other,
+    }
+}
+
+fn kind_of_incompatible(reason: &PeerIncompatible) -> FailureKind {
+    match reason {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::SupportedVersionsExtensionRequired => FailureKind::NoCommonVersion,
+        PeerIncompatible::NoCipherSuitesInCommon
+        | PeerIncompatible::NoKxGroupsInCommon
+        | PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::NoEcPointFormatsInCommon
+        | PeerIncompatible::EcPointsExtensionRequired
+        | PeerIncompatible::UncompressedEcPointsRequired
+        | PeerIncompatible::NamedGroupsExtensionRequired
+        | PeerIncompatible::KeyShareExtensionRequired
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired => FailureKind::NoCommonCipher,
+        _ => FailureKind::Protocol,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_library_fall_into_the_closed_classes() {
+        let alert = |alert| rustls::Error::AlertReceived(alert);
+        for (error, expected, word) in [
+            (InvalidMessage::InvalidContentType.into(), FailureKind::NotTls, "not-tls"),
+            (InvalidMessage::MissingData("x").into(), FailureKind::Protocol, "protocol"),
+            (PeerIncompatible::Tls12NotOffered.into(), FailureKind::NoCommonVersion, "no-common-version"),
+            (PeerIncompatible::NoKxGroupsInCommon.into(), FailureKind::NoCommonCipher, "no-common-cipher"),
+            (PeerIncompatible::NullCompressionRequired.into(), FailureKind::Protocol, "protocol"),
+            (PeerMisbehaved::SelectedUnofferedCipherSuite.into(), FailureKind::NoCommonCipher, "no-common-cipher"),
+            (alert(AlertDescription::ProtocolVersion), FailureKind::NoCommonVersion, "no-common-version"),
+            (alert(AlertDescription::InsufficientSecurity), FailureKind::NoCommonCipher, "no-common-cipher"),
+            (alert(AlertDescription::HandshakeFailure), FailureKind::Alert(40), "alert"),
+            (rustls::CertificateError::BadSignature.into(), FailureKind::BadCertificate, "bad-certificate"),
+            (rustls::Error::FailedToGetRandomBytes, FailureKind::Other, "other"),
+        ] {
+            let failure = HandshakeFailure::from_io(&io::Error::new(io::ErrorKind::InvalidData, error));
+            assert_eq!((failure.kind, failure.kind.as_str()), (expected, word));
+            assert!(FailureKind::WORDS.contains(&word));
+        }
+    }
+
+    #[test]
+    fn errors_of_the_connection_tell_a_peer_that_left_from_other_faults() {
+        for (kind, expected) in [
+            (io::ErrorKind::UnexpectedEof, FailureKind::Closed),
+            (io::ErrorKind::ConnectionReset, FailureKind::Closed),
+            (io::ErrorKind::NetworkUnreachable, FailureKind::Io(io::ErrorKind::NetworkUnreachable)),
+        ] {
+            assert_eq!(HandshakeFailure::from_io(&kind.into()).kind, expected);
+        }
+    }
+
+    #[test]
+    fn details_are_escaped_and_bounded() {
+        let failure = HandshakeFailure::new(FailureKind::Other, &format!("a\r\n{}", "x".repeat(1000)));
+        assert!(failure.detail.starts_with("a\\x0d\\x0ax"), "{}", failure.detail);
+        assert!(failure.detail.len() <= FAILURE_DETAIL_BYTES_MAX + 3);
+    }
+}
