@@ -2,6 +2,25 @@
 //!
 //! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; every part is handed its own struct.
 
+pub mod diagnostic;
+pub mod starter;
+
+mod combinations;
+mod document;
+mod domain_file;
+mod load;
+mod main_file;
+mod place;
+mod policy_checks;
+mod policy_tables;
+mod recipients;
+mod sections;
+mod source;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +33,8 @@ use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::rules::PolicySet;
+
+pub use load::load;
 
 /// A whole configuration that has passed every check.
 #[derive(Clone, Debug)]
