@@ -171,7 +171,7 @@ impl<'a> Value<'a> {
     pub(super) fn list<T>(&self, parse: impl Fn(&Value<'a>) -> Option<At<'a, T>>) -> Option<At<'a, Vec<At<'a, T>>>> {
         let list = self.list_or_empty(parse)?;
         if self.value.as_array().is_some_and(|items| items.is_empty()) {
-            self.place.error("the list is empty", "name at least one, or remove the key");
+            self.place.error("the list is empty", "name at least one");
             return None;
         }
         Some(list)

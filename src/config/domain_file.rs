@@ -54,7 +54,7 @@ impl<'a> DomainFile<'a> {
             owner: table.get("owner").and_then(|value| value.parse(values::free_text)).map(|at| at.value),
             group: table.get("group").and_then(|value| value.parse(group)),
             hosted: table.get("hosted").and_then(|value| value.flag()),
-            recipients: table.get("recipients").map(|value| value.with(recipients(&value))),
+            recipients: table.get("recipients").map(|value| recipients(&value)),
             inbound: InboundTable::read(table.section("inbound")),
             outbound: OutboundTable::read(table.section("outbound")),
             route: RouteTable::read(table.section("route")),
@@ -93,16 +93,17 @@ fn group(text: &str) -> Result<String, Invalid> {
     values::label(text)
 }
 
-fn recipients(value: &Value<'_>) -> RecipientsFrom {
+/// In the place that the list or the word is named.
+fn recipients<'a>(value: &Value<'a>) -> At<'a, RecipientsFrom> {
     let read = match value.value {
         DeValue::Table(_) => value.table().and_then(|mut table| {
             let file = table.require("file", "write recipients = { file = \"recipients.txt\" }");
             table.finish();
-            file.and_then(|value| value.path()).map(RecipientsFrom::File)
+            file.and_then(|file| Some(file.with(RecipientsFrom::File(file.path()?))))
         }),
         _ => value.word(RECIPIENTS).map(|at| match at.value {
-            RecipientsKey::Any => RecipientsFrom::Any,
+            RecipientsKey::Any => at.with(RecipientsFrom::Any),
         }),
     };
-    read.unwrap_or(RecipientsFrom::Unknown)
+    read.unwrap_or_else(|| value.with(RecipientsFrom::Unknown))
 }

@@ -1,4 +1,4 @@
-//! The main file, `gatepost.toml`, as written: each value typed and in its place, tables not yet held against each other.
+//! The main file, `gatepost.toml`, as written: each value typed and in its place, not yet held against the others.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

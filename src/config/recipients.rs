@@ -28,7 +28,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// The list at `path`, which `place` names; `None` if it is wrong, which is reported once. `root` shortens its name.
+    /// The list at `path`, which `place` names, called relative to `root`; `None` if it is wrong, which is told once.
     pub(super) fn load(&mut self, path: &Path, root: &Path, place: &Place<'_>) -> Option<Recipients> {
         if let Some(known) = self.by_path.get(path) {
             return known.clone();

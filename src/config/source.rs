@@ -39,7 +39,7 @@ impl SourceFile {
         Position { line: count(line), column: count(column + 1) }
     }
 
-    /// The line on which `span` begins, with the part of the span that stands on it; `None` for a line too long to show.
+    /// The line on which `span` begins and the part of the span that stands on it; `None` for a line too long to show.
     pub(super) fn excerpt(&self, span: &Range<usize>) -> Option<Excerpt> {
         let (start, _) = self.line_start(span.start);
         let line = self.text.get(start..)?.lines().next()?;
