@@ -1,6 +1,25 @@
-//! L2: the configuration. Raw TOML is read as typed, checked whole with every error at once, and becomes this `Config`.
+//! L2: the configuration. Files are read as typed, checked whole with every error at once, and become this `Config`.
 //!
-//! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; every part is handed its own struct.
+//! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; each part gets its own struct.
+
+pub mod diagnostic;
+pub mod starter;
+
+mod combinations;
+mod document;
+mod domain_file;
+mod load;
+mod main_file;
+mod place;
+mod policy_checks;
+mod policy_tables;
+mod recipients;
+mod sections;
+mod source;
+mod values;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +33,8 @@ use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::rules::PolicySet;
+
+pub use load::load;
 
 /// A whole configuration that has passed every check.
 #[derive(Clone, Debug)]
@@ -56,7 +77,7 @@ pub struct SpoolConfig {
     pub retry: Vec<Duration>,
 }
 
-/// Whose mail a listener takes (contract: "mx" for hosted domains from anyone, "smarthost" for trusted clients to anywhere).
+/// Whose mail a listener takes: "mx" for hosted domains from anyone, "smarthost" from trusted clients to anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Mx,

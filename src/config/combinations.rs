@@ -1,0 +1,198 @@
+//! What holds for the configuration as a whole: listeners, relaying, hosting, names that stand twice.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Display;
+use std::hash::Hash;
+
+use crate::policy::settings::AppliesTo;
+
+use super::domain_file::{DomainFile, RecipientsFrom};
+use super::main_file::{Listener, MainFile};
+use super::place::At;
+use super::policy_checks::{self, is_written_empty};
+use super::policy_tables::RouteTable;
+use super::{ListenerTls, Role};
+
+/// Metric labels (contract: at most 64 groups).
+const GROUPS_MAX: usize = 64;
+
+/// Checks that need the main file and the domain files together.
+pub(super) fn check(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
+    check_listeners(main);
+    check_trusted(main);
+    check_defaults(main);
+    for file in files {
+        check_domain_file(main, file);
+    }
+    check_host(main, files);
+}
+
+/// Checks that need no main file.
+pub(super) fn check_among_files(files: &[DomainFile<'_>]) {
+    check_unique(files.iter().flat_map(|file| &file.patterns), "keep it in one place");
+    let mut groups = BTreeSet::new();
+    for group in files.iter().filter_map(|file| file.group.as_ref()) {
+        if groups.len() >= GROUPS_MAX && !groups.contains(&group.value) {
+            group.place.error(
+                format!("\"{}\" is one group too many: metrics have {GROUPS_MAX}", group.value),
+                "put several domain files into one group, or remove the key",
+            );
+        } else {
+            groups.insert(group.value.clone());
+        }
+    }
+}
+
+fn check_listeners(main: &MainFile<'_>) {
+    if !main.has_listener {
+        main.place.error("there is no [[listener]]", "add one with name, bind and role");
+    }
+    check_unique(
+        main.listeners.iter().filter_map(|listener| listener.name.as_ref()),
+        "give each listener its own name",
+    );
+    let binds = main.listeners.iter().flat_map(|listener| &listener.bind).chain(&main.metrics_bind);
+    check_unique(binds.filter(|bind| bind.value.port() != 0), "listen on each address once");
+    if let Some(first) = main.listeners.iter().find(|listener| listener.speaks_tls() && !main.has_certificate) {
+        let place = first.tls.as_ref().map_or(&first.place, |tls| &tls.place);
+        place.error("TLS needs a [[certificate]]", "add [[certificate]] with chain and key, or write tls = \"off\"");
+    }
+    for listener in &main.listeners {
+        check_listener(main, listener);
+    }
+}
+
+fn check_listener(main: &MainFile<'_>, listener: &Listener<'_>) {
+    let mx = listener.is_role(Role::Mx);
+    if let Some(tls) = listener.tls.as_ref().filter(|tls| tls.value == ListenerTls::Off) {
+        let off = tls.place.source();
+        for place in listener.floor_places() {
+            place.error(format!("cannot be met: {off} says tls = \"off\""), "remove one of the two");
+        }
+    } else if mx && !listener.relays() {
+        for place in listener.floor_places() {
+            place.error(
+                "role \"mx\" has a floor only for trusted clients, and relay is not true",
+                "write it under [inbound] of the domain, or under [default.inbound]",
+            );
+        }
+    }
+    let trusted_remedy = "name networks in [relay] trusted";
+    if let Some(role) = listener.role.as_ref().filter(|role| role.value == Role::Smarthost) {
+        if let Some(relay) = &listener.relay {
+            relay.place.error("only role \"mx\" has this key: a smarthost always relays", "remove it");
+        }
+        if main.trusted.is_empty() {
+            role.place.error("a smarthost without trusted clients takes no mail", trusted_remedy);
+        }
+    }
+    if let Some(relay) = listener.relay.as_ref().filter(|relay| mx && relay.value && main.trusted.is_empty()) {
+        relay.place.error("nobody may relay: there are no trusted clients", trusted_remedy);
+    }
+}
+
+fn check_trusted(main: &MainFile<'_>) {
+    for network in main.trusted.iter().filter(|network| network.value.prefix_len() == 0) {
+        network.place.error(
+            format!("{} trusts the whole internet: this is an open relay", network.value),
+            "name only your own networks",
+        );
+    }
+}
+
+fn check_defaults(main: &MainFile<'_>) {
+    policy_checks::check_inbound(&main.inbound, None);
+    policy_checks::check_outbound(&main.outbound, None);
+    let Some(route) = &main.route else { return };
+    policy_checks::check_route(route);
+    if is_written_empty(route.hosts.as_ref()) {
+        for place in route.tls.places() {
+            place.warn("has no effect: hosts is empty, so there is no default route", "name hosts, or remove it");
+        }
+    } else {
+        for place in main.outbound.tls.places() {
+            place.warn("has no effect: [default.route] answers to its own TLS keys", "move it into [default.route]");
+        }
+    }
+}
+
+fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
+    policy_checks::check_inbound(&file.inbound, Some(&main.inbound));
+    let default_route = main.route.as_ref().is_some_and(|route| !is_written_empty(route.hosts.as_ref()));
+    if let Some(route) = &file.route {
+        check_own_route(route);
+        policy_checks::check_overruled(&file.outbound, true);
+    } else if default_route {
+        policy_checks::check_overruled(&file.outbound, false);
+    } else {
+        policy_checks::check_outbound(&file.outbound, Some(&main.outbound));
+    }
+    match &file.hosted {
+        Some(hosted) if hosted.value => {
+            if file.route.is_none() && !default_route {
+                hosted.place.error(
+                    "a hosted domain has no [route], so its mail would come back here",
+                    "add [route] with the hosts that keep its mailboxes",
+                );
+            }
+            if file.recipients.is_none() {
+                hosted.place.error(
+                    "a hosted domain says who its recipients are",
+                    "write recipients = \"any\" or { file = \"recipients.txt\" }",
+                );
+            }
+        }
+        _ => check_not_hosted(file),
+    }
+}
+
+fn check_own_route(route: &RouteTable<'_>) {
+    policy_checks::check_route(route);
+    if let Some(hosts) = route.hosts.as_ref().filter(|hosts| hosts.value.is_empty()) {
+        hosts.place.error("a [route] without hosts leads nowhere", "name at least one host, or remove [route]");
+    }
+}
+
+fn check_not_hosted(file: &DomainFile<'_>) {
+    if let Some(recipients) = file.recipients.as_ref().filter(|at| !matches!(at.value, RecipientsFrom::Unknown)) {
+        recipients.place.warn("has no effect: the domains are not hosted here", "write hosted = true, or remove it");
+    }
+    let recipient_only = AppliesTo { sender: false, recipient: true };
+    if let Some(applies_to) = file.inbound.applies_to.as_ref().filter(|at| at.value == recipient_only) {
+        applies_to.place.warn(
+            "[inbound] has no effect: \"recipient\" counts for hosted domains only",
+            "add \"sender\", or write hosted = true",
+        );
+    }
+}
+
+fn check_host(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
+    let Some(hostname) = &main.hostname else { return };
+    if hostname.value.label_count() < 2 {
+        hostname
+            .place
+            .warn("not a fully qualified name: other servers may refuse it", "write the name with its domain");
+    }
+    let hosted = files.iter().filter(|file| file.is_hosted()).flat_map(|file| &file.patterns);
+    let answers = main.listeners.iter().any(|listener| listener.is_role(Role::Mx));
+    if answers && main.postmaster.is_none() && !hosted.into_iter().any(|at| at.value.covers(&hostname.value)) {
+        hostname.place.warn(
+            "mail for <postmaster> without a domain has nowhere to go (RFC 5321 section 4.5.1)",
+            "write postmaster = \"postmaster@...\", or host the domain of the hostname",
+        );
+    }
+}
+
+/// Reports each value that stands a second time, with the first place.
+fn check_unique<'t, 'a: 't, T>(values: impl Iterator<Item = &'t At<'a, T>>, remedy: &str)
+where
+    T: Eq + Hash + Display + 't,
+{
+    let mut seen = HashMap::new();
+    for at in values {
+        match seen.get(&at.value) {
+            None => drop(seen.insert(&at.value, &at.place)),
+            Some(first) => at.place.error(format!("{} is written before, in {}", at.value, first.source()), remedy),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Combinations inside one policy, seen with the defaults below it, that cannot be meant.
+
+use crate::model::address::Host;
+use crate::model::cipher::CipherGrade;
+use crate::policy::names::NamePattern;
+use crate::policy::settings::{InboundTls, OutboundTls};
+
+use super::place::{At, Place};
+use super::policy_tables::{InboundTable, OutboundTable, RouteTable, TlsKeys};
+
+/// `default` is the layer below, `None` for `[default.inbound]` itself.
+pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTable<'_>>) {
+    let own_floor = floor_place(own);
+    let default_floor = default.and_then(floor_place);
+    let tls = own.tls.as_ref().or(default.and_then(|default| default.tls.as_ref()));
+    let required = tls.is_some_and(|tls| tls.value == InboundTls::Required);
+    match (&own.tls, own_floor, default_floor) {
+        (Some(tls), Some(floor), _) if tls.value == InboundTls::Optional => tls.place.error(
+            format!("\"optional\" contradicts `{}` beside it, which needs TLS", floor.key),
+            "write \"required\", or remove one of the two",
+        ),
+        (Some(tls), None, Some(floor)) if tls.value == InboundTls::Optional => tls.place.warn(
+            format!("has no effect: `{}` of {} still needs TLS", floor.key, floor.source()),
+            "write \"required\" to say so, or remove the default",
+        ),
+        (None, Some(floor), _) if !required => {
+            floor.warn("implies tls = \"required\"", "write tls = \"required\" beside it to say so");
+        }
+        _ => {}
+    }
+    let anything = required || own_floor.is_some() || default_floor.is_some();
+    if let Some(mode) = own.mode.as_ref().filter(|_| default.is_some() && !anything) {
+        mode.place.warn("nothing is asked for that it could apply to", "write tls, min_version or cipher beside it");
+    }
+}
+
+/// Where a table asks for something that only a TLS session can have.
+fn floor_place<'t, 'a>(table: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
+    let cipher = table.cipher.as_ref().filter(|cipher| cipher.value != CipherGrade::Any);
+    table.min_version.as_ref().map(|at| &at.place).or(cipher.map(|at| &at.place))
+}
+
+/// `default` is the layer below, `None` for `[default.outbound]` itself.
+pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundTable<'_>>) {
+    let default_tls = default.map(|default| &default.tls);
+    check_off(&own.tls, default_tls);
+    check_identity(&own.tls, default_tls);
+    check_mx_names(&own.tls, default_tls);
+    let off = own.tls.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off);
+    let dane_off = own.dane_off || default.is_some_and(|default| default.dane_off);
+    let mta_sts_off = own.mta_sts_off || default.is_some_and(|default| default.mta_sts_off);
+    if let Some(off) = off.filter(|_| !dane_off || !mta_sts_off) {
+        off.place.error(
+            "\"off\" stands only where DANE and MTA-STS are off too",
+            "write dane = \"off\" and mta_sts = \"off\" beside it",
+        );
+    }
+}
+
+/// A route answers to its own keys: there is no layer below.
+pub(super) fn check_route(route: &RouteTable<'_>) {
+    check_off(&route.tls, None);
+    check_identity(&route.tls, None);
+    let verify = route.tls.tls.as_ref().is_some_and(|tls| tls.value == OutboundTls::Verify);
+    let names = route.tls.match_names.as_ref();
+    let named = route.tls.fingerprints.is_some()
+        || names.is_some_and(|names| names.value.iter().any(|name| name.value != NamePattern::Mx));
+    if !verify || named {
+        return;
+    }
+    for host in route.hosts.iter().flat_map(|hosts| &hosts.value) {
+        if matches!(host.value.host, Host::Literal(_)) {
+            host.place.error(
+                "tls = \"verify\" has no name that an address could be verified by",
+                "name the host, or write match or fingerprints",
+            );
+        }
+    }
+}
+
+fn effective_tls(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) -> OutboundTls {
+    let written = own.tls.as_ref().or(default.and_then(|default| default.tls.as_ref()));
+    written.map_or(OutboundTls::Opportunistic, |tls| tls.value)
+}
+
+/// Without TLS there is nothing that a floor or an identity could be asked of.
+fn check_off(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) {
+    if effective_tls(own, default) != OutboundTls::Off {
+        return;
+    }
+    for place in own.floor_places().chain(own.identity_places()) {
+        place.error("cannot be met with tls = \"off\"", "remove it, or ask for TLS");
+    }
+    let inherited = default.and_then(|default| default.floor_places().next());
+    if let (Some(tls), Some(floor)) = (&own.tls, inherited) {
+        tls.place.error(
+            format!("\"off\" cannot meet `{}` of {}", floor.key, floor.source()),
+            "ask for TLS, or move the default into the domain files that need it",
+        );
+    }
+}
+
+fn check_identity(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) {
+    let tls = effective_tls(own, default);
+    if matches!(tls, OutboundTls::Off | OutboundTls::Verify) {
+        return;
+    }
+    for place in own.identity_places() {
+        place.error(
+            format!("needs tls = \"verify\", and here it is \"{}\"", tls.as_str()),
+            "write tls = \"verify\" beside it, or remove it",
+        );
+    }
+}
+
+/// The name of an MX host can be trusted only where DNSSEC or MTA-STS vouches for it, and both are off.
+fn check_mx_names(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) {
+    let Some(names) = &own.match_names else { return };
+    let Some(mx) = names.value.iter().find(|name| name.value == NamePattern::Mx) else { return };
+    let fingerprints = own.fingerprints.is_some() || default.is_some_and(|default| default.fingerprints.is_some());
+    let alone = names.value.iter().all(|name| name.value == NamePattern::Mx);
+    let message = "\"mx\" can never match: MX names are not trusted while DNSSEC and MTA-STS are off";
+    if alone && !fingerprints {
+        mx.place.error(message, "write \"domain\" or the name of the certificate");
+    } else {
+        mx.place.warn(message, "remove it");
+    }
+}
+
+/// TLS keys that a route overrules.
+pub(super) fn check_overruled(outbound: &OutboundTable<'_>, own_route: bool) {
+    for place in outbound.tls.places() {
+        if own_route {
+            place.error("with a [route] the TLS keys stand in [route]", "move it into [route]");
+        } else {
+            place.error(
+                "has no effect: [default.route] carries this mail and answers to its own TLS keys",
+                "give the domain a [route] of its own with this key, or remove it",
+            );
+        }
+    }
+}
+
+/// A value whose list ended up empty, so that the table says nothing.
+pub(super) fn is_written_empty<T>(list: Option<&At<'_, Vec<T>>>) -> bool {
+    list.is_some_and(|list| list.value.is_empty())
+}

@@ -1,0 +1,287 @@
+//! The tables `[inbound]`, `[outbound]` and `[route]` as written, in a domain file and under `[default]`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::model::cipher::CipherGrade;
+use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
+use crate::policy::names::{Fingerprint, NamePattern};
+use crate::policy::settings::{
+    AppliesTo, DeliveryLayer, HostPort, InboundLayer, InboundTls, IpChoice, Mode, OnTlsFailure, OutboundLayer,
+    OutboundTls, Route,
+};
+
+use super::document::{Table, Value, Words};
+use super::place::{At, Place};
+use super::values::{self, Invalid};
+
+/// The most waiting times that a `retry` may list.
+pub(super) const RETRY_STEPS_MAX: usize = 32;
+/// The highest `concurrency`.
+const CONCURRENCY_MAX: u32 = 10_000;
+
+const INBOUND_TLS: &Words<InboundTls> =
+    &[("optional", Some(InboundTls::Optional)), ("required", Some(InboundTls::Required))];
+const SIDES: &Words<Side> = &[("sender", Some(Side::Sender)), ("recipient", Some(Side::Recipient))];
+const MODES: &Words<Mode> =
+    &[("report", Some(Mode::Report)), ("defer", Some(Mode::Defer)), ("enforce", Some(Mode::Enforce))];
+const OUTBOUND_TLS: &Words<OutboundTls> = &[
+    ("off", Some(OutboundTls::Off)),
+    ("opportunistic", Some(OutboundTls::Opportunistic)),
+    ("encrypt", Some(OutboundTls::Encrypt)),
+    ("verify", Some(OutboundTls::Verify)),
+];
+const IP_CHOICES: &Words<IpChoice> =
+    &[("any", Some(IpChoice::Any)), ("v4", Some(IpChoice::V4)), ("v6", Some(IpChoice::V6))];
+const DANE: &Words<()> = &[("off", Some(())), ("auto", None), ("required", None)];
+const MTA_STS: &Words<()> = &[("off", Some(())), ("auto", None)];
+const LEARN: &Words<()> = &[("off", Some(())), ("propose", None), ("enforce", None)];
+const TLS_REQUIRED_NO: &Words<()> = &[("ignore", Some(())), ("honour", None)];
+const CLIENT_CERTIFICATE: &Words<()> = &[("none", Some(())), ("verified", None)];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Sender,
+    Recipient,
+}
+
+#[derive(Debug)]
+pub(super) struct InboundTable<'a> {
+    pub(super) tls: Option<At<'a, InboundTls>>,
+    pub(super) min_version: Option<At<'a, ProtocolVersion>>,
+    pub(super) cipher: Option<At<'a, CipherGrade>>,
+    pub(super) applies_to: Option<At<'a, AppliesTo>>,
+    pub(super) mode: Option<At<'a, Mode>>,
+}
+
+impl<'a> InboundTable<'a> {
+    pub(super) fn read(mut table: Table<'a>) -> Self {
+        let read = Self {
+            tls: table.get("tls").and_then(|value| value.word(INBOUND_TLS)),
+            min_version: min_version(&mut table),
+            cipher: cipher(&mut table),
+            applies_to: table.get("applies_to").and_then(|value| applies_to(&value)),
+            mode: table.get("mode").and_then(|value| value.word(MODES)),
+        };
+        match table.get("client_certificate") {
+            Some(value) if value.value.is_array() => {
+                value.place.not_implemented("client_certificate", "use \"none\" or remove it");
+            }
+            Some(value) => drop(value.word(CLIENT_CERTIFICATE)),
+            None => {}
+        }
+        table.not_implemented(&["step", "exception", "shadow"]);
+        table.finish();
+        read
+    }
+
+    pub(super) fn layer(&self) -> InboundLayer {
+        InboundLayer {
+            tls: self.tls.as_ref().map(At::sourced),
+            min_version: self.min_version.as_ref().map(At::sourced),
+            cipher: self.cipher.as_ref().map(At::sourced),
+            applies_to: self.applies_to.as_ref().map(At::sourced),
+            mode: self.mode.as_ref().map(At::sourced),
+        }
+    }
+}
+
+/// The keys that `[outbound]` and `[route]` have in common.
+#[derive(Debug)]
+pub(super) struct TlsKeys<'a> {
+    pub(super) tls: Option<At<'a, OutboundTls>>,
+    pub(super) min_version: Option<At<'a, ProtocolVersion>>,
+    pub(super) cipher: Option<At<'a, CipherGrade>>,
+    pub(super) match_names: Option<At<'a, Vec<At<'a, NamePattern>>>>,
+    pub(super) fingerprints: Option<At<'a, Vec<At<'a, Fingerprint>>>>,
+}
+
+impl<'a> TlsKeys<'a> {
+    fn read(table: &mut Table<'a>) -> Self {
+        Self {
+            tls: table.get("tls").and_then(|value| value.word(OUTBOUND_TLS)),
+            min_version: min_version(table),
+            cipher: cipher(table),
+            match_names: table.get("match").and_then(|value| value.list(|item| item.parse(values::name_pattern))),
+            fingerprints: table
+                .get("fingerprints")
+                .and_then(|value| value.list(|item| item.parse(values::fingerprint))),
+        }
+    }
+
+    /// Where its keys stand, as far as they are written.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let tls = self.tls.as_ref().map(|at| &at.place);
+        tls.into_iter().chain(self.floor_places()).chain(self.identity_places())
+    }
+
+    /// Where it asks for a quality of the session.
+    pub(super) fn floor_places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let min_version = self.min_version.as_ref().map(|at| &at.place);
+        min_version.into_iter().chain(self.cipher.as_ref().map(|at| &at.place))
+    }
+
+    /// Where it says whose certificate is right.
+    pub(super) fn identity_places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let match_names = self.match_names.as_ref().map(|at| &at.place);
+        match_names.into_iter().chain(self.fingerprints.as_ref().map(|at| &at.place))
+    }
+
+    pub(super) fn layer(&self) -> OutboundLayer {
+        OutboundLayer {
+            tls: self.tls.as_ref().map(At::sourced),
+            min_version: self.min_version.as_ref().map(At::sourced),
+            cipher: self.cipher.as_ref().map(At::sourced),
+            match_names: self.match_names.as_ref().map(|at| at.with(at.items()).sourced()),
+            fingerprints: self.fingerprints.as_ref().map(|at| at.with(at.items()).sourced()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct OutboundTable<'a> {
+    pub(super) tls: TlsKeys<'a>,
+    /// Written as "off".
+    pub(super) dane_off: bool,
+    /// Written as "off".
+    pub(super) mta_sts_off: bool,
+    on_tls_failure: Option<At<'a, OnTlsFailure>>,
+    concurrency: Option<u32>,
+    retry: Option<Vec<Duration>>,
+    lifetime: Option<Duration>,
+}
+
+impl<'a> OutboundTable<'a> {
+    pub(super) fn read(mut table: Table<'a>) -> Self {
+        let read = Self {
+            tls: TlsKeys::read(&mut table),
+            dane_off: table.get("dane").and_then(|value| value.word(DANE)).is_some(),
+            mta_sts_off: table.get("mta_sts").and_then(|value| value.word(MTA_STS)).is_some(),
+            on_tls_failure: table.get("on_tls_failure").and_then(|value| value.parse(on_tls_failure)),
+            concurrency: table
+                .get("concurrency")
+                .and_then(|value| value.number(1..=CONCURRENCY_MAX))
+                .map(|at| at.value),
+            retry: table.get("retry").and_then(|value| retry(&value)),
+            lifetime: table.get("lifetime").and_then(|value| value.parse(values::duration)).map(|at| at.value),
+        };
+        if let Some(value) = table.get("learn") {
+            value.word(LEARN);
+        }
+        if let Some(value) = table.get("tls_required_no") {
+            value.word(TLS_REQUIRED_NO);
+        }
+        table.not_implemented(&["route_after", "notify_sender", "step", "exception"]);
+        table.finish();
+        read
+    }
+
+    pub(super) fn delivery(&self) -> DeliveryLayer {
+        DeliveryLayer {
+            on_tls_failure: self.on_tls_failure.as_ref().map(At::sourced),
+            concurrency: self.concurrency,
+            retry: self.retry.clone(),
+            lifetime: self.lifetime,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct RouteTable<'a> {
+    pub(super) place: Place<'a>,
+    /// `None` where the key is missing or no list.
+    pub(super) hosts: Option<At<'a, Vec<At<'a, HostPort>>>>,
+    pub(super) tls: TlsKeys<'a>,
+    source: Option<IpAddr>,
+    ehlo: Option<Domain>,
+    ip: Option<IpChoice>,
+}
+
+impl<'a> RouteTable<'a> {
+    /// `None` for a table that was not written.
+    pub(super) fn read(mut table: Table<'a>) -> Option<Self> {
+        if !table.is_written() {
+            return None;
+        }
+        let place = table.place().clone();
+        let hosts = table.require("hosts", "name the next hops: hosts = [\"mailstore.internal:25\"]");
+        let read = Self {
+            place,
+            hosts: hosts.and_then(|value| value.list_or_empty(|item| item.parse(values::host_port))),
+            tls: TlsKeys::read(&mut table),
+            source: table.get("source").and_then(|value| value.parse(values::ip_address)).map(|at| at.value),
+            ehlo: table.get("ehlo").and_then(|value| value.parse(values::domain)).map(|at| at.value),
+            ip: table.get("ip").and_then(|value| value.word(IP_CHOICES)).map(|at| at.value),
+        };
+        table.not_implemented(&["auth_file", "client_certificate"]);
+        table.finish();
+        Some(read)
+    }
+
+    /// `None` if it has no hosts.
+    pub(super) fn route(&self) -> Option<Arc<Route>> {
+        let hosts = self.hosts.as_ref().map(At::items).filter(|hosts| !hosts.is_empty())?;
+        Some(Arc::new(Route {
+            name: self.place.file.name.clone(),
+            source: self.place.source(),
+            hosts,
+            tls: self.tls.layer(),
+            source_address: self.source,
+            ehlo: self.ehlo.clone(),
+            ip: self.ip.unwrap_or_default(),
+        }))
+    }
+}
+
+/// The key `min_version`, wherever it stands.
+pub(super) fn min_version<'a>(table: &mut Table<'a>) -> Option<At<'a, ProtocolVersion>> {
+    let found = table.get("min_version")?.word(values::VERSIONS)?;
+    if found.value < ProtocolVersion::Tls1_2 {
+        let message = format!("this build speaks TLSv1.2 and later, so \"{}\" asks for no more than that", found.value);
+        found.place.warn(message, "write \"TLSv1.2\"");
+    }
+    Some(found)
+}
+
+/// The key `cipher`, wherever it stands.
+pub(super) fn cipher<'a>(table: &mut Table<'a>) -> Option<At<'a, CipherGrade>> {
+    table.get("cipher")?.word(values::GRADES)
+}
+
+/// A list of waiting times.
+pub(super) fn retry(value: &Value<'_>) -> Option<Vec<Duration>> {
+    let steps = value.list(|item| item.parse(values::duration))?;
+    if steps.value.len() > RETRY_STEPS_MAX {
+        let message = format!("the list has more than {RETRY_STEPS_MAX} waiting times");
+        value.place.error(message, "shorten it: the last one repeats");
+        return None;
+    }
+    Some(steps.items()).filter(|steps| !steps.is_empty())
+}
+
+fn applies_to<'a>(value: &Value<'a>) -> Option<At<'a, AppliesTo>> {
+    let sides = match value.value {
+        DeValue::String(_) => {
+            value
+                .place
+                .error("the value has the wrong type: string", "write a list such as [\"sender\", \"recipient\"]");
+            return None;
+        }
+        _ => value.list(|item| item.word(SIDES))?.items(),
+    };
+    Some(value.with(AppliesTo { sender: sides.contains(&Side::Sender), recipient: sides.contains(&Side::Recipient) }))
+}
+
+fn on_tls_failure(text: &str) -> Result<OnTlsFailure, Invalid> {
+    const REMEDY: &str = "use \"defer\" or \"bounce\"";
+    match text {
+        "defer" => Ok(OnTlsFailure::Defer),
+        "bounce" => Ok(OnTlsFailure::Bounce),
+        text if text.starts_with("route:") => Err(Invalid::new("`route:` is not implemented yet", REMEDY)),
+        text => Err(Invalid::new(format!("unknown value \"{}\"", super::document::shown(text)), REMEDY)),
+    }
+}

@@ -1,0 +1,149 @@
+//! The tables of the main file that stand for themselves: spool, dns, audit, metrics, admin, limits.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::{Table, Value, Words};
+use super::place::At;
+use super::policy_tables::retry;
+use super::values::{self, Invalid};
+use super::{AdminConfig, AuditConfig, DnsConfig, Limits, MetricsConfig, OnAuditFailure, SpoolConfig};
+
+const DEFAULT_SOCKET: &str = "/run/gatepost/control.sock";
+const DEFAULT_METRICS_PORT: u16 = 9725;
+
+const CONNECTIONS: RangeInclusive<u32> = 1..=1_000_000;
+const RECIPIENTS: RangeInclusive<u32> = 1..=100_000;
+const ERRORS: RangeInclusive<u32> = 1..=10_000;
+const MESSAGES: RangeInclusive<u32> = 1..=1_000_000;
+const HOPS: RangeInclusive<u32> = 1..=10_000;
+const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
+
+const ON_AUDIT_FAILURE: &Words<OnAuditFailure> =
+    &[("refuse", Some(OnAuditFailure::Refuse)), ("alarm", Some(OnAuditFailure::Alarm))];
+const DNSSEC: &Words<()> = &[("off", Some(())), ("validate", None), ("trust-ad", None)];
+
+/// The folders are empty paths where they were missing or wrong, which was reported.
+pub(super) fn spool(mut table: Table<'_>) -> SpoolConfig {
+    let path = table.require("path", "write path = \"/var/lib/gatepost\" under [spool]");
+    let delay_warning = table.get("delay_warning");
+    let config = SpoolConfig {
+        path: path.and_then(|value| value.path()).unwrap_or_default(),
+        max_message_size: size(table.get("max_message_size"), values::size_not_zero).unwrap_or(50_000_000),
+        min_free_space: size(table.get("min_free_space"), values::size).unwrap_or(1_000_000_000),
+        lifetime: duration(table.get("lifetime")).unwrap_or(days(5)),
+        bounce_lifetime: duration(table.get("bounce_lifetime")).unwrap_or(days(1)),
+        delay_warning: duration(delay_warning.clone()).unwrap_or(minutes(4 * 60)),
+        retry: table.get("retry").and_then(|value| retry(&value)).unwrap_or_else(default_retry),
+    };
+    if let Some(value) = delay_warning.filter(|_| config.delay_warning >= config.lifetime) {
+        value.place.warn("no delay notice is ever sent: `lifetime` is over before", "write less than the lifetime");
+    }
+    table.finish();
+    config
+}
+
+fn default_retry() -> Vec<Duration> {
+    [1, 5, 15, 60].map(minutes).to_vec()
+}
+
+pub(super) fn dns(mut table: Table<'_>) -> DnsConfig {
+    let servers = table.get("servers").and_then(|value| value.list(|item| item.parse(values::name_server)));
+    let targets = table.get("allow_targets").and_then(|value| value.list_or_empty(|item| item.parse(values::network)));
+    if let Some(value) = table.get("dnssec") {
+        value.word(DNSSEC);
+    }
+    table.not_implemented(&["trust_anchor"]);
+    table.finish();
+    DnsConfig {
+        servers: servers.as_ref().map(At::items).unwrap_or_default(),
+        allow_targets: targets.as_ref().map(At::items).unwrap_or_default(),
+    }
+}
+
+/// `spool` is where the messages are.
+pub(super) fn audit(mut table: Table<'_>, spool: &SpoolConfig) -> AuditConfig {
+    let path = table.require("path", "write path = \"/var/log/gatepost/audit\" under [audit]");
+    let folder = path.as_ref().and_then(Value::path).unwrap_or_default();
+    if let Some(value) = path.filter(|_| folder == spool.path && folder != PathBuf::new()) {
+        value.place.error("the audit log and the spool share a folder", "give each a folder of its own");
+    }
+    let on_failure = table.get("on_failure").and_then(|value| value.word(ON_AUDIT_FAILURE));
+    table.not_implemented(&["key"]);
+    table.finish();
+    AuditConfig { path: folder, on_failure: on_failure.map_or(OnAuditFailure::Refuse, |at| at.value) }
+}
+
+/// With the place of `bind` for comparison with the listeners.
+pub(super) fn metrics<'a>(mut table: Table<'a>) -> (MetricsConfig, Option<At<'a, SocketAddr>>) {
+    let written = table.get("bind").and_then(|value| value.parse(metrics_bind));
+    table.finish();
+    let default = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_METRICS_PORT)));
+    let bind = written.as_ref().map_or(default, |at| at.value);
+    let place = written.and_then(|at| at.value.map(|bind| at.with(bind)));
+    (MetricsConfig { bind }, place)
+}
+
+fn metrics_bind(text: &str) -> Result<Option<SocketAddr>, Invalid> {
+    if text == "off" { Ok(None) } else { values::bind_address(text).map(Some) }
+}
+
+pub(super) fn admin(mut table: Table<'_>) -> AdminConfig {
+    let socket = table.get("socket").and_then(|value| value.path()).unwrap_or_else(|| DEFAULT_SOCKET.into());
+    table.not_implemented(&["bind", "token_file", "certificate"]);
+    table.finish();
+    AdminConfig { socket }
+}
+
+pub(super) fn limits(mut table: Table<'_>) -> Limits {
+    let mut number = |key, default, range| {
+        table.get(key).and_then(|value| value.number(range)).map_or(default, |at: At<'_, u32>| at.value)
+    };
+    let max_connections = number("max_connections", 20_000, CONNECTIONS);
+    let max_connections_per_client = number("max_connections_per_client", 100, CONNECTIONS);
+    let max_recipients = number("max_recipients", 1000, RECIPIENTS);
+    let max_errors = number("max_errors", 20, ERRORS);
+    let max_messages_per_session = number("max_messages_per_session", 1000, MESSAGES);
+    let max_hops = number("max_hops", 100, HOPS);
+    let max_destination_concurrency = number("max_destination_concurrency", 20, CONCURRENCY);
+    let max_outbound_connections = number("max_outbound_connections", 500, CONNECTIONS);
+    let limits = Limits {
+        max_connections,
+        max_connections_per_client,
+        max_recipients,
+        max_errors,
+        max_messages_per_session,
+        max_hops,
+        max_destination_concurrency,
+        max_outbound_connections,
+        max_body_memory: size(table.get("max_body_memory"), values::size_not_zero).unwrap_or(256_000_000),
+        command_timeout: timeout(table.get("command_timeout")).unwrap_or(minutes(5)),
+        data_timeout: timeout(table.get("data_timeout")).unwrap_or(minutes(5)),
+        tls_handshake_timeout: timeout(table.get("tls_handshake_timeout")).unwrap_or(Duration::from_secs(30)),
+        drain_timeout: timeout(table.get("drain_timeout")).unwrap_or(Duration::from_secs(30)),
+    };
+    table.finish();
+    limits
+}
+
+fn size(value: Option<Value<'_>>, parse: fn(&str) -> Result<u64, Invalid>) -> Option<u64> {
+    Some(value?.parse(parse)?.value)
+}
+
+fn duration(value: Option<Value<'_>>) -> Option<Duration> {
+    Some(value?.parse(values::duration)?.value)
+}
+
+fn timeout(value: Option<Value<'_>>) -> Option<Duration> {
+    Some(value?.parse(values::timeout)?.value)
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+const fn days(count: u64) -> Duration {
+    minutes(24 * 60 * count)
+}

@@ -1,0 +1,59 @@
+//! The commented configuration that `gatepost init DIR` writes: the files of `config/`, made to fit host and folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::domain::Domain;
+
+/// Where the starter configuration expects the certificate, relative to its folder.
+pub const STARTER_CHAIN: &str = "tls/server.pem";
+/// Where it expects the key.
+pub const STARTER_KEY: &str = "tls/server.key";
+
+/// The folder that the templates are written for.
+const SYSTEM_FOLDER: &str = "/etc/gatepost";
+/// The host of the templates.
+const TEMPLATE_HOSTNAME: &str = "mx1.example.org";
+/// The mail domain of the templates.
+const TEMPLATE_DOMAIN: &str = "example.org";
+
+/// Paths of the templates, and what they are outside `/etc`: beside the configuration.
+const SYSTEM_PATHS: [(&str, &str); 3] = [
+    ("\"/var/lib/gatepost\"", "\"spool\""),
+    ("\"/var/log/gatepost/audit\"", "\"audit\""),
+    ("\"/run/gatepost/control.sock\"", "\"control.sock\""),
+];
+
+const TEMPLATES: [(&str, &str); 3] = [
+    ("gatepost.toml", include_str!("../../config/gatepost.toml")),
+    ("domains.d/example.toml", include_str!("../../config/domains.d/example.toml")),
+    ("domains.d/recipients.txt", include_str!("../../config/domains.d/recipients.txt")),
+];
+
+/// A file to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StarterFile {
+    pub path: PathBuf,
+    pub content: String,
+}
+
+/// The files of a starter configuration in `dir`. Nothing is written. Outside `/etc/gatepost` spool, audit log and
+/// control socket are placed in `dir` too, so that it can be tried without system folders.
+pub fn starter(dir: &Path, hostname: &Domain) -> Vec<StarterFile> {
+    let system = dir == Path::new(SYSTEM_FOLDER);
+    let fit = |template: &str| {
+        let named = with_names(template, hostname);
+        if system {
+            return named;
+        }
+        SYSTEM_PATHS.iter().fold(named, |text, (from, to)| text.replace(from, to))
+    };
+    TEMPLATES.iter().map(|(name, template)| StarterFile { path: dir.join(name), content: fit(template) }).collect()
+}
+
+fn with_names(template: &str, hostname: &Domain) -> String {
+    let above = hostname.parent().filter(|parent| parent.label_count() >= 2);
+    let domain = above.as_ref().unwrap_or(hostname);
+    let around: Vec<String> =
+        template.split(TEMPLATE_HOSTNAME).map(|text| text.replace(TEMPLATE_DOMAIN, domain.as_str())).collect();
+    around.join(hostname.as_str())
+}
