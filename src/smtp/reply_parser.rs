@@ -162,6 +162,7 @@ mod tests {
     use super::*;
 
     type Seen = Result<Vec<String>, ReplyFault>;
+    type Row = (&'static [u8], Result<&'static [&'static str], ReplyFault>);
 
     /// Reads whole and byte by byte, which must give the same.
     fn read_all(bytes: &[u8]) -> Seen {
@@ -184,7 +185,7 @@ mod tests {
 
     #[test]
     fn replies_of_rfc_5321_are_read_and_others_are_faults() {
-        let table: &[(&[u8], Result<&[&str], ReplyFault>)] = &[
+        let table: &[Row] = &[
             (b"250 ok\r\n", Ok(&["250|None|ok"])),
             (b"250\r\n", Ok(&["250|None|"])),
             (b"250 \r\n", Ok(&["250|None|"])),

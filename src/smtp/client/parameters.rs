@@ -44,9 +44,11 @@ pub(super) fn rcpt_command(recipient: &Recipient, transaction: &Transaction, cap
             line.push_str(" NOTIFY=");
             line.push_str(&notify_value(notify));
         }
-        let orcpt = recipient.orcpt.as_deref().map(|given| match passes_smtputf8(transaction, capabilities) {
-            true => given.to_owned(),
-            false => utf8_as_xtext(given),
+        let orcpt = recipient.orcpt.as_deref().map(|given| {
+            match given.is_ascii() || passes_smtputf8(transaction, capabilities) {
+                true => given.to_owned(),
+                false => utf8_as_xtext(given),
+            }
         });
         if let Some(orcpt) = orcpt.filter(|value| is_value(value)) {
             line.push_str(&format!(" ORCPT={orcpt}"));
@@ -56,7 +58,7 @@ pub(super) fn rcpt_command(recipient: &Recipient, transaction: &Transaction, cap
     line
 }
 
-/// Whether this address or the message as a whole can only go to a server that offers SMTPUTF8 (RFC 6531 section 3.2).
+/// Whether the message can, whoever it is for, only go to a server that offers SMTPUTF8 (RFC 6531 section 3.2).
 /// What was submitted with SMTPUTF8 but holds nothing of it goes as ordinary mail.
 pub(super) fn message_needs_smtputf8(transaction: &Transaction) -> bool {
     let sender = &transaction.sender;
