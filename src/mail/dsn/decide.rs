@@ -1,4 +1,5 @@
-//! Whether somebody is to be told, and how much of the message is returned (RFC 3461 section 6.2, RFC 5321 section 6.1).
+//! Whether somebody is to be told, and how much of the message is returned (RFC 3461 section 6.2, RFC 5321
+//! section 6.1).
 
 use crate::model::address::ReversePath;
 use crate::model::envelope::{DsnReturn, Envelope, Recipient};

@@ -12,7 +12,7 @@ use super::Transaction;
 use super::outcome::{FaultKind, ProtocolFault, RecipientOutcome, Stage, TransactionResult};
 use super::parameters::{mail_command, message_needs_smtputf8, rcpt_command};
 
-/// Most RCPT commands in one write, before their answers are read (RFC 2920 section 3.1 leaves the window to the client).
+/// Most RCPT commands in one write, before their answers are read (RFC 2920 section 3.1).
 const PIPELINE_RECIPIENTS: usize = 100;
 
 /// An open transaction.

@@ -67,7 +67,8 @@ impl State {
 }
 
 impl ClientSession {
-    /// A session on a connection that was just opened (and is under TLS if the plan is `Implicit`). Waits for the greeting.
+    /// A session on a connection that was just opened (and is under TLS if the plan is `Implicit`). Waits for
+    /// the greeting.
     pub fn new(settings: Settings, now: Instant) -> Self {
         Self {
             tls: settings.tls == TlsPlan::Implicit,

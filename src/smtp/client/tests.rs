@@ -1,7 +1,8 @@
 //! Transcripts of client sessions, and what arbitrary servers can do to one.
 //!
 //! `S:` what the server says (lines in a row arrive together), `C:` one write of ours (`|` stands for a line end),
-//! `=` another action, `!` an event: `!begin FROM TO,TO options`, `!tls`, `!tick 300s`, `!body`, `!progress`, `!quit`, `!eof`.
+//! `=` another action, `!` an event: `!begin FROM TO,TO options`, `!tls`, `!tick 300s`, `!body`, `!progress`,
+//! `!quit`, `!eof`.
 
 mod hostile;
 mod sessions;
