@@ -1,1 +1,9 @@
-//! mail
+//! Message text: the trace field that we add, the scan of what passes through, and the notices that we write
+//! (RFC 5322).
+//!
+//! Must not: hold a whole message that passes through, or let text of a peer begin a header field.
+
+pub mod dsn;
+mod fold;
+pub mod headers;
+pub mod received;

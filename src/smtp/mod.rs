@@ -1,1 +1,5 @@
 //! smtp
+
+pub mod capabilities;
+pub mod client;
+pub mod reply_parser;
