@@ -1,0 +1,97 @@
+//! L4: mail comes in. Listeners accept, sessions drive the SMTP server core, content goes to the spool.
+//!
+//! Must not: know outbound (they meet in the spool), or decide what the policy engine decides.
+
+mod clients;
+mod content;
+mod judge;
+mod listener;
+mod refusals;
+mod session;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::audit::derive::Health;
+use crate::audit::event::Stamp;
+use crate::metrics::Metrics;
+use crate::policy::inbound::Floor;
+use crate::policy::relay::Permission;
+use crate::policy::rules::PolicySet;
+use crate::smtp::server;
+use crate::spool::Spool;
+use crate::tls::server::ServerTls;
+
+pub use clients::Clients;
+pub use listener::{Serving, serve};
+pub use refusals::Refusals;
+
+/// Whose mail a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Mx,
+    Smarthost,
+}
+
+/// One listener as its sessions see it.
+#[derive(Debug)]
+pub struct Listener {
+    pub name: Arc<str>,
+    pub role: Role,
+    /// Role mx: trusted clients may send anywhere.
+    pub relay: bool,
+    /// The handshake comes before the greeting.
+    pub implicit_tls: bool,
+    pub floor: Floor,
+    pub session: Arc<server::Settings>,
+    pub tls: Option<ServerTls>,
+}
+
+impl Listener {
+    /// What a client may do here, apart from TLS.
+    fn permission(&self, trusted: bool) -> Permission {
+        match self.role {
+            Role::Mx if trusted && self.relay => Permission::Anywhere,
+            Role::Mx => Permission::HostedOnly,
+            Role::Smarthost if trusted => Permission::Anywhere,
+            Role::Smarthost => Permission::Nothing,
+        }
+    }
+}
+
+/// Everything of one configuration that inbound needs. A transaction keeps the one that it began with.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub policies: Arc<PolicySet>,
+    pub trusted: Vec<IpNet>,
+    pub stamp: Stamp,
+    pub listeners: HashMap<Arc<str>, Arc<Listener>>,
+    pub connections_per_client_max: u32,
+    pub hops_max: u32,
+    pub tls_handshake_timeout: Duration,
+    /// Whether mail is refused while the audit log cannot be written.
+    pub needs_audit: bool,
+}
+
+impl Snapshot {
+    fn trusts(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Inbound {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub spool: Spool,
+    pub audit: Health,
+    pub metrics: Arc<Metrics>,
+    pub clients: Clients,
+    pub refusals: Refusals,
+}

@@ -1,0 +1,65 @@
+//! L4: mail goes out. The dispatcher runs the scheduler, attempts find hosts and drive the SMTP client core, conclusions
+//! are written to the spool.
+//!
+//! Must not: know inbound (they meet in the spool), decide what the policy engine decides, or weaken what it requires.
+
+mod attempt;
+mod conclude;
+mod destination;
+pub mod dispatch;
+mod notices;
+mod pool;
+mod records;
+mod session;
+mod targets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::audit::derive::Health;
+use crate::audit::event::Stamp;
+use crate::dns::Resolver;
+use crate::dns::targets::TargetRule;
+use crate::metrics::Metrics;
+use crate::model::domain::Domain;
+use crate::policy::rules::PolicySet;
+use crate::smtp::client::Timeouts;
+use crate::spool::Spool;
+use crate::tls::client::ClientTls;
+use crate::tls::roots::Roots;
+
+pub use pool::Pool;
+
+/// Everything of one configuration that outbound needs. An attempt keeps the one that it began with.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub policies: Arc<PolicySet>,
+    pub stamp: Stamp,
+    pub hostname: Domain,
+    pub targets: TargetRule,
+    pub lifetime: Duration,
+    pub bounce_lifetime: Duration,
+    pub delay_warning: Duration,
+    /// Never empty; the last one repeats.
+    pub retry: Vec<Duration>,
+    pub lane_concurrency: u32,
+    pub total_concurrency: u32,
+    /// Whether no delivery is begun while the audit log cannot be written.
+    pub needs_audit: bool,
+}
+
+/// What all deliveries share.
+#[derive(Debug)]
+pub struct Outbound {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub spool: Spool,
+    pub audit: Health,
+    pub metrics: Arc<Metrics>,
+    pub resolver: Arc<dyn Resolver>,
+    pub tls: ClientTls,
+    pub roots: Roots,
+    pub pool: Pool,
+    pub timeouts: Timeouts,
+}

@@ -1,0 +1,104 @@
+//! Idle connections that may carry another message, if they meet what that message requires.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock;
+use crate::model::domain::Domain;
+use crate::model::time::Instant;
+
+use super::session::Connection;
+
+/// Idle connections in all, and to one host.
+const IDLE_CONNECTIONS_MAX: usize = 500;
+const IDLE_PER_HOST_MAX: usize = 50;
+/// How long a connection may be idle before it is closed: servers close them, too.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Messages over one connection.
+const MESSAGES_MAX: u32 = 500;
+
+/// What must be the same for a connection to be looked at. Whether it is good enough is checked each time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) address: SocketAddr,
+    /// The host's name: certificate and MTA-STS are judged by it.
+    pub(super) name: Option<Domain>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) ehlo: Domain,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// The idle connections of the daemon.
+#[derive(Debug, Default)]
+pub struct Pool(Mutex<HashMap<Key, Vec<Idle>>>);
+
+impl Pool {
+    /// The connection that became idle last, if one is there and still alive.
+    pub(super) fn take(&self, key: &Key) -> Option<Connection> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = idle.get_mut(key)?;
+        let mut found = None;
+        while let (None, Some(Idle { connection, .. })) = (&found, connections.pop()) {
+            found = Some(connection).filter(|connection| !connection.is_stale());
+        }
+        if connections.is_empty() {
+            idle.remove(key);
+        }
+        found
+    }
+
+    /// Keeps a connection for another message. Gives it back if there is no room or it has served enough.
+    pub(super) fn put(&self, key: Key, connection: Connection) -> Result<(), Connection> {
+        if connection.messages >= MESSAGES_MAX {
+            return Err(connection);
+        }
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.values().map(Vec::len).sum::<usize>() >= IDLE_CONNECTIONS_MAX {
+            return Err(connection);
+        }
+        let connections = idle.entry(key).or_default();
+        if connections.len() >= IDLE_PER_HOST_MAX {
+            return Err(connection);
+        }
+        connections.push(Idle { connection, since: clock::now() });
+        Ok(())
+    }
+
+    /// Takes out what has been idle for too long, or everything.
+    fn expire(&self, everything: bool) -> Vec<Connection> {
+        let now = clock::now();
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut expired = Vec::new();
+        idle.retain(|_, connections| {
+            let is_old = |idle: &mut Idle| everything || now.saturating_since(idle.since) >= IDLE_TIME_MAX;
+            expired.extend(connections.extract_if(.., is_old).map(|idle| idle.connection));
+            !connections.is_empty()
+        });
+        expired
+    }
+
+    /// Says QUIT on connections that have been idle for too long. To be called about once a second.
+    pub async fn tidy(&self) {
+        quit_all(self.expire(false)).await;
+    }
+
+    /// Says QUIT on all of them.
+    pub async fn close(&self) {
+        quit_all(self.expire(true)).await;
+    }
+}
+
+async fn quit_all(connections: Vec<Connection>) {
+    let mut quitting = tokio::task::JoinSet::new();
+    for connection in connections {
+        quitting.spawn(connection.quit());
+    }
+    quitting.join_all().await;
+}

@@ -1,0 +1,325 @@
+//! One outbound connection: dials, drives the SMTP client core, runs the handshake, streams bodies.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::metrics::Phase;
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::model::reply::{Reply, Severity};
+use crate::model::time::Timestamp;
+use crate::model::tls::{TlsFacts, Verified};
+use crate::net::dial::dial;
+use crate::net::stream::Stream;
+use crate::policy::outbound::{HostIdentity, Requirement};
+use crate::policy::session_check::{self, IdentityCheck};
+use crate::smtp::client::{Action, ClientSession, Fault, Settings, Stage, TlsPlan, Transaction, TransactionResult};
+use crate::smtp::data::Encoder;
+use crate::spool::Body;
+use crate::tls::client::{ClientHandshake, Peer};
+use crate::tls::evaluate::{Evaluation, Identity, evaluate};
+
+use super::Outbound;
+use super::targets::Target;
+
+const READ_BYTES: usize = 4 << 10;
+/// RFC 5321 section 4.5.3.2 has no time for the connection itself; Postfix's is 30 s too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a new connection is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening<'a> {
+    pub(super) target: &'a Target,
+    pub(super) source: Option<IpAddr>,
+    pub(super) ehlo: &'a Domain,
+    pub(super) plan: TlsPlan,
+    pub(super) requirement: &'a Requirement,
+}
+
+/// Why a connection did not become ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OpenFailure {
+    pub(super) reason: Reason,
+    pub(super) stage: Stage,
+    pub(super) reply: Option<Reply>,
+    pub(super) detail: String,
+    /// TLS was tried and did not work; plaintext on a fresh connection might.
+    pub(super) tls_failed: bool,
+}
+
+impl OpenFailure {
+    /// Whether the host itself said no for good, in its greeting or to EHLO.
+    pub(super) fn is_permanent(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Permanent)
+            && !matches!(self.stage, Stage::StartTls | Stage::Tls)
+    }
+}
+
+impl From<Fault> for OpenFailure {
+    fn from(fault: Fault) -> Self {
+        let detail = match &fault.reply {
+            Some(reply) => reply.to_string(),
+            None => fault.to_string(),
+        };
+        let tls_failed = matches!(fault.stage, Stage::StartTls | Stage::Tls);
+        Self { reason: fault.reason(), stage: fault.stage, reply: fault.reply, detail, tls_failed }
+    }
+}
+
+/// A connection that is ready for a transaction.
+#[derive(Debug)]
+pub(super) struct Connection {
+    session: ClientSession,
+    stream: Stream,
+    pub(super) target: Target,
+    /// `None` for plaintext.
+    peer: Option<Peer>,
+    /// Messages sent over it.
+    pub(super) messages: u32,
+}
+
+/// What a run of the session leads to.
+enum Step {
+    Ready,
+    Finished(TransactionResult),
+    SendBody,
+    StartTls,
+    Failed(Fault),
+    Closed,
+}
+
+impl Connection {
+    /// Dials and goes on until a transaction could begin.
+    pub(super) async fn open(outbound: &Outbound, opening: Opening<'_>) -> Result<Self, OpenFailure> {
+        let began = clock::now();
+        let target = opening.target;
+        let tcp = dial(target.address, opening.source, CONNECT_TIMEOUT).await.map_err(|error| OpenFailure {
+            reason: error.kind.reason(),
+            stage: Stage::Connect,
+            reply: None,
+            detail: error.to_string(),
+            tls_failed: false,
+        })?;
+        outbound.metrics.delivery_phase(Phase::Connect, clock::now().saturating_since(began));
+        let settings =
+            Settings { ehlo_name: opening.ehlo.to_string(), tls: opening.plan, timeouts: outbound.timeouts };
+        let session = ClientSession::new(settings, clock::now());
+        let stream = Stream::Plain(tcp);
+        let mut connection = Self { session, stream, target: target.clone(), peer: None, messages: 0 };
+        loop {
+            match connection.step().await {
+                Step::Ready => return Ok(connection),
+                Step::StartTls => connection = connection.start_tls(outbound, &opening).await?,
+                Step::Failed(fault) => return Err(fault.into()),
+                Step::Finished(_) | Step::SendBody | Step::Closed => return Err(connection.out_of_step().into()),
+            }
+        }
+    }
+
+    async fn start_tls(self, outbound: &Outbound, opening: &Opening<'_>) -> Result<Self, OpenFailure> {
+        let began = clock::now();
+        let Self { mut session, stream, target, messages, .. } = self;
+        let failure = |detail: String| OpenFailure {
+            reason: Reason::ValidationFailure,
+            stage: Stage::Tls,
+            reply: None,
+            detail,
+            tls_failed: true,
+        };
+        let tcp = stream.into_plain().ok_or_else(|| failure("the connection is under TLS already".to_owned()))?;
+        let handshake = ClientHandshake {
+            server_name: target.name.clone(),
+            min_version: opening.requirement.min_version.as_ref().map(|minimum| minimum.value),
+            timeout: outbound.timeouts.tls,
+        };
+        let (stream, peer) = outbound.tls.connect(tcp, handshake).await.map_err(|refused| {
+            failure(format!("TLS handshake failed ({}): {}", refused.kind.as_str(), refused.detail))
+        })?;
+        outbound.metrics.delivery_phase(Phase::Tls, clock::now().saturating_since(began));
+        session.handle_tls(clock::now());
+        Ok(Self { session, stream: Stream::TlsClient(Box::new(stream)), target, peer: Some(peer), messages })
+    }
+
+    /// Holds what was negotiated against a requirement: when the connection is new, and again for each message.
+    pub(super) fn check(
+        &mut self,
+        outbound: &Outbound,
+        requirement: &Requirement,
+        recipient_domain: Option<&Domain>,
+        now: Timestamp,
+    ) -> (Result<(), Reason>, Option<Evaluation>) {
+        let evaluation = self.evaluation(outbound, requirement, recipient_domain, now);
+        let identity = match &evaluation {
+            Some(Evaluation { error: Some(reason), .. }) => IdentityCheck::Failed(*reason),
+            Some(evaluation) => IdentityCheck::Verified(evaluation.verified),
+            None => IdentityCheck::Verified(Verified::None),
+        };
+        if let (Some(peer), Some(evaluation)) = (&mut self.peer, &evaluation) {
+            peer.record(evaluation);
+        }
+        (session_check::verify(requirement, self.tls(), identity), evaluation)
+    }
+
+    fn evaluation(
+        &self,
+        outbound: &Outbound,
+        requirement: &Requirement,
+        recipient_domain: Option<&Domain>,
+        now: Timestamp,
+    ) -> Option<Evaluation> {
+        let peer = self.peer.as_ref()?;
+        let host = HostIdentity {
+            recipient_domain,
+            name: self.target.name.as_ref(),
+            name_is_trusted: self.target.name_is_trusted,
+        };
+        let wanted = requirement.identity(&host);
+        let identity =
+            Identity { names: &wanted.names, one_below: &wanted.one_below, fingerprints: &wanted.fingerprints };
+        Some(evaluate(&peer.chain, &identity, &outbound.roots, now))
+    }
+
+    pub(super) fn tls(&self) -> Option<&TlsFacts> {
+        self.peer.as_ref().map(|peer| &peer.facts)
+    }
+
+    /// Sends one message. The connection comes back if it can take another.
+    pub(super) async fn deliver(mut self, transaction: Transaction, body: &Body) -> (TransactionResult, Option<Self>) {
+        let lost = TransactionResult {
+            recipients: transaction
+                .recipients
+                .iter()
+                .map(|_| crate::smtp::client::RecipientOutcome::Lost {
+                    stage: Stage::Body,
+                    fault: crate::smtp::client::FaultKind::Closed,
+                })
+                .collect(),
+            body_sent: false,
+        };
+        self.messages += 1;
+        self.session.begin(clock::now(), transaction);
+        let mut result = None;
+        loop {
+            match self.step().await {
+                Step::SendBody => {
+                    if self.send_body(body).await.is_err() {
+                        return (result.unwrap_or(lost), None);
+                    }
+                }
+                Step::Finished(finished) => result = Some(finished),
+                Step::Ready => return (result.unwrap_or(lost), Some(self)),
+                Step::Failed(_) | Step::Closed | Step::StartTls => return (result.unwrap_or(lost), None),
+            }
+        }
+    }
+
+    /// Writes the content with stuffed dots; the final dot rides with its last piece. A body that cannot be read is
+    /// never ended with a dot, so that half of it is not taken for the whole.
+    async fn send_body(&mut self, body: &Body) -> io::Result<()> {
+        let block_timeout = self.session.deadline().saturating_since(clock::now());
+        let unreadable = |error: crate::spool::BodyError| io::Error::other(error.to_string());
+        let mut pieces = body.pieces().await.map_err(unreadable)?;
+        let mut encoder = Encoder::new();
+        let mut out = Vec::new();
+        let mut next = pieces.next().await.map_err(unreadable)?;
+        while let Some(piece) = next {
+            encoder.encode(&piece, &mut out);
+            next = pieces.next().await.map_err(unreadable)?;
+            if next.is_some() && out.len() >= WRITE_BYTES {
+                self.write(&out, block_timeout).await?;
+                out.clear();
+                self.session.handle_progress(clock::now());
+            }
+        }
+        encoder.finish(&mut out);
+        self.write(&out, block_timeout).await?;
+        self.session.handle_body_sent(clock::now());
+        Ok(())
+    }
+
+    /// Ends the session politely, without waiting long.
+    pub(super) async fn quit(mut self) {
+        self.session.quit(clock::now());
+        _ = timeout(CLOSE_TIMEOUT, async {
+            while matches!(self.step().await, Step::Ready) {}
+            _ = self.stream.shutdown().await;
+        })
+        .await;
+    }
+
+    /// Whether the server has closed an idle connection, or said something unasked.
+    pub(super) fn is_stale(&self) -> bool {
+        let mut byte = [0];
+        match &self.stream {
+            // Any octet here is an alert, a ticket or a close; only silence is certain to be good.
+            Stream::Plain(tcp) => !would_block(&tcp.try_read(&mut byte)),
+            stream => is_readable(stream),
+        }
+    }
+
+    /// Runs the session until the driver has something to decide.
+    async fn step(&mut self) -> Step {
+        let mut buffer = [0; READ_BYTES];
+        loop {
+            while let Some(action) = self.session.poll_action() {
+                match action {
+                    Action::Send(bytes) => {
+                        let left = self.session.deadline().saturating_since(clock::now());
+                        if self.write(&bytes, left).await.is_err() {
+                            self.session.handle_eof(clock::now());
+                        }
+                    }
+                    Action::StartTls => return Step::StartTls,
+                    Action::Ready => return Step::Ready,
+                    Action::SendBody => return Step::SendBody,
+                    Action::Finished(result) => return Step::Finished(result),
+                    Action::Failed(fault) => return Step::Failed(fault),
+                    Action::Closed => return Step::Closed,
+                }
+            }
+            let left = self.session.deadline().saturating_since(clock::now());
+            match timeout(left, self.stream.read(&mut buffer)).await {
+                Ok(Ok(count)) if count > 0 => {
+                    self.session.handle_bytes(clock::now(), buffer.get(..count).unwrap_or_default());
+                }
+                Ok(_) => self.session.handle_eof(clock::now()),
+                Err(_) => self.session.handle_timeout(clock::now()),
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8], limit: Duration) -> io::Result<()> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(limit, write).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn out_of_step(&self) -> Fault {
+        Fault { stage: Stage::Ehlo, kind: crate::smtp::client::FaultKind::Closed, reply: None }
+    }
+}
+
+/// Content is gathered to about this size before it is written.
+const WRITE_BYTES: usize = 64 << 10;
+
+fn would_block(result: &io::Result<usize>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Looks at the socket below TLS without taking anything from it.
+fn is_readable(stream: &Stream) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let socket = socket2::SockRef::from(stream.tcp());
+    match socket.peek(&mut byte) {
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        Ok(_) => true,
+    }
+}
