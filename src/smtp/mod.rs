@@ -3,6 +3,8 @@
 //! Must not: do I/O, read a clock, log, draw random numbers, or know why a sender or recipient is refused: the driver
 //! carries the question to the policy and the answer back.
 
+pub mod command;
 pub mod data;
+pub mod grammar;
 pub mod line;
 pub mod reply_writer;
