@@ -8,3 +8,4 @@ pub mod data;
 pub mod grammar;
 pub mod line;
 pub mod reply_writer;
+pub mod server;
