@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::schedule::lane::RETRY_PICK_INTERVAL;
 
 const LANES: u8 = 4;
 const JOBS: u64 = 12;
@@ -342,7 +343,7 @@ proptest! {
         while let Next::Run(id, _) = scheduler.poll(Instant::ZERO) {
             picks += 1;
             retried += u64::from(id.0 < retries);
-            prop_assert!(retried == retries || retried >= picks / u64::from(crate::schedule::lane::RETRY_PICK_INTERVAL));
+            prop_assert!(retried == retries || retried >= picks / u64::from(RETRY_PICK_INTERVAL));
             scheduler.handle_finished(Instant::ZERO, id, End::Done);
         }
         prop_assert_eq!(picks, firsts + retries);
