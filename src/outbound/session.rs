@@ -185,6 +185,11 @@ impl Connection {
         Some(evaluate(&peer.chain, &identity, &outbound.roots, now))
     }
 
+    /// Whether the host takes care of notices itself (RFC 3461).
+    pub(super) fn knows_dsn(&self) -> bool {
+        self.session.capabilities().dsn
+    }
+
     pub(super) fn tls(&self) -> Option<&TlsFacts> {
         self.peer.as_ref().map(|peer| &peer.facts)
     }

@@ -1,0 +1,395 @@
+//! One attempt to deliver a message to one destination: hosts in order, each held against the requirement first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::event::Event;
+use crate::clock;
+use crate::metrics::Phase;
+use crate::model::address::Host;
+use crate::model::domain::Domain;
+use crate::model::id::MessageId;
+use crate::model::reason::Reason;
+use crate::model::reply::{Reply, Severity};
+use crate::model::time::Instant;
+use crate::model::tls::{TlsFacts, Verified};
+use crate::policy::outbound::{Decision, NextHop, decide};
+use crate::policy::settings::OutboundTls;
+use crate::random;
+use crate::smtp::client::{RecipientOutcome, TlsPlan, Transaction};
+use crate::spool::Stored;
+
+use super::conclude::{self, Attempted, Failure, Outcome};
+use super::pool::Key;
+use super::records::{Situation, Subject};
+use super::session::{Connection, OpenFailure, Opening};
+use super::targets::{self, Target};
+use super::{Outbound, Snapshot, destination};
+
+/// One job of the dispatcher.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    pub(super) message: MessageId,
+    /// The destination that the job was planned for.
+    pub(super) destination: Arc<str>,
+    /// Places in the envelope.
+    pub(super) recipients: Vec<u32>,
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing is left to do for these recipients.
+    Done,
+    /// These are left, to be tried again after a while.
+    Again { recipients: Vec<u32>, after: Duration },
+    /// The configuration sends them elsewhere now: plan the message anew.
+    Replan,
+}
+
+/// Shown when the system itself is what keeps a message: spool or log.
+const SYSTEM_RETRY: Duration = Duration::from_secs(60);
+
+/// Runs one job to its end.
+pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
+    let snapshot = outbound.snapshot.load_full();
+    let Some(stored) = outbound.spool.load(work.message) else { return Ended::Done };
+    let Some(address) = destination::address(&stored.envelope, &work.recipients) else { return Ended::Done };
+    let decision = decide(&snapshot.policies, address.domain());
+    let still_there = |place: &u32| {
+        let recipient = usize::try_from(*place).ok().and_then(|place| stored.envelope.recipients.get(place));
+        recipient.is_some_and(|recipient| {
+            let decision = decide(&snapshot.policies, recipient.address.domain());
+            destination::name(&decision, &recipient.address) == work.destination
+        })
+    };
+    if !work.recipients.iter().all(still_there) {
+        return Ended::Replan;
+    }
+    let host = address.host().clone();
+    let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
+    attempt.run(&host).await
+}
+
+struct Attempt {
+    outbound: Arc<Outbound>,
+    snapshot: Arc<Snapshot>,
+    stored: Stored,
+    decision: Decision,
+    subject: Subject,
+    began: Instant,
+    /// Recipients without an outcome yet.
+    open: Vec<u32>,
+    outcomes: Vec<(u32, Outcome)>,
+}
+
+impl Attempt {
+    fn new(
+        outbound: Arc<Outbound>,
+        snapshot: Arc<Snapshot>,
+        stored: Stored,
+        decision: Decision,
+        recipients: Vec<u32>,
+    ) -> Self {
+        let tried = |place: &u32| stored.states.get(usize::try_from(*place).ok()?)?.pending().map(|p| p.attempts);
+        let attempt = recipients.iter().filter_map(tried).max().unwrap_or(0) + 1;
+        let subject = Subject {
+            stamp: snapshot.stamp.clone(),
+            session: random::session_id(clock::timestamp()),
+            envelope: stored.envelope.clone(),
+            requirement: decision.requirement.clone(),
+            attempt,
+        };
+        let began = clock::now();
+        Self { outbound, snapshot, stored, decision, subject, began, open: recipients, outcomes: Vec::new() }
+    }
+
+    async fn run(mut self, host: &Host) -> Ended {
+        let resolved = clock::now();
+        let found = targets::find(&self.outbound, &self.snapshot, &self.decision.next_hop, host).await;
+        self.outbound.metrics.delivery_phase(Phase::Resolve, clock::now().saturating_since(resolved));
+        match found {
+            Ok(targets) => {
+                if self.try_targets(targets).await.is_err() {
+                    return Ended::Again { recipients: self.open, after: SYSTEM_RETRY };
+                }
+            }
+            Err(none) => {
+                let failure = Failure::ours(none.reason, none.permanent, none.detail);
+                self.settle_open(&Outcome::Failed(failure));
+            }
+        }
+        self.conclude().await
+    }
+
+    /// Goes through the hosts while recipients are open. Fails only where the system cannot record.
+    async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), crate::spool::Fault> {
+        let mut last = None;
+        for target in targets {
+            if self.open.is_empty() {
+                break;
+            }
+            match self.connect(&target).await {
+                Ok(connection) => {
+                    last = self.transfer(connection).await?;
+                }
+                Err(failure) => {
+                    tracing::info!(
+                        message = %self.stored.envelope.id, mx = %target.shown(), remote = %target.address,
+                        reason = %failure.reason, detail = %failure.detail, "host not usable"
+                    );
+                    last = Some(failure);
+                }
+            }
+        }
+        if let Some(failure) = last {
+            self.settle_open(&Outcome::Failed(failure));
+        }
+        Ok(())
+    }
+
+    /// A connection to the host that meets the requirement: an idle one, or a new one.
+    async fn connect(&mut self, target: &Target) -> Result<Connection, Failure> {
+        let key = self.pool_key(target);
+        while let Some(mut connection) = self.outbound.pool.take(&key) {
+            if self.check(&mut connection).is_ok() {
+                return Ok(connection);
+            }
+            connection.quit().await;
+        }
+        let requirement = self.decision.requirement.clone();
+        let first = match (requirement.permits_tls(), requirement.permits_plaintext()) {
+            (false, _) => TlsPlan::Never,
+            (true, true) => TlsPlan::IfOffered,
+            (true, false) => TlsPlan::Required,
+        };
+        let opened = match self.open(target, first).await {
+            // Plaintext only where the requirement permits it, after TLS failed, and on a fresh connection.
+            Err(failure) if failure.tls_failed && requirement.permits_plaintext() => {
+                self.note_tls_failure(target, &failure);
+                self.open(target, TlsPlan::Never).await
+            }
+            opened => opened,
+        };
+        let mut connection = opened.map_err(|failure| self.not_opened(target, failure))?;
+        match self.check(&mut connection) {
+            Ok(verified) => {
+                if let Some(facts) = connection.tls() {
+                    self.outbound.metrics.outbound_tls(facts, verified);
+                }
+                Ok(connection)
+            }
+            Err((reason, detail)) => {
+                let failure = self.not_good_enough(&connection, reason, detail);
+                connection.quit().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn open(&self, target: &Target, plan: TlsPlan) -> Result<Connection, OpenFailure> {
+        let (source, ehlo) = self.identity();
+        let opening = Opening { target, source, ehlo: &ehlo, plan, requirement: &self.decision.requirement };
+        Connection::open(&self.outbound, opening).await
+    }
+
+    fn check(&self, connection: &mut Connection) -> Result<Verified, (Reason, String)> {
+        let domain = destination::domain(&self.stored.envelope, &self.open).cloned();
+        let requirement = &self.decision.requirement;
+        let (met, evaluation) = connection.check(&self.outbound, requirement, domain.as_ref(), clock::timestamp());
+        let detail = evaluation.as_ref().map(|evaluation| evaluation.detail.clone()).unwrap_or_default();
+        let verified = evaluation.map_or(Verified::None, |evaluation| evaluation.verified);
+        met.map(|()| verified).map_err(|reason| (reason, detail))
+    }
+
+    /// Source address and EHLO name, from the route if there is one.
+    fn identity(&self) -> (Option<std::net::IpAddr>, Domain) {
+        let (source, ehlo) = match &self.decision.next_hop {
+            NextHop::Route(route) => (route.source_address, route.ehlo.clone()),
+            NextHop::Mx => (None, None),
+        };
+        (source, ehlo.unwrap_or_else(|| self.snapshot.hostname.clone()))
+    }
+
+    fn pool_key(&self, target: &Target) -> Key {
+        let (source, ehlo) = self.identity();
+        Key { address: target.address, name: target.name.clone(), source, ehlo }
+    }
+
+    /// Sends the message to the open recipients. Gives the failure of a session that broke before anything was decided,
+    /// after which the next host may be tried.
+    async fn transfer(&mut self, connection: Connection) -> Result<Option<Failure>, crate::spool::Fault> {
+        let mut sent = Sent {
+            target: connection.target.clone(),
+            tls: connection.tls().cloned(),
+            notifies: connection.knows_dsn(),
+            body_sent: false,
+        };
+        let situation = self.situation(Some(&sent.target), sent.tls.clone());
+        // What is sent is on record before the first octet of it goes out.
+        let record = self.subject.record(Event::OutboundAttempt, &self.open, &situation);
+        self.outbound.spool.record(None, Vec::new(), vec![record]).await?;
+        let began = clock::now();
+        let body = self.outbound.spool.body(&self.stored);
+        let (result, reusable) = connection.deliver(self.transaction(), &body).await;
+        self.outbound.metrics.delivery_phase(Phase::Transfer, clock::now().saturating_since(began));
+        if let Some(connection) = reusable
+            && let Err(connection) = self.outbound.pool.put(self.pool_key(&sent.target), connection)
+        {
+            connection.quit().await;
+        }
+        sent.body_sent = result.body_sent;
+        let places = std::mem::take(&mut self.open);
+        let mut broken = None;
+        for (place, outcome) in places.into_iter().zip(result.recipients) {
+            match outcome_of(outcome, &sent) {
+                Outcome::Failed(failure) if failure.next_host => {
+                    self.open.push(place);
+                    broken = Some(failure);
+                }
+                outcome => self.outcomes.push((place, outcome)),
+            }
+        }
+        Ok(broken)
+    }
+
+    fn transaction(&self) -> Transaction {
+        let envelope = &self.stored.envelope;
+        let recipient = |place: &u32| envelope.recipients.get(usize::try_from(*place).ok()?).cloned();
+        Transaction {
+            sender: envelope.sender.clone(),
+            recipients: self.open.iter().filter_map(recipient).collect(),
+            size: envelope.size,
+            eight_bit: envelope.eight_bit,
+        }
+    }
+
+    fn settle_open(&mut self, outcome: &Outcome) {
+        let open = std::mem::take(&mut self.open);
+        self.outcomes.extend(open.into_iter().map(|place| (place, outcome.clone())));
+    }
+
+    fn situation(&self, target: Option<&Target>, tls: Option<TlsFacts>) -> Situation {
+        let took = clock::now().saturating_since(self.began);
+        Situation { target: target.cloned(), tls, took, ..Situation::default() }
+    }
+
+    fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
+        if failure.tls_failed || failure.reason.is_outbound_tls() {
+            self.outbound.metrics.outbound_tls_failed(failure.reason);
+        }
+        let permanent = failure.is_permanent();
+        let mut situation = self.situation(Some(target), None);
+        situation.reason = Some(failure.reason);
+        situation.reply.clone_from(&failure.reply);
+        situation.detail = Some(failure.detail.clone());
+        self.record_attempt(&situation);
+        Failure {
+            reason: failure.reason,
+            permanent,
+            next_host: true,
+            detail: failure.detail,
+            reply: failure.reply,
+            target: Some(target.clone()),
+            tls: None,
+        }
+    }
+
+    fn note_tls_failure(&self, target: &Target, failure: &OpenFailure) {
+        self.outbound.metrics.outbound_tls_failed(failure.reason);
+        let mut situation = self.situation(Some(target), None);
+        situation.reason = Some(failure.reason);
+        situation.detail = Some(format!("{}; plaintext is permitted and tried next", failure.detail));
+        self.record_attempt(&situation);
+    }
+
+    fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
+        self.outbound.metrics.outbound_tls_failed(reason);
+        let detail = match connection.tls() {
+            Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
+            Some(_) => format!("{reason}: {detail}"),
+            None => format!("{reason}: the session is not encrypted"),
+        };
+        let mut situation = self.situation(Some(&connection.target), connection.tls().cloned());
+        situation.reason = Some(reason);
+        situation.detail = Some(detail.clone());
+        self.record_attempt(&situation);
+        Failure {
+            reason,
+            permanent: false,
+            next_host: true,
+            detail,
+            reply: None,
+            target: Some(connection.target.clone()),
+            tls: connection.tls().cloned(),
+        }
+    }
+
+    /// A host that was not used is on record within a second; nothing was sent to it.
+    fn record_attempt(&self, situation: &Situation) {
+        let record = self.subject.record(Event::OutboundAttempt, &self.open, situation);
+        if let Err(fault) = self.outbound.spool.record_lazily(None, vec![record]) {
+            tracing::warn!(message = %self.stored.envelope.id, %fault, "an attempt could not be recorded");
+        }
+    }
+
+    async fn conclude(self) -> Ended {
+        let attempted = Attempted {
+            outbound: self.outbound,
+            snapshot: self.snapshot,
+            stored: self.stored,
+            decision: self.decision,
+            subject: self.subject,
+            outcomes: self.outcomes,
+            took: clock::now().saturating_since(self.began),
+        };
+        conclude::conclude(attempted).await
+    }
+}
+
+/// The session that a message was sent over.
+struct Sent {
+    target: Target,
+    /// `None` for plaintext.
+    tls: Option<TlsFacts>,
+    /// The host knows DSN.
+    notifies: bool,
+    body_sent: bool,
+}
+
+/// What an outcome of the protocol means for the queue.
+fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
+    let (target, tls) = (Some(sent.target.clone()), sent.tls.clone());
+    match outcome {
+        RecipientOutcome::Delivered(reply) => Outcome::Delivered { reply, target, tls, notifies: sent.notifies },
+        RecipientOutcome::Refused { reply, .. } => {
+            let permanent = reply.severity() == Severity::Permanent;
+            let reason = if permanent { Reason::RemoteRefused } else { Reason::RemoteDeferred };
+            // 421 closes the session without a word about the message (RFC 5321 section 3.8).
+            let next_host = reply.code.number() == 421;
+            let detail = reply.to_string();
+            Outcome::Failed(Failure { reason, permanent, next_host, detail, reply: Some(reply), target, tls })
+        }
+        RecipientOutcome::Unsupported(reason) => {
+            let detail = format!("{} cannot take this message: {reason}", target.as_ref().map_or_else(String::new, Target::shown));
+            Outcome::Failed(Failure { reason, permanent: true, next_host: false, detail, reply: None, target, tls })
+        }
+        RecipientOutcome::Lost { stage, fault } => {
+            // After the whole body the server may have taken the message: another host would mean a second copy.
+            let next_host = !sent.body_sent;
+            let detail = format!("{fault} at {stage}");
+            let reason = fault.reason();
+            Outcome::Failed(Failure { reason, permanent: false, next_host, detail, reply: None, target, tls })
+        }
+    }
+}
+
+/// The level for metrics.
+pub(super) fn level(decision: &Decision) -> OutboundTls {
+    decision.requirement.level()
+}
+
+/// A reply in one bounded line.
+pub(super) fn shown(reply: &Reply) -> String {
+    crate::model::escape::peer_text(&reply.to_string(), crate::model::escape::PEER_TEXT_BYTES_MAX).into_owned()
+}

@@ -1,0 +1,292 @@
+//! The end of an attempt: from outcomes to states, records, notices and metrics, written in one batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::event::Event;
+use crate::clock;
+use crate::metrics::DeliveryResult;
+use crate::model::address::ReversePath;
+use crate::model::reason::Reason;
+use crate::model::record::AuditEntry;
+use crate::model::reply::Reply;
+use crate::model::time::Timestamp;
+use crate::model::tls::TlsFacts;
+use crate::policy::outbound::Decision;
+use crate::policy::settings::OnTlsFailure;
+use crate::random;
+use crate::schedule::backoff;
+use crate::spool::Stored;
+use crate::spool::state::{Change, LastAttempt, Pending, Progress, RecipientState, Settled};
+
+use super::attempt::{Ended, level, shown};
+use super::notices::{self, Told};
+use super::records::{Situation, Subject};
+use super::targets::Target;
+use super::{Outbound, Snapshot};
+
+/// What came of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Delivered {
+        reply: Reply,
+        target: Option<Target>,
+        tls: Option<TlsFacts>,
+        /// The host knows DSN: notices of success are its business now.
+        notifies: bool,
+    },
+    Failed(Failure),
+}
+
+/// Why a recipient was not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    /// Trying again does not help.
+    pub(super) permanent: bool,
+    /// Another host of the same destination may still be tried.
+    pub(super) next_host: bool,
+    /// The remote's reply or our own words, escaped and bounded.
+    pub(super) detail: String,
+    pub(super) reply: Option<Reply>,
+    pub(super) target: Option<Target>,
+    pub(super) tls: Option<TlsFacts>,
+}
+
+impl Failure {
+    /// A failure before any host was talked to.
+    pub(super) fn ours(reason: Reason, permanent: bool, detail: String) -> Self {
+        Self { reason, permanent, next_host: false, detail, reply: None, target: None, tls: None }
+    }
+}
+
+/// An attempt that has run.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) outbound: Arc<Outbound>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) stored: Stored,
+    pub(super) decision: Decision,
+    pub(super) subject: Subject,
+    pub(super) outcomes: Vec<(u32, Outcome)>,
+    pub(super) took: Duration,
+}
+
+/// What a failure means for its recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Retry,
+    Bounce,
+    Expire,
+}
+
+/// Recipients with the same outcome.
+struct Group {
+    outcome: Outcome,
+    places: Vec<u32>,
+}
+
+/// The spool is full or broken: the recipients stay as they were and are tried again later.
+const UNRECORDED_RETRY: Duration = Duration::from_secs(60);
+
+/// Writes down what the attempt changed and says what is left to do.
+pub(super) async fn conclude(attempted: Attempted) -> Ended {
+    let now = clock::timestamp();
+    let mut plan = Plan::default();
+    for group in attempted.groups() {
+        attempted.plan(&mut plan, group, now);
+    }
+    let all: Vec<u32> = attempted.outcomes.iter().map(|(place, _)| *place).collect();
+    let notices = notices::compose(&attempted, &plan.told, now).await;
+    let progress = (!plan.changes.is_empty())
+        .then(|| Progress { message: attempted.stored.envelope.id, changes: std::mem::take(&mut plan.changes) });
+    let spool = &attempted.outbound.spool;
+    spool.forget_cached(attempted.stored.envelope.id);
+    // Only a notice has to be on disk before anything else happens; the rest may lag a second.
+    let written = match notices.is_empty() {
+        true => match spool.record_lazily(progress.clone(), plan.records.clone()) {
+            Ok(()) => Ok(()),
+            Err(_) => spool.record(progress, notices, plan.records).await,
+        },
+        false => spool.record(progress, notices, plan.records).await,
+    };
+    if let Err(fault) = written {
+        tracing::error!(message = %attempted.stored.envelope.id, %fault, "the end of an attempt could not be recorded");
+        return Ended::Again { recipients: all, after: UNRECORDED_RETRY };
+    }
+    match plan.retry.is_empty() {
+        true => Ended::Done,
+        false => Ended::Again { recipients: plan.retry, after: plan.after.unwrap_or(UNRECORDED_RETRY) },
+    }
+}
+
+/// What is to be written.
+#[derive(Debug, Default)]
+struct Plan {
+    changes: Vec<Change>,
+    records: Vec<AuditEntry>,
+    told: Vec<Told>,
+    retry: Vec<u32>,
+    after: Option<Duration>,
+}
+
+impl Attempted {
+    fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (place, outcome) in &self.outcomes {
+            match groups.iter_mut().find(|group| group.outcome == *outcome) {
+                Some(group) => group.places.push(*place),
+                None => groups.push(Group { outcome: outcome.clone(), places: vec![*place] }),
+            }
+        }
+        groups
+    }
+
+    fn plan(&self, plan: &mut Plan, group: Group, now: Timestamp) {
+        match &group.outcome {
+            Outcome::Delivered { reply, target, tls, notifies } => {
+                let situation = Situation {
+                    target: target.clone(),
+                    tls: tls.clone(),
+                    reply: Some(reply.clone()),
+                    took: self.took,
+                    ..Situation::default()
+                };
+                plan.records.push(self.subject.record(Event::OutboundDelivered, &group.places, &situation));
+                if !notifies {
+                    plan.told.extend(notices::relayed(self, &group.places, reply, target.as_ref()));
+                }
+                self.count(DeliveryResult::Delivered, tls.as_ref(), &group.places);
+                tracing::info!(
+                    message = %self.stored.envelope.id, mx = %shown_target(target.as_ref()), recipients = group.places.len(),
+                    tls = %Tls(tls.as_ref()), reply = %shown(reply), "delivered"
+                );
+                let state = RecipientState::Settled(Settled::Delivered);
+                plan.changes.push(Change { recipients: group.places, state });
+            }
+            Outcome::Failed(failure) => match self.fate(failure, now) {
+                Fate::Retry => self.defer(plan, failure, &group.places, now),
+                Fate::Bounce => self.give_up(plan, failure, &group.places, Settled::Bounced),
+                Fate::Expire => self.give_up(plan, failure, &group.places, Settled::Expired),
+            },
+        }
+    }
+
+    /// The one map from a failure to what it means.
+    fn fate(&self, failure: &Failure, now: Timestamp) -> Fate {
+        let tls_bounces = self.decision.on_tls_failure == OnTlsFailure::Bounce;
+        if failure.permanent || (tls_bounces && failure.reason.is_outbound_tls()) {
+            return Fate::Bounce;
+        }
+        if now >= self.expires_at() { Fate::Expire } else { Fate::Retry }
+    }
+
+    pub(super) fn expires_at(&self) -> Timestamp {
+        let envelope = &self.stored.envelope;
+        let lifetime = match envelope.sender.path {
+            ReversePath::Null => self.snapshot.bounce_lifetime,
+            ReversePath::Mailbox(_) => self.decision.lifetime.unwrap_or(self.snapshot.lifetime),
+        };
+        backoff::expires_at(envelope.received_at, lifetime)
+    }
+
+    fn defer(&self, plan: &mut Plan, failure: &Failure, places: &[u32], now: Timestamp) {
+        let schedule = self.decision.retry.as_ref().unwrap_or(&self.snapshot.retry);
+        let attempts = self.subject.attempt;
+        let wait = backoff::next_attempt(schedule, attempts, random::number());
+        // The last attempt is made when the lifetime ends, not hours before.
+        let left = self.expires_at().saturating_since(now).max(Duration::from_secs(1));
+        let wait = wait.min(left);
+        let next_attempt = Some(now + wait);
+        let mut situation = self.failed_situation(failure);
+        situation.next_attempt = next_attempt;
+        plan.records.push(self.subject.record(Event::OutboundDeferred, places, &situation));
+        self.count(DeliveryResult::Deferred, failure.tls.as_ref(), places);
+        tracing::info!(
+            message = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
+            reason = %failure.reason, detail = %failure.detail, retry_in = ?wait, "deferred"
+        );
+        let warned = notices::delayed(self, places, failure, now);
+        let last = LastAttempt {
+            at: now,
+            reason: failure.reason,
+            mx: failure.target.as_ref().map(Target::shown),
+            detail: crate::model::escape::peer_text(&failure.detail, crate::model::escape::PEER_TEXT_BYTES_MAX).into_owned(),
+        };
+        for delay_notified in [false, true] {
+            let recipients: Vec<u32> =
+                places.iter().copied().filter(|place| self.is_warned(*place, &warned) == delay_notified).collect();
+            if !recipients.is_empty() {
+                let last = Some(last.clone());
+                let state = RecipientState::Pending(Pending { attempts, next_attempt, last, delay_notified });
+                plan.changes.push(Change { recipients, state });
+            }
+        }
+        plan.told.extend(warned);
+        plan.retry.extend_from_slice(places);
+        plan.after = Some(plan.after.map_or(wait, |after| after.min(wait)));
+    }
+
+    fn is_warned(&self, place: u32, warned: &[Told]) -> bool {
+        let before = usize::try_from(place).ok().and_then(|place| self.stored.states.get(place));
+        let before = before.and_then(RecipientState::pending).is_some_and(|pending| pending.delay_notified);
+        before || warned.iter().any(|told| told.place == place)
+    }
+
+    fn give_up(&self, plan: &mut Plan, failure: &Failure, places: &[u32], settled: Settled) {
+        let expired = settled == Settled::Expired;
+        let told = notices::failed(self, places, failure, expired);
+        let mut situation = self.failed_situation(failure);
+        if expired {
+            situation.reason = Some(Reason::Expired);
+            situation.detail = Some(format!("{}: {}", failure.reason, failure.detail));
+        }
+        plan.records.push(self.subject.record(Event::OutboundBounced, places, &situation));
+        let result = if expired { DeliveryResult::Expired } else { DeliveryResult::Bounced };
+        self.count(result, failure.tls.as_ref(), places);
+        tracing::info!(
+            message = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
+            reason = %failure.reason, detail = %failure.detail, expired, notices = told.len(), "given up"
+        );
+        for (state, keep) in [(settled, true), (Settled::Dropped, false)] {
+            let is_told = |place: &u32| told.iter().any(|told| told.place == *place) == keep;
+            let recipients: Vec<u32> = places.iter().copied().filter(is_told).collect();
+            if !recipients.is_empty() {
+                plan.changes.push(Change { recipients, state: RecipientState::Settled(state) });
+            }
+        }
+        plan.told.extend(told);
+    }
+
+    fn failed_situation(&self, failure: &Failure) -> Situation {
+        Situation {
+            target: failure.target.clone(),
+            tls: failure.tls.clone(),
+            reason: Some(failure.reason),
+            reply: failure.reply.clone(),
+            detail: failure.reply.is_none().then(|| failure.detail.clone()),
+            next_attempt: None,
+            took: self.took,
+        }
+    }
+
+    fn count(&self, result: DeliveryResult, tls: Option<&TlsFacts>, places: &[u32]) {
+        let count = places.len() as u64;
+        self.outbound.metrics.recipients_ended(result, level(&self.decision), tls, count);
+    }
+}
+
+fn shown_target(target: Option<&Target>) -> String {
+    target.map_or_else(|| "none".to_owned(), Target::shown)
+}
+
+struct Tls<'a>(Option<&'a TlsFacts>);
+
+impl std::fmt::Display for Tls<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(facts) => write!(f, "{facts}"),
+            None => f.write_str("none"),
+        }
+    }
+}

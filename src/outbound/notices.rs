@@ -1,0 +1,194 @@
+//! Notices to the sender (RFC 3464): who is to be told what, and the messages that tell it.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::mail::dsn::{
+    Action, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice, compose as compose_dsn,
+    notice_due, returned_part, status_for, status_of_reply,
+};
+use crate::model::address::ReversePath;
+use crate::model::envelope::{BodyType, DsnReturn, Envelope, Notify, Origin, Recipient, Sender, Trust};
+use crate::model::reason::Reason;
+use crate::model::reply::{EnhancedCode, Reply};
+use crate::model::time::Timestamp;
+use crate::random;
+use crate::spool::NewMessage;
+use crate::spool::state::RecipientState;
+
+use super::conclude::{Attempted, Failure};
+use super::targets::Target;
+
+/// One recipient that the sender is told about.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) place: u32,
+    action: Action,
+    status: EnhancedCode,
+    reason: Option<Reason>,
+    remote: Option<String>,
+    reply: Option<Reply>,
+    retry_until: Option<Timestamp>,
+    explanation: Option<String>,
+}
+
+/// Recipients that asked for a notice of success, delivered to a host that does not know DSN and so will not send one
+/// (RFC 3461 section 5.2.2).
+pub(super) fn relayed(attempted: &Attempted, places: &[u32], reply: &Reply, target: Option<&Target>) -> Vec<Told> {
+    let told = |place: u32| Told {
+        place,
+        action: Action::Relayed,
+        status: EnhancedCode::new(2, 0, 0),
+        reason: None,
+        remote: target.map(Target::shown),
+        reply: Some(reply.clone()),
+        retry_until: None,
+        explanation: None,
+    };
+    due(attempted, places, Action::Relayed).map(told).collect()
+}
+
+/// Recipients that have waited long enough for a first warning. Only senders whose address can be relied on get one:
+/// trusted clients' and those of hosted domains.
+pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, now: Timestamp) -> Vec<Told> {
+    let envelope = &attempted.stored.envelope;
+    let waited = now.saturating_since(envelope.received_at);
+    let hosted = envelope.sender.path.domain().is_some_and(|domain| attempted.snapshot.policies.is_hosted(domain));
+    let reliable = envelope.origin.trust == Trust::Trusted || hosted;
+    if waited < attempted.snapshot.delay_warning || !reliable {
+        return Vec::new();
+    }
+    let unwarned = |place: &u32| {
+        let state = usize::try_from(*place).ok().and_then(|place| attempted.stored.states.get(place));
+        state.and_then(RecipientState::pending).is_some_and(|pending| !pending.delay_notified)
+    };
+    let told = |place| Told {
+        retry_until: Some(attempted.expires_at()),
+        explanation: explanation(failure.reason),
+        ..of_failure(place, Action::Delayed, failure, false)
+    };
+    due(attempted, places, Action::Delayed).filter(unwarned).map(told).collect()
+}
+
+/// Recipients that are given up.
+pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
+    let told = |place| Told { explanation: explanation(failure.reason), ..of_failure(place, Action::Failed, failure, expired) };
+    due(attempted, places, Action::Failed).map(told).collect()
+}
+
+fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> Told {
+    let permanent = action == Action::Failed;
+    let status = match &failure.reply {
+        _ if expired => status_for(Reason::Expired, permanent),
+        Some(reply) => status_of_reply(reply),
+        None => status_for(failure.reason, permanent),
+    };
+    Told {
+        place,
+        action,
+        status,
+        reason: Some(failure.reason),
+        remote: failure.target.as_ref().map(Target::shown),
+        reply: failure.reply.clone(),
+        retry_until: None,
+        explanation: None,
+    }
+}
+
+/// Says in plain words what a TLS requirement has to do with it.
+fn explanation(reason: Reason) -> Option<String> {
+    let why = match reason {
+        Reason::StarttlsNotSupported => "the receiving mail server does not offer encryption",
+        Reason::CertificateHostMismatch => "the certificate of the receiving mail server is for another name",
+        Reason::CertificateExpired => "the certificate of the receiving mail server is not valid at this time",
+        Reason::CertificateNotTrusted => "the certificate of the receiving mail server is not trusted",
+        Reason::ValidationFailure => "no encrypted connection to the receiving mail server could be made",
+        Reason::VersionBelowMinimum | Reason::CipherBelowMinimum => {
+            "the receiving mail server offers only outdated encryption"
+        }
+        _ => return None,
+    };
+    Some(format!("The policy for this destination requires an encrypted connection, and {why}."))
+}
+
+fn due(attempted: &Attempted, places: &[u32], action: Action) -> impl Iterator<Item = u32> {
+    let envelope = &attempted.stored.envelope;
+    let is_due = move |place: &u32| recipient(envelope, *place).is_some_and(|r| notice_due(envelope, r, action));
+    places.iter().copied().filter(is_due)
+}
+
+fn recipient(envelope: &Envelope, place: u32) -> Option<&Recipient> {
+    envelope.recipients.get(usize::try_from(place).ok()?)
+}
+
+/// The notices as messages of our own, one for each kind.
+pub(super) async fn compose(attempted: &Attempted, told: &[Told], now: Timestamp) -> Vec<NewMessage> {
+    let mut notices = Vec::new();
+    for action in [Action::Failed, Action::Delayed, Action::Relayed] {
+        let of_kind: Vec<&Told> = told.iter().filter(|told| told.action == action).collect();
+        if !of_kind.is_empty() {
+            notices.extend(compose_one(attempted, action, &of_kind, now).await);
+        }
+    }
+    notices
+}
+
+async fn compose_one(attempted: &Attempted, action: Action, told: &[&Told], now: Timestamp) -> Option<NewMessage> {
+    let envelope = &attempted.stored.envelope;
+    let full = returned_part(envelope, action) == DsnReturn::Full;
+    let bytes_max = if full { usize::try_from(RETURN_FULL_BYTES_MAX).unwrap_or(usize::MAX) } else { RETURN_HEADER_BYTES_MAX };
+    // A notice without the original is better than none.
+    let original = attempted.outbound.spool.body(&attempted.stored).head(bytes_max).await.unwrap_or_default();
+    let recipients: Vec<RecipientNotice<'_>> = told
+        .iter()
+        .filter_map(|told| {
+            Some(RecipientNotice {
+                recipient: recipient(envelope, told.place)?,
+                action,
+                status: told.status,
+                reason: told.reason,
+                remote: told.remote.as_deref(),
+                reply: told.reply.as_ref(),
+                last_attempt: Some(now),
+                retry_until: told.retry_until,
+            })
+        })
+        .collect();
+    let id = random::message_id(now);
+    let notice = Notice {
+        hostname: attempted.snapshot.hostname.as_str(),
+        envelope,
+        recipients: &recipients,
+        original: if full { Original::Full(&original) } else { Original::Headers(&original) },
+        explanation: told.iter().find_map(|told| told.explanation.as_deref()),
+        now,
+        id,
+    };
+    let composed = compose_dsn(&notice)?;
+    let to = envelope.sender.path.mailbox()?.clone();
+    let notice_envelope = Envelope {
+        id,
+        received_at: now,
+        sender: Sender {
+            smtputf8: composed.smtputf8,
+            body: if composed.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+            ..Sender::plain(ReversePath::Null)
+        },
+        recipients: vec![Recipient { notify: Some(Notify::NEVER), ..Recipient::plain(to) }],
+        origin: Origin {
+            session: random::session_id(clock::timestamp()),
+            listener: String::new(),
+            ip: None,
+            port: 0,
+            helo: String::new(),
+            trust: Trust::Local,
+            tls: None,
+        },
+        size: composed.content.len() as u64,
+        eight_bit: composed.eight_bit,
+    };
+    Some(NewMessage {
+        envelope: Arc::new(notice_envelope),
+        content: attempted.outbound.spool.sealed(composed.content),
+    })
+}
