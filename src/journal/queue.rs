@@ -1,0 +1,221 @@
+//! What waits for the writer thread: bounded in bytes, in order, lazy entries among the others.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
+
+use super::prepare::Prepared;
+use super::{BATCH_META_BYTES_MAX, Fault, Limits};
+use crate::clock;
+use crate::model::time::Instant;
+
+/// Room is counted in units of this many bytes.
+const ROOM_UNIT_BYTES: u64 = 1024;
+
+/// One commit or lazy append that waits.
+pub(super) struct Request<E> {
+    pub(super) prepared: Prepared<E>,
+    /// Nobody waits for the answer to a lazy append.
+    pub(super) answer: Option<oneshot::Sender<Result<(), Fault>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl<E> Request<E> {
+    pub(super) fn answer(self, result: Result<(), Fault>) {
+        if let Some(answer) = self.answer {
+            // The waiter may have gone away; its entries are what they are.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+pub(super) struct Queue<E> {
+    waiting: Mutex<Waiting<E>>,
+    wake: Condvar,
+    room: Arc<Semaphore>,
+    lazy_room: Arc<Semaphore>,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// What waits is still written, nothing more is taken.
+    Closing,
+    Closed,
+    Failed(Fault),
+}
+
+struct Waiting<E> {
+    requests: VecDeque<Request<E>>,
+    /// How many of them somebody waits for.
+    urgent: usize,
+    /// When the oldest lazy one must be written.
+    lazy_due: Option<Instant>,
+    phase: Phase,
+}
+
+impl<E> Queue<E> {
+    pub(super) fn new(limits: Limits) -> Self {
+        let semaphore = |bytes: u64| Arc::new(Semaphore::new(units(bytes) as usize));
+        Self {
+            waiting: Mutex::new(Waiting { requests: VecDeque::new(), urgent: 0, lazy_due: None, phase: Phase::Open }),
+            wake: Condvar::new(),
+            room: semaphore(limits.queue_bytes_max),
+            lazy_room: semaphore(limits.lazy_queue_bytes_max),
+            limits,
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    /// Waits for room, queues, and gives where the answer will come.
+    pub(super) async fn push(&self, prepared: Prepared<E>) -> Result<oneshot::Receiver<Result<(), Fault>>, Fault> {
+        // One that is larger than the whole room waits until it is alone.
+        let units = units(prepared.bytes()).min(units(self.limits.queue_bytes_max));
+        let room = Arc::clone(&self.room).acquire_many_owned(units).await.map_err(|_| Fault::Stopped)?;
+        let (sender, receiver) = oneshot::channel();
+        self.enqueue(Request { prepared, answer: Some(sender), _room: room })?;
+        Ok(receiver)
+    }
+
+    pub(super) fn push_lazily(&self, prepared: Prepared<E>) -> Result<(), Fault> {
+        let room = Arc::clone(&self.lazy_room).try_acquire_many_owned(units(prepared.bytes()));
+        let room = room.map_err(|error| match error {
+            TryAcquireError::Closed => Fault::Stopped,
+            TryAcquireError::NoPermits => Fault::QueueFull,
+        })?;
+        self.enqueue(Request { prepared, answer: None, _room: room })
+    }
+
+    /// Blocks until there is something to write, and takes a batch of it; `None` when the journal is to end.
+    pub(super) fn take_batch(&self) -> Option<Vec<Request<E>>> {
+        let mut waiting = self.lock();
+        loop {
+            let now = clock::now();
+            match waiting.phase {
+                Phase::Closed | Phase::Failed(_) => return None,
+                Phase::Closing if waiting.requests.is_empty() => return None,
+                Phase::Open if !waiting.is_ready(now) => {}
+                Phase::Open | Phase::Closing => return Some(waiting.drain(&self.limits)),
+            }
+            waiting = match waiting.lazy_due {
+                None => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => self.wait_until(waiting, due.saturating_since(now)),
+            };
+        }
+    }
+
+    /// Puts back what nobody hears of, to be tried again with a later batch, if there will be one.
+    pub(super) fn put_back(&self, lazy: Vec<Request<E>>) {
+        let mut waiting = self.lock();
+        if lazy.is_empty() || waiting.phase != Phase::Open {
+            return;
+        }
+        for request in lazy.into_iter().rev() {
+            waiting.requests.push_front(request);
+        }
+        waiting.lazy_due = Some(clock::now() + self.limits.lazy_delay_max);
+    }
+
+    /// Takes nothing more; what waits is still written.
+    pub(super) fn close(&self) {
+        let mut waiting = self.lock();
+        if waiting.phase == Phase::Open {
+            waiting.phase = Phase::Closing;
+        }
+        drop(waiting);
+        self.room.close();
+        self.lazy_room.close();
+        self.wake.notify_all();
+    }
+
+    /// Ends in `phase`, if it has not ended before, and refuses all that waits.
+    pub(super) fn end(&self, phase: Phase) {
+        let mut waiting = self.lock();
+        if !matches!(waiting.phase, Phase::Closed | Phase::Failed(_)) {
+            waiting.phase = phase;
+        }
+        let requests = std::mem::take(&mut waiting.requests);
+        waiting.urgent = 0;
+        drop(waiting);
+        self.room.close();
+        self.lazy_room.close();
+        for request in requests {
+            request.answer(Err(Fault::Stopped));
+        }
+    }
+
+    fn enqueue(&self, request: Request<E>) -> Result<(), Fault> {
+        let mut waiting = self.lock();
+        if waiting.phase != Phase::Open {
+            return Err(Fault::Stopped);
+        }
+        if request.answer.is_some() {
+            waiting.urgent += 1;
+        } else if waiting.lazy_due.is_none() {
+            waiting.lazy_due = Some(clock::now() + self.limits.lazy_delay_max);
+        }
+        waiting.requests.push_back(request);
+        drop(waiting);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until<'a>(&self, waiting: MutexGuard<'a, Waiting<E>>, delay: Duration) -> MutexGuard<'a, Waiting<E>> {
+        self.wake.wait_timeout(waiting, delay).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl<E> Waiting<E> {
+    fn is_ready(&self, now: Instant) -> bool {
+        self.urgent > 0 || self.lazy_due.is_some_and(|due| due <= now)
+    }
+
+    /// Takes from the front what fits in one batch, at least one.
+    fn drain(&mut self, limits: &Limits) -> Vec<Request<E>> {
+        let (mut entries, mut meta, mut bytes) = (0usize, 0usize, 0u64);
+        let mut taken = Vec::new();
+        while let Some(next) = self.requests.front() {
+            entries = entries.saturating_add(next.prepared.entries.len());
+            meta = meta.saturating_add(next.prepared.meta.len());
+            bytes = bytes.saturating_add(next.prepared.bytes());
+            let fits =
+                entries <= limits.batch_entries_max && meta <= BATCH_META_BYTES_MAX && bytes <= limits.batch_bytes_max;
+            if !fits && !taken.is_empty() {
+                break;
+            }
+            let Some(request) = self.requests.pop_front() else { break };
+            self.urgent -= usize::from(request.answer.is_some());
+            taken.push(request);
+        }
+        // A lazy one that stays behind keeps the old moment and so goes next.
+        if self.requests.iter().all(|request| request.answer.is_some()) {
+            self.lazy_due = None;
+        }
+        taken
+    }
+}
+
+impl<E> fmt::Debug for Queue<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("phase", &self.phase()).finish_non_exhaustive()
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes / ROOM_UNIT_BYTES + 1).unwrap_or(u32::MAX)
+}
