@@ -20,8 +20,7 @@ use crate::random;
 use crate::smtp::server;
 use crate::spool::{Fault, Intake, NewMessage};
 
-use super::Inbound;
-use super::judge::{Peer, Tls, Transaction, fault_reply, ready};
+use super::judge::{Context, Tls, Transaction, fault_reply, ready};
 
 /// Content that is coming in.
 #[derive(Debug)]
@@ -38,19 +37,17 @@ pub(super) struct Content {
 impl Content {
     /// Opens a place in the spool and writes the trace field.
     pub(super) async fn begin(
-        inbound: &Inbound,
-        peer: &Peer,
+        context: &Context,
         transaction: &Transaction,
         envelope: server::Transaction,
         tls: Option<&TlsFacts>,
     ) -> Result<Self, Reply> {
-        ready(inbound, &transaction.snapshot)?;
+        ready(&context.inbound, &transaction.snapshot)?;
         let began = clock::timestamp();
         let id = random::message_id(began);
-        let intake = inbound.spool.begin(id).map_err(fault_reply)?;
-        let trace = trace_field(peer, &envelope, tls, id, began);
-        let mut content =
-            Self { id, began, envelope, intake: Some(intake), scan: HeaderScan::default(), fault: None };
+        let intake = context.inbound.spool.begin(id).map_err(fault_reply)?;
+        let trace = trace_field(context, &envelope, tls, id, began);
+        let mut content = Self { id, began, envelope, intake: Some(intake), scan: HeaderScan::default(), fault: None };
         content.store(trace.into()).await;
         Ok(content)
     }
@@ -72,13 +69,12 @@ impl Content {
     /// Makes the message durable. Only after `Ok` may the client be told so.
     pub(super) async fn commit(
         mut self,
-        inbound: &Inbound,
-        peer: &Peer,
+        context: &Context,
         transaction: &Transaction,
         tls: Option<&TlsFacts>,
     ) -> Result<MessageId, Reply> {
         if self.scan.received_count() >= transaction.snapshot.hops_max {
-            return Err(self.looping(inbound, peer, transaction, tls));
+            return Err(self.looping(context, transaction, tls));
         }
         let sealed = match (self.fault, self.intake.take()) {
             (None, Some(intake)) => {
@@ -87,26 +83,20 @@ impl Content {
             }
             (fault, _) => Err(fault.unwrap_or(Fault::Unavailable)),
         };
-        let (content, size) = sealed.map_err(|fault| self.not_stored(peer, fault))?;
-        let envelope = Arc::new(self.envelope(peer, transaction, tls, size));
-        let records = self.accepted_records(peer, transaction, &envelope);
+        let (content, size) = sealed.map_err(|fault| self.not_stored(context, fault))?;
+        let envelope = Arc::new(self.envelope(context, transaction, tls, size));
+        let records = self.accepted_records(context, transaction, &envelope);
         let message = NewMessage { envelope: envelope.clone(), content };
-        inbound.spool.accept(message, records).await.map_err(|fault| self.not_stored(peer, fault))?;
-        inbound.metrics.message_accepted(&peer.listener.name, tls);
+        context.inbound.spool.accept(message, records).await.map_err(|fault| self.not_stored(context, fault))?;
+        context.inbound.metrics.message_accepted(&context.listener.name, tls);
         tracing::info!(
-            message = %self.id, session = %peer.session, client = %peer.address.ip(), from = %envelope.sender.path,
+            message = %self.id, session = %context.session, client = %context.address.ip(), from = %envelope.sender.path,
             recipients = envelope.recipients.len(), size, tls = %Tls(tls), "accepted"
         );
         Ok(self.id)
     }
 
-    fn envelope(
-        &self,
-        peer: &Peer,
-        transaction: &Transaction,
-        tls: Option<&TlsFacts>,
-        size: u64,
-    ) -> Envelope {
+    fn envelope(&self, context: &Context, transaction: &Transaction, tls: Option<&TlsFacts>, size: u64) -> Envelope {
         let trust = if transaction.trusted { Trust::Trusted } else { Trust::Stranger };
         Envelope {
             id: self.id,
@@ -114,10 +104,10 @@ impl Content {
             sender: self.envelope.sender.clone(),
             recipients: self.envelope.recipients.clone(),
             origin: Origin {
-                session: peer.session,
-                listener: peer.listener.name.to_string(),
-                ip: Some(peer.address.ip()),
-                port: peer.address.port(),
+                session: context.session,
+                listener: context.listener.name.to_string(),
+                ip: Some(context.address.ip()),
+                port: context.address.port(),
                 helo: self.envelope.helo.clone(),
                 trust,
                 tls: tls.cloned(),
@@ -128,14 +118,14 @@ impl Content {
     }
 
     /// One record for each verdict that the recipients got.
-    fn accepted_records(&self, peer: &Peer, transaction: &Transaction, envelope: &Envelope) -> Vec<AuditEntry> {
+    fn accepted_records(&self, context: &Context, transaction: &Transaction, envelope: &Envelope) -> Vec<AuditEntry> {
         let verdicts = transaction.verdicts();
         let record = |(judgement, to): (&Judgement, Vec<&str>)| {
             let time = clock::timestamp();
             let mut record =
                 Record::new(&transaction.snapshot.stamp, time, random::record_id(time), Event::InboundAccepted);
             let id = record.id.to_string();
-            self.describe(&mut record, peer, envelope.sender.path.as_str());
+            self.describe(&mut record, context, envelope.sender.path.as_str());
             record.to = to;
             record.tls = envelope.origin.tls.as_ref();
             record.reply = Some(format!("250 2.0.0 Ok: queued as {}", self.id));
@@ -150,57 +140,56 @@ impl Content {
         verdicts.into_iter().map(record).collect()
     }
 
-    fn describe<'a>(&'a self, record: &mut Record<'a>, peer: &'a Peer, from: &'a str) {
-        record.session = Some(peer.session);
+    fn describe<'a>(&'a self, record: &mut Record<'a>, context: &'a Context, from: &'a str) {
+        record.session = Some(context.session);
         record.message = Some(self.id);
-        record.listener = Some(&peer.listener.name);
-        let (ip, port) = (peer.address.ip(), peer.address.port());
+        record.listener = Some(&context.listener.name);
+        let (ip, port) = (context.address.ip(), context.address.port());
         record.client = Some(ClientRecord { ip, port, helo: Some(&self.envelope.helo) });
         record.from = Some(from);
     }
 
     /// RFC 5321 section 6.3.
-    fn looping(&self, inbound: &Inbound, peer: &Peer, transaction: &Transaction, tls: Option<&TlsFacts>) -> Reply {
+    fn looping(&self, context: &Context, transaction: &Transaction, tls: Option<&TlsFacts>) -> Reply {
         let text = format!("Mail loop: more than {} Received fields", transaction.snapshot.hops_max);
         let reply = Reply::new(Code::FAILED, EnhancedCode::new(5, 4, 6), text);
-        self.refused(inbound, peer, transaction, tls, Reason::Loop, Some(&reply));
+        self.refused(context, transaction, tls, (Reason::Loop, Some(&reply)));
         reply
     }
 
     /// Records that content was not taken.
     pub(super) fn refused(
         &self,
-        inbound: &Inbound,
-        peer: &Peer,
+        context: &Context,
         transaction: &Transaction,
         tls: Option<&TlsFacts>,
-        reason: Reason,
-        reply: Option<&Reply>,
+        why: (Reason, Option<&Reply>),
     ) {
-        tracing::info!(session = %peer.session, client = %peer.address.ip(), %reason, "content refused");
-        if !inbound.refusals.admit(clock::now(), peer.address.ip()) {
+        let (reason, reply) = why;
+        tracing::info!(session = %context.session, client = %context.address.ip(), %reason, "content refused");
+        if !context.inbound.refusals.admit(clock::now(), context.address.ip()) {
             return;
         }
         let time = clock::timestamp();
         let mut record = Record::new(&transaction.snapshot.stamp, time, random::record_id(time), Event::InboundRefused);
-        self.describe(&mut record, peer, self.envelope.sender.path.as_str());
+        self.describe(&mut record, context, self.envelope.sender.path.as_str());
         record.to = self.envelope.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
         record.tls = tls;
         record.policy = Some(Policy::other("data", Verdict::Refuse.as_str(), reason));
         record.reply = reply.map(Reply::to_string);
-        if let Err(fault) = inbound.spool.record_lazily(None, vec![record.entry()]) {
+        if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
             tracing::warn!(%fault, "a refusal could not be recorded");
         }
     }
 
-    fn not_stored(&self, peer: &Peer, fault: Fault) -> Reply {
-        tracing::error!(session = %peer.session, message = %self.id, %fault, "a message was not stored and not accepted");
+    fn not_stored(&self, context: &Context, fault: Fault) -> Reply {
+        tracing::error!(session = %context.session, message = %self.id, %fault, "a message was not stored and not accepted");
         fault_reply(fault)
     }
 }
 
 fn trace_field(
-    peer: &Peer,
+    context: &Context,
     envelope: &server::Transaction,
     tls: Option<&TlsFacts>,
     id: MessageId,
@@ -208,11 +197,11 @@ fn trace_field(
 ) -> String {
     let greeting = if envelope.esmtp { Greeting::Ehlo } else { Greeting::Helo };
     let protocol = Protocol { greeting, authenticated: false, smtputf8: envelope.sender.smtputf8 };
-    let client = received::Client { helo: &envelope.helo, ip: peer.address.ip().to_canonical(), protocol, tls };
+    let client = received::Client { helo: &envelope.helo, ip: context.address.ip().to_canonical(), protocol, tls };
     let recipient = match envelope.recipients.as_slice() {
         [one] => Some(&one.address),
         _ => None,
     };
-    let hostname = peer.listener.session.hostname.as_str();
+    let hostname = context.listener.session.hostname.as_str();
     Trace { client: Some(client), hostname, id, recipient, at }.field()
 }

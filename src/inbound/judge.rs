@@ -17,9 +17,10 @@ use crate::spool::Fault;
 
 use super::{Inbound, Listener, Snapshot};
 
-/// The peer of a session, as judging and recording need it.
+/// One connection, as judging and recording need it.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(super) struct Context {
+    pub(super) inbound: Arc<Inbound>,
     pub(super) session: SessionId,
     pub(super) address: std::net::SocketAddr,
     pub(super) listener: Arc<Listener>,
@@ -52,49 +53,43 @@ struct Refusal<'a> {
 
 impl Transaction {
     /// Judges MAIL. A transaction exists only if the sender is taken.
-    pub(super) fn begin(
-        inbound: &Inbound,
-        peer: &Peer,
-        sender: &Sender,
-        standing: Standing<'_>,
-    ) -> Result<Self, Reply> {
-        let snapshot = inbound.snapshot.load_full();
-        ready(inbound, &snapshot)?;
-        let trusted = snapshot.trusts(peer.address.ip());
+    pub(super) fn begin(context: &Context, sender: &Sender, standing: Standing<'_>) -> Result<Self, Reply> {
+        let snapshot = context.inbound.snapshot.load_full();
+        ready(&context.inbound, &snapshot)?;
+        let trusted = snapshot.trusts(context.address.ip());
         let question = Question {
-            client: client(&peer.listener, trusted),
+            client: client(&context.listener, trusted),
             sender: &sender.path,
             recipient: None,
             tls: standing.tls,
         };
         let mail = judge(&snapshot.policies, &question);
         let transaction = Self { snapshot, trusted, sender: sender.path.clone(), mail, recipients: Vec::new() };
-        transaction.settle(inbound, peer, &transaction.mail, None, standing)?;
+        transaction.settle(context, &transaction.mail, None, standing)?;
         Ok(transaction)
     }
 
     /// Judges RCPT.
     pub(super) fn recipient(
         &mut self,
-        inbound: &Inbound,
-        peer: &Peer,
+        context: &Context,
         recipient: &Recipient,
         standing: Standing<'_>,
     ) -> Result<(), Reply> {
         let address = &recipient.address;
-        let admission = admit(&self.snapshot.policies, peer.listener.permission(self.trusted), address);
+        let admission = admit(&self.snapshot.policies, context.listener.permission(self.trusted), address);
         if admission == Admission::RelayDenied {
-            return self.not_admitted(inbound, peer, admission, address, standing);
+            return self.not_admitted(context, admission, address, standing);
         }
         let question = Question {
-            client: client(&peer.listener, self.trusted),
+            client: client(&context.listener, self.trusted),
             sender: &self.sender,
             recipient: Some(address),
             tls: standing.tls,
         };
         let judgement = judge(&self.snapshot.policies, &question);
-        self.settle(inbound, peer, &judgement, Some(address), standing)?;
-        self.not_admitted(inbound, peer, admission, address, standing)?;
+        self.settle(context, &judgement, Some(address), standing)?;
+        self.not_admitted(context, admission, address, standing)?;
         self.recipients.push((address.clone(), judgement));
         Ok(())
     }
@@ -104,7 +99,9 @@ impl Transaction {
         let mut groups: Vec<(&Judgement, Vec<&str>)> = Vec::new();
         for (address, judgement) in &self.recipients {
             let weighing = if judgement.verdict == Verdict::Accept { self.heavier(judgement) } else { judgement };
-            let same = |(seen, _): &&mut (&Judgement, Vec<&str>)| seen.verdict == weighing.verdict && seen.rule == weighing.rule;
+            let same = |(seen, _): &&mut (&Judgement, Vec<&str>)| {
+                seen.verdict == weighing.verdict && seen.rule == weighing.rule
+            };
             match groups.iter_mut().find(same) {
                 Some((_, addresses)) => addresses.push(address.as_str()),
                 None => groups.push((weighing, vec![address.as_str()])),
@@ -120,25 +117,23 @@ impl Transaction {
     /// Counts a judgement; refuses if it says so.
     fn settle(
         &self,
-        inbound: &Inbound,
-        peer: &Peer,
+        context: &Context,
         judgement: &Judgement,
         recipient: Option<&Address>,
         standing: Standing<'_>,
     ) -> Result<(), Reply> {
         let label = judgement.subject.label();
-        inbound.metrics.policy_decision(judgement.stage, label, judgement.verdict, judgement.reason);
+        context.inbound.metrics.policy_decision(judgement.stage, label, judgement.verdict, judgement.reason);
         let Some(reason) = judgement.reason.filter(|_| judgement.verdict > Verdict::WouldRefuse) else {
             return Ok(());
         };
         let refusal = Refusal { reason, policy: Policy::of(judgement), sender: &self.sender, recipient };
-        Err(record(inbound, peer, &self.snapshot, refusal, standing, |id| judgement.would_be_reply(standing.tls, id)))
+        Err(record(context, &self.snapshot, refusal, standing, |id| judgement.would_be_reply(standing.tls, id)))
     }
 
     fn not_admitted(
         &self,
-        inbound: &Inbound,
-        peer: &Peer,
+        context: &Context,
         admission: Admission,
         address: &Address,
         standing: Standing<'_>,
@@ -147,9 +142,7 @@ impl Transaction {
         let policy = Policy::other("rcpt", Verdict::Refuse.as_str(), reason);
         let refusal = Refusal { reason, policy, sender: &self.sender, recipient: Some(address) };
         let fallback = || Reply::new(Code::REFUSED, EnhancedCode::new(5, 7, 1), "Refused");
-        Err(record(inbound, peer, &self.snapshot, refusal, standing, |id| {
-            admission.reply(id).unwrap_or_else(fallback)
-        }))
+        Err(record(context, &self.snapshot, refusal, standing, |id| admission.reply(id).unwrap_or_else(fallback)))
     }
 }
 
@@ -161,8 +154,7 @@ fn client(listener: &Listener, trusted: bool) -> Client<'_> {
 
 /// Writes a refusal down, if the client has not had too many, and gives the reply that names the record.
 fn record(
-    inbound: &Inbound,
-    peer: &Peer,
+    context: &Context,
     snapshot: &Snapshot,
     refusal: Refusal<'_>,
     standing: Standing<'_>,
@@ -172,21 +164,21 @@ fn record(
     let id = random::record_id(time);
     let reply = reply(&id.to_string());
     tracing::info!(
-        session = %peer.session, client = %peer.address.ip(), from = %refusal.sender, to = refusal.recipient.map_or("", Address::as_str),
+        session = %context.session, client = %context.address.ip(), from = %refusal.sender, to = refusal.recipient.map_or("", Address::as_str),
         tls = %Tls(standing.tls), reason = %refusal.reason, rule = %refusal.policy.rule, %reply, "refused"
     );
-    if inbound.refusals.admit(clock::now(), peer.address.ip()) {
+    if context.inbound.refusals.admit(clock::now(), context.address.ip()) {
         let mut record = Record::new(&snapshot.stamp, time, id, Event::InboundRefused);
-        record.session = Some(peer.session);
-        record.listener = Some(&peer.listener.name);
+        record.session = Some(context.session);
+        record.listener = Some(&context.listener.name);
         record.client =
-            Some(ClientRecord { ip: peer.address.ip(), port: peer.address.port(), helo: standing.helo });
+            Some(ClientRecord { ip: context.address.ip(), port: context.address.port(), helo: standing.helo });
         record.from = Some(refusal.sender.as_str());
         record.to = refusal.recipient.map(Address::as_str).into_iter().collect();
         record.tls = standing.tls;
         record.policy = Some(refusal.policy);
         record.reply = Some(reply.to_string());
-        if let Err(fault) = inbound.spool.record_lazily(None, vec![record.entry()]) {
+        if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
             tracing::warn!(%id, %fault, "a refusal could not be recorded");
         }
     }

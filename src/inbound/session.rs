@@ -20,7 +20,7 @@ use crate::smtp::server::{Action, CloseReason, ServerSession};
 use crate::tls::failure::HandshakeFailure;
 
 use super::content::Content;
-use super::judge::{Peer, Standing, Transaction};
+use super::judge::{Context, Standing, Transaction};
 use super::{Inbound, Listener};
 
 /// Read at once while commands are exchanged, and while content comes in.
@@ -44,27 +44,28 @@ pub(super) struct Start {
 /// Serves one client until the session ends.
 pub(super) async fn serve(start: Start) {
     let Start { inbound, listener, tcp, address, drain } = start;
-    let peer = Peer { session: random::session_id(clock::timestamp()), address, listener };
-    let (stream, facts) = match &peer.listener.tls {
-        Some(tls) if peer.listener.implicit_tls => {
-            match tls.accept(tcp, inbound.snapshot.load().tls_handshake_timeout).await {
+    let session = random::session_id(clock::timestamp());
+    let context = Context { inbound, session, address, listener };
+    let (stream, facts) = match &context.listener.tls {
+        Some(tls) if context.listener.implicit_tls => {
+            match tls.accept(tcp, context.inbound.snapshot.load().tls_handshake_timeout).await {
                 Ok((stream, facts)) => {
-                    inbound.metrics.inbound_tls(&peer.listener.name, "implicit", &facts);
+                    context.inbound.metrics.inbound_tls(&context.listener.name, "implicit", &facts);
                     (Stream::TlsServer(Box::new(stream)), Some(facts))
                 }
-                Err(failure) => return handshake_failed(&inbound, &peer, &failure),
+                Err(failure) => return handshake_failed(&context, &failure),
             }
         }
         _ => (Stream::Plain(tcp), None),
     };
-    let session = ServerSession::new(peer.listener.session.clone(), clock::now(), facts);
-    let driver = Driver { inbound, peer, session, stream: Some(stream), transaction: None, content: None };
+    let session = ServerSession::new(context.listener.session.clone(), clock::now(), facts);
+    let driver = Driver { context, session, stream: Some(stream), transaction: None, content: None };
     driver.run(drain).await;
 }
 
 /// Tells a client that there is no place for it, and closes.
 pub(super) async fn refuse(listener: &Listener, tcp: TcpStream, reply: &Reply) {
-    let mut session = ServerSession::refuse(listener.session.clone(), clock::now(), reply);
+    let mut session = ServerSession::refuse(listener.session.clone(), clock::now(), reply.clone());
     let mut stream = Stream::Plain(tcp);
     // Under implicit TLS nothing can be said before a handshake, which such a client does not get.
     while let Some(action) = session.poll_action().filter(|_| !listener.implicit_tls) {
@@ -76,8 +77,7 @@ pub(super) async fn refuse(listener: &Listener, tcp: TcpStream, reply: &Reply) {
 }
 
 struct Driver {
-    inbound: Arc<Inbound>,
-    peer: Peer,
+    context: Context,
     session: ServerSession,
     /// Taken during a handshake only.
     stream: Option<Stream>,
@@ -128,7 +128,7 @@ impl Driver {
                 // A close without close_notify is an end like any other: SMTP has its own.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.session.handle_eof(clock::now()),
                 Ok(Err(error)) => {
-                    tracing::debug!(session = %self.peer.session, %error, "connection lost");
+                    tracing::debug!(session = %self.context.session, %error, "connection lost");
                     self.drop_content(Reason::ConnectionLost);
                     return Err(Ended);
                 }
@@ -144,15 +144,16 @@ impl Driver {
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), Ended> {
-        match action {
+        let done = match action {
             Action::Send(bytes) => {
                 let Some(stream) = &mut self.stream else { return Err(Ended) };
-                send(stream, &bytes).await.map_err(|_| self.drop_content(Reason::ConnectionLost))
+                let sent = send(stream, &bytes).await;
+                sent.map_err(|_| self.drop_content(Reason::ConnectionLost))
             }
             Action::StartTls => self.start_tls().await,
             Action::JudgeMail(sender) => {
                 let standing = Standing { tls: self.session.tls(), helo: self.session.helo() };
-                let begun = Transaction::begin(&self.inbound, &self.peer, &sender, standing);
+                let begun = Transaction::begin(&self.context, &sender, standing);
                 let answer = begun.map(|transaction| self.transaction = Some(transaction));
                 self.session.handle_judgement(clock::now(), answer);
                 Ok(())
@@ -160,13 +161,13 @@ impl Driver {
             Action::JudgeRcpt(recipient) => {
                 let standing = Standing { tls: self.session.tls(), helo: self.session.helo() };
                 let Some(transaction) = &mut self.transaction else { return Err(Ended) };
-                let answer = transaction.recipient(&self.inbound, &self.peer, &recipient, standing);
+                let answer = transaction.recipient(&self.context, &recipient, standing);
                 self.session.handle_judgement(clock::now(), answer);
                 Ok(())
             }
             Action::BodyBegin(envelope) => {
                 let Some(transaction) = &self.transaction else { return Err(Ended) };
-                let begun = Content::begin(&self.inbound, &self.peer, transaction, envelope, self.session.tls()).await;
+                let begun = Content::begin(&self.context, transaction, envelope, self.session.tls()).await;
                 let answer = begun.map(|content| self.content = Some(content));
                 self.session.handle_body_ready(clock::now(), answer);
                 Ok(())
@@ -184,42 +185,43 @@ impl Driver {
             Action::Close(reason) => {
                 let quiet = matches!(reason, CloseReason::Quit | CloseReason::Eof | CloseReason::Drain);
                 if !quiet {
-                    tracing::info!(session = %self.peer.session, client = %self.peer.address.ip(), ?reason, "session ended");
+                    tracing::info!(session = %self.context.session, client = %self.context.address.ip(), ?reason, "session ended");
                 }
-                Err(Ended)
+                Err(())
             }
-        }
-        .map_err(|()| Ended)
+        };
+        done.map_err(|()| Ended)
     }
 
     async fn commit(&mut self) -> Result<(), ()> {
         let (Some(content), Some(transaction)) = (self.content.take(), self.transaction.take()) else { return Err(()) };
-        let committed = content.commit(&self.inbound, &self.peer, &transaction, self.session.tls()).await;
+        let committed = content.commit(&self.context, &transaction, self.session.tls()).await;
         self.session.handle_commit(clock::now(), committed);
         Ok(())
     }
 
     fn drop_content(&mut self, reason: Reason) {
         if let (Some(content), Some(transaction)) = (self.content.take(), &self.transaction) {
-            content.refused(&self.inbound, &self.peer, transaction, self.session.tls(), reason, None);
+            content.refused(&self.context, transaction, self.session.tls(), (reason, None));
         }
     }
 
     /// Everything that was said before is forgotten, by the session and here (RFC 3207 section 4.2).
     async fn start_tls(&mut self) -> Result<(), ()> {
         self.transaction = None;
-        let (Some(tls), Some(tcp)) = (&self.peer.listener.tls, self.stream.take().and_then(Stream::into_plain)) else {
+        let (Some(tls), Some(tcp)) = (&self.context.listener.tls, self.stream.take().and_then(Stream::into_plain))
+        else {
             return Err(());
         };
-        match tls.accept(tcp, self.inbound.snapshot.load().tls_handshake_timeout).await {
+        match tls.accept(tcp, self.context.inbound.snapshot.load().tls_handshake_timeout).await {
             Ok((stream, facts)) => {
-                self.inbound.metrics.inbound_tls(&self.peer.listener.name, "starttls", &facts);
+                self.context.inbound.metrics.inbound_tls(&self.context.listener.name, "starttls", &facts);
                 self.stream = Some(Stream::TlsServer(Box::new(stream)));
                 self.session.handle_tls(clock::now(), facts);
                 Ok(())
             }
             Err(failure) => {
-                handshake_failed(&self.inbound, &self.peer, &failure);
+                handshake_failed(&self.context, &failure);
                 Err(())
             }
         }
@@ -241,23 +243,23 @@ async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Counts and records a handshake that failed.
-fn handshake_failed(inbound: &Inbound, peer: &Peer, failure: &HandshakeFailure) {
+fn handshake_failed(context: &Context, failure: &HandshakeFailure) {
     let reason = failure.kind.as_str();
-    inbound.metrics.inbound_handshake_failed(&peer.listener.name, reason);
+    context.inbound.metrics.inbound_handshake_failed(&context.listener.name, reason);
     tracing::info!(
-        session = %peer.session, client = %peer.address.ip(), reason, detail = %failure.detail, "TLS handshake failed"
+        session = %context.session, client = %context.address.ip(), reason, detail = %failure.detail, "TLS handshake failed"
     );
-    if !inbound.refusals.admit(clock::now(), peer.address.ip()) {
+    if !context.inbound.refusals.admit(clock::now(), context.address.ip()) {
         return;
     }
-    let snapshot = inbound.snapshot.load();
+    let snapshot = context.inbound.snapshot.load();
     let time = clock::timestamp();
     let mut record = Record::new(&snapshot.stamp, time, random::record_id(time), Event::InboundHandshakeFailed);
-    record.session = Some(peer.session);
-    record.listener = Some(&peer.listener.name);
-    record.client = Some(ClientRecord { ip: peer.address.ip(), port: peer.address.port(), helo: None });
+    record.session = Some(context.session);
+    record.listener = Some(&context.listener.name);
+    record.client = Some(ClientRecord { ip: context.address.ip(), port: context.address.port(), helo: None });
     record.detail = Some(format!("{reason}: {}", failure.detail));
-    if let Err(fault) = inbound.spool.record_lazily(None, vec![record.entry()]) {
+    if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
         tracing::warn!(%fault, "a failed handshake could not be recorded");
     }
 }

@@ -1,5 +1,6 @@
 //! One attempt to deliver a message to one destination: hosts in order, each held against the requirement first.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::clock;
 use crate::metrics::Phase;
 use crate::model::address::Host;
 use crate::model::domain::Domain;
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
@@ -17,7 +19,7 @@ use crate::policy::outbound::{Decision, NextHop, decide};
 use crate::policy::settings::OutboundTls;
 use crate::random;
 use crate::smtp::client::{RecipientOutcome, TlsPlan, Transaction};
-use crate::spool::Stored;
+use crate::spool::{Fault, Stored};
 
 use super::conclude::{self, Attempted, Failure, Outcome};
 use super::pool::Key;
@@ -123,7 +125,7 @@ impl Attempt {
     }
 
     /// Goes through the hosts while recipients are open. Fails only where the system cannot record.
-    async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), crate::spool::Fault> {
+    async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), Fault> {
         let mut last = None;
         for target in targets {
             if self.open.is_empty() {
@@ -149,7 +151,7 @@ impl Attempt {
     }
 
     /// A connection to the host that meets the requirement: an idle one, or a new one.
-    async fn connect(&mut self, target: &Target) -> Result<Connection, Failure> {
+    async fn connect(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
         let key = self.pool_key(target);
         while let Some(mut connection) = self.outbound.pool.take(&key) {
             if self.check(&mut connection).is_ok() {
@@ -187,7 +189,7 @@ impl Attempt {
         }
     }
 
-    async fn open(&self, target: &Target, plan: TlsPlan) -> Result<Connection, OpenFailure> {
+    async fn open(&self, target: &Target, plan: TlsPlan) -> Result<Box<Connection>, OpenFailure> {
         let (source, ehlo) = self.identity();
         let opening = Opening { target, source, ehlo: &ehlo, plan, requirement: &self.decision.requirement };
         Connection::open(&self.outbound, opening).await
@@ -203,7 +205,7 @@ impl Attempt {
     }
 
     /// Source address and EHLO name, from the route if there is one.
-    fn identity(&self) -> (Option<std::net::IpAddr>, Domain) {
+    fn identity(&self) -> (Option<IpAddr>, Domain) {
         let (source, ehlo) = match &self.decision.next_hop {
             NextHop::Route(route) => (route.source_address, route.ehlo.clone()),
             NextHop::Mx => (None, None),
@@ -218,7 +220,7 @@ impl Attempt {
 
     /// Sends the message to the open recipients. Gives the failure of a session that broke before anything was decided,
     /// after which the next host may be tried.
-    async fn transfer(&mut self, connection: Connection) -> Result<Option<Failure>, crate::spool::Fault> {
+    async fn transfer(&mut self, connection: Box<Connection>) -> Result<Option<Failure>, Fault> {
         let mut sent = Sent {
             target: connection.target.clone(),
             tls: connection.tls().cloned(),
@@ -371,7 +373,10 @@ fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
             Outcome::Failed(Failure { reason, permanent, next_host, detail, reply: Some(reply), target, tls })
         }
         RecipientOutcome::Unsupported(reason) => {
-            let detail = format!("{} cannot take this message: {reason}", target.as_ref().map_or_else(String::new, Target::shown));
+            let detail = format!(
+                "{} cannot take this message: {reason}",
+                target.as_ref().map_or_else(String::new, Target::shown)
+            );
             Outcome::Failed(Failure { reason, permanent: true, next_host: false, detail, reply: None, target, tls })
         }
         RecipientOutcome::Lost { stage, fault } => {
@@ -391,5 +396,5 @@ pub(super) fn level(decision: &Decision) -> OutboundTls {
 
 /// A reply in one bounded line.
 pub(super) fn shown(reply: &Reply) -> String {
-    crate::model::escape::peer_text(&reply.to_string(), crate::model::escape::PEER_TEXT_BYTES_MAX).into_owned()
+    peer_text(&reply.to_string(), PEER_TEXT_BYTES_MAX).into_owned()
 }

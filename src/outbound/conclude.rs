@@ -7,6 +7,7 @@ use crate::audit::event::Event;
 use crate::clock;
 use crate::metrics::DeliveryResult;
 use crate::model::address::ReversePath;
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::reply::Reply;
@@ -211,7 +212,7 @@ impl Attempted {
             at: now,
             reason: failure.reason,
             mx: failure.target.as_ref().map(Target::shown),
-            detail: crate::model::escape::peer_text(&failure.detail, crate::model::escape::PEER_TEXT_BYTES_MAX).into_owned(),
+            detail: peer_text(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
         };
         for delay_notified in [false, true] {
             let recipients: Vec<u32> =

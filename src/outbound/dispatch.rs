@@ -148,9 +148,7 @@ impl Dispatcher {
     fn add_job(&mut self, message: MessageId, destination: Arc<str>, share: Share) {
         let now = clock::now();
         let retry_max = backoff::wait_max(&self.snapshot.retry);
-        let due = share
-            .next_attempt
-            .map_or(now, |due| backoff::due_instant(now, clock::timestamp(), due, retry_max));
+        let due = share.next_attempt.map_or(now, |due| backoff::due_instant(now, clock::timestamp(), due, retry_max));
         self.next_job += 1;
         let (id, key) = (JobId(self.next_job), lane(&destination));
         if self.scheduler.add(now, Job { id, lane: key.clone(), due, attempts: share.attempts }).is_ok() {
@@ -246,8 +244,7 @@ impl Dispatcher {
         let Some(stored) = self.outbound.spool.load(message) else { return };
         let taken: Vec<u32> =
             active.iter().filter_map(|id| self.jobs.get(id)).flat_map(|work| work.recipients.clone()).collect();
-        let planned: BTreeMap<Arc<str>, Share> =
-            shares(&self.snapshot.policies, &stored.envelope, &stored.states);
+        let planned: BTreeMap<Arc<str>, Share> = shares(&self.snapshot.policies, &stored.envelope, &stored.states);
         for (destination, mut share) in planned {
             share.recipients.retain(|place| !taken.contains(place));
             if !share.recipients.is_empty() {

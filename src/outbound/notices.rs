@@ -72,7 +72,10 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
 
 /// Recipients that are given up.
 pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
-    let told = |place| Told { explanation: explanation(failure.reason), ..of_failure(place, Action::Failed, failure, expired) };
+    let told = |place| Told {
+        explanation: explanation(failure.reason),
+        ..of_failure(place, Action::Failed, failure, expired)
+    };
     due(attempted, places, Action::Failed).map(told).collect()
 }
 
@@ -136,7 +139,8 @@ pub(super) async fn compose(attempted: &Attempted, told: &[Told], now: Timestamp
 async fn compose_one(attempted: &Attempted, action: Action, told: &[&Told], now: Timestamp) -> Option<NewMessage> {
     let envelope = &attempted.stored.envelope;
     let full = returned_part(envelope, action) == DsnReturn::Full;
-    let bytes_max = if full { usize::try_from(RETURN_FULL_BYTES_MAX).unwrap_or(usize::MAX) } else { RETURN_HEADER_BYTES_MAX };
+    let bytes_max =
+        if full { usize::try_from(RETURN_FULL_BYTES_MAX).unwrap_or(usize::MAX) } else { RETURN_HEADER_BYTES_MAX };
     // A notice without the original is better than none.
     let original = attempted.outbound.spool.body(&attempted.stored).head(bytes_max).await.unwrap_or_default();
     let recipients: Vec<RecipientNotice<'_>> = told
@@ -187,8 +191,5 @@ async fn compose_one(attempted: &Attempted, action: Action, told: &[&Told], now:
         size: composed.content.len() as u64,
         eight_bit: composed.eight_bit,
     };
-    Some(NewMessage {
-        envelope: Arc::new(notice_envelope),
-        content: attempted.outbound.spool.sealed(composed.content),
-    })
+    Some(NewMessage { envelope: Arc::new(notice_envelope), content: attempted.outbound.spool.sealed(composed.content) })
 }

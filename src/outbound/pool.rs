@@ -31,7 +31,7 @@ pub(super) struct Key {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -41,7 +41,7 @@ pub struct Pool(Mutex<HashMap<Key, Vec<Idle>>>);
 
 impl Pool {
     /// The connection that became idle last, if one is there and still alive.
-    pub(super) fn take(&self, key: &Key) -> Option<Connection> {
+    pub(super) fn take(&self, key: &Key) -> Option<Box<Connection>> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(key)?;
         let mut found = None;
@@ -55,7 +55,7 @@ impl Pool {
     }
 
     /// Keeps a connection for another message. Gives it back if there is no room or it has served enough.
-    pub(super) fn put(&self, key: Key, connection: Connection) -> Result<(), Connection> {
+    pub(super) fn put(&self, key: Key, connection: Box<Connection>) -> Result<(), Box<Connection>> {
         if connection.messages >= MESSAGES_MAX {
             return Err(connection);
         }
@@ -72,13 +72,13 @@ impl Pool {
     }
 
     /// Takes out what has been idle for too long, or everything.
-    fn expire(&self, everything: bool) -> Vec<Connection> {
+    fn expire(&self, everything: bool) -> Vec<Idle> {
         let now = clock::now();
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut expired = Vec::new();
         idle.retain(|_, connections| {
             let is_old = |idle: &mut Idle| everything || now.saturating_since(idle.since) >= IDLE_TIME_MAX;
-            expired.extend(connections.extract_if(.., is_old).map(|idle| idle.connection));
+            expired.extend(connections.extract_if(.., is_old));
             !connections.is_empty()
         });
         expired
@@ -95,10 +95,10 @@ impl Pool {
     }
 }
 
-async fn quit_all(connections: Vec<Connection>) {
+async fn quit_all(expired: Vec<Idle>) {
     let mut quitting = tokio::task::JoinSet::new();
-    for connection in connections {
-        quitting.spawn(connection.quit());
+    for idle in expired {
+        quitting.spawn(idle.connection.quit());
     }
     quitting.join_all().await;
 }

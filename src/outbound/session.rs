@@ -18,9 +18,11 @@ use crate::net::dial::dial;
 use crate::net::stream::Stream;
 use crate::policy::outbound::{HostIdentity, Requirement};
 use crate::policy::session_check::{self, IdentityCheck};
-use crate::smtp::client::{Action, ClientSession, Fault, Settings, Stage, TlsPlan, Transaction, TransactionResult};
+use crate::smtp::client::{
+    Action, ClientSession, Fault, FaultKind, RecipientOutcome, Settings, Stage, TlsPlan, Transaction, TransactionResult,
+};
 use crate::smtp::data::Encoder;
-use crate::spool::Body;
+use crate::spool::{Body, BodyError};
 use crate::tls::client::{ClientHandshake, Peer};
 use crate::tls::evaluate::{Evaluation, Identity, evaluate};
 
@@ -96,25 +98,24 @@ enum Step {
 
 impl Connection {
     /// Dials and goes on until a transaction could begin.
-    pub(super) async fn open(outbound: &Outbound, opening: Opening<'_>) -> Result<Self, OpenFailure> {
+    pub(super) async fn open(outbound: &Outbound, opening: Opening<'_>) -> Result<Box<Self>, OpenFailure> {
         let began = clock::now();
         let target = opening.target;
         let tcp = dial(target.address, opening.source, CONNECT_TIMEOUT).await.map_err(|error| OpenFailure {
-            reason: error.kind.reason(),
+            reason: error.reason(),
             stage: Stage::Connect,
             reply: None,
             detail: error.to_string(),
             tls_failed: false,
         })?;
         outbound.metrics.delivery_phase(Phase::Connect, clock::now().saturating_since(began));
-        let settings =
-            Settings { ehlo_name: opening.ehlo.to_string(), tls: opening.plan, timeouts: outbound.timeouts };
+        let settings = Settings { ehlo_name: opening.ehlo.to_string(), tls: opening.plan, timeouts: outbound.timeouts };
         let session = ClientSession::new(settings, clock::now());
         let stream = Stream::Plain(tcp);
         let mut connection = Self { session, stream, target: target.clone(), peer: None, messages: 0 };
         loop {
             match connection.step().await {
-                Step::Ready => return Ok(connection),
+                Step::Ready => return Ok(Box::new(connection)),
                 Step::StartTls => connection = connection.start_tls(outbound, &opening).await?,
                 Step::Failed(fault) => return Err(fault.into()),
                 Step::Finished(_) | Step::SendBody | Step::Closed => return Err(connection.out_of_step().into()),
@@ -195,15 +196,16 @@ impl Connection {
     }
 
     /// Sends one message. The connection comes back if it can take another.
-    pub(super) async fn deliver(mut self, transaction: Transaction, body: &Body) -> (TransactionResult, Option<Self>) {
+    pub(super) async fn deliver(
+        mut self: Box<Self>,
+        transaction: Transaction,
+        body: &Body,
+    ) -> (TransactionResult, Option<Box<Self>>) {
         let lost = TransactionResult {
             recipients: transaction
                 .recipients
                 .iter()
-                .map(|_| crate::smtp::client::RecipientOutcome::Lost {
-                    stage: Stage::Body,
-                    fault: crate::smtp::client::FaultKind::Closed,
-                })
+                .map(|_| RecipientOutcome::Lost { stage: Stage::Body, fault: FaultKind::Closed })
                 .collect(),
             body_sent: false,
         };
@@ -228,7 +230,7 @@ impl Connection {
     /// never ended with a dot, so that half of it is not taken for the whole.
     async fn send_body(&mut self, body: &Body) -> io::Result<()> {
         let block_timeout = self.session.deadline().saturating_since(clock::now());
-        let unreadable = |error: crate::spool::BodyError| io::Error::other(error.to_string());
+        let unreadable = |error: BodyError| io::Error::other(error.to_string());
         let mut pieces = body.pieces().await.map_err(unreadable)?;
         let mut encoder = Encoder::new();
         let mut out = Vec::new();
@@ -249,7 +251,7 @@ impl Connection {
     }
 
     /// Ends the session politely, without waiting long.
-    pub(super) async fn quit(mut self) {
+    pub(super) async fn quit(mut self: Box<Self>) {
         self.session.quit(clock::now());
         _ = timeout(CLOSE_TIMEOUT, async {
             while matches!(self.step().await, Step::Ready) {}
@@ -308,7 +310,7 @@ impl Connection {
     }
 
     fn out_of_step(&self) -> Fault {
-        Fault { stage: Stage::Ehlo, kind: crate::smtp::client::FaultKind::Closed, reply: None }
+        Fault { stage: Stage::Ehlo, kind: FaultKind::Closed, reply: None }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::dns::mx::{MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::dns::Security;
+use crate::dns::mx::{MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::model::address::Host;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
@@ -18,7 +18,7 @@ pub(super) const TARGETS_MAX: usize = 10;
 const SMTP_PORT: u16 = 25;
 
 /// One address to try.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// The name of the host, `None` for an address literal.
     pub(super) name: Option<Domain>,

@@ -106,7 +106,9 @@ impl journal::Entry for Entry {
 
     fn body(&self) -> Vec<Bytes> {
         match self {
-            Self::Message(NewMessage { content: Sealed { content: Content::Memory(chunks), .. }, .. }) => chunks.clone(),
+            Self::Message(NewMessage { content: Sealed { content: Content::Memory(chunks), .. }, .. }) => {
+                chunks.clone()
+            }
             // The text lives as long as the entry; one copy here spares a restart from reading records as metadata.
             Self::Audit(entry) => vec![Bytes::copy_from_slice(entry.json.as_bytes())],
             _ => Vec::new(),

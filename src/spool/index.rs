@@ -83,7 +83,8 @@ impl Index {
     pub(super) fn add(&mut self, added: Added) {
         let Added { meta: MessageMeta { envelope, file, states }, location, cached } = added;
         let id = envelope.id;
-        let states = if states.is_empty() { vec![RecipientState::default(); envelope.recipients.len()] } else { states };
+        let states =
+            if states.is_empty() { vec![RecipientState::default(); envelope.recipients.len()] } else { states };
         let place = file.map_or(Place::Journal(location), Place::File);
         let home = location.segment;
         if cached.is_some() {
@@ -196,10 +197,6 @@ impl Index {
 
     pub(super) fn audit_is_durable(&mut self, sequence: u64) {
         self.audit_sequence = self.audit_sequence.max(sequence);
-    }
-
-    pub(super) fn audit_sequence(&self) -> u64 {
-        self.audit_sequence
     }
 
     pub(super) fn take_dropped_files(&mut self) -> Vec<MessageId> {

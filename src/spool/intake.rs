@@ -14,7 +14,7 @@ use super::entry::BodyFile;
 use super::{Fault, Shared};
 
 /// Content up to this size goes into the journal; more gets a file, so that it does not stall the batch of others.
-pub const INLINE_BODY_BYTES_MAX: u64 = 1 << 20;
+pub(super) const INLINE_BODY_BYTES_MAX: u64 = 1 << 20;
 /// Content is written to its file in pieces of about this size.
 const SPILL_BYTES: usize = 512 << 10;
 
@@ -66,9 +66,8 @@ impl Intake {
     pub async fn push(&mut self, chunk: Bytes) -> Result<(), Fault> {
         self.length += chunk.len() as u64;
         self.chunk_bytes += chunk.len();
-        let in_memory = self.file.is_none()
-            && self.length <= INLINE_BODY_BYTES_MAX
-            && self.reservation.grow(chunk.len() as u64);
+        let in_memory =
+            self.file.is_none() && self.length <= INLINE_BODY_BYTES_MAX && self.reservation.grow(chunk.len() as u64);
         self.chunks.push(chunk);
         if in_memory || (self.file.is_some() && self.chunk_bytes < SPILL_BYTES) {
             return Ok(());

@@ -41,7 +41,7 @@ pub use entry::Mark;
 pub use index::Stored;
 pub use intake::{Intake, Sealed};
 pub use maintain::{FreeSpace, Maintenance};
-pub use open::{OpenError, Options, Recovered};
+pub use open::{AuditSink, OpenError, Options, Recovered};
 
 use entry::Entry;
 use index::Index;
@@ -116,7 +116,7 @@ impl Spool {
 
     /// Whether mail can be taken now.
     pub fn admission(&self) -> Result<(), Fault> {
-        if matches!(self.shared.journal.state(), journal::State::Failed(_)) {
+        if self.shared.journal.state() != journal::State::Running {
             return Err(Fault::Unavailable);
         }
         let free = self.shared.free_bytes.load(Ordering::Relaxed);
@@ -207,7 +207,7 @@ impl Spool {
     pub fn failure(&self) -> Option<journal::Fault> {
         match self.shared.journal.state() {
             journal::State::Failed(fault) => Some(fault),
-            journal::State::Running => None,
+            journal::State::Running | journal::State::Closed => None,
         }
     }
 

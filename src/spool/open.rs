@@ -93,8 +93,7 @@ impl Spool {
             full: AtomicBool::new(false),
             commits: CommitTimes::default(),
         };
-        let recovered =
-            Recovered { pending, mark, audit, damage: recovery.damage, torn: recovery.torn, unreadable };
+        let recovered = Recovered { pending, mark, audit, damage: recovery.damage, torn: recovery.torn, unreadable };
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 }

@@ -1,0 +1,1 @@
+//! The spool over a filesystem that fails on purpose.
