@@ -115,16 +115,23 @@ impl<E> Queue<E> {
         }
     }
 
-    /// Puts back what nobody hears of, to be tried again with a later batch, if there will be one.
-    pub(super) fn put_back(&self, lazy: Vec<Request<E>>) {
+    /// After a passing fault: what nobody hears of is put back for a later batch, if there will be one, and all who
+    /// wait are refused, since they would otherwise wait behind it as long as the fault lasts.
+    pub(super) fn put_back(&self, lazy: Vec<Request<E>>, fault: Fault) {
         let mut waiting = self.lock();
-        if lazy.is_empty() || waiting.phase != Phase::Open {
-            return;
+        let queued = std::mem::take(&mut waiting.requests);
+        let (refused, kept): (Vec<_>, Vec<_>) =
+            lazy.into_iter().chain(queued).partition(|request| request.answer.is_some());
+        waiting.urgent = 0;
+        waiting.lazy_due = None;
+        if waiting.phase == Phase::Open && !kept.is_empty() {
+            waiting.requests.extend(kept);
+            waiting.lazy_due = Some(clock::now() + self.limits.lazy_delay_max);
         }
-        for request in lazy.into_iter().rev() {
-            waiting.requests.push_front(request);
+        drop(waiting);
+        for request in refused {
+            request.answer(Err(fault));
         }
-        waiting.lazy_due = Some(clock::now() + self.limits.lazy_delay_max);
     }
 
     /// Takes nothing more; what waits is still written.

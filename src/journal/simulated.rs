@@ -43,12 +43,28 @@ struct World {
     contents: BTreeMap<u64, Content>,
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
+    /// Since the last sync of the folder.
+    name_changes: Vec<NameChange>,
     locks: BTreeSet<PathBuf>,
     troubles: BTreeMap<u64, Trouble>,
     operations: u64,
     syncs: u64,
     dead: bool,
     space_bytes: Option<usize>,
+}
+
+/// One change of the folder; a crash leaves it whole or not at all.
+#[derive(Clone, Debug)]
+struct NameChange {
+    gone: Option<PathBuf>,
+    new: Option<(PathBuf, u64)>,
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        names.retain(|path, _| Some(path) != self.gone.as_ref());
+        names.extend(self.new.clone());
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,18 +100,15 @@ impl Simulated {
         let world = self.world();
         let mut chance = fastrand::Rng::with_seed(if let Crash::Scatter(seed) = crash { seed } else { 0 });
         let mut names = world.durable_names.clone();
-        let all: BTreeSet<&PathBuf> = world.names.keys().chain(world.durable_names.keys()).collect();
-        for path in all {
+        for change in &world.name_changes {
             let keep = match crash {
                 Crash::Lose => false,
                 Crash::Keep(_) => true,
                 Crash::Scatter(_) => chance.bool(),
             };
-            match world.names.get(path).filter(|_| keep) {
-                Some(id) => names.insert(path.clone(), *id),
-                None if keep => names.remove(path),
-                None => None,
-            };
+            if keep {
+                change.apply(&mut names);
+            }
         }
         let contents = world.contents.iter().map(|(id, content)| (*id, content.after(crash, &mut chance))).collect();
         let booted = World { contents, durable_names: names.clone(), names, ..World::default() };
@@ -110,6 +123,7 @@ impl Simulated {
             contents: world.contents.clone(),
             names: world.names.clone(),
             durable_names: world.durable_names.clone(),
+            name_changes: world.name_changes.clone(),
             ..World::default()
         };
         Self(Arc::new(Mutex::new(booted)))
@@ -170,6 +184,11 @@ impl World {
         Ok(trouble)
     }
 
+    fn rename(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.name_changes.push(change);
+    }
+
     fn append(&mut self, id: u64, bytes: &[u8]) -> io::Result<()> {
         let room = self.space_bytes.unwrap_or(usize::MAX).min(bytes.len());
         if let Some(space) = &mut self.space_bytes {
@@ -198,7 +217,7 @@ impl Content {
         let mut left = match crash {
             Crash::Lose => self.durable.clone(),
             _ if self.seen.len() <= self.durable.len() => synced.durable,
-            Crash::Keep(count) => synced.durable[..self.seen.len().min(start + count)].to_vec(),
+            Crash::Keep(count) => synced.durable[..self.seen.len().min(start.saturating_add(count))].to_vec(),
             Crash::Scatter(_) => {
                 let mut bytes = synced.durable;
                 for sector in bytes[start..].chunks_mut(SECTOR_BYTES).filter(|_| chance.bool()) {
@@ -242,7 +261,7 @@ impl FileSystem for Simulated {
             }
             let id = world.contents.len() as u64;
             world.contents.insert(id, Content::default());
-            world.names.insert(path.to_owned(), id);
+            world.rename(NameChange { gone: None, new: Some((path.to_owned(), id)) });
             Ok(id)
         })?;
         Ok(self.handle(id))
@@ -258,14 +277,18 @@ impl FileSystem for Simulated {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change(|world| {
-            let id = world.names.remove(from).ok_or(ErrorKind::NotFound)?;
-            world.names.insert(to.to_owned(), id);
+            let id = *world.names.get(from).ok_or(ErrorKind::NotFound)?;
+            world.rename(NameChange { gone: Some(from.to_owned()), new: Some((to.to_owned(), id)) });
             Ok(())
         })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change(|world| Ok(world.names.remove(path).map(|_| ()).ok_or(ErrorKind::NotFound)?))
+        self.change(|world| {
+            world.names.get(path).ok_or(ErrorKind::NotFound)?;
+            world.rename(NameChange { gone: Some(path.to_owned()), new: None });
+            Ok(())
+        })
     }
 
     fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
@@ -273,6 +296,7 @@ impl FileSystem for Simulated {
         let trouble = world.next_operation()?;
         if matches!(trouble, None | Some(Trouble::After(_))) {
             world.durable_names = world.names.clone();
+            world.name_changes.clear();
         }
         trouble.map_or(Ok(()), |trouble| Err(trouble.error()))
     }

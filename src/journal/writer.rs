@@ -60,7 +60,8 @@ impl Failure {
 impl<E: Send + 'static> Writer<E> {
     /// Runs until the journal is closed or fails.
     pub(super) fn run(mut self) {
-        let ending = Ending(Arc::clone(&self.queue));
+        let queue = Arc::clone(&self.queue);
+        let ending = Ending(&queue);
         while let Some(requests) = self.queue.take_batch() {
             self.write(requests);
         }
@@ -144,7 +145,10 @@ impl<E: Send + 'static> Writer<E> {
             answers.push(request);
         }
         let sequence = self.next.sequence.saturating_sub(1);
+        // If the observer panics, the journal is stopped before those who wait hear of it.
+        let ending = Ending(&self.queue);
         (self.observer)(Batch { sequence, segment, entries });
+        std::mem::forget(ending);
         for request in answers {
             request.answer(Ok(()));
         }
@@ -156,7 +160,7 @@ impl<E: Send + 'static> Writer<E> {
             // Before the answers, so that who hears of the fault finds the journal stopped.
             self.queue.end(Phase::Failed(failure.fault));
         } else {
-            self.queue.put_back(lazy);
+            self.queue.put_back(lazy, failure.fault);
         }
         for request in waited {
             request.answer(Err(failure.fault));
@@ -263,9 +267,9 @@ impl Layout {
 }
 
 /// Refuses all that waits when the thread ends, also by a panic of the observer.
-struct Ending<E>(Arc<Queue<E>>);
+struct Ending<'a, E>(&'a Queue<E>);
 
-impl<E> Drop for Ending<E> {
+impl<E> Drop for Ending<'_, E> {
     fn drop(&mut self) {
         self.0.end(Phase::Failed(Fault::Stopped));
     }

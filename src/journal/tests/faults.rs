@@ -221,3 +221,18 @@ fn a_full_disk_at_the_end_does_not_hang_the_end() {
         [0; 0]
     );
 }
+
+#[test]
+fn on_a_full_disk_nobody_waits_behind_lazy_entries() {
+    let fs = Simulated::default();
+    let opened = open(&fs).unwrap();
+    fs.set_space(Some(100));
+    for id in 0..5 {
+        // More than fits in one batch together with a commit.
+        opened.journal.append_lazily(vec![item(id, 200)]).unwrap();
+    }
+    assert_eq!(commit(&opened.journal, &[item(10, 200)]), Err(Fault::NoSpace));
+    fs.set_space(None);
+    assert_eq!(commit(&opened.journal, &[item(11, 200)]), Ok(()));
+    assert_eq!(ids(&open(&fs.crash(Crash::Lose)).unwrap().replayed), [0, 1, 2, 3, 4, 11]);
+}

@@ -30,7 +30,9 @@ fn commits_that_wait_together_are_synced_together() {
         // The writer is held in its observer while all others queue.
         assert_eq!(begun.recv(), Ok(1));
         let others: Vec<_> = (1..=COMMITS).map(spawn).collect();
-        tokio::task::yield_now().await;
+        for _ in 0..COMMITS {
+            tokio::task::yield_now().await;
+        }
         release.send(()).unwrap();
         for task in [first].into_iter().chain(others) {
             task.await.unwrap().unwrap();
