@@ -108,7 +108,15 @@ proptest! {
         let mut model = Model::default();
         let mut fs = Simulated::default();
         let mut opened = model.reopen(&fs);
+        // One fault a run. A sync that fails when its mark cannot be written either may later be told as damage of a
+        // batch that nobody was promised: loud, and nothing is lost.
+        let mut troubled = false;
         for action in actions {
+            let brings_trouble = matches!(action, Action::Trouble(..) | Action::Space(Some(_)));
+            if brings_trouble && std::mem::replace(&mut troubled, true) {
+                continue;
+            }
+            troubled &= !matches!(action, Action::Reopen | Action::Crash(_));
             match action {
                 Action::Commit(sizes) => model.commit(&opened, &sizes),
                 Action::Lazy(bytes) => {
