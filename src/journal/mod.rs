@@ -5,7 +5,8 @@
 //! `docs/QUEUE_FORMAT.md` describes the bytes.
 //!
 //! Invariants, each with a test:
-//! * What was acknowledged is replayed by every later [`Journal::open`], once and in order, until its segment is removed.
+//! * What was acknowledged is replayed by every later [`Journal::open`], once and in order, until its segment is
+//!   removed.
 //! * All entries of one commit are replayed or none (damaged media aside).
 //! * Only the last batch of the last segment can be unfinished. Anything else that cannot be read is [`Damage`] and
 //!   reported; reading goes on behind it.

@@ -1,6 +1,6 @@
 //! A filesystem in memory for tests: it forgets what was not synced, fails at a chosen operation, and runs full.
 //!
-//! Two states are kept: what programs see, and what a crash leaves. Operations that change something are counted from 1.
+//! Two states are kept: what programs see, and what a crash leaves. Changing operations are counted from 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, IoSlice};
