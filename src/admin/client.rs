@@ -1,0 +1,38 @@
+//! The other end of the control socket, for the command line. Blocking.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::protocol::{Request, Response};
+
+/// A reload may read many files; everything else is quick.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error("no daemon answers on {socket}: {source}")]
+    NotRunning { socket: PathBuf, source: io::Error },
+    #[error("the daemon broke off: {0}")]
+    BrokenOff(#[source] io::Error),
+    #[error("the daemon speaks another version: {0}")]
+    Unintelligible(#[source] serde_json::Error),
+}
+
+/// Asks the daemon behind `socket`.
+pub fn ask(socket: &Path, request: &Request) -> Result<Response, AskError> {
+    let not_running = |source| AskError::NotRunning { socket: socket.to_owned(), source };
+    let mut stream = UnixStream::connect(socket).map_err(not_running)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(AskError::BrokenOff)?;
+    let mut line = serde_json::to_string(request).map_err(AskError::Unintelligible)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(AskError::BrokenOff)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(AskError::BrokenOff)?;
+    if answer.is_empty() {
+        return Err(AskError::BrokenOff(io::ErrorKind::UnexpectedEof.into()));
+    }
+    serde_json::from_str(&answer).map_err(AskError::Unintelligible)
+}

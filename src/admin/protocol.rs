@@ -1,0 +1,184 @@
+//! The words of the control socket: one JSON line asks, one JSON line answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::diagnostic::Diagnostic;
+use crate::model::domain::Domain;
+use crate::model::id::MessageId;
+use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
+
+/// Longest request line in bytes.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Messages in one answer to `QueueList`.
+pub const QUEUE_PAGE_MAX: usize = 1000;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    Status,
+    Reload,
+    QueueList {
+        #[serde(default)]
+        filter: Filter,
+        /// Go on behind this message.
+        #[serde(default)]
+        after: Option<MessageId>,
+    },
+    QueueShow {
+        id: MessageId,
+    },
+    QueueRetry {
+        /// `None`: all.
+        #[serde(default)]
+        id: Option<MessageId>,
+        #[serde(default)]
+        to_domain: Option<Domain>,
+    },
+}
+
+/// Which messages; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    #[serde(default)]
+    pub to_domain: Option<Domain>,
+    #[serde(default)]
+    pub from_domain: Option<Domain>,
+    #[serde(default)]
+    pub older_than_secs: Option<u64>,
+    #[serde(default)]
+    pub reason: Option<Reason>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Response {
+    Status(Box<Status>),
+    Reloaded {
+        /// SHA-256 of the configuration in force now.
+        config: String,
+        warnings: Vec<ReportedDiagnostic>,
+    },
+    /// The old configuration stays in force.
+    NotReloaded {
+        errors: Vec<ReportedDiagnostic>,
+    },
+    Queue {
+        messages: Vec<QueueMessage>,
+        /// There are more: ask again with `after` the last one.
+        more: bool,
+    },
+    Message(Box<QueueMessage>),
+    /// How many deliveries are tried now instead of later.
+    Retried {
+        count: usize,
+    },
+    NotFound,
+    Error {
+        message: String,
+    },
+}
+
+/// A finding about the configuration, in its one-line and in its long form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedDiagnostic {
+    pub line: String,
+    pub rendered: String,
+}
+
+impl ReportedDiagnostic {
+    pub fn of(diagnostic: &Diagnostic) -> Self {
+        Self { line: diagnostic.to_string(), rendered: diagnostic.render(false) }
+    }
+
+    /// A finding that stands in no file.
+    pub fn plain(message: &str) -> Self {
+        Self { line: message.to_owned(), rendered: format!("error: {message}") }
+    }
+}
+
+/// How the daemon does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub hostname: String,
+    pub started_at: Timestamp,
+    pub config: String,
+    pub config_file: String,
+    pub listeners: Vec<ListenerStatus>,
+    pub messages: usize,
+    pub deliveries: DeliveryCounts,
+    pub spool_free_bytes: u64,
+    /// `None`: the spool takes mail.
+    pub spool_fault: Option<String>,
+    pub audit_writable: bool,
+    pub draining: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    pub name: String,
+    pub role: String,
+    pub bind: Vec<String>,
+    pub tls: String,
+}
+
+/// Deliveries by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryCounts {
+    pub ready: usize,
+    pub waiting: usize,
+    pub active: usize,
+    pub held: usize,
+}
+
+/// A message of the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueMessage {
+    pub id: MessageId,
+    pub received_at: Timestamp,
+    /// Empty for the null reverse-path.
+    pub from: String,
+    pub size: u64,
+    /// The listener that took it; empty for notices of our own.
+    pub listener: String,
+    pub client: Option<String>,
+    /// `TLSv1.3 TLS_AES_256_GCM_SHA384` of the session that brought it.
+    pub tls: Option<String>,
+    pub recipients: Vec<QueueRecipient>,
+    /// One sentence: why it is still here and when it is tried next.
+    pub why: String,
+    /// Subject of the message; only in `QueueShow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// One recipient of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRecipient {
+    pub address: String,
+    /// Domain or route that it is delivered to; `None` if it is settled.
+    pub destination: Option<String>,
+    pub state: RecipientStanding,
+    pub attempts: u32,
+    pub next_attempt: Option<Timestamp>,
+    pub last_attempt: Option<Timestamp>,
+    pub reason: Option<Reason>,
+    pub mx: Option<String>,
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientStanding {
+    Ready,
+    Waiting,
+    Active,
+    Held,
+    Delivered,
+    Bounced,
+    Expired,
+    Dropped,
+}
