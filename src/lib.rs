@@ -30,6 +30,8 @@
     )
 )]
 
+pub mod admin;
+pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod config;

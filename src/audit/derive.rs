@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -80,26 +80,37 @@ impl Feed {
     }
 }
 
-/// Starts the thread. `present` are records that the log has already.
-pub fn spawn(
-    log: Log,
-    present: HashSet<RecordId>,
-    observer: Box<dyn Observer>,
-) -> io::Result<(Feed, Health, JoinHandle<()>)> {
-    let (sender, receiver) = channel();
+/// The batches that were pushed, for the thread to be started.
+#[derive(Debug)]
+pub struct Source {
+    receiver: Receiver<Batch>,
+    health: Health,
+}
+
+/// The way to a thread that is started later: the journal needs the feed before the log can be opened.
+pub fn channel() -> (Feed, Source) {
+    let (sender, receiver) = mpsc::channel();
     let health = Health::default();
-    let mut deriver = Deriver {
-        log,
-        present,
-        observer,
-        health: health.clone(),
-        unsynced: VecDeque::new(),
-        waiting: 0,
-        due: None,
-        failed: false,
-    };
-    let thread = std::thread::Builder::new().name("gatepost-audit".to_owned()).spawn(move || deriver.run(&receiver))?;
-    Ok((Feed { sender, health: health.clone() }, health, thread))
+    (Feed { sender, health: health.clone() }, Source { receiver, health })
+}
+
+impl Source {
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Starts the thread. `present` are records that the log has already.
+    pub fn spawn(
+        self,
+        log: Log,
+        present: HashSet<RecordId>,
+        observer: Box<dyn Observer>,
+    ) -> io::Result<JoinHandle<()>> {
+        let Self { receiver, health } = self;
+        let mut deriver =
+            Deriver { log, present, observer, health, unsynced: VecDeque::new(), waiting: 0, due: None, failed: false };
+        std::thread::Builder::new().name("gatepost-audit".to_owned()).spawn(move || deriver.run(&receiver))
+    }
 }
 
 struct Deriver {
@@ -191,7 +202,6 @@ impl Deriver {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::mpsc;
 
     use super::*;
     use crate::audit::verify::verify;
@@ -229,7 +239,9 @@ mod tests {
     fn run(folder: &Path, mark: Option<&Mark>, batches: Vec<Batch>) -> Option<Derived> {
         let (log, resumed) = Log::open(folder, mark).unwrap();
         let (sender, seen) = mpsc::channel();
-        let (feed, health, thread) = spawn(log, resumed.present, Box::new(Reporter(sender))).unwrap();
+        let (feed, source) = channel();
+        let health = source.health();
+        let thread = source.spawn(log, resumed.present, Box::new(Reporter(sender))).unwrap();
         batches.into_iter().for_each(|batch| feed.push(batch));
         drop(feed);
         thread.join().unwrap();

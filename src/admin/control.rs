@@ -1,0 +1,122 @@
+//! The control socket: reads one request, answers it, closes. Who asked is known by the kernel's word.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::audit::event::{Event, Record, Stamp};
+use crate::clock;
+use crate::model::id::MessageId;
+use crate::outbound::dispatch::{Command, Retry};
+use crate::random;
+use crate::spool::Spool;
+
+use super::protocol::{REQUEST_BYTES_MAX, Request, Response, Status};
+use super::queue;
+
+const CONNECTIONS_MAX: usize = 32;
+/// From the connection to its answer.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What answers are made of.
+#[derive(Clone)]
+pub struct Desk {
+    pub spool: Spool,
+    pub commands: mpsc::Sender<Command>,
+    pub reload: mpsc::Sender<oneshot::Sender<Response>>,
+    pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+    pub stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+/// Serves until it is dropped.
+pub async fn serve(listener: UnixListener, desk: Desk) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let desk = desk.clone();
+        connections.spawn(async move {
+            let _permit = permit;
+            _ = timeout(EXCHANGE_TIMEOUT, exchange(stream, &desk)).await;
+        });
+    }
+}
+
+async fn exchange(stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    (&mut stream).take(REQUEST_BYTES_MAX as u64).read_line(&mut line).await?;
+    let response = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => answer(desk, request, uid).await,
+        Err(error) => Response::Error { message: format!("this request is not understood: {error}") },
+    };
+    // Only maps with string keys and numbers: serialisation cannot fail.
+    let mut text = serde_json::to_string(&response).unwrap_or_default();
+    text.push('\n');
+    stream.write_all(text.as_bytes()).await?;
+    stream.flush().await
+}
+
+async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
+    match request {
+        Request::Status => Response::Status(Box::new((desk.status)())),
+        Request::Reload => {
+            tracing::info!(uid, "reload asked for on the control socket");
+            let (sender, receiver) = oneshot::channel();
+            let asked = desk.reload.send(sender).await.is_ok();
+            let stopping = || Response::Error { message: "the daemon is stopping".to_owned() };
+            if asked { receiver.await.unwrap_or_else(|_| stopping()) } else { stopping() }
+        }
+        Request::QueueList { filter, after } => queue::list(desk, &filter, after).await,
+        Request::QueueShow { id } => queue::show(desk, id).await,
+        Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
+    }
+}
+
+/// A change is on record before it is made.
+async fn retry(
+    desk: &Desk,
+    id: Option<MessageId>,
+    to_domain: Option<crate::model::domain::Domain>,
+    uid: u32,
+) -> Response {
+    let (what, retry) = match (id, to_domain) {
+        (Some(id), _) if desk.spool.load(id).is_none() => return Response::NotFound,
+        (Some(id), _) => (format!("message {id}"), Retry::Message(id)),
+        (None, Some(domain)) => (format!("all mail to {domain}"), Retry::Domain(domain)),
+        (None, None) => ("the whole queue".to_owned(), Retry::All),
+    };
+    let stamp = (desk.stamp)();
+    let time = clock::timestamp();
+    let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
+    record.message = id;
+    record.detail = Some(format!("retry of {what}, asked for by uid {uid}"));
+    if let Err(fault) = desk.spool.record(None, Vec::new(), vec![record.entry()]).await {
+        return Response::Error { message: format!("not done, because it could not be recorded: {fault}") };
+    }
+    let (sender, receiver) = oneshot::channel();
+    _ = desk.commands.send(Command::Retry(retry, sender)).await;
+    match receiver.await {
+        Ok(count) => Response::Retried { count },
+        Err(_) => Response::Error { message: "the daemon is stopping".to_owned() },
+    }
+}

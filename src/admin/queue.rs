@@ -1,0 +1,185 @@
+//! The queue as an operator sees it: each message with what every recipient waits for, and one sentence about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_parser::MessageParser;
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::model::address::Address;
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
+use crate::model::id::MessageId;
+use crate::model::time::Timestamp;
+use crate::outbound::dispatch::{Command, Standing, StandingState};
+use crate::spool::Stored;
+use crate::spool::state::{Pending, RecipientState, Settled};
+
+use super::control::Desk;
+use super::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, QueueRecipient, RecipientStanding, Response};
+
+/// The part of a message that is read for its Subject.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+pub(super) async fn list(desk: &Desk, filter: &Filter, after: Option<MessageId>) -> Response {
+    let now = clock::timestamp();
+    let mut messages = Vec::new();
+    let mut position = after;
+    loop {
+        let page = desk.spool.list(position, QUEUE_PAGE_MAX);
+        let Some(last) = page.last().map(|stored| stored.envelope.id) else {
+            return Response::Queue { messages, more: false };
+        };
+        position = Some(last);
+        for stored in page.iter().filter(|stored| matches(filter, stored, now)) {
+            if messages.len() == QUEUE_PAGE_MAX {
+                return Response::Queue { messages, more: true };
+            }
+            messages.push(message(desk, stored).await);
+        }
+    }
+}
+
+pub(super) async fn show(desk: &Desk, id: MessageId) -> Response {
+    let Some(stored) = desk.spool.load(id) else { return Response::NotFound };
+    let mut message = message(desk, &stored).await;
+    if let Ok(head) = desk.spool.body(&stored).head(HEADER_BYTES_MAX).await {
+        let parsed = MessageParser::default().parse_headers(&head);
+        let subject = parsed.as_ref().and_then(|parsed| parsed.subject());
+        message.subject = subject.map(|subject| peer_text(subject, PEER_TEXT_BYTES_MAX).into_owned());
+    }
+    Response::Message(Box::new(message))
+}
+
+fn matches(filter: &Filter, stored: &Stored, now: Timestamp) -> bool {
+    let envelope = &stored.envelope;
+    let pending = || envelope.recipients.iter().zip(&stored.states).filter(|(_, state)| state.pending().is_some());
+    let to = filter.to_domain.as_ref().is_none_or(|domain| pending().any(|(r, _)| r.address.domain() == Some(domain)));
+    let from = filter.from_domain.as_ref().is_none_or(|domain| envelope.sender.path.domain() == Some(domain));
+    let age = now.saturating_since(envelope.received_at).as_secs();
+    let old = filter.older_than_secs.is_none_or(|seconds| age >= seconds);
+    let has_reason = |state: &RecipientState, reason| {
+        state.pending().and_then(|pending| pending.last.as_ref()).is_some_and(|last| last.reason == reason)
+    };
+    let because = filter.reason.is_none_or(|reason| pending().any(|(_, state)| has_reason(state, reason)));
+    to && from && old && because
+}
+
+async fn message(desk: &Desk, stored: &Stored) -> QueueMessage {
+    let envelope = &stored.envelope;
+    let standings = standings(desk, envelope.id).await;
+    let recipients: Vec<QueueRecipient> = (0..)
+        .zip(&envelope.recipients)
+        .zip(&stored.states)
+        .map(|((place, recipient), state)| {
+            let standing = standings.iter().find(|standing| standing.recipients.contains(&place));
+            queue_recipient(&recipient.address, state, standing)
+        })
+        .collect();
+    QueueMessage {
+        id: envelope.id,
+        received_at: envelope.received_at,
+        from: envelope.sender.path.to_string(),
+        size: envelope.size,
+        listener: envelope.origin.listener.clone(),
+        client: envelope.origin.ip.map(|ip| ip.to_string()),
+        tls: envelope.origin.tls.as_ref().map(ToString::to_string),
+        why: why(&recipients),
+        recipients,
+        subject: None,
+    }
+}
+
+async fn standings(desk: &Desk, id: MessageId) -> Vec<Standing> {
+    let (sender, receiver) = oneshot::channel();
+    _ = desk.commands.send(Command::Standing(id, sender)).await;
+    receiver.await.unwrap_or_default()
+}
+
+fn queue_recipient(address: &Address, state: &RecipientState, standing: Option<&Standing>) -> QueueRecipient {
+    let pending = state.pending().cloned().unwrap_or_default();
+    let Pending { attempts, next_attempt, last, .. } = pending;
+    let now = clock::timestamp();
+    let next_attempt = match standing.map(|standing| standing.state) {
+        // What the scheduler waits for counts, should the clock have been set since.
+        Some(StandingState::Waiting(left)) => Some(now + left),
+        Some(_) => None,
+        None => next_attempt,
+    };
+    let last = last.as_ref();
+    QueueRecipient {
+        address: peer_text(address.as_str(), PEER_TEXT_BYTES_MAX).into_owned(),
+        destination: standing.map(|standing| standing.destination.to_string()),
+        state: recipient_standing(state, standing),
+        attempts,
+        next_attempt,
+        last_attempt: last.map(|last| last.at),
+        reason: last.map(|last| last.reason),
+        mx: last.and_then(|last| last.mx.clone()),
+        detail: last.map(|last| last.detail.clone()),
+    }
+}
+
+fn recipient_standing(state: &RecipientState, standing: Option<&Standing>) -> RecipientStanding {
+    match (state, standing.map(|standing| standing.state)) {
+        (RecipientState::Settled(Settled::Delivered), _) => RecipientStanding::Delivered,
+        (RecipientState::Settled(Settled::Bounced), _) => RecipientStanding::Bounced,
+        (RecipientState::Settled(Settled::Expired), _) => RecipientStanding::Expired,
+        (RecipientState::Settled(Settled::Dropped), _) => RecipientStanding::Dropped,
+        (RecipientState::Pending(_), Some(StandingState::Waiting(_))) => RecipientStanding::Waiting,
+        (RecipientState::Pending(_), Some(StandingState::Active)) => RecipientStanding::Active,
+        (RecipientState::Pending(_), Some(StandingState::Held)) => RecipientStanding::Held,
+        (RecipientState::Pending(_), Some(StandingState::Ready) | None) => RecipientStanding::Ready,
+    }
+}
+
+/// Why the message is still here and when it is tried next, about the recipient that is due first.
+fn why(recipients: &[QueueRecipient]) -> String {
+    let open = |recipient: &&QueueRecipient| {
+        use RecipientStanding::{Active, Held, Ready, Waiting};
+        matches!(recipient.state, Active | Held | Ready | Waiting)
+    };
+    let open: Vec<&QueueRecipient> = recipients.iter().filter(open).collect();
+    let Some(first) = open.iter().min_by_key(|recipient| recipient.next_attempt) else {
+        return "All recipients are settled; the message is being removed.".to_owned();
+    };
+    let others = match open.len() - 1 {
+        0 => String::new(),
+        1 => " (and 1 more recipient)".to_owned(),
+        count => format!(" (and {count} more recipients)"),
+    };
+    let whom = format!("{}{others}", first.address);
+    let now = clock::timestamp();
+    match (first.state, &first.reason) {
+        (RecipientStanding::Active, _) => format!("It is being delivered to {whom} right now."),
+        (RecipientStanding::Held, _) => format!("The delivery to {whom} is held."),
+        (_, Some(reason)) => {
+            let at = first.mx.as_ref().map(|mx| format!(" at {mx}")).unwrap_or_default();
+            let detail = first.detail.as_deref().filter(|detail| !detail.is_empty()).map(|d| format!(" ({d})"));
+            let next = first.next_attempt.map_or_else(|| "now".to_owned(), |next| within(next.saturating_since(now)));
+            format!(
+                "Delivery to {whom} failed {} with {reason}{at}{}; it is tried again {next}.",
+                times(first.attempts),
+                detail.unwrap_or_default()
+            )
+        }
+        (_, None) => format!("Delivery to {whom} has not been tried yet; it waits for its turn."),
+    }
+}
+
+fn times(count: u32) -> Arc<str> {
+    match count {
+        0 | 1 => "once".into(),
+        2 => "twice".into(),
+        count => format!("{count} times").into(),
+    }
+}
+
+fn within(left: Duration) -> String {
+    match left.as_secs() {
+        0 => "now".to_owned(),
+        seconds @ 1..=119 => format!("in {seconds} s"),
+        seconds @ 120..=7199 => format!("in {} min", seconds / 60),
+        seconds => format!("in {} h", seconds / 3600),
+    }
+}

@@ -1,0 +1,153 @@
+//! From the configuration to what each part is handed: the snapshots of inbound and outbound, certificates, listeners.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::audit::event::Stamp;
+use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure, Role};
+use crate::dns::targets::TargetRule;
+use crate::dns::{Resolver, hickory};
+use crate::inbound;
+use crate::metrics::LabelSets;
+use crate::outbound;
+use crate::policy::inbound::Floor;
+use crate::smtp::client::Timeouts;
+use crate::smtp::server;
+use crate::tls::certificates::CertificatePaths;
+use crate::tls::failure::FailureKind;
+use crate::tls::roots::Roots;
+use crate::tls::server::{ServerTls, ServerTlsOptions};
+use crate::tls::store::CertificateStore;
+
+use super::StartError;
+
+/// What the daemon takes from the world around it, so that the demo can put another one there.
+#[derive(Debug)]
+pub struct Environment {
+    pub resolver: Arc<dyn Resolver>,
+    /// Who may vouch for next hops.
+    pub roots: Roots,
+    pub timeouts: Timeouts,
+}
+
+impl Environment {
+    pub fn of_system(config: &Config) -> Result<Self, StartError> {
+        let (roots, problems) = Roots::system();
+        for problem in problems {
+            tracing::warn!(problem, "a root certificate of the system cannot be read");
+        }
+        if roots.is_empty() {
+            tracing::warn!("the system has no root certificates: no next hop can be verified by name");
+        }
+        Ok(Self { resolver: hickory::system(&config.dns.servers)?, roots, timeouts: Timeouts::default() })
+    }
+}
+
+/// One configuration made ready: to be swapped in as a whole.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) inbound: inbound::Snapshot,
+    pub(super) outbound: outbound::Snapshot,
+    /// Names and ends of validity of our certificates.
+    pub(super) certificates: Vec<(String, i64)>,
+}
+
+pub(super) fn build(config: &Config) -> Result<Built, StartError> {
+    let store = certificates(config)?;
+    let stamp = Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() };
+    let needs_audit = config.audit.on_failure == OnAuditFailure::Refuse;
+    let mut listeners = HashMap::new();
+    for listener in &config.listeners {
+        let built = build_listener(config, listener, store.as_ref())?;
+        listeners.insert(built.name.clone(), Arc::new(built));
+    }
+    let inbound = inbound::Snapshot {
+        policies: config.policies.clone(),
+        trusted: config.relay.trusted.clone(),
+        stamp: stamp.clone(),
+        listeners,
+        connections_per_client_max: config.limits.max_connections_per_client,
+        hops_max: config.limits.max_hops,
+        tls_handshake_timeout: config.limits.tls_handshake_timeout,
+        needs_audit,
+    };
+    let outbound = outbound::Snapshot {
+        policies: config.policies.clone(),
+        stamp,
+        hostname: config.hostname.clone(),
+        targets: TargetRule { allow: config.dns.allow_targets.clone() },
+        lifetime: config.spool.lifetime,
+        bounce_lifetime: config.spool.bounce_lifetime,
+        delay_warning: config.spool.delay_warning,
+        retry: config.spool.retry.clone(),
+        lane_concurrency: config.limits.max_destination_concurrency,
+        total_concurrency: config.limits.max_outbound_connections,
+        needs_audit,
+    };
+    let certificates = store.iter().flat_map(|store| store.names_and_expiry());
+    let certificates = certificates.map(|(name, end)| (name, end.micros() / 1_000_000)).collect();
+    Ok(Built { inbound, outbound, certificates })
+}
+
+fn certificates(config: &Config) -> Result<Option<Arc<CertificateStore>>, StartError> {
+    if config.certificates.is_empty() {
+        return Ok(None);
+    }
+    let paths: Vec<CertificatePaths> = config
+        .certificates
+        .iter()
+        .map(|certificate| CertificatePaths { chain: certificate.chain.clone(), key: certificate.key.clone() })
+        .collect();
+    let store = CertificateStore::load(&paths).map_err(StartError::Certificates)?;
+    for warning in store.warnings(crate::clock::timestamp()) {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(Arc::new(store)))
+}
+
+fn build_listener(
+    config: &Config,
+    listener: &ListenerConfig,
+    store: Option<&Arc<CertificateStore>>,
+) -> Result<inbound::Listener, StartError> {
+    let tls = match (listener.tls, store) {
+        (ListenerTls::Off, _) | (_, None) => None,
+        (_, Some(store)) => Some(ServerTls::new(store.clone(), ServerTlsOptions::default())?),
+    };
+    let session = server::Settings {
+        hostname: config.hostname.clone(),
+        starttls: listener.tls == ListenerTls::Starttls && tls.is_some(),
+        message_bytes_max: config.spool.max_message_size,
+        recipients_max: config.limits.max_recipients,
+        errors_max: config.limits.max_errors,
+        messages_max: config.limits.max_messages_per_session,
+        command_timeout: config.limits.command_timeout,
+        data_timeout: config.limits.data_timeout,
+        tls_timeout: config.limits.tls_handshake_timeout,
+        postmaster: config.postmaster.clone(),
+    };
+    Ok(inbound::Listener {
+        name: listener.name.as_str().into(),
+        role: match listener.role {
+            Role::Mx => inbound::Role::Mx,
+            Role::Smarthost => inbound::Role::Smarthost,
+        },
+        relay: listener.relay,
+        implicit_tls: listener.tls == ListenerTls::Implicit,
+        floor: Floor {
+            min_version: listener.min_version,
+            cipher: listener.cipher,
+            source: listener.floor_source.clone(),
+        },
+        session: Arc::new(session),
+        tls,
+    })
+}
+
+/// Makes the series of this configuration's labels exist.
+pub(super) fn fill_metrics(metrics: &crate::metrics::Metrics, config: &Config) {
+    let listeners: Vec<String> = config.listeners.iter().map(|listener| listener.name.clone()).collect();
+    let groups: Vec<String> =
+        config.policies.policies().filter_map(|policy| policy.group.as_deref().map(str::to_owned)).collect();
+    metrics.fill(LabelSets { listeners: &listeners, groups: &groups, handshake_failures: &FailureKind::WORDS });
+}

@@ -1,0 +1,85 @@
+//! What is done once a second: space, segments, idle connections, summaries, gauges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::clock;
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+use crate::schedule::job::Counts;
+use crate::spool::FreeSpace;
+use crate::spool::state::RecipientState;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The oldest messages that are looked at for the age gauges.
+const OLDEST_LOOKED_AT: usize = 200;
+
+/// What the work needs.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    pub(super) inbound: Arc<Inbound>,
+    pub(super) outbound: Arc<Outbound>,
+    pub(super) counts: watch::Receiver<Counts>,
+}
+
+pub(super) async fn run(upkeep: Upkeep) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut enough = true;
+    loop {
+        interval.tick().await;
+        let done = upkeep.outbound.spool.maintain().await;
+        for problem in done.problems {
+            tracing::warn!(problem, "the spool could not be tidied");
+        }
+        if let Some(free) = done.free {
+            tell_space(free, &mut enough);
+            upkeep.outbound.metrics.spool_free_bytes.set(i64::try_from(free.bytes).unwrap_or(i64::MAX));
+        }
+        upkeep.inbound.refusals.summarize(&upkeep.inbound.spool, &upkeep.inbound.snapshot.load().stamp);
+        upkeep.outbound.pool.tidy().await;
+        upkeep.set_gauges();
+    }
+}
+
+/// Says once that space runs out, and once that it is back.
+fn tell_space(free: FreeSpace, enough: &mut bool) {
+    if free.enough != *enough {
+        *enough = free.enough;
+        match free.enough {
+            true => tracing::info!(free_bytes = free.bytes, "there is enough free space again"),
+            false => {
+                tracing::error!(free_bytes = free.bytes, "free space is below [spool].min_free_space: mail is refused")
+            }
+        }
+    }
+}
+
+impl Upkeep {
+    fn set_gauges(&self) {
+        let metrics = &self.outbound.metrics;
+        for took in self.outbound.spool.take_commit_times() {
+            metrics.spool_commit_duration.observe(took.as_secs_f64());
+        }
+        let counts = *self.counts.borrow();
+        let states =
+            [("ready", counts.ready), ("waiting", counts.waiting), ("active", counts.running), ("held", counts.held)];
+        for (state, count) in states {
+            metrics.queue_messages.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let now = clock::timestamp();
+        let (mut ready, mut waiting) = (0, 0);
+        for stored in self.outbound.spool.list(None, OLDEST_LOOKED_AT) {
+            let age = now.saturating_since(stored.envelope.received_at).as_secs();
+            let retried = stored.states.iter().filter_map(RecipientState::pending).any(|pending| pending.attempts > 0);
+            let oldest = if retried { &mut waiting } else { &mut ready };
+            *oldest = age.max(*oldest);
+        }
+        for (state, age) in [("ready", ready), ("waiting", waiting)] {
+            metrics.queue_oldest_age.with_label_values(&[state]).set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! L5: the daemon put together: what is made in which order, reload, drain. The only place that sees a whole `Config`.
+//!
+//! Start order: configuration and certificates, sockets, privileges and sandbox, runtime, spool and audit log, sessions
+//! and deliveries. Nothing is accepted before everything before it has succeeded.
+//!
+//! Must not: hold logic of its own beyond wiring.
+
+mod build;
+mod maintenance;
+mod privileges;
+mod reload;
+mod running;
+mod sockets;
+mod status;
+mod storage;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::{self, Config};
+use crate::dns::hickory::SetupError as DnsError;
+use crate::journal::Damage;
+use crate::net::listener::BindError;
+use crate::tls::certificates::CertificateError;
+use crate::tls::failure::SetupError as TlsError;
+
+pub use build::Environment;
+pub use running::{Addresses, Running};
+pub use sockets::Sockets;
+
+/// What `serve` is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub config: PathBuf,
+    /// Start although acknowledged data in the spool cannot be read.
+    pub accept_damage: bool,
+}
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration has errors")]
+    Config(Vec<Diagnostic>),
+    #[error("{}", lines(.0))]
+    Certificates(Vec<CertificateError>),
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    #[error("control socket {path}: {source}")]
+    ControlSocket { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Privileges(#[from] privileges::PrivilegeError),
+    #[error("spool {path}: {source}")]
+    Spool { path: PathBuf, source: crate::spool::OpenError },
+    #[error("the spool is damaged; nothing was started\n{}", lines(.0))]
+    Damaged(Vec<Damage>),
+    #[error("{0}")]
+    Audit(#[from] crate::audit::log::LogError),
+    #[error("{0}")]
+    Dns(#[from] DnsError),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("the system refused a thread or a runtime: {0}")]
+    System(#[source] io::Error),
+}
+
+impl StartError {
+    /// What the operator can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "mend what is shown above; `gatepost check` shows it without starting anything",
+            Self::Certificates(_) => "mend the [[certificate]] entries or the files that they name",
+            Self::Bind(_) => "stop what holds the port, or change `bind`",
+            Self::ControlSocket { .. } => "stop the daemon that holds it, or change [admin].socket",
+            Self::Privileges(_) => "start as root, or leave `user` and `group` out",
+            Self::Spool { .. } => {
+                "see that the folder exists, belongs to the daemon's account and is in use by nobody else"
+            }
+            Self::Damaged(_) => {
+                "make a copy of the spool folder; `gatepost serve --accept-damage` starts without what cannot be read"
+            }
+            Self::Audit(_) => "see that the folder exists, belongs to the daemon's account and has room",
+            Self::Dns(_) => "set [dns].servers",
+            Self::Tls(_) | Self::Metrics(_) | Self::System(_) => "report this",
+        }
+    }
+}
+
+fn lines<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs the daemon in the foreground until it is told to stop.
+pub fn serve(options: &Options) -> Result<(), StartError> {
+    let (config, warnings) = config::load(&options.config).map_err(StartError::Config)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let sockets = Sockets::bind(&config)?;
+    privileges::raise_file_limit();
+    privileges::hand_over(&config)?;
+    privileges::sandbox(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
+    runtime.block_on(async {
+        let environment = Environment::of_system(&config)?;
+        let running = Running::start(config, sockets, environment, options.accept_damage).await?;
+        running.run_until_stopped().await;
+        Ok(())
+    })
+}
+
+/// The configuration as the demo makes it: read from real files, like the operator's.
+pub fn load(options: &Options) -> Result<Config, StartError> {
+    config::load(&options.config).map(|(config, _)| config).map_err(StartError::Config)
+}

@@ -1,0 +1,114 @@
+//! Fewer rights: the account that the daemon changes to after binding, and a sandbox around the file system.
+
+use std::io;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus,
+};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setgroups, setuid};
+
+use crate::config::Config;
+
+/// Why rights could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    #[error("there is no account named {0}")]
+    NoSuchUser(String),
+    #[error("there is no group named {0}")]
+    NoSuchGroup(String),
+    #[error("changing to account {user}: {source}")]
+    Change { user: String, source: nix::Error },
+    #[error("{path}: {source}")]
+    Folder { path: PathBuf, source: io::Error },
+}
+
+/// As many open files as the system lets us have: each connection is one.
+pub(super) fn raise_file_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, "the limit of open files could not be raised");
+    }
+}
+
+/// Makes the daemon's folders, gives them to the configured account, and becomes it. Must run before any thread does.
+pub(super) fn hand_over(config: &Config) -> Result<(), PrivilegeError> {
+    let folders = [&config.spool.path, &config.audit.path];
+    for path in folders {
+        std::fs::create_dir_all(path).map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
+    }
+    let Some(name) = &config.user else { return Ok(()) };
+    let user = User::from_name(name).ok().flatten().ok_or_else(|| PrivilegeError::NoSuchUser(name.clone()))?;
+    let gid = match &config.group {
+        None => user.gid,
+        Some(group) => {
+            let found = Group::from_name(group).ok().flatten();
+            found.ok_or_else(|| PrivilegeError::NoSuchGroup(group.clone()))?.gid
+        }
+    };
+    if Uid::effective() == user.uid {
+        return Ok(());
+    }
+    for path in folders.into_iter().chain([&config.admin.socket]) {
+        chown(path, Some(user.uid.as_raw()), Some(gid.as_raw()))
+            .map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
+    }
+    become_user(&user, gid).map_err(|source| PrivilegeError::Change { user: name.clone(), source })
+}
+
+fn become_user(user: &User, gid: Gid) -> Result<(), nix::Error> {
+    match std::ffi::CString::new(user.name.as_str()) {
+        Ok(name) => initgroups(&name, gid)?,
+        Err(_) => setgroups(&[gid])?,
+    }
+    setgid(gid)?;
+    setuid(user.uid)
+}
+
+/// Where the system keeps what the daemon reads: resolver, certificates, time zones, accounts, its own numbers.
+const SYSTEM_FOLDERS: &[&str] = &["/etc", "/usr", "/lib", "/proc", "/sys", "/dev", "/run/systemd/resolve"];
+
+/// Confines the process to the folders that it needs, as far as the kernel can (Landlock). Must run before any thread.
+pub(super) fn sandbox(config: &Config) {
+    match confine(config) {
+        Ok(RulesetStatus::FullyEnforced) => tracing::info!("sandbox: file access is confined"),
+        Ok(RulesetStatus::PartiallyEnforced) => tracing::info!("sandbox: file access is confined in part"),
+        Ok(RulesetStatus::NotEnforced) => {
+            tracing::warn!("sandbox: this kernel has no Landlock; file access is not confined")
+        }
+        Err(error) => tracing::warn!(%error, "sandbox: file access is not confined"),
+    }
+}
+
+fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
+    let abi = ABI::V3;
+    let read = AccessFs::from_read(abi) & !AccessFs::Execute;
+    let write = AccessFs::from_all(abi) & !AccessFs::Execute;
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .create()?;
+    let folder = |path: &Path| path.parent().map(Path::to_path_buf);
+    let readable = SYSTEM_FOLDERS
+        .iter()
+        .map(PathBuf::from)
+        .chain(folder(&config.file))
+        .chain(config.certificates.iter().flat_map(|c| [folder(&c.chain), folder(&c.key)]).flatten());
+    for path in readable {
+        if let Ok(handle) = PathFd::new(&path) {
+            rules = rules.add_rule(PathBeneath::new(handle, read))?;
+        }
+    }
+    let writable = [Some(config.spool.path.clone()), Some(config.audit.path.clone()), folder(&config.admin.socket)];
+    for path in writable.into_iter().flatten() {
+        if let Ok(handle) = PathFd::new(&path) {
+            rules = rules.add_rule(PathBeneath::new(handle, write))?;
+        }
+    }
+    Ok(rules.restrict_self()?.ruleset)
+}

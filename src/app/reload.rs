@@ -1,0 +1,91 @@
+//! Reload: the whole configuration swaps at once, or the old one stays and says why.
+
+use std::sync::Arc;
+
+use crate::admin::protocol::{ReportedDiagnostic, Response};
+use crate::audit::event::{Event, Record};
+use crate::clock;
+use crate::config::{self, Config};
+use crate::outbound::dispatch::Command;
+use crate::random;
+
+use super::build::{Built, build, fill_metrics};
+use super::running::Running;
+
+/// Reads the files again and swaps what they say in.
+pub(super) async fn reload(running: &Running) -> Response {
+    match prepare(running).await {
+        Ok((config, built, warnings)) => {
+            let digest = config.digest.clone();
+            swap(running, config, built).await;
+            tracing::info!(config = %digest, "configuration reloaded");
+            Response::Reloaded { config: digest, warnings }
+        }
+        Err(errors) => {
+            running.metrics.config_last_reload_successful.set(0);
+            for error in &errors {
+                tracing::error!("{}", error.line);
+            }
+            tracing::error!("configuration not reloaded: the old one stays in force");
+            Response::NotReloaded { errors }
+        }
+    }
+}
+
+type Prepared = (Config, Built, Vec<ReportedDiagnostic>);
+
+async fn prepare(running: &Running) -> Result<Prepared, Vec<ReportedDiagnostic>> {
+    let file = running.config.load().file.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let report = |list: Vec<config::diagnostic::Diagnostic>| list.iter().map(ReportedDiagnostic::of).collect();
+        let (config, warnings) = config::load(&file).map_err(report)?;
+        let built = build(&config).map_err(|error| vec![ReportedDiagnostic::plain(&error.to_string())])?;
+        Ok((config, built, report(warnings)))
+    });
+    let (config, built, warnings) =
+        loaded.await.unwrap_or_else(|error| Err(vec![ReportedDiagnostic::plain(&error.to_string())]))?;
+    let fixed = needs_restart(&running.config.load(), &config);
+    if fixed.is_empty() { Ok((config, built, warnings)) } else { Err(fixed) }
+}
+
+async fn swap(running: &Running, config: Config, built: Built) {
+    fill_metrics(&running.metrics, &config);
+    running.metrics.certificates(&built.certificates);
+    let stamp = built.inbound.stamp.clone();
+    running.inbound.snapshot.store(Arc::new(built.inbound));
+    running.outbound.snapshot.store(Arc::new(built.outbound));
+    running.config.store(Arc::new(config));
+    running.metrics.config_last_reload_successful.set(1);
+    let time = clock::timestamp();
+    let mut record = Record::new(&stamp, time, random::record_id(time), Event::ConfigLoaded);
+    record.detail = Some("reloaded".to_owned());
+    if let Err(fault) = running.outbound.spool.record(None, Vec::new(), vec![record.entry()]).await {
+        tracing::error!(%fault, "the reload could not be recorded");
+    }
+    // The dispatcher lives as long as the daemon; while it drains, nothing needs to be planned anew.
+    _ = running.commands.send(Command::Replan).await;
+}
+
+/// Keys that are fixed while the daemon runs: sockets, folders, accounts and what was sized by them.
+fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
+    let sockets = |config: &Config| {
+        let listeners = config.listeners.iter().map(|listener| (listener.name.clone(), listener.bind.clone()));
+        listeners.collect::<Vec<_>>()
+    };
+    let changed = [
+        ("[[listener]] name or bind", sockets(old) != sockets(new)),
+        ("[spool].path", old.spool.path != new.spool.path),
+        ("[spool].min_free_space", old.spool.min_free_space != new.spool.min_free_space),
+        ("[audit].path", old.audit.path != new.audit.path),
+        ("[metrics].bind", old.metrics.bind != new.metrics.bind),
+        ("[admin].socket", old.admin.socket != new.admin.socket),
+        ("[dns].servers", old.dns.servers != new.dns.servers),
+        ("user or group", (&old.user, &old.group) != (&new.user, &new.group)),
+        ("[limits].max_connections", old.limits.max_connections != new.limits.max_connections),
+        ("[limits].max_body_memory", old.limits.max_body_memory != new.limits.max_body_memory),
+    ];
+    let refused = changed.into_iter().filter(|(_, changed)| *changed);
+    refused
+        .map(|(key, _)| ReportedDiagnostic::plain(&format!("{key} has changed: it takes effect at a restart only")))
+        .collect()
+}

@@ -1,0 +1,294 @@
+//! The daemon at work: its tasks, its signals, and its orderly end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::admin::control::{self, Desk};
+use crate::admin::http::{self, Page};
+use crate::admin::protocol::Response;
+use crate::audit::event::{Event, Record, Stamp};
+use crate::clock;
+use crate::config::Config;
+use crate::inbound::{Clients, Inbound, Refusals, Serving};
+use crate::metrics::Metrics;
+use crate::model::time::Timestamp;
+use crate::outbound::dispatch::{self, Command};
+use crate::outbound::{Outbound, Pool};
+use crate::random;
+use crate::schedule::job::Counts;
+use crate::tls::client::ClientTls;
+
+use super::build::{Environment, build, fill_metrics};
+use super::maintenance::{self, Upkeep};
+use super::sockets::{ControlSocket, Sockets};
+use super::status::StatusSource;
+use super::{StartError, reload, storage};
+
+/// Questions of operators that wait for the dispatcher.
+const COMMANDS_MAX: usize = 64;
+/// Beyond the drain: how long closing the spool may take before the process ends anyway.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Running {
+    pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) inbound: Arc<Inbound>,
+    pub(super) outbound: Arc<Outbound>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) commands: mpsc::Sender<Command>,
+    reloads: mpsc::Receiver<oneshot::Sender<Response>>,
+    drain: watch::Sender<bool>,
+    draining: Arc<AtomicBool>,
+    sessions: JoinSet<()>,
+    services: JoinSet<()>,
+    audit_thread: std::thread::JoinHandle<()>,
+    addresses: Addresses,
+    _control: ControlSocket,
+}
+
+/// Where the daemon listens.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub smtp: Vec<(Arc<str>, SocketAddr)>,
+    pub metrics: Option<SocketAddr>,
+    pub control: PathBuf,
+}
+
+impl Running {
+    /// Starts everything. Nothing is accepted unless all of it succeeds.
+    pub async fn start(
+        config: Config,
+        sockets: Sockets,
+        environment: Environment,
+        accept_damage: bool,
+    ) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let built = build(&config)?;
+        fill_metrics(&metrics, &config);
+        metrics.certificates(&built.certificates);
+        let (storage, config) = open_storage(config, metrics.clone(), accept_damage).await?;
+        let stamp = built.inbound.stamp.clone();
+        let outbound = Arc::new(Outbound {
+            snapshot: ArcSwap::from_pointee(built.outbound),
+            spool: storage.spool.clone(),
+            audit: storage.audit.clone(),
+            metrics: metrics.clone(),
+            resolver: environment.resolver,
+            tls: ClientTls::new()?,
+            roots: environment.roots,
+            pool: Pool::default(),
+            timeouts: environment.timeouts,
+        });
+        let inbound = Arc::new(Inbound {
+            snapshot: ArcSwap::from_pointee(built.inbound),
+            spool: storage.spool.clone(),
+            audit: storage.audit.clone(),
+            metrics: metrics.clone(),
+            clients: Clients::default(),
+            refusals: Refusals::default(),
+        });
+        // The first look at the free space comes before the first mail.
+        outbound.spool.maintain().await;
+        record_start(&outbound, &stamp, &storage.gaps).await;
+        let (drain, draining_signal) = watch::channel(false);
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+        let (reload_sender, reloads) = mpsc::channel(1);
+        let mut running = Self {
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            inbound,
+            outbound,
+            metrics,
+            commands,
+            reloads,
+            drain,
+            draining: Arc::new(AtomicBool::new(false)),
+            sessions: JoinSet::new(),
+            services: JoinSet::new(),
+            audit_thread: storage.audit_thread,
+            addresses: Addresses::default(),
+            _control: sockets.control,
+        };
+        let counts = running.start_dispatcher(storage.pending, command_queue, draining_signal.clone());
+        let control = running._control.listener.take();
+        running.serve(sockets.smtp, draining_signal)?;
+        running.start_services(counts, sockets.metrics, control, reload_sender)?;
+        Ok(running)
+    }
+
+    fn start_dispatcher(
+        &mut self,
+        pending: Vec<crate::model::id::MessageId>,
+        commands: mpsc::Receiver<Command>,
+        drain: watch::Receiver<bool>,
+    ) -> watch::Receiver<Counts> {
+        let (announce, new_messages) = mpsc::unbounded_channel();
+        self.outbound.spool.subscribe(announce);
+        let (report, counts) = watch::channel(Counts::default());
+        let start = dispatch::Start { outbound: self.outbound.clone(), pending, new_messages, commands, drain, report };
+        self.sessions.spawn(dispatch::run(start));
+        counts
+    }
+
+    fn serve(
+        &mut self,
+        sockets: Vec<(Arc<str>, std::net::TcpListener)>,
+        drain: watch::Receiver<bool>,
+    ) -> Result<(), StartError> {
+        let connections_max = self.config.load().limits.max_connections;
+        let permits = Arc::new(Semaphore::new(usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS)));
+        for (listener, socket) in sockets {
+            let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
+            let address = socket.local_addr().map_err(StartError::System)?;
+            tracing::info!(%listener, %address, "listening");
+            self.addresses.smtp.push((listener.clone(), address));
+            let (inbound, permits, drain) = (self.inbound.clone(), permits.clone(), drain.clone());
+            self.sessions.spawn(crate::inbound::serve(Serving { inbound, listener, socket, permits, drain }));
+        }
+        Ok(())
+    }
+
+    fn start_services(
+        &mut self,
+        counts: watch::Receiver<Counts>,
+        metrics: Option<std::net::TcpListener>,
+        control: Option<std::os::unix::net::UnixListener>,
+        reload: mpsc::Sender<oneshot::Sender<Response>>,
+    ) -> Result<(), StartError> {
+        let status = Arc::new(StatusSource {
+            config: self.config.clone(),
+            spool: self.outbound.spool.clone(),
+            audit: self.outbound.audit.clone(),
+            counts: counts.clone(),
+            draining: self.draining.clone(),
+            started_at: clock::timestamp(),
+        });
+        if let Some(socket) = metrics {
+            let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
+            self.addresses.metrics = socket.local_addr().ok();
+            let (metrics, ready) = (self.metrics.clone(), status.clone());
+            let page = Page {
+                metrics: Arc::new(move || metrics.render().map_err(|error| error.to_string())),
+                ready: Arc::new(move || ready.ready()),
+            };
+            self.services.spawn(http::serve(socket, page));
+        }
+        if let Some(listener) = control {
+            self.addresses.control = self.config.load().admin.socket.clone();
+            let listener = UnixListener::from_std(listener).map_err(StartError::System)?;
+            let (spool, commands) = (self.outbound.spool.clone(), self.commands.clone());
+            let stamp = self.outbound.clone();
+            let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
+            let status = Arc::new(move || status.status());
+            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp }));
+        }
+        let upkeep = Upkeep { inbound: self.inbound.clone(), outbound: self.outbound.clone(), counts };
+        self.services.spawn(maintenance::run(upkeep));
+        Ok(())
+    }
+
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn spool(&self) -> &crate::spool::Spool {
+        &self.outbound.spool
+    }
+
+    /// Runs until SIGTERM or SIGINT; SIGHUP and the control socket reload.
+    pub async fn run_until_stopped(mut self) {
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+            tracing::error!("the system refused signal handlers");
+            return self.stop().await;
+        };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => { reload::reload(&self).await; }
+                Some(answer) = self.reloads.recv() => {
+                    let response = reload::reload(&self).await;
+                    _ = answer.send(response);
+                }
+            }
+        }
+        self.stop_or_be_cut_off(terminate, interrupt).await;
+    }
+
+    /// A second signal ends the drain.
+    async fn stop_or_be_cut_off(self, mut terminate: Signal, mut interrupt: Signal) {
+        tokio::select! {
+            () = self.stop() => {}
+            _ = terminate.recv() => tracing::warn!("told again to stop: leaving at once"),
+            _ = interrupt.recv() => tracing::warn!("told again to stop: leaving at once"),
+        }
+    }
+
+    /// Stops accepting, lets transactions and deliveries end within the deadline, and leaves the rest queued.
+    pub async fn stop(mut self) {
+        let deadline = self.config.load().limits.drain_timeout;
+        tracing::info!(?deadline, "stopping: no new connections, waiting for sessions and deliveries to end");
+        self.draining.store(true, Ordering::Relaxed);
+        _ = self.drain.send(true);
+        let ended = tokio::time::timeout(deadline, async { while self.sessions.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!("the deadline has passed; what is not delivered stays queued");
+            self.sessions.shutdown().await;
+        }
+        self.services.shutdown().await;
+        let Self { inbound, outbound, audit_thread, .. } = self;
+        let spool = outbound.spool.clone();
+        drop((inbound, outbound));
+        let close = tokio::task::spawn_blocking(move || {
+            spool.close();
+            drop(spool);
+            _ = audit_thread.join();
+        });
+        if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
+            tracing::warn!("the audit log could not be completed; the next start does that");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Opens the storage off the runtime's threads; hands the configuration back.
+async fn open_storage(
+    config: Config,
+    metrics: Arc<Metrics>,
+    accept_damage: bool,
+) -> Result<(storage::Storage, Config), StartError> {
+    let work = move || storage::open(&config, &metrics, accept_damage).map(|storage| (storage, config));
+    let opened = tokio::task::spawn_blocking(work).await;
+    opened.map_err(|error| StartError::System(std::io::Error::other(error)))?
+}
+
+/// The start, and what the log cannot vouch for, are on record before anything else.
+async fn record_start(outbound: &Outbound, stamp: &Stamp, gaps: &[String]) {
+    let head = |event, time: Timestamp| Record::new(stamp, time, random::record_id(time), event);
+    let mut records = Vec::new();
+    for gap in gaps {
+        let mut record = head(Event::AuditGap, clock::timestamp());
+        record.detail = Some(gap.clone());
+        records.push(record.entry());
+    }
+    let mut loaded = head(Event::ConfigLoaded, clock::timestamp());
+    loaded.detail = Some(format!("gatepost {} started", env!("CARGO_PKG_VERSION")));
+    records.push(loaded.entry());
+    if let Err(fault) = outbound.spool.record(None, Vec::new(), records).await {
+        tracing::error!(%fault, "the start could not be recorded");
+    }
+}

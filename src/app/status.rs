@@ -1,0 +1,78 @@
+//! How the daemon does, for `gatepost status` and `/readyz`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
+use crate::audit::derive::Health;
+use crate::config::{Config, ListenerTls, Role};
+use crate::model::time::Timestamp;
+use crate::schedule::job::Counts;
+use crate::spool::Spool;
+
+/// Where the answers come from.
+#[derive(Debug)]
+pub(super) struct StatusSource {
+    pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) spool: Spool,
+    pub(super) audit: Health,
+    pub(super) counts: watch::Receiver<Counts>,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) started_at: Timestamp,
+}
+
+impl StatusSource {
+    pub(super) fn status(&self) -> Status {
+        let config = self.config.load();
+        let counts = *self.counts.borrow();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: config.hostname.to_string(),
+            started_at: self.started_at,
+            config: config.digest.clone(),
+            config_file: config.file.display().to_string(),
+            listeners: config.listeners.iter().map(listener).collect(),
+            messages: self.spool.message_count(),
+            deliveries: DeliveryCounts {
+                ready: counts.ready,
+                waiting: counts.waiting,
+                active: counts.running,
+                held: counts.held,
+            },
+            spool_free_bytes: self.spool.free_bytes(),
+            spool_fault: self.spool.admission().err().map(|fault| fault.to_string()),
+            audit_writable: self.audit.is_writable(),
+            draining: self.draining.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether mail is accepted; if not, why.
+    pub(super) fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("stopping".to_owned());
+        }
+        self.spool.admission().map_err(|fault| fault.to_string())?;
+        if self.audit.is_writable() { Ok(()) } else { Err("the audit log cannot be written".to_owned()) }
+    }
+}
+
+fn listener(listener: &crate::config::ListenerConfig) -> ListenerStatus {
+    let role = match listener.role {
+        Role::Mx => "mx",
+        Role::Smarthost => "smarthost",
+    };
+    let tls = match listener.tls {
+        ListenerTls::Off => "off",
+        ListenerTls::Starttls => "starttls",
+        ListenerTls::Implicit => "implicit",
+    };
+    ListenerStatus {
+        name: listener.name.clone(),
+        role: role.to_owned(),
+        bind: listener.bind.iter().map(ToString::to_string).collect(),
+        tls: tls.to_owned(),
+    }
+}
