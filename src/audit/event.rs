@@ -83,7 +83,7 @@ impl Policy {
             verdict: judgement.verdict.as_str(),
             stage: judgement.stage.as_str(),
             rule: judgement.rule.to_string(),
-            tls: in_force.tls.value.as_str(),
+            tls: in_force.effective_tls().as_str(),
             min_version: in_force.min_version.as_ref().map(|version| version.value.as_str()),
             cipher: in_force.cipher.value.as_str(),
             reason: judgement.reason,

@@ -90,7 +90,7 @@ impl Content {
         context.inbound.spool.accept(message, records).await.map_err(|fault| self.not_stored(context, fault))?;
         context.inbound.metrics.message_accepted(&context.listener.name, tls);
         tracing::info!(
-            message = %self.id, session = %context.session, client = %context.address.ip(), from = %envelope.sender.path,
+            id = %self.id, session = %context.session, client = %context.address.ip(), from = %envelope.sender.path,
             recipients = envelope.recipients.len(), size, tls = %Tls(tls), "accepted"
         );
         Ok(self.id)
@@ -183,7 +183,7 @@ impl Content {
     }
 
     fn not_stored(&self, context: &Context, fault: Fault) -> Reply {
-        tracing::error!(session = %context.session, message = %self.id, %fault, "a message was not stored and not accepted");
+        tracing::error!(session = %context.session, id = %self.id, %fault, "a message was not stored and not accepted");
         fault_reply(fault)
     }
 }

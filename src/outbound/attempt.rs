@@ -137,7 +137,7 @@ impl Attempt {
                 }
                 Err(failure) => {
                     tracing::info!(
-                        message = %self.stored.envelope.id, mx = %target.shown(), remote = %target.address,
+                        id = %self.stored.envelope.id, mx = %target.shown(), remote = %target.address,
                         reason = %failure.reason, detail = %failure.detail, "host not usable"
                     );
                     last = Some(failure);
@@ -331,7 +331,7 @@ impl Attempt {
     fn record_attempt(&self, situation: &Situation) {
         let record = self.subject.record(Event::OutboundAttempt, &self.open, situation);
         if let Err(fault) = self.outbound.spool.record_lazily(None, vec![record]) {
-            tracing::warn!(message = %self.stored.envelope.id, %fault, "an attempt could not be recorded");
+            tracing::warn!(id = %self.stored.envelope.id, %fault, "an attempt could not be recorded");
         }
     }
 

@@ -112,7 +112,7 @@ pub(super) async fn conclude(attempted: Attempted) -> Ended {
         false => spool.record(progress, notices, plan.records).await,
     };
     if let Err(fault) = written {
-        tracing::error!(message = %attempted.stored.envelope.id, %fault, "the end of an attempt could not be recorded");
+        tracing::error!(id = %attempted.stored.envelope.id, %fault, "the end of an attempt could not be recorded");
         return Ended::Again { recipients: all, after: UNRECORDED_RETRY };
     }
     match plan.retry.is_empty() {
@@ -159,7 +159,7 @@ impl Attempted {
                 }
                 self.count(DeliveryResult::Delivered, tls.as_ref(), &group.places);
                 tracing::info!(
-                    message = %self.stored.envelope.id, mx = %shown_target(target.as_ref()), recipients = group.places.len(),
+                    id = %self.stored.envelope.id, mx = %shown_target(target.as_ref()), recipients = group.places.len(),
                     tls = %Tls(tls.as_ref()), reply = %shown(reply), "delivered"
                 );
                 let state = RecipientState::Settled(Settled::Delivered);
@@ -204,7 +204,7 @@ impl Attempted {
         plan.records.push(self.subject.record(Event::OutboundDeferred, places, &situation));
         self.count(DeliveryResult::Deferred, failure.tls.as_ref(), places);
         tracing::info!(
-            message = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
+            id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, retry_in = ?wait, "deferred"
         );
         let warned = notices::delayed(self, places, failure, now);
@@ -246,7 +246,7 @@ impl Attempted {
         let result = if expired { DeliveryResult::Expired } else { DeliveryResult::Bounced };
         self.count(result, failure.tls.as_ref(), places);
         tracing::info!(
-            message = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
+            id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, expired, notices = told.len(), "given up"
         );
         for (state, keep) in [(settled, true), (Settled::Dropped, false)] {

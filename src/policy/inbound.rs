@@ -137,6 +137,11 @@ impl InForce {
         by_version.or((self.cipher.value > CipherGrade::Any).then_some(&self.cipher.source))
     }
 
+    /// Whether plaintext is forbidden, by `tls` itself or by what implies it.
+    pub fn effective_tls(&self) -> InboundTls {
+        if self.requires_tls().is_some() { InboundTls::Required } else { InboundTls::Optional }
+    }
+
     /// The first thing that the session lacks, with the rule that asks for it.
     fn shortfall(&self, tls: Option<&TlsFacts>) -> Option<(Reason, &Source)> {
         let Some(tls) = tls else {
