@@ -133,7 +133,12 @@ impl Attempt {
             }
             match self.connect(&target).await {
                 Ok(connection) => {
+                    let reused = connection.messages > 0;
                     last = self.transfer(connection).await?;
+                    // An idle connection may have been closed under our hands, which says nothing about the host.
+                    if reused && last.is_some() {
+                        last = self.try_anew(&target).await?;
+                    }
                 }
                 Err(failure) => {
                     tracing::info!(
@@ -150,6 +155,14 @@ impl Attempt {
         Ok(())
     }
 
+    /// The same host over a connection that carried nothing before.
+    async fn try_anew(&mut self, target: &Target) -> Result<Option<Failure>, Fault> {
+        match self.connect_anew(target).await {
+            Ok(connection) => self.transfer(connection).await,
+            Err(failure) => Ok(Some(failure)),
+        }
+    }
+
     /// A connection to the host that meets the requirement: an idle one, or a new one.
     async fn connect(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
         let key = self.pool_key(target);
@@ -159,6 +172,10 @@ impl Attempt {
             }
             connection.quit().await;
         }
+        self.connect_anew(target).await
+    }
+
+    async fn connect_anew(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
         let requirement = self.decision.requirement.clone();
         let first = match (requirement.permits_tls(), requirement.permits_plaintext()) {
             (false, _) => TlsPlan::Never,

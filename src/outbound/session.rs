@@ -86,6 +86,14 @@ pub(super) struct Connection {
     pub(super) messages: u32,
 }
 
+/// Why a body was not sent whole.
+enum BodyFailure {
+    /// Our own copy cannot be read.
+    Unreadable,
+    /// The server does not take it.
+    Write,
+}
+
 /// What a run of the session leads to.
 enum Step {
     Ready,
@@ -214,11 +222,11 @@ impl Connection {
         let mut result = None;
         loop {
             match self.step().await {
-                Step::SendBody => {
-                    if self.send_body(body).await.is_err() {
-                        return (result.unwrap_or(lost), None);
-                    }
-                }
+                // After a write error the server's last word may still be there to be read.
+                Step::SendBody => match self.send_body(body).await {
+                    Ok(()) | Err(BodyFailure::Write) => {}
+                    Err(BodyFailure::Unreadable) => return (result.unwrap_or(lost), None),
+                },
                 Step::Finished(finished) => result = Some(finished),
                 Step::Ready => return (result.unwrap_or(lost), Some(self)),
                 Step::Failed(_) | Step::Closed | Step::StartTls => return (result.unwrap_or(lost), None),
@@ -228,9 +236,12 @@ impl Connection {
 
     /// Writes the content with stuffed dots; the final dot rides with its last piece. A body that cannot be read is
     /// never ended with a dot, so that half of it is not taken for the whole.
-    async fn send_body(&mut self, body: &Body) -> io::Result<()> {
+    async fn send_body(&mut self, body: &Body) -> Result<(), BodyFailure> {
         let block_timeout = self.session.deadline().saturating_since(clock::now());
-        let unreadable = |error: BodyError| io::Error::other(error.to_string());
+        let unreadable = |error: BodyError| {
+            tracing::error!(%error, "stored content cannot be read");
+            BodyFailure::Unreadable
+        };
         let mut pieces = body.pieces().await.map_err(unreadable)?;
         let mut encoder = Encoder::new();
         let mut out = Vec::new();
@@ -239,13 +250,13 @@ impl Connection {
             encoder.encode(&piece, &mut out);
             next = pieces.next().await.map_err(unreadable)?;
             if next.is_some() && out.len() >= WRITE_BYTES {
-                self.write(&out, block_timeout).await?;
+                self.write(&out, block_timeout).await.map_err(|_| BodyFailure::Write)?;
                 out.clear();
                 self.session.handle_progress(clock::now());
             }
         }
         encoder.finish(&mut out);
-        self.write(&out, block_timeout).await?;
+        self.write(&out, block_timeout).await.map_err(|_| BodyFailure::Write)?;
         self.session.handle_body_sent(clock::now());
         Ok(())
     }
