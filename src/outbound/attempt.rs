@@ -19,7 +19,7 @@ use crate::policy::outbound::{Decision, NextHop, decide};
 use crate::policy::settings::OutboundTls;
 use crate::random;
 use crate::smtp::client::{RecipientOutcome, TlsPlan, Transaction};
-use crate::spool::{Fault, Stored};
+use crate::spool::{BodyError, Fault, Stored};
 
 use super::conclude::{self, Attempted, Failure, Outcome};
 use super::pool::Key;
@@ -128,7 +128,7 @@ impl Attempt {
     async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), Fault> {
         let mut last = None;
         for target in targets {
-            if self.open.is_empty() {
+            if self.open.is_empty() || last.as_ref().is_some_and(|failure: &Failure| !failure.next_host) {
                 break;
             }
             match self.connect(&target).await {
@@ -136,7 +136,7 @@ impl Attempt {
                     let reused = connection.messages > 0;
                     last = self.transfer(connection).await?;
                     // An idle connection may have been closed under our hands, which says nothing about the host.
-                    if reused && last.is_some() {
+                    if reused && last.as_ref().is_some_and(|failure| failure.next_host) {
                         last = self.try_anew(&target).await?;
                     }
                 }
@@ -250,7 +250,14 @@ impl Attempt {
         self.outbound.spool.record(None, Vec::new(), vec![record]).await?;
         let began = clock::now();
         let body = self.outbound.spool.body(&self.stored);
-        let (result, reusable) = connection.deliver(self.transaction(), &body).await;
+        let (result, reusable) = match connection.deliver(self.transaction(), &body).await {
+            Ok(delivered) => delivered,
+            Err(error) => {
+                tracing::error!(id = %self.stored.envelope.id, %error, "stored content cannot be read");
+                let permanent = error == BodyError::Damaged;
+                return Ok(Some(Failure::ours(Reason::SpoolFault, permanent, error.to_string())));
+            }
+        };
         self.outbound.metrics.delivery_phase(Phase::Transfer, clock::now().saturating_since(began));
         if let Some(connection) = reusable
             && let Err(connection) = self.outbound.pool.put(self.pool_key(&sent.target), connection)

@@ -89,7 +89,7 @@ pub(super) struct Connection {
 /// Why a body was not sent whole.
 enum BodyFailure {
     /// Our own copy cannot be read.
-    Unreadable,
+    Unreadable(BodyError),
     /// The server does not take it.
     Write,
 }
@@ -203,12 +203,13 @@ impl Connection {
         self.peer.as_ref().map(|peer| &peer.facts)
     }
 
-    /// Sends one message. The connection comes back if it can take another.
+    /// Sends one message. The connection comes back if it can take another. Fails only where our own copy of the
+    /// content cannot be read; then the host has taken nothing.
     pub(super) async fn deliver(
         mut self: Box<Self>,
         transaction: Transaction,
         body: &Body,
-    ) -> (TransactionResult, Option<Box<Self>>) {
+    ) -> Result<(TransactionResult, Option<Box<Self>>), BodyError> {
         let lost = TransactionResult {
             recipients: transaction
                 .recipients
@@ -225,11 +226,11 @@ impl Connection {
                 // After a write error the server's last word may still be there to be read.
                 Step::SendBody => match self.send_body(body).await {
                     Ok(()) | Err(BodyFailure::Write) => {}
-                    Err(BodyFailure::Unreadable) => return (result.unwrap_or(lost), None),
+                    Err(BodyFailure::Unreadable(error)) => return Err(error),
                 },
                 Step::Finished(finished) => result = Some(finished),
-                Step::Ready => return (result.unwrap_or(lost), Some(self)),
-                Step::Failed(_) | Step::Closed | Step::StartTls => return (result.unwrap_or(lost), None),
+                Step::Ready => return Ok((result.unwrap_or(lost), Some(self))),
+                Step::Failed(_) | Step::Closed | Step::StartTls => return Ok((result.unwrap_or(lost), None)),
             }
         }
     }
@@ -238,17 +239,13 @@ impl Connection {
     /// never ended with a dot, so that half of it is not taken for the whole.
     async fn send_body(&mut self, body: &Body) -> Result<(), BodyFailure> {
         let block_timeout = self.session.deadline().saturating_since(clock::now());
-        let unreadable = |error: BodyError| {
-            tracing::error!(%error, "stored content cannot be read");
-            BodyFailure::Unreadable
-        };
-        let mut pieces = body.pieces().await.map_err(unreadable)?;
+        let mut pieces = body.pieces().await.map_err(BodyFailure::Unreadable)?;
         let mut encoder = Encoder::new();
         let mut out = Vec::new();
-        let mut next = pieces.next().await.map_err(unreadable)?;
+        let mut next = pieces.next().await.map_err(BodyFailure::Unreadable)?;
         while let Some(piece) = next {
             encoder.encode(&piece, &mut out);
-            next = pieces.next().await.map_err(unreadable)?;
+            next = pieces.next().await.map_err(BodyFailure::Unreadable)?;
             if next.is_some() && out.len() >= WRITE_BYTES {
                 self.write(&out, block_timeout).await.map_err(|_| BodyFailure::Write)?;
                 out.clear();
