@@ -6,12 +6,13 @@
 //!
 //! | layer | modules | may |
 //! |---|---|---|
-//! | L0 | [`model`], [`clock`] | hold values; `clock` alone reads a clock |
+//! | L0 | [`model`], [`clock`], [`random`] | hold values; the other two alone read a clock and draw random numbers |
 //! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`] | decide: values in, values out; no I/O, clock, log, metric |
-//! | L2 | [`journal`] below [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`audit`], [`metrics`] | do one kind of I/O each |
+//! | L2a | [`journal`] | be the one commit point |
+//! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`audit`], [`metrics`] | do one kind of I/O each |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
-//! | L6 | [`cli`] | one file a command |
+//! | L6 | `cli`, `demo` | one file a command |
 
 #![cfg_attr(test, allow(clippy::type_complexity))]
 #![deny(unsafe_code, missing_debug_implementations, unreachable_pub)]

@@ -20,7 +20,7 @@ use crate::random;
 use crate::smtp::server;
 use crate::spool::{Fault, Intake, NewMessage};
 
-use super::judge::{Context, Tls, Transaction, fault_reply, ready};
+use super::judge::{Context, Tls, Transaction, fault_reply, ready, shown};
 
 /// Content that is coming in.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Content {
         context.inbound.spool.accept(message, records).await.map_err(|fault| self.not_stored(context, fault))?;
         context.inbound.metrics.message_accepted(&context.listener.name, tls);
         tracing::info!(
-            id = %self.id, session = %context.session, client = %context.address.ip(), from = %envelope.sender.path,
+            id = %self.id, session = %context.session, client = %context.address.ip(), from = %shown(envelope.sender.path.as_str()),
             recipients = envelope.recipients.len(), size, tls = %Tls(tls), "accepted"
         );
         Ok(self.id)

@@ -1,11 +1,13 @@
 //! MAIL and RCPT held against the policy: asks the engine, counts, records, and words the reply.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::audit::event::{Client as ClientRecord, Event, Policy, Record};
 use crate::clock;
 use crate::model::address::{Address, ReversePath};
 use crate::model::envelope::{Recipient, Sender};
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::SessionId;
 use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
@@ -164,7 +166,8 @@ fn record(
     let id = random::record_id(time);
     let reply = reply(&id.to_string());
     tracing::info!(
-        session = %context.session, client = %context.address.ip(), from = %refusal.sender, to = refusal.recipient.map_or("", Address::as_str),
+        session = %context.session, client = %context.address.ip(),
+        from = %shown(refusal.sender.as_str()), to = %shown(refusal.recipient.map_or("", Address::as_str)),
         tls = %Tls(standing.tls), reason = %refusal.reason, rule = %refusal.policy.rule, %reply, "refused"
     );
     if context.inbound.refusals.admit(clock::now(), context.address.ip()) {
@@ -183,6 +186,11 @@ fn record(
         }
     }
     reply
+}
+
+/// An address in a log line.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    peer_text(text, PEER_TEXT_BYTES_MAX)
 }
 
 /// TLS in a log line: `TLSv1.3 TLS_AES_256_GCM_SHA384`, or `none`.

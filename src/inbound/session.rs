@@ -185,7 +185,8 @@ impl Driver {
             Action::Close(reason) => {
                 let quiet = matches!(reason, CloseReason::Quit | CloseReason::Eof | CloseReason::Drain);
                 if !quiet {
-                    tracing::info!(session = %self.context.session, client = %self.context.address.ip(), ?reason, "session ended");
+                    let client = self.context.address.ip();
+                    tracing::info!(session = %self.context.session, %client, ?reason, "session ended");
                 }
                 Err(())
             }
@@ -247,7 +248,8 @@ fn handshake_failed(context: &Context, failure: &HandshakeFailure) {
     let reason = failure.kind.as_str();
     context.inbound.metrics.inbound_handshake_failed(&context.listener.name, reason);
     tracing::info!(
-        session = %context.session, client = %context.address.ip(), reason, detail = %failure.detail, "TLS handshake failed"
+        session = %context.session, client = %context.address.ip(), reason, detail = %failure.detail,
+        "TLS handshake failed"
     );
     if !context.inbound.refusals.admit(clock::now(), context.address.ip()) {
         return;

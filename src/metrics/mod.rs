@@ -107,7 +107,14 @@ pub struct LabelSets<'a> {
 impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
-        let metrics = Self {
+        let metrics = Self::registered(r)?;
+        process::register(&metrics.registry)?;
+        metrics.fill_fixed_label_sets()?;
+        Ok(metrics)
+    }
+
+    fn registered(r: Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
             smtpd_connections_total: counters(&r, "smtpd_connections_total", "Accepted connections.", &["listener"])?,
             smtpd_connections: gauges(&r, "smtpd_connections", "Open inbound connections.", &["listener"])?,
             smtpd_tls_connections: counters(
@@ -171,10 +178,7 @@ impl Metrics {
                 &["name"],
             )?,
             registry: r,
-        };
-        process::register(&metrics.registry)?;
-        metrics.fill_fixed_label_sets()?;
-        Ok(metrics)
+        })
     }
 
     fn fill_fixed_label_sets(&self) -> Result<(), prometheus::Error> {
@@ -368,7 +372,10 @@ mod tests {
             r#"gatepost_smtpd_messages_total{listener="mx",protocol="none"} 0"#,
             r#"gatepost_smtpd_messages_total{listener="mx",protocol="TLSv1.3"} 0"#,
             r#"gatepost_smtpd_tls_handshake_failures_total{listener="mx",reason="timeout"} 0"#,
-            r#"gatepost_smtpd_policy_decisions_total{policy="banks",reason="tls-required",stage="rcpt",verdict="would_refuse"} 0"#,
+            concat!(
+                r#"gatepost_smtpd_policy_decisions_total{policy="banks",reason="tls-required","#,
+                r#"stage="rcpt",verdict="would_refuse"} 0"#
+            ),
             r#"gatepost_smtpd_policy_decisions_total{policy="default",reason="none",stage="mail",verdict="accept"} 0"#,
             r#"gatepost_smtp_deliveries_total{protocol="none",requirement="encrypt",result="bounced"} 0"#,
             r#"gatepost_smtp_tls_failures_total{reason="starttls-not-supported"} 0"#,

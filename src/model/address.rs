@@ -117,7 +117,8 @@ impl Address {
         self.text.get(..self.local_bytes).unwrap_or_default()
     }
 
-    /// The local part by its meaning: without quotes and backslashes (RFC 5321 section 4.1.2: both forms name one mailbox).
+    /// The local part by its meaning: without quotes and backslashes (RFC 5321 section 4.1.2: both forms name one
+    /// mailbox).
     pub fn local_part_unquoted(&self) -> Cow<'_, str> {
         let local = self.local_part();
         let Some(inner) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {

@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Domain {
     }
 }
 
-/// What a domain file covers: one name, or every name below one (`*.bank.example`, which does not cover `bank.example`).
+/// What a domain file covers: one name, or every name below one (`*.bank.example` does not cover `bank.example`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DomainPattern {
     Exact(Domain),

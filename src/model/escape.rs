@@ -5,7 +5,8 @@ use std::borrow::Cow;
 /// Longest peer text that is kept for records and logs, in bytes of the escaped form.
 pub const PEER_TEXT_BYTES_MAX: usize = 512;
 
-/// Printable ASCII stays; everything else becomes `\xNN` or `\u{N}`; what exceeds `bytes_max` is cut and marked with `...`.
+/// Printable ASCII stays; everything else becomes `\xNN` or `\u{N}`; what exceeds `bytes_max` is cut and marked with
+/// `...`.
 pub fn peer_text(text: &str, bytes_max: usize) -> Cow<'_, str> {
     if text.len() <= bytes_max && text.bytes().all(is_plain) {
         return Cow::Borrowed(text);

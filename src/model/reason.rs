@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident => $word:literal,)*) => {
-        /// The reason for a verdict or an outcome. The TLS words of outbound delivery are the result types of RFC 8460 section 4.3.
+        /// The reason for a verdict or an outcome. The TLS words of outbound delivery are the result types of RFC 8460
+        /// section 4.3.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Reason {
             $($(#[$doc])* #[serde(rename = $word)] $name,)*

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A monotonic moment: the time since the process (or the simulation) began. Never goes back, says nothing about the date.
+/// A monotonic moment: the time since the process (or the simulation) began. Never goes back, knows no date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(Duration);
 

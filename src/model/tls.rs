@@ -118,7 +118,8 @@ impl TlsFacts {
         CipherSuite::by_name(&self.cipher).map_or(CipherGrade::Any, |suite| suite.grade)
     }
 
-    /// The facts of a session with this version and suite and nothing else known, for questions about a thought-of session.
+    /// The facts of a session with this version and suite and nothing else known, for questions about a session that
+    /// is only thought of.
     pub fn assumed(version: ProtocolVersion, suite: &CipherSuite) -> Self {
         Self {
             version,

@@ -1,5 +1,5 @@
-//! L4: mail goes out. The dispatcher runs the scheduler, attempts find hosts and drive the SMTP client core, conclusions
-//! are written to the spool.
+//! L4: mail goes out. The dispatcher runs the scheduler, attempts find hosts and drive the SMTP client core,
+//! conclusions are written to the spool.
 //!
 //! Must not: know inbound (they meet in the spool), decide what the policy engine decides, or weaken what it requires.
 

@@ -1,4 +1,4 @@
-//! L1: decisions. Facts in, verdict and reasons out; the one engine behind the daemon, `policy explain` and later tools.
+//! L1: decisions. Facts in, verdict and reasons out; the one engine behind the daemon and `policy explain`.
 //!
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 

@@ -1,4 +1,4 @@
-//! What a delivery must meet: one requirement with its reasons, and where the message goes. Decided anew at each attempt.
+//! What a delivery must meet: one requirement with its reasons, and where it goes. Decided anew at each attempt.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! L2: the durable queue. Messages, their progress and the audit records of both ride in one journal.
 //!
 //! Invariants:
-//! * A message whose [`Spool::accept`] returned `Ok` is in every later [`Spool::open`] until all its recipients are settled.
+//! * A message whose [`Spool::accept`] returned `Ok` is in every later [`Spool::open`] until all its recipients are
+//!   settled.
 //! * The index in memory holds what the journal holds: it is rebuilt from metadata alone, and changed only by what has
 //!   become durable, in the journal's order.
 //! * A journal segment goes only when no message in it is alive, its audit records are in the log, and every tombstone

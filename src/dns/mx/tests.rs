@@ -1,3 +1,5 @@
+//! Every branch of the resolution, by table, over a resolver that says what the test wants.
+
 use std::collections::BTreeSet;
 
 use super::super::fake::FakeResolver;

@@ -1,7 +1,8 @@
 //! The client side of SMTP without I/O: events in (`handle_*`, `begin`, `quit`), actions out (`poll_action`).
 //!
 //! A driver opens the connection, passes on what it reads and does what `poll_action` says until it gives `None`,
-//! before it reads again. One [`ClientSession`] is one connection; each [`Transaction`] is one message for some recipients.
+//! before it reads again. One [`ClientSession`] is one connection; each [`Transaction`] is one message for some
+//! recipients.
 //!
 //! Must not: decide whether a session is safe enough for a message (the driver does, at [`Action::Ready`]), or see
 //! a body.
