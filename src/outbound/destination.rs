@@ -77,3 +77,100 @@ pub(super) fn address<'a>(envelope: &'a Envelope, recipients: &[u32]) -> Option<
     let place = usize::try_from(*recipients.first()?).ok()?;
     envelope.recipients.get(place).map(|recipient| &recipient.address)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::domain::DomainPattern;
+    use crate::model::envelope::{Origin, Recipient, Sender, Trust};
+    use crate::model::id::{MessageId, SessionId};
+    use crate::policy::rules::{Defaults, DomainPolicy};
+    use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, Source, Sourced};
+    use crate::spool::state::{Pending, Settled};
+
+    fn route(name: &str, names: Option<NamePattern>) -> Arc<Route> {
+        let match_names = names.map(|name| Sourced { value: vec![name], source: Source::BuiltIn });
+        Arc::new(Route {
+            name: name.into(),
+            source: Source::BuiltIn,
+            hosts: vec![HostPort { host: Host::parse("relay.example").unwrap(), port: 25 }],
+            tls: OutboundLayer { match_names, ..OutboundLayer::default() },
+            source_address: None,
+            ehlo: None,
+            ip: IpChoice::Any,
+        })
+    }
+
+    fn policies() -> PolicySet {
+        let file = |patterns: &[&str], route| DomainPolicy {
+            patterns: patterns.iter().map(|pattern| DomainPattern::parse(pattern).unwrap()).collect(),
+            route: Some(route),
+            ..DomainPolicy::default()
+        };
+        let files = vec![
+            file(&["one.example", "two.example"], route("store", None)),
+            file(&["*.named.example"], route("named", Some(NamePattern::Domain))),
+        ];
+        PolicySet::new(Defaults::default(), files).unwrap()
+    }
+
+    fn envelope(recipients: &[&str]) -> Envelope {
+        Envelope {
+            id: MessageId::from_u128(1),
+            received_at: Timestamp::from_secs(0),
+            sender: Sender::plain(crate::model::address::ReversePath::Null),
+            recipients: recipients.iter().map(|to| Recipient::plain(to.parse().unwrap())).collect(),
+            origin: Origin {
+                session: SessionId::from_u128(1),
+                listener: String::new(),
+                ip: None,
+                port: 0,
+                helo: String::new(),
+                trust: Trust::Local,
+                tls: None,
+            },
+            size: 0,
+            eight_bit: false,
+        }
+    }
+
+    #[test]
+    fn recipients_share_a_delivery_where_next_hop_and_requirement_are_the_same() {
+        let envelope = envelope(&[
+            "a@one.example",
+            "b@two.example",
+            "c@mx.example",
+            "d@MX.example",
+            "e@x.named.example",
+            "f@y.named.example",
+            "g@[192.0.2.1]",
+        ]);
+        let states = vec![RecipientState::default(); 7];
+        let found: Vec<(String, Vec<u32>)> = shares(&policies(), &envelope, &states)
+            .into_iter()
+            .map(|(name, share)| (name.to_string(), share.recipients))
+            .collect();
+        let expected = [
+            ("[192.0.2.1]", vec![6]),
+            ("mx.example", vec![2, 3]),
+            ("named:x.named.example", vec![4]),
+            ("named:y.named.example", vec![5]),
+            ("store", vec![0, 1]),
+        ];
+        assert_eq!(found, expected.map(|(name, places)| (name.to_owned(), places)));
+    }
+
+    #[test]
+    fn only_pending_recipients_are_planned_and_the_earliest_decides_when() {
+        let envelope = envelope(&["a@one.example", "b@one.example", "c@one.example"]);
+        let pending = |attempts, secs| {
+            let next_attempt = Some(Timestamp::from_secs(secs));
+            RecipientState::Pending(Pending { attempts, next_attempt, ..Pending::default() })
+        };
+        let states = [RecipientState::Settled(Settled::Delivered), pending(3, 90), pending(1, 60)];
+        let shares = shares(&policies(), &envelope, &states);
+        let share = &shares["store"];
+        assert_eq!((&share.recipients[..], share.attempts), (&[1, 2][..], 3));
+        assert_eq!(share.next_attempt, Some(Timestamp::from_secs(60)));
+    }
+}
