@@ -422,3 +422,43 @@ pub(super) fn level(decision: &Decision) -> OutboundTls {
 pub(super) fn shown(reply: &Reply) -> String {
     peer_text(&reply.to_string(), PEER_TEXT_BYTES_MAX).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Security;
+    use crate::model::reply::{Code, EnhancedCode};
+    use crate::smtp::client::{FaultKind, Stage};
+
+    fn reply(code: u16) -> Reply {
+        Reply::new(Code::new(code).unwrap(), EnhancedCode::new(5, 0, 0), "text")
+    }
+
+    #[test]
+    fn another_host_is_tried_only_where_no_second_copy_can_come_of_it() {
+        let lost = |stage| RecipientOutcome::Lost { stage, fault: FaultKind::Closed };
+        let refused = |stage, code| RecipientOutcome::Refused { stage, reply: reply(code) };
+        for (outcome, body_sent, expected) in [
+            (lost(Stage::Mail), false, (Reason::ConnectionLost, false, true)),
+            (lost(Stage::Body), false, (Reason::ConnectionLost, false, true)),
+            (lost(Stage::Done), true, (Reason::ConnectionLost, false, false)),
+            (refused(Stage::Rcpt, 450), false, (Reason::RemoteDeferred, false, false)),
+            (refused(Stage::Rcpt, 550), false, (Reason::RemoteRefused, true, false)),
+            (refused(Stage::Mail, 421), false, (Reason::RemoteDeferred, false, true)),
+            (refused(Stage::Done, 421), true, (Reason::RemoteDeferred, false, true)),
+            (refused(Stage::Done, 554), true, (Reason::RemoteRefused, true, false)),
+            (RecipientOutcome::Unsupported(Reason::NeedsEightBit), false, (Reason::NeedsEightBit, true, false)),
+        ] {
+            let target = Target {
+                name: None,
+                name_is_trusted: false,
+                address: ([192, 0, 2, 1], 25).into(),
+                security: Security::Unknown,
+            };
+            let sent = Sent { target, tls: None, notifies: false, body_sent };
+            let shown = format!("{outcome:?}");
+            let Outcome::Failed(failure) = outcome_of(outcome, &sent) else { panic!("{shown}") };
+            assert_eq!((failure.reason, failure.permanent, failure.next_host), expected, "{shown}");
+        }
+    }
+}

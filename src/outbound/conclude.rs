@@ -165,21 +165,12 @@ impl Attempted {
                 let state = RecipientState::Settled(Settled::Delivered);
                 plan.changes.push(Change { recipients: group.places, state });
             }
-            Outcome::Failed(failure) => match self.fate(failure, now) {
+            Outcome::Failed(failure) => match fate(failure, self.decision.on_tls_failure, now >= self.expires_at()) {
                 Fate::Retry => self.defer(plan, failure, &group.places, now),
                 Fate::Bounce => self.give_up(plan, failure, &group.places, Settled::Bounced),
                 Fate::Expire => self.give_up(plan, failure, &group.places, Settled::Expired),
             },
         }
-    }
-
-    /// The one map from a failure to what it means.
-    fn fate(&self, failure: &Failure, now: Timestamp) -> Fate {
-        let tls_bounces = self.decision.on_tls_failure == OnTlsFailure::Bounce;
-        if failure.permanent || (tls_bounces && failure.reason.is_outbound_tls()) {
-            return Fate::Bounce;
-        }
-        if now >= self.expires_at() { Fate::Expire } else { Fate::Retry }
     }
 
     pub(super) fn expires_at(&self) -> Timestamp {
@@ -277,6 +268,16 @@ impl Attempted {
     }
 }
 
+/// The one map from a failure to what it means.
+fn fate(failure: &Failure, on_tls_failure: OnTlsFailure, lifetime_is_over: bool) -> Fate {
+    let tls_bounces = on_tls_failure == OnTlsFailure::Bounce && failure.reason.is_outbound_tls();
+    match (failure.permanent || tls_bounces, lifetime_is_over) {
+        (true, _) => Fate::Bounce,
+        (false, true) => Fate::Expire,
+        (false, false) => Fate::Retry,
+    }
+}
+
 fn shown_target(target: Option<&Target>) -> String {
     target.map_or_else(|| "none".to_owned(), Target::shown)
 }
@@ -288,6 +289,31 @@ impl std::fmt::Display for Tls<'_> {
         match self.0 {
             Some(facts) => write!(f, "{facts}"),
             None => f.write_str("none"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_pass_bounces_and_only_time_expires() {
+        use Fate::{Bounce, Expire, Retry};
+        use OnTlsFailure::{Bounce as TlsBounce, Defer};
+        for (reason, permanent, on_tls_failure, over, expected) in [
+            (Reason::RemoteDeferred, false, Defer, false, Retry),
+            (Reason::RemoteDeferred, false, Defer, true, Expire),
+            (Reason::RemoteRefused, true, Defer, false, Bounce),
+            (Reason::RemoteRefused, true, Defer, true, Bounce),
+            (Reason::StarttlsNotSupported, false, Defer, false, Retry),
+            (Reason::StarttlsNotSupported, false, Defer, true, Expire),
+            (Reason::StarttlsNotSupported, false, TlsBounce, false, Bounce),
+            (Reason::CertificateHostMismatch, false, TlsBounce, false, Bounce),
+            (Reason::DnsFailure, false, TlsBounce, false, Retry),
+        ] {
+            let failure = Failure::ours(reason, permanent, String::new());
+            assert_eq!(fate(&failure, on_tls_failure, over), expected, "{reason} {on_tls_failure:?} {over}");
         }
     }
 }
