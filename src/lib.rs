@@ -30,7 +30,9 @@
     )
 )]
 
+pub mod admin;
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dns;
