@@ -1,6 +1,6 @@
 //! L6: the command line, one file a command: reads what is asked, calls the library, prints what came out.
 //!
-//! Must not: decide what the library decides, or print anything but through [`output::Console`].
+//! Must not: decide what the library decides, or print anything but through `output::Console`.
 
 mod arguments;
 mod audit;
