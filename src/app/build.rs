@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
-use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure, Role};
+use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure};
 use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
 use crate::inbound;
@@ -128,10 +128,7 @@ fn build_listener(
     };
     Ok(inbound::Listener {
         name: listener.name.as_str().into(),
-        role: match listener.role {
-            Role::Mx => inbound::Role::Mx,
-            Role::Smarthost => inbound::Role::Smarthost,
-        },
+        role: listener.role,
         relay: listener.relay,
         implicit_tls: listener.tls == ListenerTls::Implicit,
         floor: Floor {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
 use crate::audit::derive::Health;
-use crate::config::{Config, ListenerTls, Role};
+use crate::config::Config;
 use crate::model::time::Timestamp;
 use crate::schedule::job::Counts;
 use crate::spool::Spool;
@@ -60,19 +60,10 @@ impl StatusSource {
 }
 
 fn listener(listener: &crate::config::ListenerConfig) -> ListenerStatus {
-    let role = match listener.role {
-        Role::Mx => "mx",
-        Role::Smarthost => "smarthost",
-    };
-    let tls = match listener.tls {
-        ListenerTls::Off => "off",
-        ListenerTls::Starttls => "starttls",
-        ListenerTls::Implicit => "implicit",
-    };
     ListenerStatus {
         name: listener.name.clone(),
-        role: role.to_owned(),
+        role: listener.role.as_str().to_owned(),
         bind: listener.bind.iter().map(ToString::to_string).collect(),
-        tls: tls.to_owned(),
+        tls: listener.tls.as_str().to_owned(),
     }
 }

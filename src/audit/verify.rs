@@ -47,6 +47,11 @@ impl Report {
 
 /// Reads every segment of the folder once, in constant memory.
 pub fn verify(folder: &Path) -> Result<Report, LogError> {
+    verify_observed(folder, &mut |_| ())
+}
+
+/// The same, and tells `progress` the bytes of each line that was read.
+pub fn verify_observed(folder: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, LogError> {
     let mut report = Report::default();
     let mut tip = Tip::default();
     let mut expected = None;
@@ -56,21 +61,28 @@ pub fn verify(folder: &Path) -> Result<Report, LogError> {
         }
         expected = Some(number + 1);
         report.segments += 1;
-        verify_segment(&path, &mut tip, &mut report)?;
+        verify_segment(&path, &mut tip, &mut report, progress)?;
     }
     report.tip = tip;
     Ok(report)
 }
 
-fn verify_segment(path: &Path, tip: &mut Tip, report: &mut Report) -> Result<(), LogError> {
+fn verify_segment(
+    path: &Path,
+    tip: &mut Tip,
+    report: &mut Report,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), LogError> {
     let fault = |source| LogError { path: path.to_owned(), source };
     let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(fault)?);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if reader.read_until(b'\n', &mut line).map_err(fault)? == 0 {
+        let read = reader.read_until(b'\n', &mut line).map_err(fault)?;
+        if read == 0 {
             break;
         }
+        progress(read as u64);
         if line.pop() != Some(b'\n') {
             report.unfinished = true;
             break;

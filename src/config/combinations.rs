@@ -4,14 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::hash::Hash;
 
+use crate::policy::relay::Role;
 use crate::policy::settings::AppliesTo;
 
+use super::ListenerTls;
 use super::domain_file::{DomainFile, RecipientsFrom};
 use super::main_file::{Listener, MainFile};
 use super::place::At;
 use super::policy_checks::{self, is_written_empty};
 use super::policy_tables::RouteTable;
-use super::{ListenerTls, Role};
 
 /// Metric labels (contract: at most 64 groups).
 const GROUPS_MAX: usize = 64;

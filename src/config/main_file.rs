@@ -9,13 +9,14 @@ use crate::model::address::Address;
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
+use crate::policy::relay::Role;
 use crate::policy::settings::Source;
 
 use super::document::{Table, Words};
 use super::place::{At, Place};
 use super::policy_tables::{self, InboundTable, OutboundTable, RouteTable};
 use super::{
-    AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, ListenerConfig, ListenerTls, MetricsConfig, Role,
+    AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, ListenerConfig, ListenerTls, MetricsConfig,
     SpoolConfig, sections, values,
 };
 

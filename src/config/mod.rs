@@ -21,7 +21,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,7 @@ use crate::model::address::Address;
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
+use crate::policy::relay::Role;
 use crate::policy::rules::PolicySet;
 
 pub use load::load;
@@ -77,18 +78,21 @@ pub struct SpoolConfig {
     pub retry: Vec<Duration>,
 }
 
-/// Whose mail a listener takes: "mx" for hosted domains from anyone, "smarthost" from trusted clients to anywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Mx,
-    Smarthost,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerTls {
     Off,
     Starttls,
     Implicit,
+}
+
+impl ListenerTls {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Starttls => "starttls",
+            Self::Implicit => "implicit",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -176,15 +180,4 @@ pub struct Limits {
     pub tls_handshake_timeout: Duration,
     /// SIGTERM to the end.
     pub drain_timeout: Duration,
-}
-
-/// The key by which clients are counted: an IPv4 address, or the /64 of an IPv6 address.
-pub fn client_key(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => IpAddr::V4(v4),
-            None => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-        },
-    }
 }

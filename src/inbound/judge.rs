@@ -13,7 +13,7 @@ use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::tls::TlsFacts;
 use crate::policy::inbound::{Client, Judgement, Question, Verdict, judge};
-use crate::policy::relay::{Admission, admit};
+use crate::policy::relay::{Admission, Permission, admit};
 use crate::random;
 use crate::spool::Fault;
 
@@ -79,7 +79,11 @@ impl Transaction {
         standing: Standing<'_>,
     ) -> Result<(), Reply> {
         let address = &recipient.address;
-        let admission = admit(&self.snapshot.policies, context.listener.permission(self.trusted), address);
+        let admission = admit(
+            &self.snapshot.policies,
+            Permission::of(context.listener.role, context.listener.relay, self.trusted),
+            address,
+        );
         if admission == Admission::RelayDenied {
             return self.not_admitted(context, admission, address, standing);
         }
@@ -149,9 +153,7 @@ impl Transaction {
 }
 
 fn client(listener: &Listener, trusted: bool) -> Client<'_> {
-    // A session of role smarthost answers to the floor whoever it is; strangers are denied at RCPT anyway.
-    let floor_rules = trusted || listener.role == super::Role::Smarthost;
-    if floor_rules { Client::Trusted(&listener.floor) } else { Client::Stranger }
+    if listener.role.answers_to_floor(trusted) { Client::Trusted(&listener.floor) } else { Client::Stranger }
 }
 
 /// Writes a refusal down, if the client has not had too many, and gives the reply that names the record.

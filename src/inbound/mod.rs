@@ -21,7 +21,7 @@ use crate::audit::derive::Health;
 use crate::audit::event::Stamp;
 use crate::metrics::Metrics;
 use crate::policy::inbound::Floor;
-use crate::policy::relay::Permission;
+use crate::policy::relay::Role;
 use crate::policy::rules::PolicySet;
 use crate::smtp::server;
 use crate::spool::Spool;
@@ -30,13 +30,6 @@ use crate::tls::server::ServerTls;
 pub use clients::Clients;
 pub use listener::{Serving, serve};
 pub use refusals::Refusals;
-
-/// Whose mail a listener takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Mx,
-    Smarthost,
-}
 
 /// One listener as its sessions see it.
 #[derive(Debug)]
@@ -50,18 +43,6 @@ pub struct Listener {
     pub floor: Floor,
     pub session: Arc<server::Settings>,
     pub tls: Option<ServerTls>,
-}
-
-impl Listener {
-    /// What a client may do here, apart from TLS.
-    fn permission(&self, trusted: bool) -> Permission {
-        match self.role {
-            Role::Mx if trusted && self.relay => Permission::Anywhere,
-            Role::Mx => Permission::HostedOnly,
-            Role::Smarthost if trusted => Permission::Anywhere,
-            Role::Smarthost => Permission::Nothing,
-        }
-    }
 }
 
 /// Everything of one configuration that inbound needs. A transaction keeps the one that it began with.

@@ -6,6 +6,30 @@ use crate::model::reply::{Code, EnhancedCode, Reply};
 
 use super::rules::{PolicySet, Recipients};
 
+/// Whose mail a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Mail for hosted domains, from anybody.
+    Mx,
+    /// Mail to anywhere, from trusted clients.
+    Smarthost,
+}
+
+impl Role {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mx => "mx",
+            Self::Smarthost => "smarthost",
+        }
+    }
+
+    /// Whether a session answers to its listener's floor instead of the domains' policies. One of role smarthost does
+    /// whoever it is: strangers are denied at RCPT anyway.
+    pub fn answers_to_floor(self, trusted: bool) -> bool {
+        trusted || self == Self::Smarthost
+    }
+}
+
 /// What a listener permits its client to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
@@ -15,6 +39,18 @@ pub enum Permission {
     Anywhere,
     /// No mail at all.
     Nothing,
+}
+
+impl Permission {
+    /// `relay` is the listener's: on role mx, trusted clients may send anywhere.
+    pub fn of(role: Role, relay: bool, trusted: bool) -> Self {
+        match role {
+            Role::Mx if trusted && relay => Self::Anywhere,
+            Role::Mx => Self::HostedOnly,
+            Role::Smarthost if trusted => Self::Anywhere,
+            Role::Smarthost => Self::Nothing,
+        }
+    }
 }
 
 /// Whether a recipient is accepted, apart from TLS.
@@ -109,6 +145,20 @@ mod tests {
             policy("routed.example", false, Recipients::Any),
         ];
         PolicySet::new(Defaults { route: Some(route), ..Defaults::default() }, files).unwrap()
+    }
+
+    #[test]
+    fn only_trusted_clients_get_further_than_hosted_domains() {
+        for (role, relay, trusted, expected) in [
+            (Role::Mx, false, false, Permission::HostedOnly),
+            (Role::Mx, true, false, Permission::HostedOnly),
+            (Role::Mx, false, true, Permission::HostedOnly),
+            (Role::Mx, true, true, Permission::Anywhere),
+            (Role::Smarthost, false, false, Permission::Nothing),
+            (Role::Smarthost, false, true, Permission::Anywhere),
+        ] {
+            assert_eq!(Permission::of(role, relay, trusted), expected, "{role:?} {relay} {trusted}");
+        }
     }
 
     #[test]

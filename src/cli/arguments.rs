@@ -1,0 +1,248 @@
+//! The command line as typed: commands, options, and what their values must look like.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::address::{Address, Charset, ReversePath};
+use crate::model::domain::Domain;
+use crate::model::id::MessageId;
+use crate::model::reason::Reason;
+use crate::model::tls::ProtocolVersion;
+
+use super::human;
+
+/// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, max_term_width = 80, after_help = EXIT_CODES)]
+pub(super) struct Arguments {
+    /// The main configuration file [default: /etc/gatepost/gatepost.toml]
+    #[arg(long, global = true, env = "GATEPOST_CONFIG", hide_env_values = true, value_name = "FILE", help_heading = GLOBAL)]
+    pub(super) config: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Above the options that every command has.
+const GLOBAL: &str = "Global options";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the answer is \"no\", 2 wrong usage or configuration,
+3 the daemon could not be reached.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon in the foreground; SIGTERM drains and stops, SIGHUP reloads
+    Serve(Serve),
+    /// Show the whole system on loopback: no configuration, no root, no network
+    Demo {
+        /// End when every message has ended as its policy says
+        #[arg(long)]
+        once: bool,
+    },
+    /// Read the whole configuration and its certificates; print every error and warning at once
+    Check,
+    /// Write a commented starter configuration with a self-signed certificate
+    Init(Init),
+    /// Ask the policy engine
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Look at the queue of the running daemon and try deliveries now
+    Queue(Queue),
+    /// Read the audit log
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Make the running daemon read its configuration anew
+    Reload(SocketPath),
+    /// Ask the running daemon how it does
+    Status(SocketPath),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The form of log lines on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+    /// Start although records in the middle of the spool are damaged; what they held is lost
+    #[arg(long)]
+    pub(super) accept_damage: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// The folder to write to; it is made if need be, and nothing in it is overwritten
+    pub(super) dir: PathBuf,
+    /// The name of this mail host [default: the system's, if it has a dot, else mail.example.org]
+    #[arg(long, value_name = "NAME")]
+    pub(super) hostname: Option<Domain>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Tell what a session would be answered, by which rules, and where each was written
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The sender; "<>" is the null sender of bounces
+    #[arg(long, value_name = "ADDRESS", value_parser = sender)]
+    pub(super) from: ReversePath,
+    /// The recipient
+    #[arg(long, value_name = "ADDRESS", value_parser = recipient)]
+    pub(super) to: Address,
+    /// Which way the mail goes; outbound is not implemented yet
+    #[arg(long, value_enum, default_value_t = Direction::Inbound)]
+    pub(super) direction: Direction,
+    /// A session without TLS; without this and --tls every kind of session is tried
+    #[arg(long, conflicts_with_all = ["tls", "cipher"])]
+    pub(super) plaintext: bool,
+    /// A session of this protocol version
+    #[arg(long, value_name = "VERSION", value_parser = version())]
+    pub(super) tls: Option<ProtocolVersion>,
+    /// Its cipher suite, by its IANA or OpenSSL name [default: a usual one of the version]
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    pub(super) cipher: Option<String>,
+    /// The client's address [default: 192.0.2.1, a stranger]
+    #[arg(long, value_name = "IP")]
+    pub(super) client: Option<IpAddr>,
+    /// The listener by its name [default: the first of role mx, else the first]
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// The day to judge by (not implemented yet)
+    #[arg(long, value_name = "DATE")]
+    pub(super) at: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Direction {
+    Inbound,
+    Outbound,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Queue {
+    #[command(flatten)]
+    pub(super) socket: SocketPath,
+    #[command(subcommand)]
+    pub(super) command: QueueCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueCommand {
+    /// List the messages, oldest first
+    List(QueueFilter),
+    /// Show one message with each of its recipients
+    Show { id: MessageId },
+    /// Tell in one sentence why a message is still here and when it is tried next
+    Why { id: MessageId },
+    /// Try deliveries now instead of later
+    Retry(Retry),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QueueFilter {
+    /// Only mail to this domain
+    #[arg(long, value_name = "DOMAIN")]
+    pub(super) to_domain: Option<Domain>,
+    /// Only mail from this domain
+    #[arg(long, value_name = "DOMAIN")]
+    pub(super) from_domain: Option<Domain>,
+    /// Only mail that was received longer ago: 90s, 5m, 4h, 5d
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    pub(super) older_than: Option<Duration>,
+    /// Only mail that waits for this reason, such as starttls-not-supported
+    #[arg(long, value_name = "REASON", value_parser = reason(), hide_possible_values = true)]
+    pub(super) reason: Option<Reason>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub(super) struct Retry {
+    /// One message
+    #[arg(group = "which")]
+    pub(super) id: Option<MessageId>,
+    /// Every delivery to this domain
+    #[arg(long, value_name = "DOMAIN", group = "which")]
+    pub(super) to_domain: Option<Domain>,
+    /// Every delivery
+    #[arg(long, group = "which")]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SocketPath {
+    /// The control socket of the daemon [default: [admin].socket of the configuration]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Walk the whole chain of records and say where it breaks
+    Verify(Verify),
+    /// Show what happened to one message, in order
+    Trace(Trace),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The folder of the log [default: [audit].path of the configuration]
+    #[arg(long, value_name = "DIR")]
+    pub(super) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trace {
+    /// The id that the sender was told in the 250 reply
+    pub(super) message: MessageId,
+    /// The folder of the log [default: [audit].path of the configuration]
+    #[arg(long, value_name = "DIR")]
+    pub(super) path: Option<PathBuf>,
+}
+
+fn sender(text: &str) -> Result<ReversePath, String> {
+    match bare(text) {
+        "" => Ok(ReversePath::Null),
+        bare => parse_address(bare).map(ReversePath::Mailbox),
+    }
+}
+
+fn recipient(text: &str) -> Result<Address, String> {
+    parse_address(bare(text))
+}
+
+/// Without the angle brackets of SMTP.
+fn bare(text: &str) -> &str {
+    text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text)
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    Address::parse(text, Charset::Utf8).map_err(|error| error.to_string())
+}
+
+fn version() -> impl TypedValueParser<Value = ProtocolVersion> {
+    PossibleValuesParser::new(ProtocolVersion::ALL.map(ProtocolVersion::as_str))
+        .try_map(|word| ProtocolVersion::parse(&word).ok_or("no such version"))
+}
+
+fn reason() -> impl TypedValueParser<Value = Reason> {
+    PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str()))
+        .try_map(|word| Reason::ALL.iter().copied().find(|reason| reason.as_str() == word).ok_or("no such reason"))
+}

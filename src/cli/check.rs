@@ -1,0 +1,171 @@
+//! `gatepost check`: everything that is wrong or odd about configuration and certificates, at once.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock;
+use crate::config::Config;
+use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::model::time::Timestamp;
+use crate::tls::certificates::{CertificatePaths, ServerCertificate};
+
+use super::main_file::{MainFile, WrittenCertificate};
+use super::output::{BAD, Console, Exit, Failure, GOOD, ODD};
+use super::{configuration, human};
+
+/// A certificate that expires within this is worth a warning.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 86_400);
+
+/// The result for programs. The counts are `null` if there are errors.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    ok: bool,
+    errors: Vec<&'a Diagnostic>,
+    warnings: Vec<&'a Diagnostic>,
+    #[serde(flatten)]
+    counts: Option<Counts>,
+}
+
+/// What the configuration holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Counts {
+    domains: usize,
+    files: usize,
+    listeners: usize,
+    certificates: usize,
+}
+
+pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let (counts, mut findings) = match configuration::load(config) {
+        Ok((config, warnings)) => (Some(Counts::of(&config)), warnings),
+        Err(findings) => (None, findings),
+    };
+    findings.extend(certificate_findings(&configuration::file(config), clock::timestamp()));
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_error());
+    let exit = if errors.is_empty() { Exit::Done } else { Exit::Usage };
+    let counts = counts.filter(|_| errors.is_empty());
+    if json {
+        console.json(&Report { ok: counts.is_some(), errors, warnings, counts })?;
+        return Ok(exit);
+    }
+    configuration::show(&findings.iter().collect::<Vec<_>>(), console)?;
+    let summary = summary(counts, errors.len(), warnings.len());
+    match exit {
+        Exit::Done => writeln!(console.out, "{summary}")?,
+        _ => writeln!(console.err, "{summary}")?,
+    }
+    Ok(exit)
+}
+
+/// `2 errors, 1 warning`, or `ok: 12 domains in 5 files, 2 listeners, 1 certificate`.
+fn summary(counts: Option<Counts>, errors: usize, warnings: usize) -> String {
+    let warned = if warnings == 0 { String::new() } else { format!(", {}", human::count(warnings, "warning")) };
+    let Some(Counts { domains, files, listeners, certificates }) = counts else {
+        return format!("{BAD}{}{BAD:#}{warned}", human::count(errors, "error"));
+    };
+    let style = if warnings == 0 { GOOD } else { ODD };
+    format!(
+        "{style}ok{style:#}{warned}: {} in {}, {}, {}",
+        human::count(domains, "domain"),
+        human::count(files, "file"),
+        human::count(listeners, "listener"),
+        human::count(certificates, "certificate"),
+    )
+}
+
+impl Counts {
+    fn of(config: &Config) -> Self {
+        let policies = || config.policies.policies();
+        Self {
+            domains: policies().map(|policy| policy.patterns.len()).sum(),
+            files: policies().map(|policy| &policy.file).collect::<BTreeSet<_>>().len(),
+            listeners: config.listeners.len(),
+            certificates: config.certificates.len(),
+        }
+    }
+}
+
+/// Reads the certificates that the main file names, even if other parts of it are wrong.
+fn certificate_findings(file: &Path, now: Timestamp) -> Vec<Diagnostic> {
+    // A file that cannot be read was reported with the rest of the configuration.
+    let Ok(main) = MainFile::read(file) else { return Vec::new() };
+    main.certificates().iter().flat_map(|pair| findings_of(&main, pair, now)).collect()
+}
+
+fn findings_of(main: &MainFile, written: &WrittenCertificate, now: Timestamp) -> Vec<Diagnostic> {
+    let WrittenCertificate { chain, key } = written;
+    let paths = CertificatePaths { chain: chain.path.clone(), key: key.path.clone() };
+    let certificate = match ServerCertificate::read(&paths) {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            let message = error.to_string();
+            let is_about_key = !message.contains(&*chain.path.to_string_lossy());
+            let at = if is_about_key { ("certificate.key", key) } else { ("certificate.chain", chain) };
+            return vec![main.finding(Severity::Error, at, &message)];
+        }
+    };
+    let mut messages: Vec<String> = certificate.warnings(now).iter().map(ToString::to_string).collect();
+    let left = certificate.not_after().saturating_since(now);
+    if left > Duration::ZERO && left < EXPIRY_NOTICE {
+        let (chain, day) = (chain.path.display(), certificate.not_after().day());
+        let left = human::span(left);
+        messages.push(format!("the certificate in {chain} expires on {day}, in {left}; renew it"));
+    }
+    messages.iter().map(|message| main.finding(Severity::Warning, ("certificate.chain", chain), message)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::demo_authority::{DemoAuthority, KeyKind};
+    use crate::tls::self_signed::Validity;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn the_summary_is_one_line() {
+        let counts = Counts { domains: 12, files: 5, listeners: 2, certificates: 1 };
+        for (counts, errors, warnings, expected) in [
+            (None, 2, 1, "2 errors, 1 warning"),
+            (None, 1, 0, "1 error"),
+            (Some(counts), 0, 0, "ok: 12 domains in 5 files, 2 listeners, 1 certificate"),
+            (Some(counts), 0, 3, "ok, 3 warnings: 12 domains in 5 files, 2 listeners, 1 certificate"),
+        ] {
+            let seen = summary(counts, errors, warnings);
+            assert_eq!(anstream::adapter::strip_str(&seen).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn each_certificate_is_told_with_the_line_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = DemoAuthority::new(NOW).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        for (name, days) in [("good", 90), ("soon", 3)] {
+            let pair = authority.issue(&["mx.example"], KeyKind::P256, Validity::starting(NOW, DAY * days)).unwrap();
+            write(&format!("{name}.pem"), &pair.certificate_pem);
+            write(&format!("{name}.key"), &pair.key_pem);
+        }
+        let pairs = ["good good", "good soon", "none good", "good none", "soon soon"];
+        let tables = pairs.map(|pair| {
+            let (chain, key) = pair.split_once(' ').unwrap();
+            format!("[[certificate]]\nchain = \"{chain}.pem\"\nkey = \"{key}.key\"\n")
+        });
+        write("gatepost.toml", &tables.concat());
+        let found = certificate_findings(&folder.path().join("gatepost.toml"), NOW);
+        let seen: Vec<_> = found.iter().map(|f| (f.line, f.severity, f.key.as_str())).collect();
+        let expected = [
+            (5, Severity::Error, "certificate.chain"),
+            (8, Severity::Error, "certificate.chain"),
+            (12, Severity::Error, "certificate.key"),
+            (14, Severity::Warning, "certificate.chain"),
+        ];
+        assert_eq!(seen, expected, "{found:#?}");
+        assert!(found[0].message.contains("do not match") && found[0].remedy.starts_with("name the key"), "{found:#?}");
+        assert!(found[3].message.ends_with("in 3d"), "{found:#?}");
+    }
+}

@@ -1,0 +1,269 @@
+//! The explanation for people: the verdict, the way to it, and the policy in force with where each key was written.
+
+use anstyle::Style;
+
+use crate::cli::human::{labelled, wrap};
+use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
+use crate::cli::table::{Cell, Column, lines};
+use crate::config::ListenerTls;
+use crate::policy::inbound::{Because, Judgement, Stage, Subject, Verdict};
+use crate::policy::relay::Admission;
+use crate::policy::settings::Source;
+
+use super::Explained;
+use super::scene::{Played, Scene};
+use super::session::NEGOTIATED_MIN;
+
+const INDENT: &str = "  ";
+
+/// Ends with a line end.
+pub(super) fn page(explained: &Explained<'_>) -> String {
+    let Explained { scene, played, others } = explained;
+    let mut page = verdict(played);
+    page.push(String::new());
+    for (label, text) in circumstances(scene, played) {
+        page.extend(labelled(label, &text));
+    }
+    page.push(String::new());
+    page.extend(way(scene, played));
+    page.extend(policies(played));
+    page.extend(sessions(others));
+    page.extend(notes(scene, played, others));
+    page.push(String::new());
+    page.join("\n")
+}
+
+const fn word(verdict: Verdict) -> (&'static str, Style) {
+    match verdict {
+        Verdict::Accept => ("accepted", GOOD),
+        Verdict::WouldRefuse => ("would refuse", ODD),
+        Verdict::Defer => ("deferred", ODD),
+        Verdict::Refuse => ("refused", BAD),
+    }
+}
+
+const fn command(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Mail => "MAIL FROM",
+        Stage::Rcpt => "RCPT TO",
+    }
+}
+
+/// The end, and the reply in full.
+fn verdict(played: &Played) -> Vec<String> {
+    let outcome = &played.outcome;
+    let (_, style) = word(outcome.verdict);
+    let at = command(outcome.stage);
+    let end = match (outcome.verdict, outcome.reason) {
+        (Verdict::Accept, _) => "Accepted".to_owned(),
+        (Verdict::WouldRefuse, Some(reason)) => format!("Accepted, but would be refused if enforced: {reason}"),
+        (Verdict::Defer, Some(reason)) => format!("Deferred at {at}: {reason}"),
+        (_, Some(reason)) => format!("Refused at {at}: {reason}"),
+        (_, None) => format!("Refused at {at}"),
+    };
+    let mut lines = vec![format!("{style}{end}{style:#}"), String::new()];
+    lines.extend(indented(&outcome.reply.to_string()));
+    if let Some(would_be) = &outcome.would_be {
+        lines.extend([String::new(), format!("{DIM}mode = \"enforce\" would answer{DIM:#}")]);
+        lines.extend(indented(&would_be.to_string()));
+    }
+    lines
+}
+
+fn indented(text: &str) -> impl Iterator<Item = String> {
+    wrap(text, WIDTH_COLUMNS - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}"))
+}
+
+fn circumstances(scene: &Scene<'_>, played: &Played) -> [(&'static str, String); 5] {
+    let from = scene.from.mailbox().map_or("<>, the null sender of bounces", |address| address.as_str());
+    let standing = if scene.is_trusted() { "trusted by [relay]" } else { "a stranger" };
+    let assumed = if scene.client_is_assumed { " (assumed; --client names another)" } else { "" };
+    let session = match &played.tls {
+        Some(facts) => format!("{facts} ({}, {} bits)", facts.grade(), facts.bits),
+        None => "plaintext".to_owned(),
+    };
+    [
+        ("from", from.to_owned()),
+        ("to", scene.to.to_string()),
+        ("listener", format!("{}, role {}", scene.listener.name, scene.listener.role.as_str())),
+        ("client", format!("{}, {standing}{assumed}", scene.client)),
+        ("session", session),
+    ]
+}
+
+/// Stage by stage, as far as the transaction comes.
+fn way(scene: &Scene<'_>, played: &Played) -> Vec<String> {
+    let mut lines = step("MAIL FROM", &played.mail);
+    let Some(admission) = played.admission else {
+        lines.push(format!("{}{DIM}not reached{DIM:#}", stage_label("RCPT TO")));
+        return lines;
+    };
+    if let Some(rcpt) = &played.rcpt {
+        lines.extend(step("RCPT TO", rcpt));
+        if rcpt.verdict > Verdict::WouldRefuse {
+            return lines;
+        }
+    }
+    let label = if played.rcpt.is_none() { "RCPT TO" } else { "" };
+    let (style, text) = relaying(scene, admission);
+    let wrapped = wrap(&text, WIDTH_COLUMNS - STAGE_COLUMNS).into_iter();
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    lines.extend(wrapped.zip(labels).map(|(line, label)| format!("{}{style}{line}{style:#}", stage_label(label))));
+    lines
+}
+
+const STAGE_COLUMNS: usize = 11;
+
+fn stage_label(label: &str) -> String {
+    format!("{BOLD}{label:STAGE_COLUMNS$}{BOLD:#}")
+}
+
+fn step(label: &str, judgement: &Judgement) -> Vec<String> {
+    let (verdict, style) = word(judgement.verdict);
+    let mut lines = vec![format!("{}{style}{verdict}{style:#}  {}", stage_label(label), judgement.rule)];
+    let why = match (judgement.exempt, judgement.reason) {
+        (Some(exempt), _) => format!("not judged: {}", exempt.as_str()),
+        (None, Some(reason)) => format!("{reason}: {} requires {}", whose(judgement), judgement.requirement()),
+        (None, None) => format!("the session meets what {} asks for", whose(judgement)),
+    };
+    let blank = format!("{:STAGE_COLUMNS$}", "");
+    lines.extend(wrap(&why, WIDTH_COLUMNS - STAGE_COLUMNS).into_iter().map(|line| format!("{blank}{line}")));
+    lines
+}
+
+fn whose(judgement: &Judgement) -> String {
+    match &judgement.subject {
+        Subject::Domain { name, .. } => name.to_string(),
+        Subject::Default => "[default.inbound]".to_owned(),
+        Subject::Listener => "the listener".to_owned(),
+    }
+}
+
+fn relaying(scene: &Scene<'_>, admission: Admission) -> (Style, String) {
+    let hosted = hosting_file(scene);
+    match (admission, hosted) {
+        (Admission::Admitted, Some(file)) => {
+            (Style::new(), format!("{file} hosts the domain, so mail is taken for it"))
+        }
+        (Admission::Admitted, None) => (Style::new(), "trusted clients may send to any domain here".to_owned()),
+        (Admission::NoSuchUser, file) => {
+            let file = file.unwrap_or_default();
+            (BAD, format!("no-such-user: the list of recipients of {file} does not have the address"))
+        }
+        (Admission::RelayDenied, None) if scene.is_trusted() => {
+            let listener = &scene.listener.name;
+            let text = "no file hosts the domain, and only relay = true lets trusted clients send elsewhere";
+            (BAD, format!("relay-denied: {text} through listener {listener}"))
+        }
+        (Admission::RelayDenied, None) => {
+            let text = "no file with hosted = true has the domain, and the client is not in [relay] trusted";
+            (BAD, format!("relay-denied: {text}"))
+        }
+        (Admission::RelayDenied, Some(_)) => {
+            (BAD, "relay-denied: a listener of role smarthost takes mail from [relay] trusted only".to_owned())
+        }
+    }
+}
+
+/// The domain file that hosts the recipient's domain.
+pub(super) fn hosting_file<'a>(scene: &Scene<'a>) -> Option<&'a str> {
+    let domain = scene.to.domain()?;
+    let (policy, _) = scene.config.policies.find(domain)?;
+    policy.hosted.then_some(&*policy.file)
+}
+
+/// Every key of the policy in force, the unwritten ones too.
+pub(super) fn policy_rows(judgement: &Judgement) -> Vec<Because> {
+    let mut rows = judgement.in_force.because();
+    if judgement.in_force.min_version.is_none() {
+        let none = Because { key: "min_version", value: "none".to_owned(), source: Source::BuiltIn };
+        rows.insert(1.min(rows.len()), none);
+    }
+    rows
+}
+
+fn policies(played: &Played) -> Vec<String> {
+    let mail = &played.mail;
+    let same = played.rcpt.as_ref().filter(|rcpt| rcpt.in_force == mail.in_force && rcpt.subject == mail.subject);
+    if same.is_some() {
+        return policy(mail, "MAIL FROM and RCPT TO");
+    }
+    let rcpt = played.rcpt.iter().flat_map(|rcpt| policy(rcpt, command(rcpt.stage)));
+    policy(mail, command(mail.stage)).into_iter().chain(rcpt).collect()
+}
+
+fn policy(judgement: &Judgement, stages: &str) -> Vec<String> {
+    let columns =
+        [Column::left("KEY").at_least(11), Column::left("VALUE").at_least(17), Column::left("WHERE FROM").shrinking()];
+    let rows: Vec<Vec<Cell>> = policy_rows(judgement)
+        .into_iter()
+        .map(|row| {
+            let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
+            vec![row.key.into(), row.value.into(), Cell::styled(row.source.to_string(), style)]
+        })
+        .collect();
+    let exempt = if judgement.exempt.is_some() { ", which is exempt here" } else { "" };
+    let title = format!("{BOLD}Policy of {} at {stages}{exempt}{BOLD:#}", whose(judgement));
+    let table = lines(&columns, &rows, WIDTH_COLUMNS - INDENT.len()).into_iter();
+    [String::new(), title].into_iter().chain(table.map(|line| format!("{INDENT}{line}"))).collect()
+}
+
+/// What every kind of session gets, side by side.
+fn sessions(others: &[Played]) -> Vec<String> {
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let columns = [
+        Column::left("SESSION"),
+        Column::left("CIPHER").shrinking(),
+        Column::left("MAIL FROM"),
+        Column::left("RCPT TO"),
+        Column::left("ANSWER"),
+    ];
+    let rows: Vec<Vec<Cell>> = others.iter().map(session_row).collect();
+    let title = format!("{BOLD}What other sessions get{BOLD:#}");
+    let table = lines(&columns, &rows, WIDTH_COLUMNS - INDENT.len()).into_iter();
+    [String::new(), title].into_iter().chain(table.map(|line| format!("{INDENT}{line}"))).collect()
+}
+
+fn session_row(played: &Played) -> Vec<Cell> {
+    let outcome = &played.outcome;
+    let styled = |verdict| {
+        let (word, style) = word(verdict);
+        Cell::styled(word, style)
+    };
+    // What the relaying rules say counts at RCPT too.
+    let at_rcpt = match (played.admission, &played.rcpt) {
+        (None, _) => Cell::from("-"),
+        (Some(_), Some(rcpt)) if outcome.verdict < Verdict::Defer => styled(rcpt.verdict),
+        _ => styled(outcome.verdict),
+    };
+    let code = outcome.reply.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
+    vec![
+        played.tls.as_ref().map_or("plaintext", |facts| facts.version.as_str()).into(),
+        played.tls.as_ref().map_or("-", |facts| &facts.cipher_openssl).into(),
+        styled(played.mail.verdict),
+        at_rcpt,
+        format!("{}{code}", outcome.reply.code).into(),
+    ]
+}
+
+/// What the policy engine does not know.
+fn notes(scene: &Scene<'_>, played: &Played, others: &[Played]) -> Vec<String> {
+    let sessions = || std::iter::once(played).chain(others).filter_map(|played| played.tls.as_ref());
+    let name = &scene.listener.name;
+    let mut notes = Vec::new();
+    if scene.listener.tls == ListenerTls::Off && sessions().next().is_some() {
+        notes.push(format!("Listener {name} has tls = \"off\": no session there can have TLS."));
+    } else if sessions().any(|facts| facts.version < NEGOTIATED_MIN) {
+        let low = "a client that can do no better fails in the handshake, before any policy is asked";
+        notes.push(format!("This build negotiates {NEGOTIATED_MIN} and later; {low}."));
+    }
+    if scene.listener.tls == ListenerTls::Implicit && played.tls.is_none() {
+        notes.push(format!("Listener {name} has tls = \"implicit\": no session there is plaintext."));
+    }
+    notes
+        .iter()
+        .flat_map(|note| std::iter::once(String::new()).chain(wrap(&format!("Note: {note}"), WIDTH_COLUMNS)))
+        .collect()
+}

@@ -1,0 +1,223 @@
+//! Explanations of real configuration files, as they are printed.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::cli::tests::{Ran, run};
+
+const MAIN: &str = r#"hostname = "mx1.bank.example"
+postmaster = "postmaster@bank.example"
+spool = { path = "spool" }
+audit = { path = "audit" }
+relay = { trusted = ["10.0.0.0/8"] }
+certificate = [{ chain = "a.pem", key = "a.key" }]
+[default.inbound]
+mode = "defer"
+[[listener]]
+name = "out"
+bind = ["127.0.0.1:2525"]
+role = "smarthost"
+min_version = "TLSv1.3"
+[[listener]]
+name = "in"
+bind = ["127.0.0.1:2526"]
+role = "mx"
+"#;
+
+const BANK: &str = r#"domains = ["bank.example"]
+hosted = true
+recipients = { file = "recipients.txt" }
+route = { hosts = ["127.0.0.1:2527"], tls = "opportunistic" }
+[inbound]
+tls = "required"
+min_version = "TLSv1.2"
+mode = "enforce"
+applies_to = ["recipient"]
+"#;
+
+const PARTNER: &str = r#"domains = ["partner.example"]
+[inbound]
+tls = "required"
+cipher = "aead"
+mode = "report"
+"#;
+
+/// `policy explain` with the words of `line`, in the configuration above.
+fn explain(line: &str) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("gatepost.toml", MAIN);
+    write("domains.d/bank.toml", BANK);
+    write("domains.d/partner.toml", PARTNER);
+    write("domains.d/recipients.txt", "b\n");
+    run(folder.path(), &format!("policy explain {line}"))
+}
+
+/// Verdict, stage, code and reason of the JSON answer, and the exit code.
+#[track_caller]
+fn check(line: &str, expected: &str) {
+    let ran = explain(&format!("--json {line}"));
+    let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{line}: {error}: {ran:?}"));
+    let word = |key: &str| answer[key].as_str().unwrap_or("-").to_owned();
+    let code: String = word("reply").chars().take_while(|c| !c.is_ascii_alphabetic()).collect();
+    let seen = format!("{} {} {} {} {}", ran.exit, word("verdict"), word("stage"), code.trim(), word("reason"));
+    assert_eq!(seen, expected, "{line}");
+}
+
+#[test]
+fn verdicts_are_those_of_the_daemon_in_its_order() {
+    for (line, expected) in [
+        ("--from a@x.example --to b@bank.example --tls TLSv1.2", "0 accept rcpt 250 2.1.5 -"),
+        ("--from a@x.example --to b@bank.example --plaintext", "1 refuse rcpt 550 5.7.10 tls-required"),
+        ("--from a@x.example --to b@bank.example --tls TLSv1.1", "1 refuse rcpt 554 5.7.10 version-below-minimum"),
+        ("--from <> --to b@bank.example --plaintext", "1 refuse rcpt 550 5.7.10 tls-required"),
+        ("--from a@x.example --to postmaster@bank.example --plaintext", "0 accept rcpt 250 2.1.5 -"),
+        ("--from a@x.example --to c@bank.example --plaintext", "1 refuse rcpt 550 5.7.10 tls-required"),
+        ("--from a@x.example --to c@bank.example --tls TLSv1.3", "1 refuse rcpt 550 5.1.1 no-such-user"),
+        ("--from a@x.example --to b@y.example --plaintext", "1 refuse rcpt 550 5.7.1 relay-denied"),
+        ("--from a@partner.example --to b@bank.example --plaintext", "1 refuse rcpt 550 5.7.10 tls-required"),
+        (
+            "--from a@partner.example --to b@bank.example --tls TLSv1.2 --cipher AES128-SHA",
+            "0 would_refuse rcpt 250 2.1.5 cipher-below-minimum",
+        ),
+        ("--from a@x.example --to b@bank.example --plaintext --client 10.1.2.3", "0 accept rcpt 250 2.1.5 -"),
+        (
+            "--from a@x.example --to b@y.example --tls TLSv1.2 --client 10.1.2.3 --listener out",
+            "1 refuse mail 554 5.7.10 version-below-minimum",
+        ),
+        (
+            "--from a@x.example --to b@y.example --tls TLSv1.3 --client ::ffff:10.1.2.3 --listener out",
+            "0 accept rcpt 250 2.1.5 -",
+        ),
+        ("--from a@x.example --to b@bank.example --tls TLSv1.3 --listener out", "1 refuse rcpt 550 5.7.1 relay-denied"),
+    ] {
+        check(line, expected);
+    }
+}
+
+#[test]
+fn a_refusal_is_explained_with_every_key_and_its_line() {
+    let ran = explain("--from a@x.example --to b@bank.example --tls TLSv1.1");
+    let expected = "\
+Refused at RCPT TO: version-below-minimum
+
+  554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later; this
+  session uses TLSv1.1 ECDHE-RSA-AES128-SHA; id=…
+
+from      a@x.example
+to        b@bank.example
+listener  in, role mx
+client    192.0.2.1, a stranger (assumed; --client names another)
+session   TLSv1.1 ECDHE-RSA-AES128-SHA (forward-secret, 128 bits)
+
+MAIL FROM  accepted  built-in
+           the session meets what [default.inbound] asks for
+RCPT TO    refused  domains.d/bank.toml:7
+           version-below-minimum: bank.example requires TLSv1.2 or later
+
+Policy of [default.inbound] at MAIL FROM
+  KEY          VALUE              WHERE FROM
+  tls          optional           built-in
+  min_version  none               built-in
+  cipher       any                built-in
+  applies_to   sender, recipient  built-in
+  mode         defer              gatepost.toml:8
+
+Policy of bank.example at RCPT TO
+  KEY          VALUE              WHERE FROM
+  tls          required           domains.d/bank.toml:6
+  min_version  TLSv1.2            domains.d/bank.toml:7
+  cipher       any                built-in
+  applies_to   recipient          domains.d/bank.toml:9
+  mode         enforce            domains.d/bank.toml:8
+
+Note: This build negotiates TLSv1.2 and later; a client that can do no better
+fails in the handshake, before any policy is asked.
+";
+    assert_eq!((ran.out.as_str(), ran.exit), (expected, 1));
+}
+
+#[test]
+fn without_a_session_plaintext_is_explained_and_every_version_compared() {
+    let ran = explain("--from a@partner.example --to postmaster@bank.example");
+    let expected = "\
+Accepted, but would be refused if enforced: tls-required
+
+  250 2.1.5 Recipient ok
+
+mode = \"enforce\" would answer
+  530 5.7.10 Encryption needed: partner.example requires TLS with a
+  forward-secret AEAD cipher; this session is not encrypted; id=…
+
+from      a@partner.example
+to        postmaster@bank.example
+listener  in, role mx
+client    192.0.2.1, a stranger (assumed; --client names another)
+session   plaintext
+
+MAIL FROM  would refuse  domains.d/partner.toml:3
+           tls-required: partner.example requires TLS with a forward-secret AEAD
+           cipher
+RCPT TO    accepted  domains.d/bank.toml:6
+           not judged: postmaster of a hosted domain is exempt
+           domains.d/bank.toml hosts the domain, so mail is taken for it
+";
+    assert!(ran.out.starts_with(expected), "{}", ran.out);
+    let table = "\
+What other sessions get
+  SESSION    CIPHER                       MAIL FROM     RCPT TO   ANSWER
+  plaintext  -                            would refuse  accepted  250 2.1.5
+  TLSv1      ECDHE-RSA-AES128-SHA         would refuse  accepted  250 2.1.5
+  TLSv1.1    ECDHE-RSA-AES128-SHA         would refuse  accepted  250 2.1.5
+  TLSv1.2    ECDHE-RSA-AES256-GCM-SHA384  accepted      accepted  250 2.1.5
+  TLSv1.3    TLS_AES_256_GCM_SHA384       accepted      accepted  250 2.1.5
+";
+    assert!(ran.out.contains(table), "{}", ran.out);
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    assert_eq!(ran.exit, 0);
+}
+
+#[test]
+fn what_cannot_be_asked_names_the_remedy() {
+    for (line, error, help) in [
+        ("--from a@x.example --to b@bank.example --direction outbound", "not implemented yet", "inbound"),
+        ("--from a@x.example --to b@bank.example --at 2027-01-01", "not implemented yet", "today"),
+        ("--from a@x.example --to b@bank.example --listener ni", "no listener is named \"ni\"", "out, in"),
+        (
+            "--from a@x.example --to b@bank.example --tls TLSv1.3 --cipher AES128-SHA",
+            "does not exist in TLSv1.3",
+            "TLS_AES",
+        ),
+        (
+            "--from a@x.example --to b@bank.example --tls TLSv1.1 --cipher TLS_AES_128_GCM_SHA256",
+            "does not exist",
+            "AES256-SHA",
+        ),
+        ("--from a@x.example --to b@bank.example --tls TLSv1.1 --cipher AES", "no cipher suite is named", "AES256-SHA"),
+        ("--from a@x.example --to b@bank.example --tls TLSv1.22", "invalid value", "TLSv1.2"),
+        ("--from a@x.example --to b --plaintext", "local-part@domain", ""),
+        ("--from a@x.example --to b@bank.example --cipher AES128-SHA", "required arguments", "--tls"),
+    ] {
+        let ran = explain(line);
+        assert!(ran.exit == 2 && ran.out.is_empty(), "{line}: {ran:?}");
+        assert!(ran.err.starts_with("error: ") && ran.err.contains(error) && ran.err.contains(help), "{line}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_is_told_whole_and_a_missing_one_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let question = "policy explain --from a@x.example --to b@bank.example";
+    let ran = run(folder.path(), question);
+    assert!(ran.exit == 2 && ran.err.contains("gatepost init DIR"), "{ran:?}");
+    fs::write(folder.path().join("gatepost.toml"), "hostnam = \"x\"\n").unwrap();
+    let ran = run(folder.path(), question);
+    assert!(ran.exit == 2 && ran.err.contains("did you mean `hostname`?"), "{ran:?}");
+    assert!(ran.err.ends_with("errors: the configuration cannot be used\n"), "{ran:?}");
+    assert_eq!(ran.out, "");
+}

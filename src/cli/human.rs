@@ -1,0 +1,192 @@
+//! Values in the form that people read: cut and wrapped texts, ages, sizes, counts, moments.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::model::time::Timestamp;
+
+use super::output::{DIM, WIDTH_COLUMNS};
+
+/// Where the texts behind labels begin.
+const LABEL_COLUMNS: usize = 10;
+
+/// Cuts to `columns_max` characters; what was cut ends with "…".
+pub(super) fn cut(text: &str, columns_max: usize) -> Cow<'_, str> {
+    if text.chars().count() <= columns_max {
+        return Cow::Borrowed(text);
+    }
+    let kept: String = text.chars().take(columns_max.saturating_sub(1)).collect();
+    Cow::Owned(format!("{kept}…"))
+}
+
+/// The lines of a text broken between words. A longer word is broken where it must be.
+pub(super) fn wrap(text: &str, columns_max: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let used = line.chars().count();
+        if used > 0 && used + 1 + word.chars().count() > columns_max {
+            lines.push(std::mem::take(&mut line));
+        } else if used > 0 {
+            line.push(' ');
+        }
+        for c in word.chars() {
+            if line.chars().count() >= columns_max.max(1) {
+                lines.push(std::mem::take(&mut line));
+            }
+            line.push(c);
+        }
+    }
+    if !line.is_empty() || lines.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// `label     text`, the text wrapped in a column of its own within the width of the terminal.
+pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
+    let wrapped = wrap(text, WIDTH_COLUMNS - LABEL_COLUMNS).into_iter();
+    let first = std::iter::once(label).chain(std::iter::repeat(""));
+    wrapped.zip(first).map(|(line, label)| format!("{DIM}{label:LABEL_COLUMNS$}{DIM:#}{line}")).collect()
+}
+
+/// A text for the terminal: what could move the cursor or turn the direction of writing is escaped.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    let is_unsafe = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// A span in its largest whole unit: `59s`, `12m`, `47h`, `5d`.
+pub(super) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Bytes in at most six characters: `999B`, `1.2kB`, `12kB`, `3.4MB`.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count}B");
+    }
+    let mut rest = count;
+    for unit in UNITS {
+        if rest < 10_000 {
+            return format!("{}.{}{unit}", rest / 1000, rest % 1000 / 100);
+        }
+        rest /= 1000;
+        if rest < 1000 {
+            return format!("{rest}{unit}");
+        }
+    }
+    format!("{rest}PB")
+}
+
+/// `1 record`, `12,345 records`.
+pub(super) fn count(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{text} {noun}{plural}")
+}
+
+/// `2027-01-02 03:04:05.678`, UTC.
+pub(super) fn moment(text: &str) -> String {
+    text.get(..23).unwrap_or(text).replacen('T', " ", 1)
+}
+
+/// `2027-01-02 03:04:05 UTC`.
+pub(super) fn second(time: Timestamp) -> String {
+    let text = time.to_string();
+    format!("{} UTC", text.get(..19).unwrap_or(&text).replacen('T', " ", 1))
+}
+
+/// `90s`, `5m`, `4h`, `5d`, as the configuration writes them.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and a unit, such as 90s, 5m, 4h or 5d".to_owned();
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let unit: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 =
+        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten().ok_or_else(wrong)?;
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_sizes_and_counts_are_short_and_round_down() {
+        for (seconds, text) in [(0, "0s"), (59, "59s"), (3599, "59m"), (7200, "2h"), (172_799, "47h"), (432_000, "5d")]
+        {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+        for (number, text) in [
+            (999, "999B"),
+            (1_250, "1.2kB"),
+            (12_999, "12kB"),
+            (999_999, "999kB"),
+            (1_000_000, "1.0MB"),
+            (50_000_000, "50MB"),
+            (u64::MAX, "18446PB"),
+        ] {
+            assert_eq!(bytes(number), text, "{number}");
+        }
+        assert_eq!(count(1_u64, "record"), "1 record");
+        assert_eq!(count(1_234_567_u64, "record"), "1,234,567 records");
+        assert_eq!(count(0_usize, "error"), "0 errors");
+    }
+
+    #[test]
+    fn texts_are_cut_and_wrapped_within_their_width() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abcde…");
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a 1234567890 b", 4), ["a", "1234", "5678", "90 b"]);
+        assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn nothing_that_moves_the_cursor_is_shown() {
+        assert_eq!(shown("m\u{fc}ller \\x0d"), "m\u{fc}ller \\x0d");
+        assert_eq!(shown("a\u{1b}[2J\n\u{202e}"), "a\\u{1b}[2J\\u{a}\\u{202e}");
+    }
+
+    #[test]
+    fn durations_are_read_in_the_form_of_the_configuration() {
+        for (text, seconds) in [("90s", Some(90)), ("5m", Some(300)), ("4h", Some(14_400)), ("5d", Some(432_000))] {
+            assert_eq!(parse_duration(text).ok().map(|d| d.as_secs()), seconds);
+        }
+        for text in
+            ["", "h", "4", "4w", "+4h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d", "4\u{fc}"]
+        {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! L6: the command line, one file a command: reads what is asked, calls the library, prints what came out.
+//!
+//! Must not: decide what the library decides, or print anything but through `output::Console`.
+
+mod arguments;
+mod audit;
+mod check;
+mod configuration;
+// mod demo;
+mod explain;
+mod human;
+mod init;
+mod main_file;
+mod output;
+mod queue;
+mod reload;
+mod serve;
+mod socket;
+mod status;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, AuditCommand, Command, PolicyCommand};
+use output::{Console, Exit, Failure};
+
+/// The whole program: runs the command that the arguments of the process name. Colours only on a terminal.
+pub fn main() -> ExitCode {
+    let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
+    match parse(std::env::args_os(), &mut Console { out: &mut out, err: &mut err }) {
+        Err(exit) => exit.into(),
+        Ok(arguments) => match &arguments.command {
+            Command::Serve(asked) => {
+                serve::run(arguments.config.as_deref(), asked, &mut Console { out: &mut out, err: &mut err })
+            }
+            Command::Demo { .. } => ExitCode::FAILURE,
+            _ => finish(&arguments, &mut Console { out: &mut out, err: &mut err }).into(),
+        },
+    }
+}
+
+/// Runs one command that ends by itself, so neither `serve` nor `demo`, and gives its exit code. `args` begins with the
+/// name of the program. What is written may hold ANSI colours.
+pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let mut console = Console { out, err };
+    match parse(args, &mut console) {
+        Ok(arguments) => finish(&arguments, &mut console).code(),
+        Err(exit) => exit.code(),
+    }
+}
+
+/// Help and version end with 0, wrong usage with 2.
+fn parse(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> Result<Arguments, Exit> {
+    Arguments::try_parse_from(args).map_err(|error| {
+        let text = error.render().ansi().to_string();
+        let (written, exit) = if error.use_stderr() {
+            (write!(console.err, "{text}"), Exit::Usage)
+        } else {
+            (write!(console.out, "{text}"), Exit::Done)
+        };
+        written.map_or(Exit::No, |()| exit)
+    })
+}
+
+fn finish(arguments: &Arguments, console: &mut Console<'_>) -> Exit {
+    let ended = execute(arguments, console).and_then(|exit| {
+        console.out.flush()?;
+        Ok(exit)
+    });
+    ended.unwrap_or_else(|failure| failure.tell(console))
+}
+
+fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let Arguments { config, json, command } = arguments;
+    let (config, json) = (config.as_deref(), *json);
+    match command {
+        Command::Serve(_) | Command::Demo { .. } => {
+            Err(Failure::usage("this command does not end by itself", "start the program `gatepost` for it"))
+        }
+        Command::Check => check::run(config, json, console),
+        Command::Init(asked) => init::run(asked, json, console),
+        Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
+        Command::Queue(asked) => queue::run(config, asked, json, console),
+        Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),
+        Command::Audit { command: AuditCommand::Trace(asked) } => audit::trace::run(config, asked, json, console),
+        Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
+        Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
+    }
+}

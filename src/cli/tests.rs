@@ -1,0 +1,214 @@
+//! Whole commands, from their arguments to exit code and output.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
+use crate::audit::log::Log;
+use crate::model::id::{MessageId, RecordId};
+use crate::model::record::AuditEntry;
+
+/// What came out, without colours.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) exit: u8,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+/// Runs the words of `line` with `folder/gatepost.toml` as the configuration.
+#[track_caller]
+pub(super) fn run(folder: &Path, line: &str) -> Ran {
+    let config = folder.join("gatepost.toml").into_os_string();
+    let args = ["gatepost".into(), "--config".into(), config].into_iter();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = super::run(args.chain(line.split_whitespace().map(OsString::from)), &mut out, &mut err);
+    let plain = |bytes: Vec<u8>| anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string();
+    Ran { exit, out: plain(out), err: plain(err) }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    use clap::CommandFactory as _;
+    super::arguments::Arguments::command().debug_assert();
+}
+
+#[test]
+fn a_mistyped_command_gets_a_suggestion_and_help_ends_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), "chek");
+    assert!(ran.exit == 2 && ran.err.contains("'check'"), "{ran:?}");
+    let ran = run(folder.path(), "--help");
+    assert!(ran.exit == 0 && ran.out.contains("Exit codes") && ran.err.is_empty(), "{ran:?}");
+    let ran = run(folder.path(), "queue retry");
+    assert!(ran.exit == 2 && ran.err.contains("--all"), "{ran:?}");
+    assert_eq!(run(folder.path(), "queue bounce x").exit, 2);
+}
+
+#[test]
+fn what_init_writes_passes_check_and_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("new");
+    let init = format!("init {} --hostname mx7.bank.example", dir.display());
+    let ran = run(folder.path(), &init);
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""));
+    assert!(ran.out.starts_with("Wrote a configuration for mx7.bank.example:\n"), "{ran:?}");
+    assert!(ran.out.contains("--to postmaster@bank.example"), "{ran:?}");
+    let mode = dir.join("tls/server.key").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let ran = run(&dir, "check");
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""));
+    assert_eq!(ran.out, "ok: 1 domain in 1 file, 1 listener, 1 certificate\n");
+    let ran = run(&dir, "policy explain --from a@x.example --to postmaster@bank.example --plaintext");
+    assert_eq!(ran.exit, 0, "{ran:?}");
+
+    fs::remove_file(dir.join("gatepost.toml")).unwrap();
+    let key = fs::read(dir.join("tls/server.key")).unwrap();
+    let ran = run(folder.path(), &init);
+    assert!(ran.exit == 2 && ran.err.contains("server.key") && ran.err.contains("help: "), "{ran:?}");
+    assert!(!dir.join("gatepost.toml").exists());
+    assert_eq!(fs::read(dir.join("tls/server.key")).unwrap(), key);
+}
+
+#[test]
+fn check_tells_errors_of_configuration_and_certificates_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), "check");
+    assert!(ran.exit == 2 && ran.err.contains("gatepost init DIR") && ran.err.ends_with("1 error\n"), "{ran:?}");
+    let text = "hostname = \"mx.example.org\"\nmisspelt = 1\n[[certificate]]\nchain = \"no.pem\"\nkey = \"no.key\"\n";
+    fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+    let ran = run(folder.path(), "check");
+    assert!(ran.exit == 2 && ran.out.is_empty(), "{ran:?}");
+    assert!(ran.err.contains("unknown key `misspelt`") && ran.err.contains("no.pem"), "{ran:?}");
+    let ran = run(folder.path(), "check --json");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.exit, &report["ok"]), (2, &Value::Bool(false)));
+    let errors = report["errors"].as_array().unwrap();
+    assert!(errors.iter().any(|error| error["key"] == "certificate.chain" && error["line"] == 4), "{report}");
+}
+
+/// An audit log of four records, two of them about message 7, and a configuration that names it beside an error.
+fn audited() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut log, _) = Log::open(&folder.path().join("audit"), None).unwrap();
+    for n in 1..=4_u128 {
+        let (id, message) = (RecordId::from_u128(n), MessageId::from_u128(7 + n % 2));
+        let json =
+            format!("{{\"id\":\"{id}\",\"event\":\"queue.admin\",\"message\":\"{message}\",\"detail\":\"n{n}\"}}");
+        log.append(&AuditEntry { id, json: json.into() }).unwrap();
+    }
+    log.sync().unwrap();
+    fs::write(folder.path().join("gatepost.toml"), "wrong = \n[audit]\npath = \"audit\"\n").unwrap();
+    folder
+}
+
+#[test]
+fn a_whole_chain_verifies_and_a_changed_one_does_not() {
+    let folder = audited();
+    let ran = run(folder.path(), "audit verify");
+    assert!(ran.exit == 0 && ran.out.starts_with("The chain is whole: 4 records in 1 segment."), "{ran:?}");
+    let segment = folder.path().join("audit/00000001.jsonl");
+    fs::write(&segment, fs::read_to_string(&segment).unwrap().replace("n2", "n9")).unwrap();
+    let ran = run(folder.path(), &format!("audit verify --path {}", folder.path().join("audit").display()));
+    assert!(ran.exit == 1 && ran.out.contains("00000001.jsonl:3\n"), "{ran:?}");
+    let ran = run(folder.path(), "audit verify --json");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.exit, &report["breaks"][0]["line"]), (1, &Value::from(3)));
+    let ran = run(folder.path(), "audit verify --path /nonexistent/audit");
+    assert!(ran.exit == 2 && ran.err.contains("--path DIR"), "{ran:?}");
+}
+
+#[test]
+fn a_message_is_traced_and_an_unknown_one_is_a_no() {
+    let folder = audited();
+    let ran = run(folder.path(), &format!("audit trace {} --json", MessageId::from_u128(8)));
+    let records: Value = serde_json::from_str(&ran.out).unwrap();
+    let details: Vec<_> = records.as_array().unwrap().iter().map(|record| record["detail"].clone()).collect();
+    assert_eq!((ran.exit, details), (0, vec!["n1".into(), "n3".into()]));
+    let ran = run(folder.path(), &format!("audit trace {}", MessageId::from_u128(9)));
+    assert!(ran.exit == 1 && ran.out.is_empty() && ran.err.starts_with("error: no record"), "{ran:?}");
+    assert_eq!(run(folder.path(), "audit trace nonsense").exit, 2);
+}
+
+/// A daemon that gives one answer to each of the connections, in order. Returns the requests it got.
+fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        let answer = |answer: Response| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            writeln!(stream, "{}", serde_json::to_string(&answer).unwrap()).unwrap();
+            serde_json::from_str(&line).unwrap()
+        };
+        answers.into_iter().map(answer).collect()
+    })
+}
+
+#[test]
+fn without_a_daemon_the_exit_code_is_3_and_the_remedy_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("gatepost.toml"), "admin = { socket = \"c.sock\" }\nwrong").unwrap();
+    for line in ["status", "reload", "queue list", "queue retry --all", "queue list --socket /nonexistent/socket"] {
+        let ran = run(folder.path(), line);
+        assert!(ran.exit == 3 && ran.err.contains("gatepost serve"), "{line}: {ran:?}");
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let ran = run(elsewhere.path(), "status");
+    assert!(ran.exit == 2 && ran.err.contains("gatepost init DIR"), "{ran:?}");
+}
+
+#[test]
+fn reload_tells_what_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("c.sock");
+    let finding = || vec![ReportedDiagnostic::plain("something is wrong")];
+    let daemon = answering(
+        &socket,
+        vec![
+            Response::Reloaded { config: "0123456789abcdef".into(), warnings: finding() },
+            Response::NotReloaded { errors: finding() },
+            Response::Error { message: "it stops".into() },
+        ],
+    );
+    let line = format!("reload --socket {}", socket.display());
+    let ran = run(folder.path(), &line);
+    assert_eq!((ran.exit, ran.out.as_str()), (0, "reloaded with 1 warning: configuration 0123456789ab is in force\n"));
+    let ran = run(folder.path(), &line);
+    assert!(ran.exit == 2 && ran.err.ends_with("1 error: the old configuration stays in force\n"), "{ran:?}");
+    let ran = run(folder.path(), &line);
+    assert_eq!((ran.exit, ran.err.as_str()), (1, "error: the daemon answers: it stops\n"));
+    assert_eq!(daemon.join().unwrap(), vec![Request::Reload; 3]);
+}
+
+#[test]
+fn the_queue_is_listed_page_by_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("c.sock");
+    let message = super::queue::sample_message;
+    let page = |id: u128, more| Response::Queue { messages: vec![message(id)], more };
+    let daemon =
+        answering(&socket, vec![page(7, true), page(8, false), Response::NotFound, Response::Retried { count: 2 }]);
+    let socket = socket.display();
+    let ran =
+        run(folder.path(), &format!("queue --socket {socket} list --older-than 4h --reason starttls-not-supported"));
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let lines: Vec<_> = ran.out.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(lines, ["ID", "00000000000000000000000007", "", "00000000000000000000000008", "", "2"]);
+    let ran = run(folder.path(), &format!("queue why --socket {socket} {}", MessageId::from_u128(9)));
+    assert!(ran.exit == 1 && ran.err.contains("gatepost audit trace"), "{ran:?}");
+    let ran = run(folder.path(), &format!("queue retry --to-domain bank.example --socket {socket}"));
+    assert_eq!((ran.exit, ran.out.as_str()), (0, "2 deliveries are tried now\n"));
+    let requests = daemon.join().unwrap();
+    let seen: Vec<_> = requests.iter().map(|request| serde_json::to_value(request).unwrap()).collect();
+    assert_eq!(seen[0]["filter"]["older_than_secs"], 14_400);
+    assert_eq!(seen[1]["after"], "00000000000000000000000007");
+    assert_eq!(seen[3]["to_domain"], "bank.example");
+}
