@@ -77,7 +77,7 @@ fn reopen(ledger: &mut Ledger, fs: Simulated, opened: Opened) -> (Simulated, Ope
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_work_with_crashes_keeps_every_promise(actions in prop::collection::vec(action(), 1..120)) {
