@@ -1,11 +1,13 @@
 //! L2: the durable queue. Messages, their progress and the audit records of both ride in one journal.
 //!
 //! Invariants:
-//! * A message whose [`Spool::accept`] returned `Ok` is in every later [`Spool::open`] until all its recipients are settled.
+//! * A message whose [`Spool::accept`] returned `Ok` is in every later [`Spool::open`] until all its recipients are
+//!   settled, and none of them is pending again after a commit that settled it.
 //! * The index in memory holds what the journal holds: it is rebuilt from metadata alone, and changed only by what has
 //!   become durable, in the journal's order.
-//! * A journal segment goes only when no message in it is alive, its audit records are in the log, and every tombstone
-//!   or state in it that an older segment still needs has been carried forward.
+//! * A journal segment goes only when no message in it is alive, its audit records are in the log, and every end or
+//!   state that it tells of a message in another segment has been carried forward.
+//! * A content file goes only when its message is durably finished, or surely was never accepted.
 //!
 //! Must not: know policy, protocol or next hops, or decide when something is tried.
 

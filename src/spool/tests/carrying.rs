@@ -6,7 +6,7 @@ use super::*;
 use crate::journal::simulated::{Crash, Trouble};
 
 /// Numbers of messages that only fill segments.
-const FILLERS: [std::ops::Range<u32>; 4] = [100..200, 200..300, 300..400, 400..500];
+const FILLERS: [std::ops::Range<u32>; 3] = [100..200, 200..300, 300..400];
 
 /// Message 1 with some recipients in a segment of its own. Nothing is left of the fillers but what they took.
 fn begun(recipients: usize) -> (Simulated, Opened) {
@@ -47,10 +47,9 @@ fn an_end_that_several_segments_tell_together_outlives_each_of_them() {
     commit_progress(&opened, progress(1, &[0], delivered()));
     rotate(&opened, FILLERS[1].clone());
     commit_progress(&opened, progress(1, &[1], delivered()));
-    rotate(&opened, FILLERS[2].clone());
-    assert!(maintain(&opened).segments_removed >= 2);
+    assert_eq!(maintain(&opened).segments_removed, 1, "the one with the first half");
     assert_eq!(reopened(&fs).recovered.pending, [id(2)]);
-    rotate(&opened, FILLERS[3].clone());
+    rotate(&opened, FILLERS[2].clone());
     assert!(maintain(&opened).segments_removed >= 1);
     assert_eq!(reopened(&fs).recovered.pending, [id(2)]);
 }
