@@ -20,7 +20,8 @@ use super::human;
 #[command(name = "gatepost", version, max_term_width = 80, after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     /// The main configuration file [default: /etc/gatepost/gatepost.toml]
-    #[arg(long, global = true, env = "GATEPOST_CONFIG", hide_env_values = true, value_name = "FILE", help_heading = GLOBAL)]
+    #[arg(long, global = true, env = "GATEPOST_CONFIG", hide_env_values = true)]
+    #[arg(value_name = "FILE", help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long, global = true, help_heading = GLOBAL)]

@@ -118,7 +118,9 @@ mod tests {
         };
         assert_eq!(
             plain(80),
-            "NAME                         SIZE  STATE\na-name-that-is-long.example  12kB  waiting\nshort                          1B"
+            "NAME                         SIZE  STATE\n\
+             a-name-that-is-long.example  12kB  waiting\n\
+             short                          1B"
         );
         assert_eq!(plain(24), "NAME       SIZE  STATE\na-name-t…  12kB  waiting\nshort        1B");
         assert_eq!(plain(16), "NAME  SIZE  STA…\na-n…  12kB  wai…\nsho…    1B");

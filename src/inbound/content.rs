@@ -91,7 +91,8 @@ impl Content {
         context.inbound.metrics.message_accepted(&context.listener.name, tls);
         tracing::info!(
             id = %self.id, session = %context.session, client = %context.address.ip(),
-            from = %shown(envelope.sender.path.as_str()), recipients = envelope.recipients.len(), size, tls = %Tls(tls), "accepted"
+            from = %shown(envelope.sender.path.as_str()), recipients = envelope.recipients.len(), size,
+            tls = %Tls(tls), "accepted"
         );
         Ok(self.id)
     }

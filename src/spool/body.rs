@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use crate::journal::filesystem::File;
 use crate::journal::{Location, ReadError};
+use crate::model::id::MessageId;
 
-use super::Shared;
 use super::entry::BodyFile;
 use super::index::{Place, Stored};
 use super::intake::body_path;
+use super::{Shared, lock};
 
 /// Content is read in pieces of this size.
 const READ_BYTES: usize = 256 << 10;
@@ -43,7 +44,7 @@ impl From<ReadError> for BodyError {
 #[derive(Clone, Debug)]
 pub struct Body {
     shared: Arc<Shared>,
-    id: crate::model::id::MessageId,
+    id: MessageId,
     cached: Option<Vec<Bytes>>,
     place: Place,
 }
@@ -59,7 +60,7 @@ impl Body {
             return Ok(Pieces::Memory(cached.clone().into_iter()));
         }
         let body = self.clone();
-        let reader = blocking(move || body.open()).await?;
+        let reader = blocking(move || body.open().map_err(|error| body.blame(error))).await?;
         Ok(Pieces::Reading(Some(reader)))
     }
 
@@ -84,13 +85,20 @@ impl Body {
                     io::ErrorKind::NotFound => BodyError::Gone,
                     kind => BodyError::Io(kind),
                 })?;
-                Ok(Reader(Box::new(FileReader { handle, file, offset: 0, hasher: crc32fast::Hasher::new() })))
+                let reader = FileReader { handle, file, offset: 0, hasher: crc32fast::Hasher::new() };
+                Ok(Reader { source: Box::new(reader), body: self.clone() })
             }
         }
     }
 
     fn open_journal(&self, location: &Location) -> Result<Reader, BodyError> {
-        Ok(Reader(Box::new(self.shared.journal.open_body(location)?)))
+        Ok(Reader { source: Box::new(self.shared.journal.open_body(location)?), body: self.clone() })
+    }
+
+    /// What is removed under a reader looks damaged to it.
+    fn blame(&self, error: BodyError) -> BodyError {
+        let is_gone = error == BodyError::Damaged && !lock(&self.shared.index).contains(self.id);
+        if is_gone { BodyError::Gone } else { error }
     }
 }
 
@@ -123,7 +131,10 @@ impl Pieces {
 }
 
 /// An open body.
-pub struct Reader(Box<dyn Read + Send>);
+pub struct Reader {
+    source: Box<dyn Read + Send>,
+    body: Body,
+}
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -134,11 +145,11 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     fn piece(&mut self) -> Result<Option<Bytes>, BodyError> {
         let mut piece = Vec::new();
-        let mut part = self.0.by_ref().take(READ_BYTES as u64);
+        let mut part = self.source.by_ref().take(READ_BYTES as u64);
         match part.read_to_end(&mut piece) {
             Ok(0) => Ok(None),
             Ok(_) => Ok(Some(piece.into())),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(BodyError::Damaged),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(self.body.blame(BodyError::Damaged)),
             Err(error) => Err(BodyError::Io(error.kind())),
         }
     }

@@ -11,7 +11,7 @@ use crate::model::id::{MessageId, RecordId};
 use crate::model::record::AuditEntry;
 
 use super::NewMessage;
-use super::intake::{Content, Sealed};
+use super::intake::{Content, OrphanFile, Sealed};
 use super::state::{Progress, RecipientState};
 
 pub(super) const KIND_MESSAGE: u8 = 1;
@@ -41,6 +41,8 @@ pub struct Mark {
 /// Facts of a segment that is about to be removed, which messages of other segments still need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Carried {
+    /// That segment. States that were written behind it are newer.
+    pub(super) from: u64,
     /// Messages that are finished although their segment still exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) finished: Vec<MessageId>,
@@ -67,9 +69,41 @@ pub(super) struct BodyFile {
     pub(super) crc: u32,
 }
 
+/// An id with its quotes and comma in JSON.
+const ID_JSON_BYTES: usize = 29;
+
+impl Carried {
+    /// The same in parts of about `bytes_max`: what a segment full of facts leaves behind is too much for one entry.
+    pub(super) fn parts(self, bytes_max: usize) -> Vec<Self> {
+        let from = self.from;
+        let ids = self.finished.chunks((bytes_max / ID_JSON_BYTES).max(1));
+        let mut parts: Vec<Self> = ids.map(|ids| Self { from, finished: ids.to_vec(), ..Self::default() }).collect();
+        let mut bytes = usize::MAX;
+        for Progress { message, changes } in self.progress {
+            for change in changes {
+                let progress = Progress { message, changes: vec![change] };
+                let more = serde_json::to_vec(&progress).map_or(0, |json| json.len());
+                bytes = bytes.saturating_add(more);
+                match parts.last_mut() {
+                    Some(part) if bytes <= bytes_max => part.progress.push(progress),
+                    _ => {
+                        bytes = more;
+                        parts.push(Self { from, finished: Vec::new(), progress: vec![progress] });
+                    }
+                }
+            }
+        }
+        parts
+    }
+}
+
 impl Entry {
-    pub(super) fn message(message: NewMessage) -> Self {
-        Self::Message(message)
+    /// The file that goes with the message, if it has one.
+    pub(super) fn take_file(&mut self) -> Option<OrphanFile> {
+        match self {
+            Self::Message(message) => message.content.orphan.take(),
+            _ => None,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the journal holds, in memory: each message with its state and place, and what each segment is still needed for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,8 +11,8 @@ use crate::model::envelope::Envelope;
 use crate::model::id::MessageId;
 
 use super::budget::Reservation;
-use super::entry::{BodyFile, Carried, MessageMeta};
-use super::state::{Progress, RecipientState, apply, is_finished, summary};
+use super::entry::{BodyFile, Carried, Mark, MessageMeta};
+use super::state::{Change, Progress, RecipientState, apply, is_finished, summary};
 
 /// Where content lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ struct Slot {
     place: Place,
     /// The segment that holds the message.
     home: u64,
-    /// The segment that holds its newest state.
-    state_segment: u64,
+    /// For each recipient the segment that holds its newest state.
+    state_segments: Vec<u64>,
     cached: Option<Cached>,
 }
 
@@ -46,7 +46,7 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct Cached {
     pub(super) chunks: Vec<Bytes>,
-    pub(super) _reservation: Option<Reservation>,
+    pub(super) _reservation: Reservation,
 }
 
 /// What a segment is needed for.
@@ -54,10 +54,31 @@ pub(super) struct Cached {
 struct Use {
     /// Unfinished messages that live in it.
     alive: u64,
-    /// Unfinished messages of other segments whose newest state is in it.
-    states: u64,
-    /// Finished messages that live in it, with the segment that says so, if that is another one.
-    finished: Vec<(MessageId, u64)>,
+    /// Unfinished messages of other segments, some of whose recipients have their newest state in it.
+    states: BTreeSet<MessageId>,
+    /// Finished messages of other segments, whose end it tells, alone or together with others.
+    graves: BTreeSet<MessageId>,
+    /// Finished messages that live in it, whose end other segments tell.
+    buried: Vec<MessageId>,
+    /// The last batch in it with audit records.
+    audit_sequence: u64,
+    /// Something in it is not understood, so it is kept.
+    keep: bool,
+}
+
+/// About what the state of a message takes when it is carried forward, and what the end of one takes.
+const STATE_BYTES: u64 = 512;
+const GRAVE_BYTES: u64 = 32;
+/// Facts up to this size are always carried forward.
+const CARRIED_FREELY_BYTES_MAX: u64 = 64 << 10;
+
+impl Use {
+    /// Whether removing the segment gives back clearly more than it costs. Without this a backlog whose states fill
+    /// whole segments would be copied round and round.
+    fn is_worth_removing(&self, segment_bytes: u64) -> bool {
+        let cost = self.states.len() as u64 * STATE_BYTES + self.graves.len() as u64 * GRAVE_BYTES;
+        cost <= CARRIED_FREELY_BYTES_MAX || cost <= segment_bytes / 2
+    }
 }
 
 /// The index. Its methods change it in the order of the journal.
@@ -65,11 +86,16 @@ struct Use {
 pub(super) struct Index {
     slots: BTreeMap<MessageId, Slot>,
     uses: BTreeMap<u64, Use>,
+    /// The finished messages whose segment still exists, with the segment that has the last word about each.
+    graves: BTreeMap<MessageId, u64>,
     cached: VecDeque<MessageId>,
     /// Files of messages that are finished.
     dropped_files: Vec<MessageId>,
     subscribers: Vec<UnboundedSender<MessageId>>,
-    audit_sequence: u64,
+    /// The newest word of the audit log, written or about to be.
+    mark: Option<Mark>,
+    /// The sequence and the segment of the newest mark that is written.
+    mark_written: Option<(u64, u64)>,
 }
 
 /// What is new about a message when it is added.
@@ -90,7 +116,9 @@ impl Index {
         if cached.is_some() {
             self.cached.push_back(id);
         }
-        if let Some(old) = self.slots.insert(id, Slot { envelope, states, place, home, state_segment: home, cached }) {
+        let state_segments = vec![home; states.len()];
+        let slot = Slot { envelope, states, place, home, state_segments, cached };
+        if let Some(old) = self.slots.insert(id, slot) {
             self.release(&old);
         }
         self.uses.entry(home).or_default().alive += 1;
@@ -103,21 +131,7 @@ impl Index {
 
     /// Applies what an attempt changed; `segment` is where that is written.
     pub(super) fn progress(&mut self, progress: &Progress, segment: u64) {
-        let Some(slot) = self.slots.get_mut(&progress.message) else { return };
-        apply(&mut slot.states, &progress.changes);
-        if is_finished(&slot.states) {
-            self.finish(progress.message, segment);
-            return;
-        }
-        let before = std::mem::replace(&mut slot.state_segment, segment);
-        let home = slot.home;
-        if before != home {
-            let states = &mut self.uses.entry(before).or_default().states;
-            *states = states.saturating_sub(1);
-        }
-        if segment != home {
-            self.uses.entry(segment).or_default().states += 1;
-        }
+        self.change(progress.message, &progress.changes, segment);
     }
 
     pub(super) fn carried(&mut self, carried: &Carried, segment: u64) {
@@ -125,40 +139,82 @@ impl Index {
             self.finish_again(*id, segment);
         }
         for progress in &carried.progress {
-            self.progress(progress, segment);
+            let Some(slot) = self.slots.get(&progress.message) else {
+                // It was finished while this was on its way; a later start may need this to see it.
+                if self.graves.contains_key(&progress.message) {
+                    self.uses.entry(segment).or_default().graves.insert(progress.message);
+                }
+                continue;
+            };
+            // What was written after the segment that is carried is newer, although it stands before this.
+            let is_old = |place: &u32| slot.state_segment(*place).is_some_and(|newest| newest <= carried.from);
+            let old = |change: &Change| Change {
+                recipients: change.recipients.iter().copied().filter(is_old).collect(),
+                state: change.state.clone(),
+            };
+            let changes: Vec<Change> = progress.changes.iter().map(old).collect();
+            self.change(progress.message, &changes, segment);
         }
     }
 
-    fn finish(&mut self, id: MessageId, segment: u64) {
+    fn change(&mut self, id: MessageId, changes: &[Change], segment: u64) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let before = slot.other_segments();
+        apply(&mut slot.states, changes);
+        for place in changes.iter().flat_map(|change| &change.recipients) {
+            let newest = usize::try_from(*place).ok().and_then(|place| slot.state_segments.get_mut(place));
+            newest.into_iter().for_each(|newest| *newest = segment);
+        }
+        let after = slot.other_segments();
+        for gone in before.difference(&after) {
+            self.uses.entry(*gone).or_default().states.remove(&id);
+        }
+        for new in after.difference(&before) {
+            self.uses.entry(*new).or_default().states.insert(id);
+        }
+        if is_finished(&slot.states) {
+            self.finish(id, segment, &after);
+        }
+    }
+
+    /// `told_in` are the segments which together say so, `segment` among them if it is not the message's own.
+    fn finish(&mut self, id: MessageId, segment: u64, told_in: &BTreeSet<u64>) {
         let Some(slot) = self.slots.remove(&id) else { return };
         self.release(&slot);
         if matches!(slot.place, Place::File(_)) {
             self.dropped_files.push(id);
         }
-        if slot.home != segment
-            && let Some(home) = self.uses.get_mut(&slot.home)
-        {
-            home.finished.push((id, segment));
-        }
-    }
-
-    /// A message that is known to be finished says so in another segment now.
-    fn finish_again(&mut self, id: MessageId, segment: u64) {
-        if self.slots.contains_key(&id) {
-            self.finish(id, segment);
+        if told_in.is_empty() {
             return;
         }
-        let places = self.uses.values_mut().flat_map(|segment_use| &mut segment_use.finished);
-        places.filter(|(finished, _)| *finished == id).for_each(|(_, place)| *place = segment);
+        for number in told_in {
+            self.uses.entry(*number).or_default().graves.insert(id);
+        }
+        self.graves.insert(id, segment);
+        self.uses.entry(slot.home).or_default().buried.push(id);
+    }
+
+    /// A message that is known to be finished says so in another segment now, which needs no others for it.
+    fn finish_again(&mut self, id: MessageId, segment: u64) {
+        if self.slots.contains_key(&id) {
+            self.finish(id, segment, &BTreeSet::from([segment]));
+        } else if let Some(told_in) = self.graves.get_mut(&id) {
+            let before = std::mem::replace(told_in, segment);
+            self.uses.entry(before).or_default().graves.remove(&id);
+            self.uses.entry(segment).or_default().graves.insert(id);
+        }
     }
 
     fn release(&mut self, slot: &Slot) {
         let alive = &mut self.uses.entry(slot.home).or_default().alive;
         *alive = alive.saturating_sub(1);
-        if slot.state_segment != slot.home {
-            let states = &mut self.uses.entry(slot.state_segment).or_default().states;
-            *states = states.saturating_sub(1);
+        for number in slot.other_segments() {
+            self.uses.entry(number).or_default().states.remove(&slot.envelope.id);
         }
+    }
+
+    pub(super) fn contains(&self, id: MessageId) -> bool {
+        self.slots.contains_key(&id)
     }
 
     pub(super) fn load(&self, id: MessageId) -> Option<Stored> {
@@ -195,47 +251,96 @@ impl Index {
         }
     }
 
-    pub(super) fn audit_is_durable(&mut self, sequence: u64) {
-        self.audit_sequence = self.audit_sequence.max(sequence);
+    /// The audit log is durable up to `mark`. An older one changes nothing.
+    pub(super) fn audit_is_durable(&mut self, mark: Mark) {
+        if self.mark.as_ref().is_none_or(|known| known.sequence <= mark.sequence) {
+            self.mark = Some(mark);
+        }
+    }
+
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
+    }
+
+    /// A mark is durable itself.
+    pub(super) fn mark_is_written(&mut self, sequence: u64, segment: u64) {
+        if self.mark_written.is_none_or(|(known, _)| known <= sequence) {
+            self.mark_written = Some((sequence, segment));
+        }
+    }
+
+    /// A batch in `segment` has records for the audit log.
+    pub(super) fn needs_audit(&mut self, segment: u64, sequence: u64) {
+        let newest = &mut self.uses.entry(segment).or_default().audit_sequence;
+        *newest = sequence.max(*newest);
+    }
+
+    /// Something in `segment` is not understood.
+    pub(super) fn keep_segment(&mut self, segment: u64) {
+        self.uses.entry(segment).or_default().keep = true;
     }
 
     pub(super) fn take_dropped_files(&mut self) -> Vec<MessageId> {
         std::mem::take(&mut self.dropped_files)
     }
 
-    pub(super) fn has_file(&self, id: MessageId) -> bool {
-        self.slots.get(&id).is_some_and(|slot| matches!(slot.place, Place::File(_)))
+    /// The messages whose content has a file of its own.
+    pub(super) fn file_owners(&self) -> BTreeSet<MessageId> {
+        let in_files = self.slots.iter().filter(|(_, slot)| matches!(slot.place, Place::File(_)));
+        in_files.map(|(id, _)| *id).collect()
     }
 
     /// The segments that hold no living message and no record that the log lacks. The last one is being written.
     pub(super) fn removable(&self, segments: &[SegmentInfo]) -> Vec<u64> {
         let Some((_, closed)) = segments.split_last() else { return Vec::new() };
+        let audited = self.mark.as_ref().map_or(0, |mark| mark.sequence);
+        let unused = Use::default();
         let is_free = |info: &&SegmentInfo| {
-            let alive = self.uses.get(&info.number).map_or(0, |segment_use| segment_use.alive);
-            alive == 0 && !info.damaged && (info.is_empty() || info.last_sequence <= self.audit_sequence)
+            let segment_use = self.uses.get(&info.number).unwrap_or(&unused);
+            let is_needed = segment_use.alive > 0 || segment_use.audit_sequence > audited;
+            let is_evidence = info.damaged || segment_use.keep;
+            !is_needed && !is_evidence && segment_use.is_worth_removing(info.bytes)
         };
         closed.iter().filter(is_free).map(|info| info.number).collect()
     }
 
     /// What other segments need of `segment`: to be written elsewhere before it goes.
     pub(super) fn needed_of(&self, segment: u64) -> Carried {
-        let others = self.uses.iter().filter(|(number, _)| **number != segment);
-        let finished = others
-            .flat_map(|(_, segment_use)| &segment_use.finished)
-            .filter(|(_, place)| *place == segment)
-            .map(|(id, _)| *id)
-            .collect();
-        let refers = self.uses.get(&segment).is_some_and(|segment_use| segment_use.states > 0);
-        let newest_here = |(_, slot): &(&MessageId, &Slot)| slot.state_segment == segment && slot.home != segment;
-        let progress = match refers {
-            true => self.slots.iter().filter(newest_here).map(|(id, slot)| summary(*id, &slot.states)).collect(),
-            false => Vec::new(),
+        let Some(segment_use) = self.uses.get(&segment) else { return Carried::default() };
+        let finished = segment_use.graves.iter().filter(|id| self.graves.contains_key(id)).copied().collect();
+        let states_of = |id: &MessageId| {
+            let slot = self.slots.get(id)?;
+            let here = |place: &(u32, &RecipientState)| slot.state_segment(place.0) == Some(segment);
+            Some(summary(*id, (0..).zip(&slot.states).filter(here)))
         };
-        Carried { finished, progress }
+        Carried { from: segment, finished, progress: segment_use.states.iter().filter_map(states_of).collect() }
+    }
+
+    /// The mark to be written elsewhere before `segment` goes, if it holds the newest that is written.
+    pub(super) fn mark_of(&self, segment: u64) -> Option<Mark> {
+        let is_here = self.mark_written.is_some_and(|(_, written)| written == segment);
+        self.mark.clone().filter(|_| is_here)
     }
 
     pub(super) fn forget_segment(&mut self, segment: u64) {
-        self.uses.remove(&segment);
+        let Some(gone) = self.uses.remove(&segment) else { return };
+        for id in gone.buried {
+            let Some(told_in) = self.graves.remove(&id) else { continue };
+            if let Some(segment_use) = self.uses.get_mut(&told_in) {
+                segment_use.graves.remove(&id);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn state_segment(&self, place: u32) -> Option<u64> {
+        self.state_segments.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// The segments besides its own that hold the newest state of a recipient.
+    fn other_segments(&self) -> BTreeSet<u64> {
+        self.state_segments.iter().copied().filter(|number| *number != self.home).collect()
     }
 }
 

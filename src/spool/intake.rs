@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -12,11 +13,6 @@ use crate::model::id::MessageId;
 use super::budget::Reservation;
 use super::entry::BodyFile;
 use super::{Fault, Shared};
-
-/// Content up to this size goes into the journal; more gets a file, so that it does not stall the batch of others.
-pub(super) const INLINE_BODY_BYTES_MAX: u64 = 1 << 20;
-/// Content is written to its file in pieces of about this size.
-const SPILL_BYTES: usize = 512 << 10;
 
 /// A message's content on its way in. Dropping it forgets the content.
 #[derive(Debug)]
@@ -28,6 +24,8 @@ pub struct Intake {
     chunk_bytes: usize,
     reservation: Reservation,
     file: Option<Spill>,
+    /// Why content is missing: it must not be sealed.
+    failed: Option<Fault>,
 }
 
 /// Content that is complete: on stable storage already, or small enough for the journal.
@@ -35,7 +33,7 @@ pub struct Intake {
 pub struct Sealed {
     pub(super) content: Content,
     pub(super) reservation: Option<Reservation>,
-    /// Removes the file again unless the message is committed.
+    /// Removes the file again if the message is not committed.
     pub(super) orphan: Option<OrphanFile>,
 }
 
@@ -54,7 +52,7 @@ impl Sealed {
 impl Intake {
     pub(super) fn new(shared: Arc<Shared>, id: MessageId) -> Self {
         let reservation = shared.budget.reservation();
-        Self { shared, id, length: 0, chunks: Vec::new(), chunk_bytes: 0, reservation, file: None }
+        Self { shared, id, length: 0, chunks: Vec::new(), chunk_bytes: 0, reservation, file: None, failed: None }
     }
 
     /// Octets so far.
@@ -62,30 +60,57 @@ impl Intake {
         self.length
     }
 
-    /// Adds a piece. Writes to the message's own file once there is too much for memory.
+    /// Adds a piece. Writes to the message's own file once there is too much for memory. After a fault the content is
+    /// lost, and every later call fails.
     pub async fn push(&mut self, chunk: Bytes) -> Result<(), Fault> {
+        self.check()?;
         self.length += chunk.len() as u64;
         self.chunk_bytes += chunk.len();
-        let in_memory =
-            self.file.is_none() && self.length <= INLINE_BODY_BYTES_MAX && self.reservation.grow(chunk.len() as u64);
+        let sizes = self.shared.sizes;
+        let may_wait = match self.file {
+            None => self.length <= sizes.inline_bytes_max,
+            Some(_) => self.chunk_bytes < sizes.spill_bytes,
+        };
+        let stays = may_wait && self.reservation.grow(chunk.len() as u64);
         self.chunks.push(chunk);
-        if in_memory || (self.file.is_some() && self.chunk_bytes < SPILL_BYTES) {
-            return Ok(());
-        }
-        self.spill().await
+        if stays { Ok(()) } else { self.spill().await }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        self.failed.map_or(Ok(()), Err)
     }
 
     /// Everything has been pushed.
     pub async fn seal(mut self) -> Result<Sealed, Fault> {
+        self.check()?;
         if self.file.is_none() {
             return Ok(Sealed::in_memory(self.chunks, Some(self.reservation)));
         }
         self.spill().await?;
         let Some(spill) = self.file.take() else { return Err(Fault::Unavailable) };
-        blocking(move || spill.seal()).await
+        let shared = self.shared.clone();
+        blocking(move || {
+            spill.seal().inspect_err(|_| {
+                // What the disk holds is not known any more.
+                shared.sync_failed.store(true, Ordering::Relaxed);
+            })
+        })
+        .await
     }
 
     async fn spill(&mut self) -> Result<(), Fault> {
+        // A caller that goes away before the end leaves this behind.
+        self.failed = Some(Fault::Unavailable);
+        let written = self.write_chunks().await;
+        self.failed = written.err();
+        if written == Err(Fault::NoSpace) {
+            self.shared.full.store(true, Ordering::Relaxed);
+        }
+        self.reservation = self.shared.budget.reservation();
+        written
+    }
+
+    async fn write_chunks(&mut self) -> Result<(), Fault> {
         let chunks = std::mem::take(&mut self.chunks);
         self.chunk_bytes = 0;
         let spill = match self.file.take() {
@@ -96,7 +121,6 @@ impl Intake {
             }
         };
         self.file = Some(blocking(move || spill.write(&chunks)).await?);
-        self.reservation = self.shared.budget.reservation();
         Ok(())
     }
 }
@@ -127,7 +151,7 @@ impl Spill {
             folder: folder.to_owned(),
             length: 0,
             hasher: crc32fast::Hasher::new(),
-            orphan: OrphanFile { fs: fs.clone(), path: Some(path) },
+            orphan: OrphanFile { fs: fs.clone(), path, is_doomed: true },
         })
     }
 
@@ -161,21 +185,27 @@ fn fault(error: &std::io::Error) -> Fault {
 #[derive(Debug)]
 pub(super) struct OrphanFile {
     fs: Arc<dyn FileSystem>,
-    path: Option<PathBuf>,
+    path: PathBuf,
+    is_doomed: bool,
 }
 
 impl OrphanFile {
-    /// A message names it now.
+    /// A message may name it from now on; the next start removes it if none does.
     pub(super) fn adopt(&mut self) {
-        self.path = None;
+        self.is_doomed = false;
+    }
+
+    /// No message names it, nor will one.
+    pub(super) fn remove(mut self) {
+        self.is_doomed = true;
     }
 }
 
 impl Drop for OrphanFile {
     fn drop(&mut self) {
-        if let Some(path) = self.path.take() {
+        if self.is_doomed {
             // What cannot be removed now is found and removed at the next start.
-            _ = self.fs.remove(&path);
+            _ = self.fs.remove(&self.path);
         }
     }
 }
@@ -188,5 +218,7 @@ pub(super) fn body_path(folder: &Path, id: MessageId) -> PathBuf {
 
 /// The message that a file in the folder belongs to.
 pub(super) fn body_owner(name: &str) -> Option<MessageId> {
-    name.strip_suffix(BODY_SUFFIX)?.parse().ok()
+    let id: MessageId = name.strip_suffix(BODY_SUFFIX)?.parse().ok()?;
+    // Only the spelling that we use ourselves.
+    (name == format!("{id}{BODY_SUFFIX}")).then_some(id)
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::journal::RemoveError;
 
-use super::entry::{Carried, Entry};
+use super::entry::Entry;
 use super::intake::body_path;
 use super::{Fault, Spool, lock};
 
@@ -68,8 +68,9 @@ impl Spool {
         let candidates = lock(&self.shared.index).removable(&self.shared.journal.segments());
         for segment in candidates.into_iter().take(REMOVALS_MAX) {
             if let Err(fault) = self.carry_forward(segment).await {
+                // Others may leave nothing behind, and make room on a full disk.
                 done.problems.push(format!("segment {segment:016x}: {fault}"));
-                return;
+                continue;
             }
             let journal = self.shared.journal.clone();
             match tokio::task::spawn_blocking(move || journal.remove_segment(segment)).await {
@@ -85,10 +86,16 @@ impl Spool {
 
     /// Writes what other segments need of this one into the current one.
     async fn carry_forward(&self, segment: u64) -> Result<(), Fault> {
-        let needed = lock(&self.shared.index).needed_of(segment);
-        if needed == Carried::default() {
-            return Ok(());
+        let (needed, mark) = {
+            let index = lock(&self.shared.index);
+            (index.needed_of(segment), index.mark_of(segment))
+        };
+        for part in needed.parts(self.shared.sizes.carried_bytes_max) {
+            self.shared.journal.commit(vec![Entry::Carried(part)]).await?;
         }
-        Ok(self.shared.journal.commit(vec![Entry::Carried(needed)]).await?)
+        if let Some(mark) = mark {
+            self.shared.journal.commit(vec![Entry::Mark(mark)]).await?;
+        }
+        Ok(())
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Invariants:
 //! * A message whose [`Spool::accept`] returned `Ok` is in every later [`Spool::open`] until all its recipients are
-//!   settled.
+//!   settled, and none of them is pending again after a commit that settled it.
 //! * The index in memory holds what the journal holds: it is rebuilt from metadata alone, and changed only by what has
 //!   become durable, in the journal's order.
-//! * A journal segment goes only when no message in it is alive, its audit records are in the log, and every tombstone
-//!   or state in it that an older segment still needs has been carried forward.
+//! * A journal segment goes only when no message in it is alive, its audit records are in the log, and every end or
+//!   state that it tells of a message in another segment has been carried forward.
+//! * A content file goes only when its message is durably finished, or surely was never accepted.
 //!
 //! Must not: know policy, protocol or next hops, or decide when something is tried.
 
@@ -46,6 +47,7 @@ pub use open::{AuditSink, OpenError, Options, Recovered};
 
 use entry::Entry;
 use index::Index;
+use intake::OrphanFile;
 use state::Progress;
 
 /// Why the spool does not take something.
@@ -94,11 +96,31 @@ struct Shared {
     bodies: PathBuf,
     index: Arc<Mutex<Index>>,
     budget: BodyBudget,
+    sizes: Sizes,
     min_free_bytes: u64,
     free_bytes: AtomicU64,
     /// A write failed for want of space; cleared when the next look finds enough.
     full: AtomicBool,
+    /// A content file, or its name, could not be synced.
+    sync_failed: AtomicBool,
     commits: CommitTimes,
+}
+
+/// Where content and facts are divided.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Content up to this size goes into the journal; more gets a file, so that it does not stall the batch of others.
+    inline_bytes_max: u64,
+    /// Content is written to its file in pieces of about this size.
+    spill_bytes: usize,
+    /// Facts that are carried forward go into entries of about this size.
+    carried_bytes_max: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { inline_bytes_max: 1 << 20, spill_bytes: 512 << 10, carried_bytes_max: 1 << 20 }
+    }
 }
 
 /// Time spent waiting for commits since the last look, for the histogram.
@@ -117,7 +139,8 @@ impl Spool {
 
     /// Whether mail can be taken now.
     pub fn admission(&self) -> Result<(), Fault> {
-        if self.shared.journal.state() != journal::State::Running {
+        let sync_failed = self.shared.sync_failed.load(Ordering::Relaxed);
+        if sync_failed || self.shared.journal.state() != journal::State::Running {
             return Err(Fault::Unavailable);
         }
         let free = self.shared.free_bytes.load(Ordering::Relaxed);
@@ -131,7 +154,7 @@ impl Spool {
     pub async fn accept(&self, message: NewMessage, audit: Vec<AuditEntry>) -> Result<(), Fault> {
         self.admission()?;
         let started = clock::now();
-        let mut entries = vec![Entry::message(message)];
+        let mut entries = vec![Entry::Message(message)];
         entries.extend(audit.into_iter().map(Entry::Audit));
         self.commit(entries).await?;
         self.shared.commits.add(clock::now().saturating_since(started));
@@ -155,23 +178,30 @@ impl Spool {
     }
 
     fn entries(progress: Option<Progress>, notices: Vec<NewMessage>, audit: Vec<AuditEntry>) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = notices.into_iter().map(Entry::message).collect();
+        let mut entries: Vec<Entry> = notices.into_iter().map(Entry::Message).collect();
         entries.extend(progress.map(Entry::Progress));
         entries.extend(audit.into_iter().map(Entry::Audit));
         entries
     }
 
-    async fn commit(&self, entries: Vec<Entry>) -> Result<(), Fault> {
+    async fn commit(&self, mut entries: Vec<Entry>) -> Result<(), Fault> {
+        // What ends in doubt, by a fault or because the caller went away, may be there at the next start, and then
+        // needs its file.
+        let mut files: Vec<OrphanFile> = entries.iter_mut().filter_map(Entry::take_file).collect();
+        files.iter_mut().for_each(OrphanFile::adopt);
         let result = self.shared.journal.commit(entries).await.map_err(Fault::from);
         if result == Err(Fault::NoSpace) {
             self.shared.full.store(true, Ordering::Relaxed);
+        }
+        if matches!(result, Err(Fault::NoSpace | Fault::Busy)) {
+            files.into_iter().for_each(OrphanFile::remove);
         }
         result
     }
 
     /// Remembers how far the audit log is durable. Lazy: losing it costs a little reading at the next start.
     pub fn audit_is_durable(&self, mark: Mark) -> Result<(), Fault> {
-        lock(&self.shared.index).audit_is_durable(mark.sequence);
+        lock(&self.shared.index).audit_is_durable(mark.clone());
         self.shared.journal.append_lazily(vec![Entry::Mark(mark)]).map_err(Fault::from)
     }
 
@@ -208,7 +238,9 @@ impl Spool {
     pub fn failure(&self) -> Option<journal::Fault> {
         match self.shared.journal.state() {
             journal::State::Failed(fault) => Some(fault),
-            journal::State::Running | journal::State::Closed => None,
+            journal::State::Running | journal::State::Closed => {
+                self.shared.sync_failed.load(Ordering::Relaxed).then_some(journal::Fault::SyncFailed)
+            }
         }
     }
 
@@ -221,9 +253,11 @@ impl Spool {
         std::mem::take(&mut *self.shared.commits.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Content of our own making (a notice), kept in memory until it is committed.
+    /// Content of our own making (a notice), in memory until it is committed, and longer if there is room.
     pub fn sealed(&self, content: Vec<u8>) -> Sealed {
-        Sealed::in_memory(vec![Bytes::from(content)], None)
+        let mut reservation = self.shared.budget.reservation();
+        let has_room = reservation.grow(content.len() as u64);
+        Sealed::in_memory(vec![Bytes::from(content)], has_room.then_some(reservation))
     }
 
     /// Writes out what waits and ends the writer. Later calls fail.

@@ -99,10 +99,10 @@ pub fn is_finished(states: &[RecipientState]) -> bool {
     states.iter().all(|state| state.pending().is_none())
 }
 
-/// The states of a message as one `Progress`, recipients in the same state together.
-pub fn summary(message: MessageId, states: &[RecipientState]) -> Progress {
+/// The states of some recipients, given by place, as one `Progress`; recipients in the same state together.
+pub fn summary<'a>(message: MessageId, states: impl Iterator<Item = (u32, &'a RecipientState)>) -> Progress {
     let mut changes: Vec<Change> = Vec::new();
-    for (place, state) in (0..).zip(states) {
+    for (place, state) in states {
         match changes.iter_mut().find(|change| change.state == *state) {
             Some(change) => change.recipients.push(place),
             None => changes.push(Change { recipients: vec![place], state: state.clone() }),
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(states, [delivered.clone(), deferred, RecipientState::default(), delivered]);
         assert!(!is_finished(&states));
         let mut restored = vec![RecipientState::default(); 4];
-        let summary = summary(MessageId::from_u128(1), &states);
+        let summary = summary(MessageId::from_u128(1), (0..).zip(&states));
         let json = serde_json::to_string(&summary).unwrap();
         apply(&mut restored, &serde_json::from_str::<Progress>(&json).unwrap().changes);
         assert_eq!(restored, states);

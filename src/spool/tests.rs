@@ -1,1 +1,0 @@
-//! The spool over a filesystem that fails on purpose.
