@@ -11,7 +11,7 @@
 //! | L2 | [`journal`] below [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`audit`], [`metrics`] | do one kind of I/O each |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
-//! | L6 | [`cli`] | one file a command |
+//! | L6 | [`cli`], [`demo`] | one file a command; the whole system on loopback |
 
 #![cfg_attr(test, allow(clippy::type_complexity))]
 #![deny(unsafe_code, missing_debug_implementations, unreachable_pub)]
@@ -35,6 +35,7 @@ pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod dns;
 pub mod inbound;
 pub mod journal;
