@@ -12,7 +12,7 @@
 //! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`audit`], [`metrics`] | do one kind of I/O each |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
-//! | L6 | `cli`, `demo` | one file a command |
+//! | L6 | [`cli`], [`demo`] | one file a command; the whole system on loopback |
 
 #![cfg_attr(test, allow(clippy::type_complexity))]
 #![deny(unsafe_code, missing_debug_implementations, unreachable_pub)]
@@ -37,6 +37,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod dns;
 pub mod inbound;
 pub mod journal;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::audit::derive::{Batch, Derived, Health, Observer, channel};
 use crate::audit::log::{Log, LogError};
@@ -15,6 +16,10 @@ use crate::random;
 use crate::spool::{BodyBudget, Mark, Options, Recovered, Spool};
 
 use super::StartError;
+
+/// Refusals and ends of attempts wait at most this long for company. With the log's own delay it makes less than the
+/// second within which a refusal is on record.
+const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 
 /// Spool and log, open.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool)
         path: config.spool.path.clone(),
         min_free_bytes: config.spool.min_free_space,
         budget: BodyBudget::new(config.limits.max_body_memory),
-        limits: journal::Limits::default(),
+        limits: journal::Limits { lazy_delay_max: LAZY_DELAY_MAX, ..journal::Limits::default() },
         salt: random::number(),
     };
     let audit_sink = Box::new(move |sequence, entries| sink.push(Batch { sequence, entries }));

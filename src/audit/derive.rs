@@ -18,7 +18,7 @@ use super::log::{Log, LogError, Mark};
 /// Records between two syncs of the log at most.
 const SYNC_RECORDS_MAX: usize = 4096;
 /// The longest that a written record waits for its sync, and a failed log for its next try.
-const SYNC_DELAY_MAX: Duration = Duration::from_secs(1);
+const SYNC_DELAY_MAX: Duration = Duration::from_millis(400);
 /// Records that wait for the log; with more of them no mail is taken.
 const BACKLOG_RECORDS_MAX: u64 = 200_000;
 

@@ -6,7 +6,7 @@ mod arguments;
 mod audit;
 mod check;
 mod configuration;
-// mod demo;
+mod demo;
 mod explain;
 mod human;
 mod init;
@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
             Command::Serve(asked) => {
                 serve::run(arguments.config.as_deref(), asked, &mut Console { out: &mut out, err: &mut err })
             }
-            Command::Demo { .. } => ExitCode::FAILURE,
+            Command::Demo { once } => demo::run(*once),
             _ => finish(&arguments, &mut Console { out: &mut out, err: &mut err }).into(),
         },
     }

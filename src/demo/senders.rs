@@ -1,0 +1,180 @@
+//! The clients: each brings one message as its step says, and writes down every answer of the relay.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::clock;
+use crate::model::reply::{Code, Reply, Severity};
+use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::net::dial::{DialError, dial};
+use crate::net::stream::Stream;
+use crate::smtp::reply_parser::{ReplyFault, ReplyParser};
+
+use super::handshakes;
+use super::scenario::{Door, Step};
+
+/// The address that strangers come from.
+pub(super) const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The address of our own application: the configuration trusts it.
+pub(super) const APPLICATION: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_BYTES: usize = 4 << 10;
+
+/// What clients know of the relay.
+#[derive(Debug)]
+pub(super) struct Relay<'a> {
+    pub(super) mx: SocketAddr,
+    pub(super) smarthost: SocketAddr,
+    pub(super) hostname: &'a str,
+    pub(super) authority: &'a CertificateDer<'static>,
+}
+
+/// What the relay answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answers {
+    /// `None`: plaintext.
+    pub(super) tls: Option<TlsFacts>,
+    pub(super) mail: Reply,
+    /// In the order of the step; empty if MAIL was refused.
+    pub(super) recipients: Vec<Reply>,
+    /// After the content; `None` if no recipient was accepted.
+    pub(super) content: Option<Reply>,
+}
+
+/// Why a client could not finish. None of it is meant to happen.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    #[error("the relay's answer is no SMTP: {0}")]
+    NotSmtp(#[from] ReplyFault),
+    #[error("the relay answered {0}")]
+    Unexpected(Reply),
+    #[error("no TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("the relay's name is no host name: {0}")]
+    Name(#[from] InvalidDnsNameError),
+}
+
+/// Brings the message of a step.
+pub(super) async fn send(step: &Step, relay: &Relay<'_>) -> Result<Answers, SendError> {
+    let (target, source) = match step.door {
+        Door::Mx => (relay.mx, STRANGER),
+        Door::Smarthost => (relay.smarthost, APPLICATION),
+    };
+    let stream = Stream::Plain(dial(target, Some(source), STEP_TIMEOUT).await?);
+    let mut talk = Talk { stream, parser: ReplyParser::default(), heard: Vec::new() };
+    expect(talk.hear().await?)?;
+    let domain = step.from.rsplit('@').next().unwrap_or_default();
+    let ehlo = format!("EHLO mail.{domain}");
+    expect(talk.say(&ehlo).await?)?;
+    let mut tls = None;
+    if let Some(version) = step.tls {
+        expect(talk.say("STARTTLS").await?)?;
+        (talk, tls) = talk.start_tls(version, relay).await?;
+        expect(talk.say(&ehlo).await?)?;
+    }
+    let mail = talk.say(&format!("MAIL FROM:<{}>", step.from)).await?;
+    let mut answers = Answers { tls, mail, recipients: Vec::new(), content: None };
+    if is_done(&answers.mail) {
+        for leg in step.legs {
+            answers.recipients.push(talk.say(&format!("RCPT TO:<{}>", leg.to)).await?);
+        }
+        if answers.recipients.iter().any(is_done) {
+            answers.content = Some(talk.send_content(step).await?);
+        }
+    }
+    // The answers are known; how the session ends does not matter any more.
+    _ = talk.say("QUIT").await;
+    Ok(answers)
+}
+
+/// Whether a reply says yes.
+pub(super) fn is_done(reply: &Reply) -> bool {
+    reply.severity() == Severity::Completed
+}
+
+fn expect(reply: Reply) -> Result<(), SendError> {
+    if is_done(&reply) { Ok(()) } else { Err(SendError::Unexpected(reply)) }
+}
+
+/// A session, one command after another.
+struct Talk {
+    stream: Stream,
+    parser: ReplyParser,
+    /// Octets behind the last reply.
+    heard: Vec<u8>,
+}
+
+impl Talk {
+    async fn say(&mut self, line: &str) -> Result<Reply, SendError> {
+        self.write(format!("{line}\r\n").as_bytes()).await?;
+        self.hear().await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(STEP_TIMEOUT, write).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn hear(&mut self) -> Result<Reply, SendError> {
+        loop {
+            let heard = std::mem::take(&mut self.heard);
+            let mut rest = heard.as_slice();
+            if let Some(reply) = self.parser.read(&mut rest)? {
+                self.heard = rest.to_vec();
+                return Ok(reply);
+            }
+            let mut buffer = [0; READ_BYTES];
+            let read = timeout(STEP_TIMEOUT, self.stream.read(&mut buffer)).await;
+            match read.unwrap_or(Err(io::ErrorKind::TimedOut.into()))? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                count => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Shakes hands and checks the relay's certificate.
+    async fn start_tls(
+        self,
+        version: ProtocolVersion,
+        relay: &Relay<'_>,
+    ) -> Result<(Self, Option<TlsFacts>), SendError> {
+        let config = handshakes::client(version, relay.authority)?;
+        let name = ServerName::try_from(relay.hostname.to_owned())?;
+        let tcp = self.stream.into_plain().ok_or(io::ErrorKind::AlreadyExists).map_err(io::Error::from)?;
+        let handshake = TlsConnector::from(config).connect(name, tcp);
+        let stream = timeout(STEP_TIMEOUT, handshake).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+        let facts = handshakes::negotiated(stream.get_ref().1);
+        let stream = Stream::TlsClient(Box::new(stream));
+        Ok((Self { stream, parser: ReplyParser::default(), heard: Vec::new() }, facts))
+    }
+
+    async fn send_content(&mut self, step: &Step) -> Result<Reply, SendError> {
+        let go = self.say("DATA").await?;
+        if go.code != Code::START_INPUT {
+            return Ok(go);
+        }
+        let to: Vec<&str> = step.legs.iter().map(|leg| leg.to).collect();
+        let content = format!(
+            "From: <{}>\r\nTo: {}\r\nDate: {}\r\nSubject: {}\r\n\r\nA message of the demo.\r\n.",
+            step.from,
+            to.join(", "),
+            clock::timestamp().rfc5322(),
+            step.title,
+        );
+        self.say(&content).await
+    }
+}
