@@ -406,7 +406,7 @@ fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
         RecipientOutcome::Lost { stage, fault } => {
             // After the whole body the server may have taken the message: another host would mean a second copy.
             let next_host = !sent.body_sent;
-            let detail = format!("{fault} at {stage}");
+            let detail = format!("{fault} (at {stage})");
             let reason = fault.reason();
             Outcome::Failed(Failure { reason, permanent: false, next_host, detail, reply: None, target, tls })
         }

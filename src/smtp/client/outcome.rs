@@ -75,7 +75,7 @@ impl fmt::Display for Stage {
 
 /// Why a session cannot be used further.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} at {stage}")]
+#[error("{kind} (at {stage})")]
 pub struct Fault {
     pub stage: Stage,
     pub kind: FaultKind,
