@@ -53,7 +53,28 @@ pub struct Running {
     services: JoinSet<()>,
     audit_thread: std::thread::JoinHandle<()>,
     addresses: Addresses,
+    /// Taken when they are listened to.
+    signals: Option<Signals>,
     _control: ControlSocket,
+}
+
+/// What the system may ask of the process.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, StartError> {
+        let of = |kind| signal(kind).map_err(StartError::System);
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            hangup: of(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Where the daemon listens.
@@ -72,6 +93,9 @@ impl Running {
         environment: Environment,
         accept_damage: bool,
     ) -> Result<Self, StartError> {
+        // First of all: a signal during the start is heard after it, and a reload that is asked for too early does not
+        // end the process.
+        let signals = Some(Signals::new()?);
         let metrics = Arc::new(Metrics::new()?);
         let built = build(&config)?;
         fill_metrics(&metrics, &config);
@@ -116,6 +140,7 @@ impl Running {
             services: JoinSet::new(),
             audit_thread: storage.audit_thread,
             addresses: Addresses::default(),
+            signals,
             _control: sockets.control,
         };
         let counts = running.start_dispatcher(storage.pending, command_queue, draining_signal.clone());
@@ -210,11 +235,7 @@ impl Running {
 
     /// Runs until SIGTERM or SIGINT; SIGHUP and the control socket reload.
     pub async fn run_until_stopped(mut self) {
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-            tracing::error!("the system refused signal handlers");
-            return self.stop().await;
-        };
+        let Some(Signals { mut terminate, mut interrupt, mut hangup }) = self.signals.take() else { return };
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,

@@ -52,6 +52,20 @@ pub(super) enum Ended {
 /// Shown when the system itself is what keeps a message: spool or log.
 const SYSTEM_RETRY: Duration = Duration::from_secs(60);
 
+impl Ended {
+    /// The same, with more recipients that are left.
+    fn and_again(self, open: Vec<u32>) -> Self {
+        match self {
+            Self::Done => Self::Again { recipients: open, after: SYSTEM_RETRY },
+            Self::Again { mut recipients, after } => {
+                recipients.extend(open);
+                Self::Again { recipients, after: after.min(SYSTEM_RETRY) }
+            }
+            Self::Replan => Self::Replan,
+        }
+    }
+}
+
 /// Runs one job to its end.
 pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     let snapshot = outbound.snapshot.load_full();
@@ -112,8 +126,9 @@ impl Attempt {
         self.outbound.metrics.delivery_phase(Phase::Resolve, clock::now().saturating_since(resolved));
         match found {
             Ok(targets) => {
-                if self.try_targets(targets).await.is_err() {
-                    return Ended::Again { recipients: self.open, after: SYSTEM_RETRY };
+                if let Err(fault) = self.try_targets(targets).await {
+                    tracing::error!(id = %self.stored.envelope.id, %fault, "an attempt could not be recorded, so it was not made");
+                    return self.break_off().await;
                 }
             }
             Err(none) => {
@@ -122,6 +137,13 @@ impl Attempt {
             }
         }
         self.conclude().await
+    }
+
+    /// Ends before all is tried: what was decided is kept, the rest is tried again.
+    async fn break_off(mut self) -> Ended {
+        let open = std::mem::take(&mut self.open);
+        let decided = if self.outcomes.is_empty() { Ended::Done } else { self.conclude().await };
+        decided.and_again(open)
     }
 
     /// Goes through the hosts while recipients are open. Fails only where the system cannot record.
@@ -459,6 +481,22 @@ mod tests {
             let shown = format!("{outcome:?}");
             let Outcome::Failed(failure) = outcome_of(outcome, &sent) else { panic!("{shown}") };
             assert_eq!((failure.reason, failure.permanent, failure.next_host), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn recipients_that_are_left_are_added_to_those_that_are_tried_again() {
+        let again = |recipients: &[u32], secs| {
+            let after = Duration::from_secs(secs);
+            Ended::Again { recipients: recipients.to_vec(), after }
+        };
+        for (decided, expected) in [
+            (Ended::Done, again(&[7, 9], 60)),
+            (again(&[1], 3600), again(&[1, 7, 9], 60)),
+            (again(&[1], 5), again(&[1, 7, 9], 5)),
+            (Ended::Replan, Ended::Replan),
+        ] {
+            assert_eq!(decided.and_again(vec![7, 9]), expected);
         }
     }
 }

@@ -1,0 +1,188 @@
+//! The daemon as a process: start, reload, drain, kill and restart, and what it says when it cannot start.
+
+#[path = "daemon/client.rs"]
+mod client;
+#[path = "daemon/hop.rs"]
+mod hop;
+#[path = "daemon/process.rs"]
+mod process;
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use client::Client;
+use hop::Hop;
+use nix::sys::signal::Signal;
+use process::{Home, Process, refused};
+
+const DATA: &str = "Subject: hello\r\n\r\n.dot\r\nhello\r\n";
+
+/// Hosted domains `lax.example`, and what `extra` says of it.
+fn lax(hop_port: u16, extra: &str) -> String {
+    format!(
+        "domains = [\"lax.example\"]\nhosted = true\nrecipients = \"any\"\n[route]\nhosts = [\"127.0.0.1:{hop_port}\"]\n{extra}"
+    )
+}
+
+fn open_transaction(client: &mut Client) {
+    client.say("EHLO client.test", "250");
+    client.say("MAIL FROM:<a@sender.example>", "250");
+    client.say("RCPT TO:<b@lax.example>", "250");
+}
+
+fn send_content(client: &mut Client) {
+    client.say("DATA", "354");
+    client.send(&DATA.replace("\r\n.", "\r\n.."));
+    client.say(".", "250 2.0.0 Ok: queued as ");
+}
+
+#[test]
+fn mail_comes_in_under_starttls_and_goes_out_unchanged() {
+    let hop = Hop::start();
+    let home = Home::new();
+    home.domain("lax", &lax(hop.port, "[inbound]\ntls = \"required\"\nmin_version = \"TLSv1.3\"\n"));
+    let daemon = Process::start(&home);
+    let mut client = daemon.connect();
+    assert!(client.say("EHLO client.test", "250").contains("STARTTLS"));
+    client.say("MAIL FROM:<a@sender.example>", "250");
+    client.say("RCPT TO:<b@lax.example>", "550 5.7.10 ");
+    client.say("STARTTLS", "220");
+    let mut client = client.handshake(&home.certificate);
+    client.say("MAIL FROM:<a@sender.example>", "503");
+    assert!(!client.say("EHLO client.test", "250").contains("STARTTLS"));
+    client.say("MAIL FROM:<a@sender.example>", "250");
+    client.say("RCPT TO:<b@lax.example>", "250");
+    send_content(&mut client);
+    client.say("QUIT", "221");
+    let arrived = hop.next();
+    assert!(arrived.starts_with("Received: from client.test") && arrived.ends_with(DATA), "{arrived}");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn signals_that_come_during_the_start_are_heard_after_it() {
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    let daemon = Process::start(&home);
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("configuration reloaded");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_stop_tells_idle_sessions_and_lets_a_transaction_end() {
+    let hop = Hop::start();
+    let home = Home::new();
+    home.domain("lax", &lax(hop.port, ""));
+    let daemon = Process::start(&home);
+    let (mut idle, mut busy) = (daemon.connect(), daemon.connect());
+    idle.say("EHLO client.test", "250");
+    open_transaction(&mut busy);
+    busy.say("DATA", "354");
+    daemon.signal(Signal::SIGTERM);
+    idle.expect("421 ");
+    idle.expect_end();
+    busy.send(DATA);
+    busy.say(".\r\nNOOP", "250 2.0.0 Ok: queued as ");
+    busy.expect("421 ");
+    busy.expect_end();
+    assert_eq!(daemon.wait(), Some(0));
+    assert!(!home.control_socket().exists());
+    // Delivered before the end or after the start, but in any case delivered.
+    let again = Process::start(&home);
+    assert!(hop.next().ends_with("hello\r\n"));
+    assert_eq!(again.stop(), Some(0));
+}
+
+#[test]
+fn a_reload_swaps_the_configuration_as_a_whole_or_keeps_the_old_one() {
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    let daemon = Process::start(&home);
+    let (mut early, mut late) = (daemon.connect(), daemon.connect());
+    early.say("EHLO client.test", "250");
+    early.say("MAIL FROM:<a@sender.example>", "250");
+    home.domain("lax", &lax(1, "[inbound]\ntls = \"required\"\n"));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("configuration reloaded");
+    early.say("RCPT TO:<b@lax.example>", "250");
+    late.say("EHLO client.test", "250");
+    late.say("MAIL FROM:<a@sender.example>", "250");
+    late.say("RCPT TO:<b@lax.example>", "550 5.7.10 ");
+    home.domain("other", "domains = [\"lax.example\"]\nhosted = maybe\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("the old one stays in force");
+    late.say("RCPT TO:<b@lax.example>", "550 5.7.10 ");
+    drop((early, late));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn what_was_accepted_before_a_kill_is_delivered_after_the_restart() {
+    // Connections to it are taken by the system only: the first delivery is under way when the kill comes.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let home = Home::new();
+    home.domain("lax", &lax(silent.local_addr().unwrap().port(), ""));
+    let daemon = Process::start(&home);
+    let mut client = daemon.connect();
+    open_transaction(&mut client);
+    send_content(&mut client);
+    daemon.signal(Signal::SIGKILL);
+    assert_eq!(daemon.wait(), None);
+    let hop = Hop::serve(silent);
+    let again = Process::start(&home);
+    assert!(hop.next().ends_with(DATA));
+    assert_eq!(again.stop(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    home.main_file(|text| text.replace("127.0.0.1:0", &address));
+    let (code, words) = refused(&home);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains(&address), "{words}");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_spool_is_refused_and_the_first_goes_on() {
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    let daemon = Process::start(&home);
+    home.main_file(|text| text.replace("control.sock", "second.sock"));
+    let (code, words) = refused(&home);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("spool"), "{words}");
+    daemon.connect().say("EHLO client.test", "250");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_second_daemon_on_the_same_control_socket_is_refused_and_leaves_the_socket_alone() {
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    let daemon = Process::start(&home);
+    let (code, words) = refused(&home);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("control.sock"), "{words}");
+    assert!(std::os::unix::net::UnixStream::connect(home.control_socket()).is_ok());
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn every_error_of_a_wrong_configuration_is_told_at_once() {
+    let home = Home::new();
+    home.domain("lax", "domains = [\"lax.example\"]\nhosted = true\n");
+    home.domain("twin", "domains = [\"lax.example\"]\ncolour = \"red\"\n");
+    home.main_file(|text| format!("{text}[dns]\nservers = [\"nonsense\"]\n"));
+    let (code, words) = refused(&home);
+    assert_eq!(code, Some(2), "{words}");
+    for expected in ["lax.toml", "recipients", "twin.toml", "colour", "gatepost.toml", "nonsense", "is written before"]
+    {
+        assert!(words.contains(expected), "{expected} is not told in: {words}");
+    }
+    assert!(!Path::new(&home.path().join("spool/journal")).exists());
+}
