@@ -12,16 +12,17 @@ use crate::model::domain::Domain;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
-use crate::model::reply::{Reply, Severity};
+use crate::model::reply::Reply;
 use crate::model::time::Instant;
 use crate::model::tls::{TlsFacts, Verified};
 use crate::policy::outbound::{Decision, NextHop, decide};
 use crate::policy::settings::OutboundTls;
 use crate::random;
-use crate::smtp::client::{RecipientOutcome, TlsPlan, Transaction};
+use crate::smtp::client::{TlsPlan, Transaction};
 use crate::spool::{BodyError, Fault, Stored};
 
-use super::conclude::{self, Attempted, Failure, Outcome};
+use super::conclude::{self, Attempted};
+use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::pool::Key;
 use super::records::{Situation, Subject};
 use super::session::{Connection, OpenFailure, Opening};
@@ -395,46 +396,6 @@ impl Attempt {
     }
 }
 
-/// The session that a message was sent over.
-struct Sent {
-    target: Target,
-    /// `None` for plaintext.
-    tls: Option<TlsFacts>,
-    /// The host knows DSN.
-    notifies: bool,
-    body_sent: bool,
-}
-
-/// What an outcome of the protocol means for the queue.
-fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
-    let (target, tls) = (Some(sent.target.clone()), sent.tls.clone());
-    match outcome {
-        RecipientOutcome::Delivered(reply) => Outcome::Delivered { reply, target, tls, notifies: sent.notifies },
-        RecipientOutcome::Refused { reply, .. } => {
-            let permanent = reply.severity() == Severity::Permanent;
-            let reason = if permanent { Reason::RemoteRefused } else { Reason::RemoteDeferred };
-            // 421 closes the session without a word about the message (RFC 5321 section 3.8).
-            let next_host = reply.code.number() == 421;
-            let detail = reply.to_string();
-            Outcome::Failed(Failure { reason, permanent, next_host, detail, reply: Some(reply), target, tls })
-        }
-        RecipientOutcome::Unsupported(reason) => {
-            let detail = format!(
-                "{} cannot take this message: {reason}",
-                target.as_ref().map_or_else(String::new, Target::shown)
-            );
-            Outcome::Failed(Failure { reason, permanent: true, next_host: false, detail, reply: None, target, tls })
-        }
-        RecipientOutcome::Lost { stage, fault } => {
-            // After the whole body the server may have taken the message: another host would mean a second copy.
-            let next_host = !sent.body_sent;
-            let detail = format!("{fault} (at {stage})");
-            let reason = fault.reason();
-            Outcome::Failed(Failure { reason, permanent: false, next_host, detail, reply: None, target, tls })
-        }
-    }
-}
-
 /// The level for metrics.
 pub(super) fn level(decision: &Decision) -> OutboundTls {
     decision.requirement.level()
@@ -448,41 +409,6 @@ pub(super) fn shown(reply: &Reply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::Security;
-    use crate::model::reply::{Code, EnhancedCode};
-    use crate::smtp::client::{FaultKind, Stage};
-
-    fn reply(code: u16) -> Reply {
-        Reply::new(Code::new(code).unwrap(), EnhancedCode::new(5, 0, 0), "text")
-    }
-
-    #[test]
-    fn another_host_is_tried_only_where_no_second_copy_can_come_of_it() {
-        let lost = |stage| RecipientOutcome::Lost { stage, fault: FaultKind::Closed };
-        let refused = |stage, code| RecipientOutcome::Refused { stage, reply: reply(code) };
-        for (outcome, body_sent, expected) in [
-            (lost(Stage::Mail), false, (Reason::ConnectionLost, false, true)),
-            (lost(Stage::Body), false, (Reason::ConnectionLost, false, true)),
-            (lost(Stage::Done), true, (Reason::ConnectionLost, false, false)),
-            (refused(Stage::Rcpt, 450), false, (Reason::RemoteDeferred, false, false)),
-            (refused(Stage::Rcpt, 550), false, (Reason::RemoteRefused, true, false)),
-            (refused(Stage::Mail, 421), false, (Reason::RemoteDeferred, false, true)),
-            (refused(Stage::Done, 421), true, (Reason::RemoteDeferred, false, true)),
-            (refused(Stage::Done, 554), true, (Reason::RemoteRefused, true, false)),
-            (RecipientOutcome::Unsupported(Reason::NeedsEightBit), false, (Reason::NeedsEightBit, true, false)),
-        ] {
-            let target = Target {
-                name: None,
-                name_is_trusted: false,
-                address: ([192, 0, 2, 1], 25).into(),
-                security: Security::Unknown,
-            };
-            let sent = Sent { target, tls: None, notifies: false, body_sent };
-            let shown = format!("{outcome:?}");
-            let Outcome::Failed(failure) = outcome_of(outcome, &sent) else { panic!("{shown}") };
-            assert_eq!((failure.reason, failure.permanent, failure.next_host), expected, "{shown}");
-        }
-    }
 
     #[test]
     fn recipients_that_are_left_are_added_to_those_that_are_tried_again() {

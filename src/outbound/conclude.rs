@@ -10,7 +10,6 @@ use crate::model::address::ReversePath;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
-use crate::model::reply::Reply;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::outbound::Decision;
@@ -22,44 +21,10 @@ use crate::spool::state::{Change, LastAttempt, Pending, Progress, RecipientState
 
 use super::attempt::{Ended, level, shown};
 use super::notices::{self, Told};
+use super::outcome::{Failure, Outcome};
 use super::records::{Situation, Subject};
 use super::targets::Target;
 use super::{Outbound, Snapshot};
-
-/// What came of one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Delivered {
-        reply: Reply,
-        target: Option<Target>,
-        tls: Option<TlsFacts>,
-        /// The host knows DSN: notices of success are its business now.
-        notifies: bool,
-    },
-    Failed(Failure),
-}
-
-/// Why a recipient was not served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) reason: Reason,
-    /// Trying again does not help.
-    pub(super) permanent: bool,
-    /// Another host of the same destination may still be tried.
-    pub(super) next_host: bool,
-    /// The remote's reply or our own words, escaped and bounded.
-    pub(super) detail: String,
-    pub(super) reply: Option<Reply>,
-    pub(super) target: Option<Target>,
-    pub(super) tls: Option<TlsFacts>,
-}
-
-impl Failure {
-    /// A failure before any host was talked to.
-    pub(super) fn ours(reason: Reason, permanent: bool, detail: String) -> Self {
-        Self { reason, permanent, next_host: false, detail, reply: None, target: None, tls: None }
-    }
-}
 
 /// An attempt that has run.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod conclude;
 mod destination;
 pub mod dispatch;
 mod notices;
+mod outcome;
 mod pool;
 mod records;
 mod session;

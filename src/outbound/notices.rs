@@ -16,7 +16,8 @@ use crate::random;
 use crate::spool::NewMessage;
 use crate::spool::state::RecipientState;
 
-use super::conclude::{Attempted, Failure};
+use super::conclude::Attempted;
+use super::outcome::Failure;
 use super::targets::Target;
 
 /// One recipient that the sender is told about.

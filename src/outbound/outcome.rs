@@ -1,0 +1,123 @@
+//! What came of a recipient, and what an answer of the protocol means for the queue. Pure.
+
+use crate::model::reason::Reason;
+use crate::model::reply::{Reply, Severity};
+use crate::model::tls::TlsFacts;
+use crate::smtp::client::RecipientOutcome;
+
+use super::targets::Target;
+
+/// What came of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Delivered {
+        reply: Reply,
+        target: Option<Target>,
+        tls: Option<TlsFacts>,
+        /// The host knows DSN: notices of success are its business now.
+        notifies: bool,
+    },
+    Failed(Failure),
+}
+
+/// Why a recipient was not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) reason: Reason,
+    /// Trying again does not help.
+    pub(super) permanent: bool,
+    /// Another host of the same destination may still be tried.
+    pub(super) next_host: bool,
+    /// The remote's reply or our own words, escaped and bounded.
+    pub(super) detail: String,
+    pub(super) reply: Option<Reply>,
+    pub(super) target: Option<Target>,
+    pub(super) tls: Option<TlsFacts>,
+}
+
+impl Failure {
+    /// A failure before any host was talked to.
+    pub(super) fn ours(reason: Reason, permanent: bool, detail: String) -> Self {
+        Self { reason, permanent, next_host: false, detail, reply: None, target: None, tls: None }
+    }
+}
+
+/// The session that a message was sent over.
+pub(super) struct Sent {
+    pub(super) target: Target,
+    /// `None` for plaintext.
+    pub(super) tls: Option<TlsFacts>,
+    /// The host knows DSN.
+    pub(super) notifies: bool,
+    pub(super) body_sent: bool,
+}
+
+/// What an outcome of the protocol means for the queue.
+pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
+    let (target, tls) = (Some(sent.target.clone()), sent.tls.clone());
+    match outcome {
+        RecipientOutcome::Delivered(reply) => Outcome::Delivered { reply, target, tls, notifies: sent.notifies },
+        RecipientOutcome::Refused { reply, .. } => {
+            let permanent = reply.severity() == Severity::Permanent;
+            let reason = if permanent { Reason::RemoteRefused } else { Reason::RemoteDeferred };
+            // 421 closes the session without a word about the message (RFC 5321 section 3.8).
+            let next_host = reply.code.number() == 421;
+            let detail = reply.to_string();
+            Outcome::Failed(Failure { reason, permanent, next_host, detail, reply: Some(reply), target, tls })
+        }
+        RecipientOutcome::Unsupported(reason) => {
+            let detail = format!(
+                "{} cannot take this message: {reason}",
+                target.as_ref().map_or_else(String::new, Target::shown)
+            );
+            Outcome::Failed(Failure { reason, permanent: true, next_host: false, detail, reply: None, target, tls })
+        }
+        RecipientOutcome::Lost { stage, fault } => {
+            // After the whole body the server may have taken the message: another host would mean a second copy.
+            let next_host = !sent.body_sent;
+            let detail = format!("{fault} (at {stage})");
+            let reason = fault.reason();
+            Outcome::Failed(Failure { reason, permanent: false, next_host, detail, reply: None, target, tls })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Security;
+    use crate::model::reply::{Code, EnhancedCode};
+    use crate::smtp::client::{FaultKind, Stage};
+
+    fn reply(code: u16) -> Reply {
+        Reply::new(Code::new(code).unwrap(), EnhancedCode::new(5, 0, 0), "text")
+    }
+
+    #[test]
+    fn another_host_is_tried_only_where_no_second_copy_can_come_of_it() {
+        let lost = |stage| RecipientOutcome::Lost { stage, fault: FaultKind::Closed };
+        let refused = |stage, code| RecipientOutcome::Refused { stage, reply: reply(code) };
+        for (outcome, body_sent, expected) in [
+            (lost(Stage::Mail), false, (Reason::ConnectionLost, false, true)),
+            (lost(Stage::Body), false, (Reason::ConnectionLost, false, true)),
+            (lost(Stage::Done), true, (Reason::ConnectionLost, false, false)),
+            (refused(Stage::Rcpt, 450), false, (Reason::RemoteDeferred, false, false)),
+            (refused(Stage::Rcpt, 550), false, (Reason::RemoteRefused, true, false)),
+            (refused(Stage::Mail, 421), false, (Reason::RemoteDeferred, false, true)),
+            (refused(Stage::Done, 421), true, (Reason::RemoteDeferred, false, true)),
+            (refused(Stage::Done, 554), true, (Reason::RemoteRefused, true, false)),
+            (RecipientOutcome::Unsupported(Reason::NeedsEightBit), false, (Reason::NeedsEightBit, true, false)),
+        ] {
+            let target = Target {
+                name: None,
+                name_is_trusted: false,
+                address: ([192, 0, 2, 1], 25).into(),
+                security: Security::Unknown,
+            };
+            let sent = Sent { target, tls: None, notifies: false, body_sent };
+            let shown = format!("{outcome:?}");
+            let Outcome::Failed(failure) = outcome_of(outcome, &sent) else { panic!("{shown}") };
+            assert_eq!((failure.reason, failure.permanent, failure.next_host), expected, "{shown}");
+        }
+    }
+}
