@@ -127,7 +127,8 @@ impl Attempt {
         match found {
             Ok(targets) => {
                 if let Err(fault) = self.try_targets(targets).await {
-                    tracing::error!(id = %self.stored.envelope.id, %fault, "an attempt could not be recorded, so it was not made");
+                    let id = self.stored.envelope.id;
+                    tracing::error!(%id, %fault, "an attempt could not be recorded, so it was not made");
                     return self.break_off().await;
                 }
             }
