@@ -19,9 +19,8 @@ const DATA: &str = "Subject: hello\r\n\r\n.dot\r\nhello\r\n";
 
 /// Hosted domains `lax.example`, and what `extra` says of it.
 fn lax(hop_port: u16, extra: &str) -> String {
-    format!(
-        "domains = [\"lax.example\"]\nhosted = true\nrecipients = \"any\"\n[route]\nhosts = [\"127.0.0.1:{hop_port}\"]\n{extra}"
-    )
+    let hosted = "domains = [\"lax.example\"]\nhosted = true\nrecipients = \"any\"";
+    format!("{hosted}\n[route]\nhosts = [\"127.0.0.1:{hop_port}\"]\n{extra}")
 }
 
 fn open_transaction(client: &mut Client) {
