@@ -52,6 +52,21 @@ pub(super) struct Built {
     pub(super) certificates: Vec<(String, i64)>,
 }
 
+/// A configuration with everything that was read for it.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    pub(super) built: Built,
+}
+
+impl Prepared {
+    /// Reads certificates and keys.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let built = build(&config)?;
+        Ok(Self { config, built })
+    }
+}
+
 pub(super) fn build(config: &Config) -> Result<Built, StartError> {
     let store = certificates(config)?;
     let stamp = Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() };

@@ -11,11 +11,8 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
-use crate::spool::state::RecipientState;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The oldest messages that are looked at for the age gauges.
-const OLDEST_LOOKED_AT: usize = 200;
 
 /// What the work needs.
 #[derive(Debug)]
@@ -71,14 +68,9 @@ impl Upkeep {
             metrics.queue_messages.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let now = clock::timestamp();
-        let (mut ready, mut waiting) = (0, 0);
-        for stored in self.outbound.spool.list(None, OLDEST_LOOKED_AT) {
-            let age = now.saturating_since(stored.envelope.received_at).as_secs();
-            let retried = stored.states.iter().filter_map(RecipientState::pending).any(|pending| pending.attempts > 0);
-            let oldest = if retried { &mut waiting } else { &mut ready };
-            *oldest = age.max(*oldest);
-        }
-        for (state, age) in [("ready", ready), ("waiting", waiting)] {
+        let oldest = self.outbound.spool.oldest();
+        for (state, since) in [("ready", oldest.untried), ("waiting", oldest.tried)] {
+            let age = since.map_or(0, |since| now.saturating_since(since).as_secs());
             metrics.queue_oldest_age.with_label_values(&[state]).set(i64::try_from(age).unwrap_or(i64::MAX));
         }
     }

@@ -16,6 +16,7 @@ mod storage;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
@@ -25,7 +26,7 @@ use crate::net::listener::BindError;
 use crate::tls::certificates::CertificateError;
 use crate::tls::failure::SetupError as TlsError;
 
-pub use build::Environment;
+pub use build::{Environment, Prepared};
 pub use running::{Addresses, Running};
 pub use sockets::Sockets;
 
@@ -64,6 +65,8 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
     #[error("the system refused a thread or a runtime: {0}")]
     System(#[source] io::Error),
+    #[error("a part of the daemon has ended")]
+    Broken,
 }
 
 impl StartError {
@@ -74,6 +77,9 @@ impl StartError {
             Self::Certificates(_) => "mend the [[certificate]] entries or the files that they name",
             Self::Bind(_) => "stop what holds the port, or change `bind`",
             Self::ControlSocket { .. } => "stop the daemon that holds it, or change [admin].socket",
+            Self::Privileges(privileges::PrivilegeError::Folder { .. }) => {
+                "name folders in [spool].path and [audit].path that can be made and written"
+            }
             Self::Privileges(_) => "start as root, or leave `user` and `group` out",
             Self::Spool { .. } => {
                 "see that the folder exists, belongs to the daemon's account and is in use by nobody else"
@@ -83,7 +89,7 @@ impl StartError {
             }
             Self::Audit(_) => "see that the folder exists, belongs to the daemon's account and has room",
             Self::Dns(_) => "set [dns].servers",
-            Self::Tls(_) | Self::Metrics(_) | Self::System(_) => "report this",
+            Self::Tls(_) | Self::Metrics(_) | Self::System(_) | Self::Broken => "report this, with the log",
         }
     }
 }
@@ -98,18 +104,25 @@ pub fn serve(options: &Options) -> Result<(), StartError> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let sockets = Sockets::bind(&config)?;
+    // Before rights are given up: keys are often readable by root alone.
+    let prepared = Prepared::new(config)?;
+    let sockets = Sockets::bind(&prepared.config)?;
     privileges::raise_file_limit();
-    privileges::hand_over(&config)?;
-    privileges::sandbox(&config);
+    privileges::hand_over(&prepared.config)?;
+    privileges::sandbox(&prepared.config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
-    runtime.block_on(async {
-        let environment = Environment::of_system(&config)?;
-        let running = Running::start(config, sockets, environment, options.accept_damage).await?;
-        running.run_until_stopped().await;
-        Ok(())
-    })
+    let ended = runtime.block_on(async {
+        let environment = Environment::of_system(&prepared.config)?;
+        let running = Running::start(prepared, sockets, environment, options.accept_damage).await?;
+        if running.run_until_stopped().await { Ok(()) } else { Err(StartError::Broken) }
+    });
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    ended
 }
+
+/// How long what still blocks on the disk may keep the process after everything else has ended.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The configuration as the demo makes it: read from real files, like the operator's.
 pub fn load(options: &Options) -> Result<Config, StartError> {

@@ -1,7 +1,7 @@
 //! Fewer rights: the account that the daemon changes to after binding, and a sandbox around the file system.
 
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -36,11 +36,35 @@ pub(super) fn raise_file_limit() {
     }
 }
 
+/// Spool and log are for the daemon and its group.
+const FOLDER_MODE: u32 = 0o750;
+
+/// Descriptors that spool, log, sockets and look-ups need beside the connections.
+const RESERVED_FILES: u64 = 512;
+
+/// How many inbound connections the limit of open files leaves room for. One too many would stop the spool.
+pub(super) fn connections_possible(config: &Config) -> u64 {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    // An outbound connection may have a look-up and a body file open beside it.
+    let outbound = u64::from(config.limits.max_outbound_connections).saturating_mul(2);
+    let wanted = u64::from(config.limits.max_connections);
+    let possible = files.saturating_sub(outbound + RESERVED_FILES).max(1);
+    if possible < wanted {
+        tracing::warn!(
+            files,
+            possible,
+            "the limit of open files permits fewer connections than [limits].max_connections"
+        );
+    }
+    wanted.min(possible)
+}
+
 /// Makes the daemon's folders, gives them to the configured account, and becomes it. Must run before any thread does.
 pub(super) fn hand_over(config: &Config) -> Result<(), PrivilegeError> {
     let folders = [&config.spool.path, &config.audit.path];
     for path in folders {
-        std::fs::create_dir_all(path).map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
+        made.map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
     }
     let Some(name) = &config.user else { return Ok(()) };
     let user = User::from_name(name).ok().flatten().ok_or_else(|| PrivilegeError::NoSuchUser(name.clone()))?;
@@ -71,7 +95,7 @@ fn become_user(user: &User, gid: Gid) -> Result<(), nix::Error> {
 }
 
 /// Where the system keeps what the daemon reads: resolver, certificates, time zones, accounts, its own numbers.
-const SYSTEM_FOLDERS: &[&str] = &["/etc", "/usr", "/lib", "/proc", "/sys", "/dev", "/run/systemd/resolve"];
+const SYSTEM_FOLDERS: &[&str] = &["/etc", "/usr", "/lib", "/proc", "/sys", "/dev", "/run", "/nix/store"];
 
 /// Confines the process to the folders that it needs, as far as the kernel can (Landlock). Must run before any thread.
 pub(super) fn sandbox(config: &Config) {
@@ -94,11 +118,12 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         .handle_access(AccessFs::from_all(abi))?
         .create()?;
     let folder = |path: &Path| path.parent().map(Path::to_path_buf);
-    let readable = SYSTEM_FOLDERS
-        .iter()
-        .map(PathBuf::from)
-        .chain(folder(&config.file))
-        .chain(config.certificates.iter().flat_map(|c| [folder(&c.chain), folder(&c.key)]).flatten());
+    // A certificate is often a link to where a client renews it; the rules hold for where it leads.
+    let target = |path: &Path| std::fs::canonicalize(path).ok().as_deref().and_then(folder);
+    let of_certificate = |path: &Path| [folder(path), target(path)];
+    let certificates = config.certificates.iter().flat_map(|c| [of_certificate(&c.chain), of_certificate(&c.key)]);
+    let readable =
+        SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates.flatten().flatten());
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {
             rules = rules.add_rule(PathBeneath::new(handle, read))?;

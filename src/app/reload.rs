@@ -18,6 +18,9 @@ pub(super) async fn reload(running: &Running) -> Response {
         Ok((config, built, warnings)) => {
             let digest = config.digest.clone();
             swap(running, config, built).await;
+            for warning in &warnings {
+                tracing::warn!("{}", warning.line);
+            }
             tracing::info!(config = %digest, "configuration reloaded");
             Response::Reloaded { config: digest, warnings }
         }

@@ -27,12 +27,14 @@ use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
 
-use super::build::{Environment, build, fill_metrics};
+use super::build::{Environment, Prepared, fill_metrics};
 use super::maintenance::{self, Upkeep};
 use super::sockets::{ControlSocket, Sockets};
 use super::status::StatusSource;
-use super::{StartError, reload, storage};
+use super::{StartError, privileges, reload, storage};
 
+/// What a shell gives for a process that SIGINT ended.
+const CUT_OFF_EXIT_CODE: i32 = 130;
 /// Questions of operators that wait for the dispatcher.
 const COMMANDS_MAX: usize = 64;
 /// Beyond the drain: how long closing the spool may take before the process ends anyway.
@@ -88,7 +90,7 @@ pub struct Addresses {
 impl Running {
     /// Starts everything. Nothing is accepted unless all of it succeeds.
     pub async fn start(
-        config: Config,
+        prepared: Prepared,
         sockets: Sockets,
         environment: Environment,
         accept_damage: bool,
@@ -97,7 +99,7 @@ impl Running {
         // end the process.
         let signals = Some(Signals::new()?);
         let metrics = Arc::new(Metrics::new()?);
-        let built = build(&config)?;
+        let Prepared { config, built } = prepared;
         fill_metrics(&metrics, &config);
         metrics.certificates(&built.certificates);
         let (storage, config) = open_storage(config, metrics.clone(), accept_damage).await?;
@@ -169,7 +171,7 @@ impl Running {
         sockets: Vec<(Arc<str>, std::net::TcpListener)>,
         drain: watch::Receiver<bool>,
     ) -> Result<(), StartError> {
-        let connections_max = self.config.load().limits.max_connections;
+        let connections_max = privileges::connections_possible(&self.config.load());
         let permits = Arc::new(Semaphore::new(usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS)));
         for (listener, socket) in sockets {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
@@ -234,12 +236,21 @@ impl Running {
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP and the control socket reload.
-    pub async fn run_until_stopped(mut self) {
-        let Some(Signals { mut terminate, mut interrupt, mut hangup }) = self.signals.take() else { return };
+    ///
+    /// Gives whether it ended as it was told to.
+    pub async fn run_until_stopped(mut self) -> bool {
+        let Some(Signals { mut terminate, mut interrupt, mut hangup }) = self.signals.take() else { return false };
+        let mut as_told = true;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                // None of them ends by itself. Half a daemon is worse than none: whoever supervises it starts it again.
+                ended = next_end(&mut self.sessions, &mut self.services) => {
+                    tracing::error!(ended, "a part of the daemon has ended; stopping");
+                    as_told = false;
+                    break;
+                }
                 _ = hangup.recv() => { reload::reload(&self).await; }
                 Some(answer) = self.reloads.recv() => {
                     let response = reload::reload(&self).await;
@@ -247,15 +258,10 @@ impl Running {
                 }
             }
         }
-        self.stop_or_be_cut_off(terminate, interrupt).await;
-    }
-
-    /// A second signal ends the drain.
-    async fn stop_or_be_cut_off(self, mut terminate: Signal, mut interrupt: Signal) {
         tokio::select! {
-            () = self.stop() => {}
-            _ = terminate.recv() => tracing::warn!("told again to stop: leaving at once"),
-            _ = interrupt.recv() => tracing::warn!("told again to stop: leaving at once"),
+            () = self.stop() => as_told,
+            _ = terminate.recv() => leave_at_once(),
+            _ = interrupt.recv() => leave_at_once(),
         }
     }
 
@@ -284,6 +290,22 @@ impl Running {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What the end of a task of the daemon was, in words.
+async fn next_end(sessions: &mut JoinSet<()>, services: &mut JoinSet<()>) -> String {
+    let ended = tokio::select! {
+        Some(ended) = sessions.join_next() => ended,
+        Some(ended) = services.join_next() => ended,
+        else => return "nothing runs".to_owned(),
+    };
+    ended.map_or_else(|error| error.to_string(), |()| "it returned".to_owned())
+}
+
+/// The second signal: no drain, no closing, as after a kill. Nothing that was acknowledged is lost by that.
+fn leave_at_once() -> ! {
+    tracing::warn!("told again to stop: leaving at once");
+    std::process::exit(CUT_OFF_EXIT_CODE)
 }
 
 /// Opens the storage off the runtime's threads; hands the configuration back.

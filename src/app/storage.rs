@@ -45,7 +45,7 @@ pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool)
         salt: random::number(),
     };
     let audit_sink = Box::new(move |sequence, entries| sink.push(Batch { sequence, entries }));
-    let (spool, recovered) = Spool::open(options, Arc::new(Disk), audit_sink)
+    let (spool, recovered) = Spool::open(options, Arc::new(Disk::default()), audit_sink)
         .map_err(|source| StartError::Spool { path: config.spool.path.clone(), source })?;
     let mut gaps = report(&recovered, accept_damage)?;
     let (log, resumed) = open_log(&config.audit.path, recovered.mark.as_ref())?;

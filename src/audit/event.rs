@@ -147,6 +147,9 @@ pub struct Outbound {
     /// When it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt: Option<Timestamp>,
+    /// Given up because the lifetime is over; `reason` is why the last attempt failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
     /// Milliseconds from the start of the attempt.
     pub duration_ms: u64,
 }
@@ -161,13 +164,9 @@ pub struct Record<'a> {
     config: &'a str,
     pub session: Option<SessionId>,
     pub message: Option<MessageId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Client<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<&'a str>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,

@@ -1,8 +1,9 @@
 //! The files of the log: numbered segments of JSON lines, appended to by one writer, resumed exactly where it stopped.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,13 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::model::id::RecordId;
 use crate::model::record::AuditEntry;
 
-use super::chain::{Break, Tip};
+use super::chain::{Break, Link, Tip};
 
 /// A segment that has grown to this many bytes is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes that are collected before a write.
 const BUFFER_BYTES: usize = 256 * 1024;
 const SUFFIX: &str = ".jsonl";
+const LOCK_FILE: &str = "lock";
+const FOLDER_MODE: u32 = 0o750;
+const FILE_MODE: u32 = 0o640;
 
 /// A place up to which the log is on stable storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +58,8 @@ pub struct Resumed {
 /// The one writer.
 #[derive(Debug)]
 pub struct Log {
+    /// Held as long as the log is written: two writers would tear the chain.
+    _lock: File,
     folder: PathBuf,
     file: File,
     segment: u64,
@@ -67,7 +73,8 @@ pub struct Log {
 impl Log {
     /// Opens the folder, making it if need be, and goes on behind what is there. `mark` is the last known synced place.
     pub fn open(folder: &Path, mark: Option<&Mark>) -> Result<(Self, Resumed), LogError> {
-        fs::create_dir_all(folder).map_err(LogError::of(folder))?;
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(LogError::of(folder))?;
+        let lock = take(folder)?;
         let mut resumed = Resumed::default();
         let segments = segments(folder)?;
         let known = mark.filter(|mark| segments.iter().any(|(number, _)| *number == mark.segment));
@@ -90,8 +97,16 @@ impl Log {
         let file = open_at(&path, end.1).map_err(LogError::of(&path))?;
         sync_folder(folder)?;
         let synced = Mark { segment: end.0, offset: end.1, tip: tip.clone() };
-        let log =
-            Self { folder: folder.to_owned(), file, segment: end.0, length: end.1, buffer: Vec::new(), tip, synced };
+        let log = Self {
+            _lock: lock,
+            folder: folder.to_owned(),
+            file,
+            segment: end.0,
+            length: end.1,
+            buffer: Vec::new(),
+            tip,
+            synced,
+        };
         Ok((log, resumed))
     }
 
@@ -172,9 +187,25 @@ fn segment_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}{SUFFIX}"))
 }
 
+/// Takes the folder for this process.
+fn take(folder: &Path) -> Result<File, LogError> {
+    let path = folder.join(LOCK_FILE);
+    let mut options = OpenOptions::new();
+    let lock =
+        options.write(true).create(true).truncate(false).mode(FILE_MODE).open(&path).map_err(LogError::of(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::Error(source)) => Err(LogError { path, source }),
+        Err(TryLockError::WouldBlock) => {
+            let source = io::Error::new(io::ErrorKind::ResourceBusy, "another daemon writes this log");
+            Err(LogError { path: folder.to_owned(), source })
+        }
+    }
+}
+
 /// Opens for appending at `offset` and cuts what stands behind it.
 fn open_at(path: &Path, offset: u64) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
     file.set_len(offset)?;
     file.seek(SeekFrom::Start(offset))?;
     Ok(file)
@@ -203,7 +234,11 @@ fn read_segment(path: &Path, offset: u64, tip: &mut Tip, resumed: &mut Resumed) 
         }
         match tip.follow(&line) {
             Ok(link) => resumed.present.extend(link.id),
-            Err(broken) => resumed.problems.push(place(path, end, &broken)),
+            Err(broken) => {
+                resumed.problems.push(place(path, end, &broken));
+                // It is written, however badly it fits: the record is not written again.
+                resumed.present.extend(serde_json::from_slice::<Link>(&line).ok().and_then(|link| link.id));
+            }
         }
         end += read as u64;
     }
@@ -257,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn two_writers_of_one_log_are_one_too_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, _) = Log::open(folder.path(), None).unwrap();
+        let second = Log::open(folder.path(), None).unwrap_err();
+        assert_eq!(second.source.kind(), io::ErrorKind::ResourceBusy);
+        drop(log);
+        Log::open(folder.path(), None).unwrap();
+    }
+
+    #[test]
     fn without_a_mark_the_whole_log_tells_what_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let (mut log, _) = Log::open(folder.path(), None).unwrap();
@@ -264,6 +309,7 @@ mod tests {
         log.rotate().unwrap();
         log.append(&entry(4)).unwrap();
         log.sync().unwrap();
+        drop(log);
         let (log, resumed) = Log::open(folder.path(), None).unwrap();
         assert_eq!(resumed.present.len(), 4);
         assert_eq!(log.tip().seq, 4);

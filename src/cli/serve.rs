@@ -25,7 +25,10 @@ pub(super) fn run(config: Option<&Path>, asked: &arguments::Serve, console: &mut
     match app::serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            if asked.log_format == arguments::LogFormat::Json {
+                tracing::error!(remedy = error.remedy(), "{error}");
+                return Exit::Usage.into();
+            }
             if let StartError::Config(findings) = &error {
                 for finding in findings {
                     // Nothing is left to be done where even stderr is gone.

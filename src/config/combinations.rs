@@ -14,8 +14,8 @@ use super::place::At;
 use super::policy_checks::{self, is_written_empty};
 use super::policy_tables::RouteTable;
 
-/// Metric labels (contract: at most 64 groups).
-const GROUPS_MAX: usize = 64;
+/// Groups that are metric labels of their own.
+pub(super) const GROUPS_MAX: usize = 64;
 
 /// Checks that need the main file and the domain files together.
 pub(super) fn check(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
@@ -34,8 +34,11 @@ pub(super) fn check_among_files(files: &[DomainFile<'_>]) {
     let mut groups = BTreeSet::new();
     for group in files.iter().filter_map(|file| file.group.as_ref()) {
         if groups.len() >= GROUPS_MAX && !groups.contains(&group.value) {
-            group.place.error(
-                format!("\"{}\" is one group too many: metrics have {GROUPS_MAX}", group.value),
+            group.place.warn(
+                format!(
+                    "\"{}\" is one group too many: metrics have {GROUPS_MAX} and count it as \"other\"",
+                    group.value
+                ),
                 "put several domain files into one group, or remove the key",
             );
         } else {
@@ -72,9 +75,9 @@ fn check_listener(main: &MainFile<'_>, listener: &Listener<'_>) {
         }
     } else if mx && !listener.relays() {
         for place in listener.floor_places() {
-            place.error(
-                "role \"mx\" has a floor only for trusted clients, and relay is not true",
-                "write it under [inbound] of the domain, or under [default.inbound]",
+            place.warn(
+                "role \"mx\" has a floor for trusted clients only: strangers answer to the domains' policies",
+                "write it under [inbound] of the domain, or under [default.inbound], if it is meant for all",
             );
         }
     }

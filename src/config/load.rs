@@ -1,5 +1,6 @@
 //! Reading all files of a configuration and putting the checked whole together.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use aws_lc_rs::digest;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::policy::rules::{Defaults, PolicySet, Recipients};
+use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::Table;
@@ -63,7 +64,9 @@ fn load_all(file: &Path, problems: &Problems) -> Option<Config> {
     let texts = std::iter::once(&source).chain(&sources).map(|source| (&*source.name, source.text.as_str()));
     let digest = digest(texts.chain(lists.read.iter().map(|(name, text)| (&**name, text.as_str()))));
     let policies = policies(&main, &files, recipients)?;
-    assemble(main, Whole { file: path, digest, policies })
+    let domains = domains.map_or_else(|| folder.join(DEFAULT_DOMAINS), |key| key.path.clone());
+    let folders = [folder.clone(), domains].into_iter().chain(lists.folders()).collect();
+    assemble(main, Whole { file: path, folders, digest, policies })
 }
 
 /// A file as TOML.
@@ -192,13 +195,23 @@ fn policies(
         route: main.route.as_ref().and_then(RouteTable::route),
     };
     let policies = files.iter().zip(recipients).map(|(file, recipients)| Some(file.policy(recipients?)));
-    PolicySet::new(defaults, policies.collect::<Option<_>>()?).ok().map(Arc::new)
+    let mut policies: Vec<DomainPolicy> = policies.collect::<Option<_>>()?;
+    let mut groups = BTreeSet::new();
+    for policy in &mut policies {
+        // What exceeds the bound counts as `other`; a warning has said so.
+        policy.group = policy.group.take().filter(|group| {
+            let has_room = groups.len() < combinations::GROUPS_MAX;
+            groups.contains(group) || (has_room && groups.insert(group.clone()))
+        });
+    }
+    PolicySet::new(defaults, policies).ok().map(Arc::new)
 }
 
 /// What is not in the main file.
 #[derive(Debug)]
 struct Whole {
     file: PathBuf,
+    folders: Vec<PathBuf>,
     digest: String,
     policies: Arc<PolicySet>,
 }
@@ -207,6 +220,7 @@ struct Whole {
 fn assemble(main: MainFile<'_>, whole: Whole) -> Option<Config> {
     Some(Config {
         file: whole.file,
+        folders: whole.folders,
         digest: whole.digest,
         hostname: main.hostname?.value,
         postmaster: main.postmaster,

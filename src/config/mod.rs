@@ -42,6 +42,8 @@ pub use load::load;
 pub struct Config {
     /// The main file.
     pub file: PathBuf,
+    /// Every folder that a file was read from, for a reload to be able to.
+    pub folders: Vec<PathBuf>,
     /// SHA-256 over the main file, the domain files and the recipient lists, hexadecimal: `config` in audit records.
     pub digest: String,
     /// The name in greeting, EHLO and `Received:`.

@@ -38,6 +38,11 @@ impl Lists {
         loaded
     }
 
+    /// The folders of all lists.
+    pub(super) fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.by_path.keys().filter_map(|path| path.parent()).map(Path::to_path_buf)
+    }
+
     fn read_list(&mut self, path: &Path, root: &Path, place: &Place<'_>) -> Option<Recipients> {
         let text = match read_text(path, LIST_BYTES_MAX) {
             Ok(text) => text,

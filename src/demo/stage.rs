@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::app::{Environment, Options, Running, Sockets, StartError, load};
+use crate::app::{Environment, Options, Prepared, Running, Sockets, StartError, load};
 use crate::clock;
 use crate::dns::Exchange;
 use crate::dns::fake::FakeResolver;
@@ -103,7 +103,7 @@ impl Stage {
         let policies = config.policies.clone();
         let environment =
             Environment { resolver: Arc::new(resolver()?), roots: authority.roots(), timeouts: Timeouts::default() };
-        let running = Running::start(config, sockets, environment, false).await?;
+        let running = Running::start(Prepared::new(config)?, sockets, environment, false).await?;
         Ok(Self { running, policies, hops, authority, _tasks: tasks, folder })
     }
 

@@ -168,7 +168,7 @@ impl Content {
     ) {
         let (reason, reply) = why;
         tracing::info!(session = %context.session, client = %context.address.ip(), %reason, "content refused");
-        if !context.inbound.refusals.admit(clock::now(), context.address.ip()) {
+        if !context.inbound.may_record(context.address.ip()) {
             return;
         }
         let time = clock::timestamp();

@@ -32,6 +32,8 @@ pub(super) struct Context {
 #[derive(Debug)]
 pub(super) struct Transaction {
     pub(super) snapshot: Arc<Snapshot>,
+    /// The listener as this snapshot has it, which may be newer than the session.
+    listener: Arc<Listener>,
     pub(super) trusted: bool,
     pub(super) sender: ReversePath,
     mail: Judgement,
@@ -59,14 +61,12 @@ impl Transaction {
         let snapshot = context.inbound.snapshot.load_full();
         ready(&context.inbound, &snapshot)?;
         let trusted = snapshot.trusts(context.address.ip());
-        let question = Question {
-            client: client(&context.listener, trusted),
-            sender: &sender.path,
-            recipient: None,
-            tls: standing.tls,
-        };
+        let listener = snapshot.listeners.get(&context.listener.name).unwrap_or(&context.listener).clone();
+        let question =
+            Question { client: client(&listener, trusted), sender: &sender.path, recipient: None, tls: standing.tls };
         let mail = judge(&snapshot.policies, &question);
-        let transaction = Self { snapshot, trusted, sender: sender.path.clone(), mail, recipients: Vec::new() };
+        let transaction =
+            Self { snapshot, listener, trusted, sender: sender.path.clone(), mail, recipients: Vec::new() };
         transaction.settle(context, &transaction.mail, None, standing)?;
         Ok(transaction)
     }
@@ -81,14 +81,14 @@ impl Transaction {
         let address = &recipient.address;
         let admission = admit(
             &self.snapshot.policies,
-            Permission::of(context.listener.role, context.listener.relay, self.trusted),
+            Permission::of(self.listener.role, self.listener.relay, self.trusted),
             address,
         );
         if admission == Admission::RelayDenied {
             return self.not_admitted(context, admission, address, standing);
         }
         let question = Question {
-            client: client(&context.listener, self.trusted),
+            client: client(&self.listener, self.trusted),
             sender: &self.sender,
             recipient: Some(address),
             tls: standing.tls,
@@ -172,7 +172,7 @@ fn record(
         from = %shown(refusal.sender.as_str()), to = %shown(refusal.recipient.map_or("", Address::as_str)),
         tls = %Tls(standing.tls), reason = %refusal.reason, rule = %refusal.policy.rule, %reply, "refused"
     );
-    if context.inbound.refusals.admit(clock::now(), context.address.ip()) {
+    if context.inbound.may_record(context.address.ip()) {
         let mut record = Record::new(&snapshot.stamp, time, id, Event::InboundRefused);
         record.session = Some(context.session);
         record.listener = Some(&context.listener.name);

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 
 use crate::audit::derive::Health;
 use crate::audit::event::Stamp;
+use crate::clock;
 use crate::metrics::Metrics;
 use crate::policy::inbound::Floor;
 use crate::policy::relay::Role;
@@ -75,4 +76,11 @@ pub struct Inbound {
     pub metrics: Arc<Metrics>,
     pub clients: Clients,
     pub refusals: Refusals,
+}
+
+impl Inbound {
+    /// Whether a refusal of this client may have a record of its own; if not, it is counted.
+    fn may_record(&self, ip: IpAddr) -> bool {
+        self.refusals.admit(clock::now(), ip, self.spool.admission().is_ok())
+    }
 }

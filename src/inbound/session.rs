@@ -101,30 +101,37 @@ impl Driver {
                     return;
                 }
             }
-            self.resize(&mut buffer);
-            if self.listen(&mut buffer, &mut drain).await.is_err() {
-                return;
+            match self.listen(&mut buffer, &mut drain).await {
+                Ok(read) => self.resize(&mut buffer, read),
+                Err(Ended) => return,
             }
         }
     }
 
-    /// A large buffer only while content comes in: idle sessions are many.
-    fn resize(&self, buffer: &mut Vec<u8>) {
-        let wanted = if self.content.is_some() { CONTENT_READ_BYTES } else { COMMAND_READ_BYTES };
+    /// A large buffer only while content comes in and fills the small one: idle sessions are many.
+    fn resize(&self, buffer: &mut Vec<u8>, read: usize) {
+        let wanted = match (&self.content, read == buffer.len()) {
+            (None, _) => COMMAND_READ_BYTES,
+            (Some(_), true) => CONTENT_READ_BYTES,
+            (Some(_), false) => buffer.len(),
+        };
         if buffer.len() != wanted {
             buffer.resize(wanted, 0);
             buffer.shrink_to_fit();
         }
     }
 
-    /// Waits for the next thing to happen and tells the session.
-    async fn listen(&mut self, buffer: &mut [u8], drain: &mut watch::Receiver<bool>) -> Result<(), Ended> {
+    /// Waits for the next thing to happen and tells the session. Gives how much was read.
+    async fn listen(&mut self, buffer: &mut [u8], drain: &mut watch::Receiver<bool>) -> Result<usize, Ended> {
         let Some(stream) = &mut self.stream else { return Err(Ended) };
         let left = self.session.deadline().saturating_since(clock::now());
         tokio::select! {
             read = timeout(left, stream.read(buffer)) => match read {
                 Ok(Ok(0)) => self.session.handle_eof(clock::now()),
-                Ok(Ok(count)) => self.session.handle_bytes(clock::now(), buffer.get(..count).unwrap_or_default()),
+                Ok(Ok(count)) => {
+                    self.session.handle_bytes(clock::now(), buffer.get(..count).unwrap_or_default());
+                    return Ok(count);
+                }
                 // A close without close_notify is an end like any other: SMTP has its own.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.session.handle_eof(clock::now()),
                 Ok(Err(error)) => {
@@ -140,7 +147,7 @@ impl Driver {
                 }
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), Ended> {
@@ -251,7 +258,7 @@ fn handshake_failed(context: &Context, failure: &HandshakeFailure) {
         session = %context.session, client = %context.address.ip(), reason, detail = %failure.detail,
         "TLS handshake failed"
     );
-    if !context.inbound.refusals.admit(clock::now(), context.address.ip()) {
+    if !context.inbound.may_record(context.address.ip()) {
         return;
     }
     let snapshot = context.inbound.snapshot.load();

@@ -1,9 +1,11 @@
 //! The filesystem of the operating system.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::{File, FileSystem, Lock, LockError};
 
@@ -13,20 +15,36 @@ const FILE_MODE: u32 = 0o600;
 /// Digits of a process id in the lock file.
 const PID_BYTES_MAX: u64 = 20;
 
-/// Real files.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
+/// Real files. Keeps every folder that it was told of open, so that a sync of one never fails for want of a descriptor.
+#[derive(Debug, Default)]
+pub struct Disk {
+    folders: Mutex<HashMap<PathBuf, Arc<fs::File>>>,
+}
+
+impl Disk {
+    /// The open handle of a folder. There are as many as the journal and the spool have folders.
+    fn folder(&self, folder: &Path) -> io::Result<Arc<fs::File>> {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = folders.get(folder) {
+            return Ok(handle.clone());
+        }
+        let handle = Arc::new(fs::File::open(folder)?);
+        folders.insert(folder.to_owned(), handle.clone());
+        Ok(handle)
+    }
+}
 
 impl FileSystem for Disk {
     fn ensure_folder(&self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
-            return Ok(());
+            return self.folder(folder).map(drop);
         }
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
         match folder.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => self.sync_folder(parent),
-            _ => Ok(()),
+            Some(parent) if !parent.as_os_str().is_empty() => fs::File::open(parent)?.sync_all()?,
+            _ => {}
         }
+        self.folder(folder).map(drop)
     }
 
     fn lock(&self, folder: &Path) -> Result<Box<dyn Lock>, LockError> {
@@ -73,7 +91,7 @@ impl FileSystem for Disk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::File::open(folder)?.sync_all()
+        self.folder(folder)?.sync_all()
     }
 
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {

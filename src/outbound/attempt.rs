@@ -51,7 +51,9 @@ pub(super) enum Ended {
 }
 
 /// Shown when the system itself is what keeps a message: spool or log.
-const SYSTEM_RETRY: Duration = Duration::from_secs(60);
+const SYSTEM_RETRY: Duration = Duration::from_secs(10);
+/// After this no further host is tried: a destination of tarpits must not hold its place for hours.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(600);
 
 impl Ended {
     /// The same, with more recipients that are left.
@@ -134,8 +136,8 @@ impl Attempt {
                 }
             }
             Err(none) => {
-                let failure = Failure::ours(none.reason, none.permanent, none.detail);
-                self.settle_open(&Outcome::Failed(failure));
+                let ours = Failure::ours(none.reason, none.permanent, none.detail);
+                self.settle_open(&Outcome::Failed(Failure { reply: none.reply, ..ours }));
             }
         }
         self.conclude().await
@@ -148,35 +150,48 @@ impl Attempt {
         decided.and_again(open)
     }
 
-    /// Goes through the hosts while recipients are open. Fails only where the system cannot record.
+    /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
     async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), Fault> {
-        let mut last = None;
+        let mut failed: Option<Failure> = None;
         for target in targets {
-            if self.open.is_empty() || last.as_ref().is_some_and(|failure: &Failure| !failure.next_host) {
+            let is_late = clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
+            if self.open.is_empty() || (failed.is_some() && is_late) {
                 break;
             }
-            match self.connect(&target).await {
-                Ok(connection) => {
-                    let reused = connection.messages > 0;
-                    last = self.transfer(connection).await?;
-                    // An idle connection may have been closed under our hands, which says nothing about the host.
-                    if reused && last.as_ref().is_some_and(|failure| failure.next_host) {
-                        last = self.try_anew(&target).await?;
-                    }
-                }
-                Err(failure) => {
-                    tracing::info!(
-                        id = %self.stored.envelope.id, mx = %target.shown(), remote = %target.address,
-                        reason = %failure.reason, detail = %failure.detail, "host not usable"
-                    );
-                    last = Some(failure);
-                }
+            let Some(failure) = self.try_target(&target).await? else { continue };
+            let goes_on = failure.next_host;
+            failed = Some(match failed.take() {
+                Some(before) => before.and(failure),
+                None => failure,
+            });
+            if !goes_on {
+                break;
             }
         }
-        if let Some(failure) = last {
+        if let Some(failure) = failed {
             self.settle_open(&Outcome::Failed(failure));
         }
         Ok(())
+    }
+
+    /// One host. Gives the failure that leaves recipients open.
+    async fn try_target(&mut self, target: &Target) -> Result<Option<Failure>, Fault> {
+        match self.connect(target).await {
+            Ok(connection) => {
+                let reused = connection.messages > 0;
+                let failed = self.transfer(connection).await?;
+                // An idle connection may have been closed under our hands, which says nothing about the host.
+                let stale = reused && failed.as_ref().is_some_and(|failure| failure.next_host);
+                if stale { self.try_anew(target).await } else { Ok(failed) }
+            }
+            Err(failure) => {
+                tracing::info!(
+                    id = %self.stored.envelope.id, mx = %target.shown(), remote = %target.address,
+                    reason = %failure.reason, detail = %failure.detail, "host not usable"
+                );
+                Ok(Some(failure))
+            }
+        }
     }
 
     /// The same host over a connection that carried nothing before.
@@ -337,6 +352,7 @@ impl Attempt {
         Failure {
             reason: failure.reason,
             permanent,
+            mixed: false,
             next_host: true,
             detail: failure.detail,
             reply: failure.reply,
@@ -367,6 +383,7 @@ impl Attempt {
         Failure {
             reason,
             permanent: false,
+            mixed: false,
             next_host: true,
             detail,
             reply: None,
@@ -418,8 +435,8 @@ mod tests {
             Ended::Again { recipients: recipients.to_vec(), after }
         };
         for (decided, expected) in [
-            (Ended::Done, again(&[7, 9], 60)),
-            (again(&[1], 3600), again(&[1, 7, 9], 60)),
+            (Ended::Done, again(&[7, 9], 10)),
+            (again(&[1], 3600), again(&[1, 7, 9], 10)),
             (again(&[1], 5), again(&[1, 7, 9], 5)),
             (Ended::Replan, Ended::Replan),
         ] {

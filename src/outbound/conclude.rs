@@ -8,7 +8,6 @@ use crate::clock;
 use crate::metrics::DeliveryResult;
 use crate::model::address::ReversePath;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
-use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
@@ -62,7 +61,6 @@ pub(super) async fn conclude(attempted: Attempted) -> Ended {
     for group in attempted.groups() {
         attempted.plan(&mut plan, group, now);
     }
-    let all: Vec<u32> = attempted.outcomes.iter().map(|(place, _)| *place).collect();
     let notices = notices::compose(&attempted, &plan.told, now).await;
     let progress = (!plan.changes.is_empty())
         .then(|| Progress { message: attempted.stored.envelope.id, changes: std::mem::take(&mut plan.changes) });
@@ -78,7 +76,7 @@ pub(super) async fn conclude(attempted: Attempted) -> Ended {
     };
     if let Err(fault) = written {
         tracing::error!(id = %attempted.stored.envelope.id, %fault, "the end of an attempt could not be recorded");
-        return Ended::Again { recipients: all, after: UNRECORDED_RETRY };
+        return attempted.keep_delivered();
     }
     match plan.retry.is_empty() {
         true => Ended::Done,
@@ -97,6 +95,29 @@ struct Plan {
 }
 
 impl Attempted {
+    /// Where everything together could not be written: what was delivered is not sent again. Its record waits for room
+    /// in memory; the other recipients are tried again.
+    fn keep_delivered(&self) -> Ended {
+        let (delivered, others): (Vec<_>, Vec<_>) =
+            self.outcomes.iter().partition(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
+        let places = |of: Vec<&(u32, Outcome)>| of.into_iter().map(|(place, _)| *place).collect::<Vec<u32>>();
+        let (mut plan, now) = (Plan::default(), clock::timestamp());
+        for group in self.groups() {
+            if matches!(group.outcome, Outcome::Delivered { .. }) {
+                self.plan(&mut plan, group, now);
+            }
+        }
+        let progress = Progress { message: self.stored.envelope.id, changes: plan.changes };
+        let mut again = places(others);
+        if self.outbound.spool.record_lazily(Some(progress), plan.records).is_err() {
+            again.extend(places(delivered));
+        }
+        match again.is_empty() {
+            true => Ended::Done,
+            false => Ended::Again { recipients: again, after: UNRECORDED_RETRY },
+        }
+    }
+
     fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         for (place, outcome) in &self.outcomes {
@@ -194,10 +215,7 @@ impl Attempted {
         let expired = settled == Settled::Expired;
         let told = notices::failed(self, places, failure, expired);
         let mut situation = self.failed_situation(failure);
-        if expired {
-            situation.reason = Some(Reason::Expired);
-            situation.detail = Some(format!("{}: {}", failure.reason, failure.detail));
-        }
+        situation.expired = expired;
         plan.records.push(self.subject.record(Event::OutboundBounced, places, &situation));
         let result = if expired { DeliveryResult::Expired } else { DeliveryResult::Bounced };
         self.count(result, failure.tls.as_ref(), places);
@@ -222,8 +240,8 @@ impl Attempted {
             reason: Some(failure.reason),
             reply: failure.reply.clone(),
             detail: failure.reply.is_none().then(|| failure.detail.clone()),
-            next_attempt: None,
             took: self.took,
+            ..Situation::default()
         }
     }
 
@@ -235,7 +253,7 @@ impl Attempted {
 
 /// The one map from a failure to what it means.
 fn fate(failure: &Failure, on_tls_failure: OnTlsFailure, lifetime_is_over: bool) -> Fate {
-    let tls_bounces = on_tls_failure == OnTlsFailure::Bounce && failure.reason.is_outbound_tls();
+    let tls_bounces = on_tls_failure == OnTlsFailure::Bounce && failure.reason.is_outbound_tls() && !failure.mixed;
     match (failure.permanent || tls_bounces, lifetime_is_over) {
         (true, _) => Fate::Bounce,
         (false, true) => Fate::Expire,
@@ -261,6 +279,7 @@ impl std::fmt::Display for Tls<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::reason::Reason;
 
     #[test]
     fn only_what_cannot_pass_bounces_and_only_time_expires() {

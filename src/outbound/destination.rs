@@ -10,7 +10,6 @@ use crate::model::time::Timestamp;
 use crate::policy::names::NamePattern;
 use crate::policy::outbound::{Decision, NextHop, decide};
 use crate::policy::rules::PolicySet;
-use crate::policy::settings::Route;
 use crate::schedule::lane::LaneKey;
 use crate::spool::state::RecipientState;
 
@@ -53,14 +52,16 @@ pub(super) fn shares(
 /// that asks for the recipient's own name in the certificate is a destination for each domain.
 pub(super) fn name(decision: &Decision, address: &Address) -> Arc<str> {
     match (&decision.next_hop, address.host()) {
-        (NextHop::Route(route), Host::Name(domain)) if names_domain(route) => format!("{}:{domain}", route.name).into(),
+        (NextHop::Route(route), Host::Name(domain)) if names_domain(decision) => {
+            format!("{}:{domain}", route.name).into()
+        }
         (NextHop::Route(route), _) => route.name.clone(),
         (NextHop::Mx, host) => host.to_string().into(),
     }
 }
 
-fn names_domain(route: &Route) -> bool {
-    route.tls.match_names.as_ref().is_some_and(|names| names.value.contains(&NamePattern::Domain))
+fn names_domain(decision: &Decision) -> bool {
+    decision.requirement.match_names.value.contains(&NamePattern::Domain)
 }
 
 pub(super) fn lane(name: &str) -> LaneKey {
@@ -85,7 +86,7 @@ mod tests {
     use crate::model::envelope::{Origin, Recipient, Sender, Trust};
     use crate::model::id::{MessageId, SessionId};
     use crate::policy::rules::{Defaults, DomainPolicy};
-    use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, Source, Sourced};
+    use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, Route, Source, Sourced};
     use crate::spool::state::{Pending, Settled};
 
     fn route(name: &str, names: Option<NamePattern>) -> Arc<Route> {

@@ -207,10 +207,10 @@ impl Dispatcher {
                 self.scheduler.handle_finished(now, id, End::RetryAt(now + after));
             }
             Some(Ended::Replan) => {
-                let message = self.jobs.get(&id).map(|work| work.message);
+                let work = self.jobs.get(&id).cloned();
                 self.end_job(id);
-                if let Some(message) = message {
-                    self.replan(message);
+                if let Some(work) = work {
+                    self.plan(work.message, &work.recipients);
                 }
             }
             None => _ = self.scheduler.handle_finished(now, id, End::RetryAt(now + PANIC_RETRY)),
@@ -236,17 +236,23 @@ impl Dispatcher {
     fn replan(&mut self, message: MessageId) {
         let jobs = self.by_message.get(&message).cloned().unwrap_or_default();
         let running = |id: &JobId| self.scheduler.job(*id).is_some_and(|job| job.state == JobState::Running);
-        let (active, idle): (Vec<JobId>, Vec<JobId>) = jobs.into_iter().partition(running);
+        let idle: Vec<JobId> = jobs.into_iter().filter(|id| !running(id)).collect();
+        let mut open = Vec::new();
         for id in idle {
+            open.extend(self.jobs.get(&id).map(|work| work.recipients.clone()).unwrap_or_default());
             self.scheduler.remove(id);
             self.forget_job(id);
         }
+        self.plan(message, &open);
+    }
+
+    /// Plans these recipients of a message and no others: the index learns of a delivery a moment after it, and who
+    /// was served must not be planned again.
+    fn plan(&mut self, message: MessageId, open: &[u32]) {
         let Some(stored) = self.outbound.spool.load(message) else { return };
-        let taken: Vec<u32> =
-            active.iter().filter_map(|id| self.jobs.get(id)).flat_map(|work| work.recipients.clone()).collect();
         let planned: BTreeMap<Arc<str>, Share> = shares(&self.snapshot.policies, &stored.envelope, &stored.states);
         for (destination, mut share) in planned {
-            share.recipients.retain(|place| !taken.contains(place));
+            share.recipients.retain(|place| open.contains(place));
             if !share.recipients.is_empty() {
                 self.add_job(message, destination, share);
             }

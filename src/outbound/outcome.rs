@@ -26,6 +26,8 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     /// Trying again does not help.
     pub(super) permanent: bool,
+    /// Some hosts failed their TLS requirement and others for another reason.
+    pub(super) mixed: bool,
     /// Another host of the same destination may still be tried.
     pub(super) next_host: bool,
     /// The remote's reply or our own words, escaped and bounded.
@@ -36,9 +38,19 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// What two hosts of one destination amount to: permanent only if both are, and a TLS reason tells more than a
+    /// network that did not answer.
+    pub(super) fn and(self, other: Self) -> Self {
+        let permanent = self.permanent && other.permanent;
+        let (own_tls, other_tls) = (self.reason.is_outbound_tls(), other.reason.is_outbound_tls());
+        let mixed = self.mixed || other.mixed || own_tls != other_tls;
+        let telling = if own_tls && !other_tls { self } else { other };
+        Self { permanent, mixed, ..telling }
+    }
+
     /// A failure before any host was talked to.
     pub(super) fn ours(reason: Reason, permanent: bool, detail: String) -> Self {
-        Self { reason, permanent, next_host: false, detail, reply: None, target: None, tls: None }
+        Self { reason, permanent, mixed: false, next_host: false, detail, reply: None, target: None, tls: None }
     }
 }
 
@@ -63,21 +75,48 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
             // 421 closes the session without a word about the message (RFC 5321 section 3.8).
             let next_host = reply.code.number() == 421;
             let detail = reply.to_string();
-            Outcome::Failed(Failure { reason, permanent, next_host, detail, reply: Some(reply), target, tls })
+            Outcome::Failed(Failure {
+                reason,
+                permanent,
+                mixed: false,
+                next_host,
+                detail,
+                reply: Some(reply),
+                target,
+                tls,
+            })
         }
         RecipientOutcome::Unsupported(reason) => {
             let detail = format!(
                 "{} cannot take this message: {reason}",
                 target.as_ref().map_or_else(String::new, Target::shown)
             );
-            Outcome::Failed(Failure { reason, permanent: true, next_host: false, detail, reply: None, target, tls })
+            Outcome::Failed(Failure {
+                reason,
+                permanent: true,
+                mixed: false,
+                next_host: false,
+                detail,
+                reply: None,
+                target,
+                tls,
+            })
         }
         RecipientOutcome::Lost { stage, fault } => {
             // After the whole body the server may have taken the message: another host would mean a second copy.
             let next_host = !sent.body_sent;
             let detail = format!("{fault} (at {stage})");
             let reason = fault.reason();
-            Outcome::Failed(Failure { reason, permanent: false, next_host, detail, reply: None, target, tls })
+            Outcome::Failed(Failure {
+                reason,
+                permanent: false,
+                mixed: false,
+                next_host,
+                detail,
+                reply: None,
+                target,
+                tls,
+            })
         }
     }
 }
@@ -118,6 +157,22 @@ mod tests {
             let shown = format!("{outcome:?}");
             let Outcome::Failed(failure) = outcome_of(outcome, &sent) else { panic!("{shown}") };
             assert_eq!((failure.reason, failure.permanent, failure.next_host), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_fail_in_turn_bounce_only_together() {
+        let failure = |reason, permanent| Failure::ours(reason, permanent, String::new());
+        use Reason::{ConnectTimeout, RemoteRefused, StarttlsNotSupported, VersionBelowMinimum};
+        for (first, second, expected) in [
+            ((ConnectTimeout, false), (RemoteRefused, true), (RemoteRefused, false, false)),
+            ((RemoteRefused, true), (RemoteRefused, true), (RemoteRefused, true, false)),
+            ((StarttlsNotSupported, false), (ConnectTimeout, false), (StarttlsNotSupported, false, true)),
+            ((ConnectTimeout, false), (StarttlsNotSupported, false), (StarttlsNotSupported, false, true)),
+            ((StarttlsNotSupported, false), (VersionBelowMinimum, false), (VersionBelowMinimum, false, false)),
+        ] {
+            let both = failure(first.0, first.1).and(failure(second.0, second.1));
+            assert_eq!((both.reason, both.permanent, both.mixed), expected, "{first:?} {second:?}");
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Situation {
     pub(super) reply: Option<Reply>,
     pub(super) detail: Option<String>,
     pub(super) next_attempt: Option<Timestamp>,
+    /// The lifetime is over; `reason` is why the last attempt failed.
+    pub(super) expired: bool,
     pub(super) took: Duration,
 }
 
@@ -60,6 +62,7 @@ impl Subject {
             attempt: self.attempt,
             reason: situation.reason,
             next_attempt: situation.next_attempt,
+            expired: situation.expired,
             duration_ms: u64::try_from(situation.took.as_millis()).unwrap_or(u64::MAX),
         });
         record.entry()

@@ -7,6 +7,7 @@ use crate::dns::mx::{MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::model::address::Host;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
+use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::policy::outbound::NextHop;
 use crate::policy::settings::{IpChoice, Route};
 use crate::random;
@@ -41,11 +42,17 @@ pub(super) struct NoTarget {
     pub(super) reason: Reason,
     pub(super) permanent: bool,
     pub(super) detail: String,
+    /// The reply that the RFC has for it.
+    pub(super) reply: Option<Reply>,
 }
 
 impl From<RouteError> for NoTarget {
     fn from(error: RouteError) -> Self {
-        Self { reason: error.reason(), permanent: error.is_permanent(), detail: error.to_string() }
+        // RFC 7505 section 4.1.
+        let null_mx = EnhancedCode::new(5, 1, 10);
+        let reply = (error == RouteError::NullMx)
+            .then(|| Reply::new(Code::NO_MAIL_HOST, null_mx, "Recipient address has null MX"));
+        Self { reason: error.reason(), permanent: error.is_permanent(), detail: error.to_string(), reply }
     }
 }
 
@@ -102,7 +109,12 @@ async fn of_route(outbound: &Outbound, route: &Route) -> Result<Vec<Target>, NoT
         }
     }
     targets.truncate(TARGETS_MAX);
-    let none = || NoTarget { reason: Reason::NoRoute, permanent: false, detail: "the route has no host".to_owned() };
+    let none = || NoTarget {
+        reason: Reason::NoRoute,
+        permanent: false,
+        detail: "the route has no host".to_owned(),
+        reply: None,
+    };
     if targets.is_empty() { Err(failed.unwrap_or_else(none)) } else { Ok(targets) }
 }
 

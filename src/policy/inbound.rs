@@ -321,7 +321,6 @@ impl Judgement {
     /// `TLSv1.2 or later with a forward-secret cipher`, the requirement in words.
     pub fn requirement(&self) -> String {
         let mut text = match &self.in_force.min_version {
-            Some(minimum) if minimum.value == ProtocolVersion::Tls1_3 => "TLSv1.3".to_owned(),
             Some(minimum) => format!("{} or later", minimum.value),
             None => "TLS".to_owned(),
         };

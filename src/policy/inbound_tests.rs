@@ -265,7 +265,7 @@ fn replies_say_what_is_required_what_is_there_and_where_to_look() {
         (
             "min_version=TLSv1.3 cipher=aead mode=defer",
             SESSIONS[4],
-            "450 4.7.10 Encryption needed: bank.example requires TLSv1.3 with a forward-secret AEAD cipher; \
+            "450 4.7.10 Encryption needed: bank.example requires TLSv1.3 or later with a forward-secret AEAD cipher; \
              this session uses TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384; id=01X",
         ),
     ] {

@@ -139,10 +139,12 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>) -> Decision {
     };
     // A static route answers to its own TLS keys; what [default.outbound] says does not reach it.
     let requirement = match route {
-        Some(route) => requirement(&[&route.tls]),
+        // Its hosts were written down, so a certificate must be for them; a recipient's domain has no say.
+        Some(route) => requirement(&[&route.tls], &[NamePattern::Mx]),
         None => {
             let default = &policies.defaults.outbound;
-            requirement(&[default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect::<Vec<_>>())
+            let layers: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
+            requirement(&layers, &[NamePattern::Domain, NamePattern::Mx])
         }
     };
     Decision {
@@ -163,13 +165,12 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>) -> Decision {
 }
 
 /// Lays `layers` over the built-in values, the later ones on top.
-fn requirement(layers: &[&OutboundLayer]) -> Requirement {
+fn requirement(layers: &[&OutboundLayer], match_names: &[NamePattern]) -> Requirement {
     Requirement {
         tls: top(layers, |layer| &layer.tls).unwrap_or(Sourced::built_in(OutboundTls::Opportunistic)),
         min_version: top(layers, |layer| &layer.min_version),
         cipher: top(layers, |layer| &layer.cipher).unwrap_or(Sourced::built_in(CipherGrade::Any)),
-        match_names: top(layers, |layer| &layer.match_names)
-            .unwrap_or(Sourced::built_in(vec![NamePattern::Domain, NamePattern::Mx])),
+        match_names: top(layers, |layer| &layer.match_names).unwrap_or(Sourced::built_in(match_names.to_vec())),
         fingerprints: top(layers, |layer| &layer.fingerprints),
     }
 }
@@ -265,8 +266,25 @@ mod tests {
     }
 
     #[test]
+    fn verify_on_a_route_asks_for_the_host_and_not_for_a_domain_that_a_sender_can_choose() {
+        let smarthost = Defaults {
+            route: Some(route("smart", outbound(Some(OutboundTls::Verify), None, 1))),
+            ..Defaults::default()
+        };
+        let policies = PolicySet::new(smarthost, Vec::new()).unwrap();
+        let (recipient, host) = (domain("attacker.example"), domain("relay.example"));
+        let requirement = decide(&policies, Some(&recipient)).requirement;
+        let identity = requirement.identity(&HostIdentity {
+            recipient_domain: Some(&recipient),
+            name: Some(&host),
+            name_is_trusted: true,
+        });
+        assert_eq!(identity.names, [host]);
+    }
+
+    #[test]
     fn the_name_of_a_host_counts_only_where_it_can_be_trusted() {
-        let requirement = requirement(&[]);
+        let requirement = requirement(&[], &[NamePattern::Domain, NamePattern::Mx]);
         let (recipient, host) = (domain("bank.example"), domain("mx1.host.example"));
         for (trusted, expected) in [(true, vec![recipient.clone(), host.clone()]), (false, vec![recipient.clone()])] {
             let identity = requirement.identity(&HostIdentity {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::journal::{Location, SegmentInfo};
 use crate::model::envelope::Envelope;
 use crate::model::id::MessageId;
+use crate::model::time::Timestamp;
 
 use super::budget::Reservation;
 use super::entry::{BodyFile, Carried, Mark, MessageMeta};
@@ -19,6 +20,13 @@ use super::state::{Change, Progress, RecipientState, apply, is_finished, summary
 pub(super) enum Place {
     Journal(Location),
     File(BodyFile),
+}
+
+/// When the oldest messages of the queue came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oldest {
+    pub untried: Option<Timestamp>,
+    pub tried: Option<Timestamp>,
 }
 
 /// A message as it is handed out.
@@ -225,6 +233,20 @@ impl Index {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         self.slots.range((from, Unbounded)).take(limit).map(|(_, slot)| stored(slot)).collect()
+    }
+
+    /// When the oldest message that was never tried came in, and the oldest that was. Looks at `limit` of them at most.
+    pub(super) fn oldest(&self, limit: usize) -> Oldest {
+        let mut oldest = Oldest::default();
+        for slot in self.slots.values().take(limit) {
+            let tried = slot.states.iter().filter_map(RecipientState::pending).any(|pending| pending.attempts > 0);
+            let of_kind = if tried { &mut oldest.tried } else { &mut oldest.untried };
+            of_kind.get_or_insert(slot.envelope.received_at);
+            if oldest.tried.is_some() && oldest.untried.is_some() {
+                break;
+            }
+        }
+        oldest
     }
 
     pub(super) fn message_count(&self) -> usize {

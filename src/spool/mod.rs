@@ -40,7 +40,7 @@ use crate::model::record::AuditEntry;
 pub use body::{Body, BodyError};
 pub use budget::BodyBudget;
 pub use entry::Mark;
-pub use index::Stored;
+pub use index::{Oldest, Stored};
 pub use intake::{Intake, Sealed};
 pub use maintain::{FreeSpace, Maintenance};
 pub use open::{AuditSink, OpenError, Options, Recovered};
@@ -127,6 +127,8 @@ impl Default for Sizes {
 #[derive(Debug, Default)]
 struct CommitTimes(Mutex<Vec<Duration>>);
 
+/// Messages that are looked at for the oldest ones: the look holds up what is being committed.
+const OLDEST_LOOKED_AT: usize = 100_000;
 /// Commit times that are kept between two looks.
 const COMMIT_TIMES_MAX: usize = 100_000;
 
@@ -154,9 +156,13 @@ impl Spool {
     pub async fn accept(&self, message: NewMessage, audit: Vec<AuditEntry>) -> Result<(), Fault> {
         self.admission()?;
         let started = clock::now();
+        let size = message.envelope.size;
         let mut entries = vec![Entry::Message(message)];
         entries.extend(audit.into_iter().map(Entry::Audit));
         self.commit(entries).await?;
+        // Between two looks at the disk: a burst must not eat the reserve.
+        let less = |free: u64| Some(free.saturating_sub(size));
+        _ = self.shared.free_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         self.shared.commits.add(clock::now().saturating_since(started));
         Ok(())
     }
@@ -223,6 +229,11 @@ impl Spool {
     /// The messages of the queue in the order of their ids, `after` excluded, at most `limit`.
     pub fn list(&self, after: Option<MessageId>, limit: usize) -> Vec<Stored> {
         lock(&self.shared.index).list(after, limit)
+    }
+
+    /// When the oldest messages came in, for the gauges.
+    pub fn oldest(&self) -> Oldest {
+        lock(&self.shared.index).oldest(OLDEST_LOOKED_AT)
     }
 
     pub fn message_count(&self) -> usize {

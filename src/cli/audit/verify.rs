@@ -27,7 +27,8 @@ pub(in crate::cli) fn run(
     } else {
         write!(console.out, "{}", page(&report))?;
     }
-    Ok(if report.break_count == 0 { Exit::Done } else { Exit::No })
+    // A daemon that has ever run left its start in the log: one that is empty was emptied.
+    Ok(if report.break_count == 0 && report.records > 0 { Exit::Done } else { Exit::No })
 }
 
 /// Walks the log under a progress bar, which shows itself only on a terminal.
@@ -53,6 +54,7 @@ fn walk(folder: &Path) -> Result<Report, Failure> {
 fn page(report: &Report) -> String {
     let size = format!("{} in {}", count(report.records, "record"), count(report.segments, "segment"));
     let mut page = match report.break_count {
+        0 if report.records == 0 => vec![format!("{BAD}There is no record{BAD:#}: nothing can be proved ({size}).")],
         0 => vec![format!("{GOOD}The chain is whole{GOOD:#}: {size}.")],
         breaks => vec![format!("{BAD}The chain is broken{BAD:#} in {}: {size}.", count(breaks, "place"))],
     };
@@ -108,6 +110,7 @@ The last line has no end: the daemon is writing it, or was killed while it did.
 A restart cuts it.
 Its tip is";
         assert!(text(&broken).starts_with(expected), "{}", text(&broken));
-        assert_eq!(text(&Report::default()), "The chain is whole: 0 records in 0 segments.\n");
+        let empty = "There is no record: nothing can be proved (0 records in 0 segments).\n";
+        assert_eq!(text(&Report::default()), empty);
     }
 }

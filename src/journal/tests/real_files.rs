@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::disk::Disk;
 
 fn open_disk(folder: &Path) -> Result<Opened, OpenError> {
-    open_with(Arc::new(Disk), folder, SMALL)
+    open_with(Arc::new(Disk::default()), folder, SMALL)
 }
 
 #[test]
@@ -31,10 +31,10 @@ fn real_files_hold_what_was_committed() {
 fn a_write_of_more_parts_than_the_system_takes_at_once_is_whole() {
     let home = tempfile::tempdir().unwrap();
     let limits = Limits { segment_bytes_max: 1 << 20, batch_bytes_max: 1 << 20, ..SMALL };
-    let opened = open_with(Arc::new(Disk), home.path(), limits).unwrap();
+    let opened = open_with(Arc::new(Disk::default()), home.path(), limits).unwrap();
     commit(&opened.journal, &[item(1, 300_000)]).unwrap();
     opened.journal.close();
-    let again = open_with(Arc::new(Disk), home.path(), limits).unwrap();
+    let again = open_with(Arc::new(Disk::default()), home.path(), limits).unwrap();
     assert_eq!(ids(&again.replayed), [1]);
     assert_bodies(&again);
 }
