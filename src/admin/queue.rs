@@ -143,10 +143,13 @@ fn why(recipients: &[QueueRecipient]) -> String {
     let Some(first) = open.iter().min_by_key(|recipient| recipient.next_attempt) else {
         return "All recipients are settled; the message is being removed.".to_owned();
     };
-    let others = match open.len() - 1 {
-        0 => String::new(),
-        1 => " (and 1 more recipient)".to_owned(),
-        count => format!(" (and {count} more recipients)"),
+    let same = |recipient: &&&QueueRecipient| (recipient.reason, &recipient.mx) == (first.reason, &first.mx);
+    let alike = open.iter().filter(same).count();
+    let others = match (alike - 1, open.len() - alike) {
+        (0, 0) => String::new(),
+        (0, others) => format!(" ({others} more for other reasons)"),
+        (alike, 0) => format!(" (and {alike} more)"),
+        (alike, others) => format!(" (and {alike} more; {others} for other reasons)"),
     };
     let whom = format!("{}{others}", first.address);
     let now = clock::timestamp();

@@ -57,7 +57,7 @@ pub struct Running {
     addresses: Addresses,
     /// Taken when they are listened to.
     signals: Option<Signals>,
-    _control: ControlSocket,
+    control: ControlSocket,
 }
 
 /// What the system may ask of the process.
@@ -143,10 +143,10 @@ impl Running {
             audit_thread: storage.audit_thread,
             addresses: Addresses::default(),
             signals,
-            _control: sockets.control,
+            control: sockets.control,
         };
         let counts = running.start_dispatcher(storage.pending, command_queue, draining_signal.clone());
-        let control = running._control.listener.take();
+        let control = running.control.listener.take();
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         Ok(running)
@@ -277,7 +277,8 @@ impl Running {
             self.sessions.shutdown().await;
         }
         self.services.shutdown().await;
-        let Self { inbound, outbound, audit_thread, .. } = self;
+        let Self { inbound, outbound, audit_thread, control, .. } = self;
+        inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
         let spool = outbound.spool.clone();
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
@@ -288,6 +289,7 @@ impl Running {
         if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
             tracing::warn!("the audit log could not be completed; the next start does that");
         }
+        drop(control);
         tracing::info!("stopped");
     }
 }

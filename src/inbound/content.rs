@@ -14,13 +14,13 @@ use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::time::Timestamp;
-use crate::model::tls::TlsFacts;
+use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::inbound::{Judgement, Verdict};
 use crate::random;
 use crate::smtp::server;
 use crate::spool::{Fault, Intake, NewMessage};
 
-use super::judge::{Context, Tls, Transaction, fault_reply, ready, shown};
+use super::judge::{Context, Transaction, fault_reply, ready, shown};
 
 /// Content that is coming in.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Content {
         tracing::info!(
             id = %self.id, session = %context.session, client = %context.address.ip(),
             from = %shown(envelope.sender.path.as_str()), recipients = envelope.recipients.len(), size,
-            tls = %Tls(tls), "accepted"
+            tls = %TlsOrNone(tls), "accepted"
         );
         Ok(self.id)
     }

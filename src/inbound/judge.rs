@@ -11,7 +11,7 @@ use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::SessionId;
 use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
-use crate::model::tls::TlsFacts;
+use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::inbound::{Client, Judgement, Question, Verdict, judge};
 use crate::policy::relay::{Admission, Permission, admit};
 use crate::random;
@@ -170,7 +170,7 @@ fn record(
     tracing::info!(
         session = %context.session, client = %context.address.ip(),
         from = %shown(refusal.sender.as_str()), to = %shown(refusal.recipient.map_or("", Address::as_str)),
-        tls = %Tls(standing.tls), reason = %refusal.reason, rule = %refusal.policy.rule, %reply, "refused"
+        tls = %TlsOrNone(standing.tls), reason = %refusal.reason, rule = %refusal.policy.rule, %reply, "refused"
     );
     if context.inbound.may_record(context.address.ip()) {
         let mut record = Record::new(&snapshot.stamp, time, id, Event::InboundRefused);
@@ -193,18 +193,6 @@ fn record(
 /// An address in a log line.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     peer_text(text, PEER_TEXT_BYTES_MAX)
-}
-
-/// TLS in a log line: `TLSv1.3 TLS_AES_256_GCM_SHA384`, or `none`.
-pub(super) struct Tls<'a>(pub(super) Option<&'a TlsFacts>);
-
-impl std::fmt::Display for Tls<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(facts) => write!(f, "{facts}"),
-            None => f.write_str("none"),
-        }
-    }
 }
 
 /// Whether mail can be taken at all; the reply if not.

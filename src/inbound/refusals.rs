@@ -68,18 +68,14 @@ impl Refusals {
         written
     }
 
-    /// Ends windows that are over and writes how many events each has left unwritten. To be called every few seconds.
+    /// Ends windows that are over and writes how many events each has left unwritten. To be called about once a second.
     pub fn summarize(&self, spool: &Spool, stamp: &Stamp) {
-        for (ip, unwritten) in self.take_ended(clock::now()) {
-            let time = clock::timestamp();
-            let mut record = Record::new(stamp, time, random::record_id(time), Event::AuditSummary);
-            record.client = Some(Client { ip, port: 0, helo: None });
-            record.count = Some(unwritten);
-            record.detail = Some("refusals of this client within a minute that have no record of their own".to_owned());
-            if let Err(fault) = spool.record_lazily(None, vec![record.entry()]) {
-                tracing::warn!(client = %ip, count = unwritten, %fault, "refusals without a record");
-            }
-        }
+        write_summaries(self.take_ended(clock::now()), spool, stamp);
+    }
+
+    /// The same for all windows, at the end of the daemon.
+    pub fn summarize_all(&self, spool: &Spool, stamp: &Stamp) {
+        write_summaries(self.take_ended(clock::now() + WINDOW), spool, stamp);
     }
 
     fn take_ended(&self, now: Instant) -> Vec<(IpAddr, u64)> {
@@ -93,6 +89,19 @@ impl Refusals {
             !over
         });
         summaries
+    }
+}
+
+fn write_summaries(summaries: Vec<(IpAddr, u64)>, spool: &Spool, stamp: &Stamp) {
+    for (ip, unwritten) in summaries {
+        let time = clock::timestamp();
+        let mut record = Record::new(stamp, time, random::record_id(time), Event::AuditSummary);
+        record.client = Some(Client { ip, port: 0, helo: None });
+        record.count = Some(unwritten);
+        record.detail = Some("refusals of this client within a minute that have no record of their own".to_owned());
+        if let Err(fault) = spool.record_lazily(None, vec![record.entry()]) {
+            tracing::warn!(client = %ip, count = unwritten, %fault, "refusals without a record");
+        }
     }
 }
 

@@ -135,6 +135,19 @@ impl TlsFacts {
     }
 }
 
+/// A session's TLS in a log line: `TLSv1.2 ECDHE-RSA-AES128-SHA`, or `none`.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsOrNone<'a>(pub Option<&'a TlsFacts>);
+
+impl fmt::Display for TlsOrNone<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(facts) => write!(f, "{facts}"),
+            None => f.write_str("none"),
+        }
+    }
+}
+
 /// `TLSv1.2 ECDHE-RSA-AES128-SHA`, the short form for replies and logs.
 impl fmt::Display for TlsFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

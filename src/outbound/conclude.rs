@@ -10,7 +10,7 @@ use crate::model::address::ReversePath;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
-use crate::model::tls::TlsFacts;
+use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::outbound::Decision;
 use crate::policy::settings::OnTlsFailure;
 use crate::random;
@@ -146,7 +146,7 @@ impl Attempted {
                 self.count(DeliveryResult::Delivered, tls.as_ref(), &group.places);
                 tracing::info!(
                     id = %self.stored.envelope.id, mx = %shown_target(target.as_ref()), recipients = group.places.len(),
-                    tls = %Tls(tls.as_ref()), reply = %shown(reply), "delivered"
+                    tls = %TlsOrNone(tls.as_ref()), reply = %shown(reply), "delivered"
                 );
                 let state = RecipientState::Settled(Settled::Delivered);
                 plan.changes.push(Change { recipients: group.places, state });
@@ -263,17 +263,6 @@ fn fate(failure: &Failure, on_tls_failure: OnTlsFailure, lifetime_is_over: bool)
 
 fn shown_target(target: Option<&Target>) -> String {
     target.map_or_else(|| "none".to_owned(), Target::shown)
-}
-
-struct Tls<'a>(Option<&'a TlsFacts>);
-
-impl std::fmt::Display for Tls<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(facts) => write!(f, "{facts}"),
-            None => f.write_str("none"),
-        }
-    }
 }
 
 #[cfg(test)]

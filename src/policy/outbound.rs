@@ -122,8 +122,6 @@ pub struct Decision {
     pub retry: Option<Vec<Duration>>,
     /// `None`: the spool's.
     pub lifetime: Option<Duration>,
-    /// The metric label of the policy: the domain's group, `default` or `other`.
-    pub policy: Arc<str>,
 }
 
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
@@ -157,10 +155,6 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>) -> Decision {
         concurrency: delivery.iter().find_map(|layer| layer.concurrency),
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
-        policy: match policy {
-            Some(policy) => policy.group.clone().unwrap_or_else(|| "other".into()),
-            None => "default".into(),
-        },
     }
 }
 
