@@ -3,6 +3,5 @@
 //! Must not: speak a protocol, look up names, or decide what to connect to.
 
 pub mod dial;
-pub mod free_space;
 pub mod listener;
 pub mod stream;

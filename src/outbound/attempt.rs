@@ -9,14 +9,11 @@ use crate::clock;
 use crate::metrics::Phase;
 use crate::model::address::Host;
 use crate::model::domain::Domain;
-use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
-use crate::model::reply::Reply;
 use crate::model::time::Instant;
 use crate::model::tls::{TlsFacts, Verified};
 use crate::policy::outbound::{Decision, NextHop, decide};
-use crate::policy::settings::OutboundTls;
 use crate::random;
 use crate::smtp::client::{TlsPlan, Transaction};
 use crate::spool::{BodyError, Fault, Stored};
@@ -412,16 +409,6 @@ impl Attempt {
         };
         conclude::conclude(attempted).await
     }
-}
-
-/// The level for metrics.
-pub(super) fn level(decision: &Decision) -> OutboundTls {
-    decision.requirement.level()
-}
-
-/// A reply in one bounded line.
-pub(super) fn shown(reply: &Reply) -> String {
-    peer_text(&reply.to_string(), PEER_TEXT_BYTES_MAX).into_owned()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::metrics::DeliveryResult;
 use crate::model::address::ReversePath;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::record::AuditEntry;
+use crate::model::reply::Reply;
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::outbound::Decision;
@@ -18,7 +19,7 @@ use crate::schedule::backoff;
 use crate::spool::Stored;
 use crate::spool::state::{Change, LastAttempt, Pending, Progress, RecipientState, Settled};
 
-use super::attempt::{Ended, level, shown};
+use super::attempt::Ended;
 use super::notices::{self, Told};
 use super::outcome::{Failure, Outcome};
 use super::records::{Situation, Subject};
@@ -58,9 +59,11 @@ const UNRECORDED_RETRY: Duration = Duration::from_secs(60);
 pub(super) async fn conclude(attempted: Attempted) -> Ended {
     let now = clock::timestamp();
     let mut plan = Plan::default();
-    for group in attempted.groups() {
-        attempted.plan(&mut plan, group, now);
-    }
+    let is_delivered = |group: &Group| matches!(group.outcome, Outcome::Delivered { .. });
+    let (delivered, others): (Vec<Group>, Vec<Group>) = attempted.groups().into_iter().partition(is_delivered);
+    delivered.into_iter().for_each(|group| attempted.plan(&mut plan, group, now));
+    let delivered = (plan.changes.clone(), plan.records.clone());
+    others.into_iter().for_each(|group| attempted.plan(&mut plan, group, now));
     let notices = notices::compose(&attempted, &plan.told, now).await;
     let progress = (!plan.changes.is_empty())
         .then(|| Progress { message: attempted.stored.envelope.id, changes: std::mem::take(&mut plan.changes) });
@@ -76,7 +79,7 @@ pub(super) async fn conclude(attempted: Attempted) -> Ended {
     };
     if let Err(fault) = written {
         tracing::error!(id = %attempted.stored.envelope.id, %fault, "the end of an attempt could not be recorded");
-        return attempted.keep_delivered();
+        return attempted.keep_delivered(delivered);
     }
     match plan.retry.is_empty() {
         true => Ended::Done,
@@ -97,21 +100,12 @@ struct Plan {
 impl Attempted {
     /// Where everything together could not be written: what was delivered is not sent again. Its record waits for room
     /// in memory; the other recipients are tried again.
-    fn keep_delivered(&self) -> Ended {
-        let (delivered, others): (Vec<_>, Vec<_>) =
-            self.outcomes.iter().partition(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
-        let places = |of: Vec<&(u32, Outcome)>| of.into_iter().map(|(place, _)| *place).collect::<Vec<u32>>();
-        let (mut plan, now) = (Plan::default(), clock::timestamp());
-        for group in self.groups() {
-            if matches!(group.outcome, Outcome::Delivered { .. }) {
-                self.plan(&mut plan, group, now);
-            }
-        }
-        let progress = Progress { message: self.stored.envelope.id, changes: plan.changes };
-        let mut again = places(others);
-        if self.outbound.spool.record_lazily(Some(progress), plan.records).is_err() {
-            again.extend(places(delivered));
-        }
+    fn keep_delivered(&self, (changes, records): (Vec<Change>, Vec<AuditEntry>)) -> Ended {
+        let delivered: Vec<u32> = changes.iter().flat_map(|change| change.recipients.clone()).collect();
+        let progress = Progress { message: self.stored.envelope.id, changes };
+        let is_kept = self.outbound.spool.record_lazily(Some(progress), records).is_ok();
+        let is_open = |place: &u32| !(is_kept && delivered.contains(place));
+        let again: Vec<u32> = self.outcomes.iter().map(|(place, _)| *place).filter(is_open).collect();
         match again.is_empty() {
             true => Ended::Done,
             false => Ended::Again { recipients: again, after: UNRECORDED_RETRY },
@@ -247,7 +241,7 @@ impl Attempted {
 
     fn count(&self, result: DeliveryResult, tls: Option<&TlsFacts>, places: &[u32]) {
         let count = places.len() as u64;
-        self.outbound.metrics.recipients_ended(result, level(&self.decision), tls, count);
+        self.outbound.metrics.recipients_ended(result, self.decision.requirement.level(), tls, count);
     }
 }
 
@@ -259,6 +253,11 @@ fn fate(failure: &Failure, on_tls_failure: OnTlsFailure, lifetime_is_over: bool)
         (false, true) => Fate::Expire,
         (false, false) => Fate::Retry,
     }
+}
+
+/// A reply in one bounded line.
+fn shown(reply: &Reply) -> String {
+    peer_text(&reply.to_string(), PEER_TEXT_BYTES_MAX).into_owned()
 }
 
 fn shown_target(target: Option<&Target>) -> String {

@@ -37,7 +37,6 @@ pub enum Command {
     Retry(Retry, oneshot::Sender<usize>),
     /// Plan every waiting message anew: the configuration has changed.
     Replan,
-    Counts(oneshot::Sender<Counts>),
 }
 
 /// What is to be tried at once.
@@ -263,7 +262,6 @@ impl Dispatcher {
         match command {
             Command::Standing(message, answer) => _ = answer.send(self.standing(message)),
             Command::Retry(retry, answer) => _ = answer.send(self.retry(&retry)),
-            Command::Counts(answer) => _ = answer.send(self.scheduler.counts()),
             Command::Replan => {
                 self.snapshot = self.outbound.snapshot.load_full();
                 self.scheduler.set_limits(limits(&self.snapshot));
