@@ -111,7 +111,12 @@ fn certificates(config: &Config) -> Result<Option<Arc<CertificateStore>>, StartE
     let paths: Vec<CertificatePaths> = config
         .certificates
         .iter()
-        .map(|certificate| CertificatePaths { chain: certificate.chain.clone(), key: certificate.key.clone() })
+        .map(|certificate| CertificatePaths {
+            chain: certificate.chain.clone(),
+            key: certificate.key.clone(),
+            ocsp: certificate.ocsp.clone(),
+            stack: certificate.stack,
+        })
         .collect();
     let store = CertificateStore::load(&paths).map_err(StartError::Certificates)?;
     for warning in store.warnings(crate::clock::timestamp()) {

@@ -97,7 +97,7 @@ fn certificate_findings(file: &Path, now: Timestamp) -> Vec<Diagnostic> {
 
 fn findings_of(main: &MainFile, written: &WrittenCertificate, now: Timestamp) -> Vec<Diagnostic> {
     let WrittenCertificate { chain, key } = written;
-    let paths = CertificatePaths { chain: chain.path.clone(), key: key.path.clone() };
+    let paths = CertificatePaths::new(&chain.path, &key.path);
     let certificate = match ServerCertificate::read(&paths) {
         Ok(certificate) => certificate,
         Err(error) => {

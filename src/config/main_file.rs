@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::model::address::Address;
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
-use crate::model::tls::ProtocolVersion;
+use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::relay::Role;
 use crate::policy::settings::Source;
 
@@ -178,6 +178,8 @@ impl<'a> Listener<'a> {
             bind: self.bind.iter().map(|at| at.value).collect(),
             role: self.role.as_ref()?.value,
             tls: self.tls.as_ref().map_or(ListenerTls::Starttls, |at| at.value),
+            offer: ProtocolVersion::Tls1_0,
+            request_client_certificate: false,
             relay: self.relays(),
             min_version: self.min_version.as_ref().map(|at| at.value),
             cipher: self.cipher.as_ref().map(|at| at.value),
@@ -194,7 +196,7 @@ fn certificate(mut table: Table<'_>) -> Option<CertificateConfig> {
     }
     table.finish();
     let (chain, key) = (chain.and_then(|value| value.path()), key.and_then(|value| value.path()));
-    Some(CertificateConfig { chain: chain?, key: key? })
+    Some(CertificateConfig { chain: chain?, key: key?, ocsp: None, stack: CertificateStack::Any })
 }
 
 fn trusted<'a>(mut table: Table<'a>) -> Vec<At<'a, IpNet>> {

@@ -31,7 +31,7 @@ use ipnet::IpNet;
 use crate::model::address::Address;
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
-use crate::model::tls::ProtocolVersion;
+use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::relay::Role;
 use crate::policy::rules::PolicySet;
 
@@ -103,6 +103,10 @@ pub struct ListenerConfig {
     pub bind: Vec<SocketAddr>,
     pub role: Role,
     pub tls: ListenerTls,
+    /// The lowest version that the handshake offers.
+    pub offer: ProtocolVersion,
+    /// Clients are asked for a certificate; none need show one.
+    pub request_client_certificate: bool,
     /// Role mx: trusted clients may send to any domain here.
     pub relay: bool,
     /// The floor for every session of trusted clients and of role smarthost.
@@ -116,6 +120,9 @@ pub struct ListenerConfig {
 pub struct CertificateConfig {
     pub chain: PathBuf,
     pub key: PathBuf,
+    /// A file with an OCSP response in DER.
+    pub ocsp: Option<PathBuf>,
+    pub stack: CertificateStack,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -15,9 +15,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::tls::TlsFacts;
-use crate::net::stream::Stream;
 use crate::random;
 use crate::smtp::server::{Action, ServerSession, Settings, Transaction};
+use crate::tls::rewind::Rewind;
+use crate::tls::stream::{Stream, TlsStream};
 
 use super::handshakes;
 use super::scenario::HopSpec;
@@ -185,9 +186,10 @@ impl Visit {
         let config = self.hop.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tcp: Option<TcpStream> = self.stream.take().and_then(Stream::into_plain);
         let (Some(config), Some(tcp)) = (config, tcp) else { return Err(io::ErrorKind::Unsupported.into()) };
-        let stream = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(tcp)).await??;
+        let stream =
+            timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(Rewind::new(Vec::new(), tcp))).await??;
         let facts = handshakes::negotiated(stream.get_ref().1).ok_or(io::ErrorKind::InvalidData)?;
-        self.stream = Some(Stream::TlsServer(Box::new(stream)));
+        self.stream = Some(Stream::Tls(TlsStream::RustlsServer(Box::new(stream))));
         self.session.handle_tls(clock::now(), facts);
         Ok(())
     }

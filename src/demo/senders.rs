@@ -13,8 +13,8 @@ use crate::clock;
 use crate::model::reply::{Code, Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::net::dial::{DialError, dial};
-use crate::net::stream::Stream;
 use crate::smtp::reply_parser::{ReplyFault, ReplyParser};
+use crate::tls::stream::{Stream, TlsStream};
 
 use super::handshakes;
 use super::scenario::{Door, Step};
@@ -158,7 +158,7 @@ impl Talk {
         let handshake = TlsConnector::from(config).connect(name, tcp);
         let stream = timeout(STEP_TIMEOUT, handshake).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
         let facts = handshakes::negotiated(stream.get_ref().1);
-        let stream = Stream::TlsClient(Box::new(stream));
+        let stream = Stream::Tls(TlsStream::RustlsClient(Box::new(stream)));
         Ok((Self { stream, parser: ReplyParser::default(), heard: Vec::new() }, facts))
     }
 

@@ -14,10 +14,10 @@ use crate::audit::event::{Client as ClientRecord, Event, Record};
 use crate::clock;
 use crate::model::reason::Reason;
 use crate::model::reply::Reply;
-use crate::net::stream::Stream;
 use crate::random;
 use crate::smtp::server::{Action, CloseReason, ServerSession};
 use crate::tls::failure::HandshakeFailure;
+use crate::tls::stream::Stream;
 
 use super::content::Content;
 use super::judge::{Context, Standing, Transaction};
@@ -51,7 +51,7 @@ pub(super) async fn serve(start: Start) {
             match tls.accept(tcp, context.inbound.snapshot.load().tls_handshake_timeout).await {
                 Ok((stream, facts)) => {
                     context.inbound.metrics.inbound_tls(&context.listener.name, "implicit", &facts);
-                    (Stream::TlsServer(Box::new(stream)), Some(facts))
+                    (Stream::Tls(stream), Some(facts))
                 }
                 Err(failure) => return handshake_failed(&context, &failure),
             }
@@ -224,7 +224,7 @@ impl Driver {
         match tls.accept(tcp, self.context.inbound.snapshot.load().tls_handshake_timeout).await {
             Ok((stream, facts)) => {
                 self.context.inbound.metrics.inbound_tls(&self.context.listener.name, "starttls", &facts);
-                self.stream = Some(Stream::TlsServer(Box::new(stream)));
+                self.stream = Some(Stream::Tls(stream));
                 self.session.handle_tls(clock::now(), facts);
                 Ok(())
             }

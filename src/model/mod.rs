@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod cipher;
+pub mod client_offer;
 pub mod domain;
 pub mod envelope;
 pub mod escape;

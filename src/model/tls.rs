@@ -54,6 +54,26 @@ pub enum Stack {
     Openssl,
 }
 
+/// Which handshakes a certificate of ours serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CertificateStack {
+    /// All of them.
+    #[default]
+    Any,
+    /// Those of old clients alone, so that an attack on their key exchange touches no other key.
+    Legacy,
+}
+
+/// The hash of the signature by which a peer proved that it holds its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureHash {
+    /// MD5, SHA-1 or both, as TLS 1.1 and older always do.
+    Sha1OrOlder,
+    /// SHA-2, also inside of EdDSA.
+    Sha2,
+}
+
 /// By what the peer's certificate was verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +108,9 @@ pub struct PeerCertificate {
     /// DNS names of the subjectAltName extension, escaped and bounded.
     pub names: Vec<String>,
     pub not_after: Option<Timestamp>,
+    /// `None` if the handshake did not tell, as in a resumed session.
+    #[serde(default)]
+    pub signature: Option<SignatureHash>,
     pub verified: Verified,
     /// Why it was not verified, `None` if it was or if nobody asked.
     pub error: Option<String>,

@@ -1,7 +1,6 @@
-//! L2: sockets and disks as the rest of the relay sees them: listening, dialling, one stream type, free space.
+//! L2: sockets and disks as the rest of the relay sees them: listening and dialling.
 //!
 //! Must not: speak a protocol, look up names, or decide what to connect to.
 
 pub mod dial;
 pub mod listener;
-pub mod stream;

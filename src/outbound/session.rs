@@ -15,7 +15,6 @@ use crate::model::reply::{Reply, Severity};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, Verified};
 use crate::net::dial::dial;
-use crate::net::stream::Stream;
 use crate::policy::outbound::{HostIdentity, Requirement};
 use crate::policy::session_check::{self, IdentityCheck};
 use crate::smtp::client::{
@@ -25,6 +24,7 @@ use crate::smtp::data::Encoder;
 use crate::spool::{Body, BodyError};
 use crate::tls::client::{ClientHandshake, Peer};
 use crate::tls::evaluate::{Evaluation, Identity, evaluate};
+use crate::tls::stream::Stream;
 
 use super::Outbound;
 use super::targets::Target;
@@ -152,7 +152,7 @@ impl Connection {
         })?;
         outbound.metrics.delivery_phase(Phase::Tls, clock::now().saturating_since(began));
         session.handle_tls(clock::now());
-        Ok(Self { session, stream: Stream::TlsClient(Box::new(stream)), target, peer: Some(peer), messages })
+        Ok(Self { session, stream: Stream::Tls(stream), target, peer: Some(peer), messages })
     }
 
     /// Holds what was negotiated against a requirement: when the connection is new, and again for each message.

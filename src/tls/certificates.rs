@@ -8,6 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureAlgorithm};
 
 use crate::model::time::Timestamp;
+use crate::model::tls::CertificateStack;
 
 use super::peer;
 use super::pem::{self, PemError};
@@ -23,6 +24,16 @@ pub struct CertificatePaths {
     pub chain: PathBuf,
     /// PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
     pub key: PathBuf,
+    /// DER: the OCSP response that is sent along (RFC 6066 section 8).
+    pub ocsp: Option<PathBuf>,
+    pub stack: CertificateStack,
+}
+
+impl CertificatePaths {
+    /// For all clients, without an OCSP response.
+    pub fn new(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { chain: chain.into(), key: key.into(), ocsp: None, stack: CertificateStack::Any }
+    }
 }
 
 /// Why a certificate cannot be used. Each is the operator's to mend; trying again changes nothing.
@@ -180,7 +191,7 @@ mod tests {
     const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
     fn paths() -> CertificatePaths {
-        CertificatePaths { chain: "mx.pem".into(), key: "mx.key".into() }
+        CertificatePaths::new("mx.pem", "mx.key")
     }
 
     #[track_caller]
@@ -194,7 +205,7 @@ mod tests {
         let authority = DemoAuthority::new(NOW).unwrap();
         let issue = |key| authority.issue(&["MX.example", "*.example"], key, Validity::starting(NOW, DAY)).unwrap();
         let (one, other, rsa) = (issue(KeyKind::P256), issue(KeyKind::P256), issue(KeyKind::Rsa2048));
-        let CertificatePaths { chain, key } = paths();
+        let CertificatePaths { chain, key, .. } = paths();
 
         for (pair, algorithm) in [(&one, SignatureAlgorithm::ECDSA), (&rsa, SignatureAlgorithm::RSA)] {
             let text = format!("{}{}", pair.certificate_pem, authority.certificate_pem());
@@ -223,7 +234,7 @@ mod tests {
     #[test]
     fn the_files_are_read_and_an_error_names_the_one_that_cannot_be() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = CertificatePaths { chain: folder.path().join("c.pem"), key: folder.path().join("k.pem") };
+        let paths = CertificatePaths::new(folder.path().join("c.pem"), folder.path().join("k.pem"));
         let pair = DemoAuthority::new(NOW).unwrap();
         let pair = pair.issue(&["mx.example"], KeyKind::P256, Validity::starting(NOW, DAY)).unwrap();
         std::fs::write(&paths.chain, &pair.certificate_pem).unwrap();

@@ -11,7 +11,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use crate::model::domain::Domain;
 use crate::model::tls::{ProtocolVersion, TlsFacts};
@@ -21,6 +20,7 @@ use super::facts::facts;
 use super::failure::{HandshakeFailure, SetupError};
 use super::peer::peer_certificate;
 use super::provider::provider;
+use super::stream::TlsStream;
 
 /// TLS 1.3 tickets kept, eight at most for one server name.
 const SESSIONS_MAX: usize = 4096;
@@ -107,7 +107,7 @@ impl ClientTls {
         let chain: Vec<_> = connection.peer_certificates().unwrap_or_default().to_vec();
         let mut facts = facts(connection, sni).ok_or_else(HandshakeFailure::without_facts)?;
         facts.peer = chain.first().map(peer_certificate);
-        Ok((stream, Peer { facts, chain }))
+        Ok((TlsStream::RustlsClient(Box::new(stream)), Peer { facts, chain }))
     }
 }
 

@@ -10,10 +10,15 @@ use crate::model::escape::peer_text;
 /// Longest text of a failure, in bytes of the escaped form.
 pub const FAILURE_DETAIL_BYTES_MAX: usize = 256;
 
-/// rustls refused a configuration: a fault of this build or this host (no randomness), never of a peer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("TLS cannot be set up: {0}")]
-pub struct SetupError(#[from] rustls::Error);
+/// A TLS library refused a configuration: a fault of this build or this host (no randomness), never of a peer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+    #[cfg(feature = "legacy-tls")]
+    #[error("TLS for old peers cannot be set up: {0}")]
+    Openssl(#[from] openssl::error::ErrorStack),
+}
 
 /// The class of a failed handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +35,8 @@ pub enum FailureKind {
     NoCommonCipher,
     /// The peer's certificate or its signature cannot be used at all.
     BadCertificate,
+    /// The client says that it tries a lower version than it could, and we could too (RFC 7507).
+    InappropriateFallback,
     /// The peer broke the TLS protocol.
     Protocol,
     /// The peer gave up with this alert (RFC 8446 section 6).
@@ -41,13 +48,14 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every word of `as_str`, for closed label sets.
-    pub const WORDS: [&'static str; 10] = [
+    pub const WORDS: [&'static str; 11] = [
         "timeout",
         "closed",
         "not-tls",
         "no-common-version",
         "no-common-cipher",
         "bad-certificate",
+        "inappropriate-fallback",
         "protocol",
         "alert",
         "io",
@@ -63,10 +71,20 @@ impl FailureKind {
             Self::NoCommonVersion => "no-common-version",
             Self::NoCommonCipher => "no-common-cipher",
             Self::BadCertificate => "bad-certificate",
+            Self::InappropriateFallback => "inappropriate-fallback",
             Self::Protocol => "protocol",
             Self::Alert(_) => "alert",
             Self::Io(_) => "io",
             Self::Other => "other",
+        }
+    }
+
+    /// What an alert of the peer means.
+    pub(super) fn of_alert(alert: u8) -> Self {
+        match AlertDescription::from(alert) {
+            AlertDescription::ProtocolVersion => Self::NoCommonVersion,
+            AlertDescription::InsufficientSecurity => Self::NoCommonCipher,
+            _ => Self::Alert(alert),
         }
     }
 }
@@ -122,9 +140,7 @@ fn kind_of_tls(error: &rustls::Error) -> FailureKind {
         rustls::Error::PeerIncompatible(reason) => kind_of_incompatible(reason),
         // An old server answers with what it prefers, whatever was offered.
         rustls::Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite) => FailureKind::NoCommonCipher,
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => FailureKind::NoCommonVersion,
-        rustls::Error::AlertReceived(AlertDescription::InsufficientSecurity) => FailureKind::NoCommonCipher,
-        rustls::Error::AlertReceived(alert) => FailureKind::Alert((*alert).into()),
+        rustls::Error::AlertReceived(alert) => FailureKind::of_alert((*alert).into()),
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => FailureKind::BadCertificate,
         rustls::Error::InvalidMessage(_)
         | rustls::Error::InappropriateMessage { .. }

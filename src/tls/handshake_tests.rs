@@ -37,12 +37,12 @@ fn issue(authority: &DemoAuthority, names: &[&str], key: KeyKind) -> IssuedCerti
 }
 
 fn server_of(pairs: &[&IssuedCertificate], lowest: ProtocolVersion) -> ServerTls {
-    let paths = CertificatePaths { chain: "c".into(), key: "k".into() };
+    let paths = CertificatePaths::new("c", "k");
     let read = |pair: &&IssuedCertificate| {
         ServerCertificate::from_pem(&paths, pair.certificate_pem.as_bytes(), pair.key_pem.as_bytes()).unwrap()
     };
     let store = CertificateStore::new(pairs.iter().map(read).collect()).unwrap();
-    ServerTls::new(Arc::new(store), ServerTlsOptions { lowest }).unwrap()
+    ServerTls::new(Arc::new(store), ServerTlsOptions { lowest, ..ServerTlsOptions::default() }).unwrap()
 }
 
 fn asking(server_name: Option<&str>) -> ClientHandshake {

@@ -11,13 +11,17 @@ pub mod demo_authority;
 pub mod evaluate;
 mod facts;
 pub mod failure;
+#[cfg(feature = "legacy-tls")]
+mod openssl;
 pub mod peer;
 pub mod pem;
 mod provider;
+pub mod rewind;
 pub mod roots;
 pub mod self_signed;
 pub mod server;
 pub mod store;
+pub mod stream;
 
 #[cfg(test)]
 mod handshake_tests;

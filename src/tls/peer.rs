@@ -23,6 +23,7 @@ pub fn peer_certificate(der: &CertificateDer<'_>) -> PeerCertificate {
         subject: parsed.as_ref().map(subject).unwrap_or_default(),
         names: parsed.as_ref().map(recorded_names).unwrap_or_default(),
         not_after: parsed.as_ref().map(not_after),
+        signature: None,
         verified: Verified::None,
         error: None,
     }

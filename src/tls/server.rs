@@ -7,14 +7,15 @@ use rustls::ServerConfig;
 use rustls::server::ServerSessionMemoryCache;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 
 use super::facts::facts;
 use super::failure::{HandshakeFailure, SetupError};
 use super::provider::provider;
+use super::rewind::Rewind;
 use super::store::CertificateStore;
+use super::stream::TlsStream;
 
 /// Sessions kept for clients that resume without tickets.
 const SESSIONS_MAX: usize = 4096;
@@ -24,11 +25,13 @@ const SESSIONS_MAX: usize = 4096;
 pub struct ServerTlsOptions {
     /// The lowest version; what this stack lacks is served by none.
     pub lowest: ProtocolVersion,
+    /// Clients are asked for a certificate; none need show one.
+    pub request_client_certificate: bool,
 }
 
 impl Default for ServerTlsOptions {
     fn default() -> Self {
-        Self { lowest: ProtocolVersion::Tls1_2 }
+        Self { lowest: ProtocolVersion::Tls1_2, request_client_certificate: false }
     }
 }
 
@@ -61,7 +64,7 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream);
+        let handshake = TlsAcceptor::from(Arc::clone(&self.config)).accept(Rewind::new(Vec::new(), stream));
         let stream = match tokio::time::timeout(deadline, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(HandshakeFailure::from_io(&error)),
@@ -69,6 +72,6 @@ impl ServerTls {
         };
         let (_, connection) = stream.get_ref();
         let facts = facts(connection, connection.server_name()).ok_or_else(HandshakeFailure::without_facts)?;
-        Ok((stream, facts))
+        Ok((TlsStream::RustlsServer(Box::new(stream)), facts))
     }
 }

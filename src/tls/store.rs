@@ -140,7 +140,7 @@ mod tests {
         let certificate = |name: &str, days: u64| {
             let validity = Validity::starting(NOW, Duration::from_secs(days * 86_400));
             let pair = authority.issue(&[name, "also.example"], KeyKind::P256, validity).unwrap();
-            let paths = CertificatePaths { chain: "c".into(), key: "k".into() };
+            let paths = CertificatePaths::new("c", "k");
             ServerCertificate::from_pem(&paths, pair.certificate_pem.as_bytes(), pair.key_pem.as_bytes()).unwrap()
         };
         let store = CertificateStore::new(vec![
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn loading_tells_every_error_and_no_certificate_is_one() {
-        let pair = |n| CertificatePaths { chain: format!("/nonexistent/{n}.pem").into(), key: "k".into() };
+        let pair = |n| CertificatePaths::new(format!("/nonexistent/{n}.pem"), "k");
         let unreadable = |n| {
             let file = format!("/nonexistent/{n}.pem").into();
             CertificateError::Pem(crate::tls::pem::PemError::Unreadable { file, kind: std::io::ErrorKind::NotFound })

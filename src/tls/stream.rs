@@ -1,4 +1,5 @@
-//! One byte stream to a peer, in plaintext or under TLS: a session is driven the same way before and after STARTTLS.
+//! One byte stream to a peer, in plaintext or under TLS of either stack: a session is driven the same way before and
+//! after STARTTLS.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -9,12 +10,38 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use super::rewind::Rewind;
+
+/// A connection under TLS, whichever side of it and whichever library.
+#[derive(Debug)]
+pub enum TlsStream<S> {
+    RustlsServer(Box<server::TlsStream<Rewind<S>>>),
+    RustlsClient(Box<client::TlsStream<S>>),
+    #[cfg(feature = "legacy-tls")]
+    OpensslServer(Box<tokio_openssl::SslStream<Rewind<S>>>),
+    #[cfg(feature = "legacy-tls")]
+    OpensslClient(Box<tokio_openssl::SslStream<S>>),
+}
+
+impl<S> TlsStream<S> {
+    /// The stream below. To read or write there would break the TLS session.
+    pub fn get_ref(&self) -> &S {
+        match self {
+            Self::RustlsServer(tls) => tls.get_ref().0.get_ref(),
+            Self::RustlsClient(tls) => tls.get_ref().0,
+            #[cfg(feature = "legacy-tls")]
+            Self::OpensslServer(tls) => tls.get_ref().get_ref(),
+            #[cfg(feature = "legacy-tls")]
+            Self::OpensslClient(tls) => tls.get_ref(),
+        }
+    }
+}
+
 /// A connection and the layer that protects it.
 #[derive(Debug)]
 pub enum Stream {
     Plain(TcpStream),
-    TlsServer(Box<server::TlsStream<TcpStream>>),
-    TlsClient(Box<client::TlsStream<TcpStream>>),
+    Tls(TlsStream<TcpStream>),
 }
 
 impl Stream {
@@ -22,8 +49,7 @@ impl Stream {
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::TlsServer(tls) => tls.get_ref().0,
-            Self::TlsClient(tls) => tls.get_ref().0,
+            Self::Tls(tls) => tls.get_ref(),
         }
     }
 
@@ -43,7 +69,7 @@ impl Stream {
     pub fn into_plain(self) -> Option<TcpStream> {
         match self {
             Self::Plain(tcp) => Some(tcp),
-            Self::TlsServer(_) | Self::TlsClient(_) => None,
+            Self::Tls(_) => None,
         }
     }
 }
@@ -51,32 +77,38 @@ impl Stream {
 /// Calls one method of the stream that is there.
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream.get_mut() {
-            Stream::Plain(inner) => {
-                let $inner = Pin::new(inner);
+        match $stream {
+            TlsStream::RustlsServer(inner) => {
+                let $inner = inner.as_mut();
                 $call
             }
-            Stream::TlsServer(inner) => {
-                let $inner = Pin::new(inner.as_mut());
+            TlsStream::RustlsClient(inner) => {
+                let $inner = inner.as_mut();
                 $call
             }
-            Stream::TlsClient(inner) => {
-                let $inner = Pin::new(inner.as_mut());
+            #[cfg(feature = "legacy-tls")]
+            TlsStream::OpensslServer(inner) => {
+                let $inner = inner.as_mut();
+                $call
+            }
+            #[cfg(feature = "legacy-tls")]
+            TlsStream::OpensslClient(inner) => {
+                let $inner = inner.as_mut();
                 $call
             }
         }
     };
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => inner.poll_read(cx, buf))
+        each!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, inner => inner.poll_write(cx, buf))
+        each!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -84,23 +116,74 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(self, inner => inner.poll_write_vectored(cx, bufs))
+        each!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::RustlsServer(tls) => tls.is_write_vectored(),
+            Self::RustlsClient(tls) => tls.is_write_vectored(),
+            #[cfg(feature = "legacy-tls")]
+            Self::OpensslServer(_) | Self::OpensslClient(_) => false,
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(tcp) => tcp.is_write_vectored(),
-            Self::TlsServer(tls) => tls.is_write_vectored(),
-            Self::TlsClient(tls) => tls.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => inner.poll_flush(cx))
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => inner.poll_shutdown(cx))
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 }
 
@@ -138,9 +221,11 @@ mod tests {
         let (near, far) = tcp_pair().await;
         let (near, far) = tokio::join!(
             TlsConnector::from(Arc::new(client)).connect(ServerName::try_from("mx.example").unwrap(), near),
-            TlsAcceptor::from(Arc::new(server)).accept(far),
+            TlsAcceptor::from(Arc::new(server)).accept(Rewind::new(Vec::new(), far)),
         );
-        (Stream::TlsClient(Box::new(near.unwrap())), Stream::TlsServer(Box::new(far.unwrap())))
+        let near = TlsStream::RustlsClient(Box::new(near.unwrap()));
+        let far = TlsStream::RustlsServer(Box::new(far.unwrap()));
+        (Stream::Tls(near), Stream::Tls(far))
     }
 
     /// Says something in two pieces at once and ends; the other side gets all of it and then the end.

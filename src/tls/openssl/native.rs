@@ -1,0 +1,53 @@
+//! The few calls that the safe bindings of OpenSSL lack. The only unsafe code of this crate.
+
+#![expect(unsafe_code, reason = "calls of OpenSSL without a safe binding; each says why it is sound")]
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr;
+
+use foreign_types::ForeignTypeRef;
+use openssl::error::ErrorStack;
+use openssl::nid::Nid;
+use openssl::ssl::{SslRef, SslSessionRef};
+use openssl_sys as ffi;
+
+use crate::model::tls::SignatureHash;
+
+/// `SSL_CTRL_GET_PEER_SIGNATURE_NID` of `ssl.h`.
+const GET_PEER_SIGNATURE_NID: c_int = 108;
+
+unsafe extern "C" {
+    /// OpenSSL 3.2 and later, `ssl.h`.
+    fn SSL_get0_group_name(ssl: *mut ffi::SSL) -> *const c_char;
+}
+
+/// The group of the key exchange in lower case, `None` where there was none.
+pub(super) fn group(ssl: &SslRef) -> Option<String> {
+    // SAFETY: the session is alive for the call; the answer is null or a constant text of the library.
+    let name = unsafe {
+        let name = SSL_get0_group_name(ssl.as_ptr());
+        (!name.is_null()).then(|| CStr::from_ptr(name))
+    };
+    name.and_then(|name| name.to_str().ok()).map(str::to_ascii_lowercase)
+}
+
+/// The hash by which the peer signed in this handshake; `None` if it signed nothing.
+pub(in crate::tls) fn peer_signature(ssl: &SslRef) -> Option<SignatureHash> {
+    let mut nid: c_int = 0;
+    // SAFETY: the call writes one int through the pointer, which lives as long as the call.
+    let known = unsafe { ffi::SSL_ctrl(ssl.as_ptr(), GET_PEER_SIGNATURE_NID, 0, ptr::from_mut(&mut nid).cast()) };
+    let hash = Nid::from_raw(nid);
+    match (known, hash) {
+        (1, Nid::MD5 | Nid::SHA1 | Nid::MD5_SHA1) => Some(SignatureHash::Sha1OrOlder),
+        // EdDSA tells no hash of its own; it is SHA-512 or SHAKE256 inside.
+        (1, _) => Some(SignatureHash::Sha2),
+        _ => None,
+    }
+}
+
+/// Offers a session of an earlier connection.
+pub(in crate::tls) fn resume(ssl: &mut SslRef, session: &SslSessionRef) -> Result<(), ErrorStack> {
+    // SAFETY: `set_session` asks that the session be of the same context; sessions are kept by context in
+    // `crate::tls::client`.
+    unsafe { ssl.set_session(session) }
+}
