@@ -56,6 +56,8 @@ pub enum CertificateError {
     #[error("the certificate for {} is not the first in {}; put it before its intermediates",
             key.display(), chain.display())]
     LeafNotFirst { chain: PathBuf, key: PathBuf },
+    #[error("every [[certificate]] has stack = \"legacy\"; clients of today need one for \"any\"")]
+    OnlyLegacy,
     #[error("no [[certificate]] is configured; TLS needs at least one")]
     NoneConfigured,
 }
