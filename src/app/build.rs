@@ -10,7 +10,6 @@ use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
 use crate::outbound;
-use crate::policy::inbound::Floor;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
 use crate::tls::certificates::CertificatePaths;
@@ -132,7 +131,13 @@ fn build_listener(
 ) -> Result<inbound::Listener, StartError> {
     let tls = match (listener.tls, store) {
         (ListenerTls::Off, _) | (_, None) => None,
-        (_, Some(store)) => Some(ServerTls::new(store.clone(), ServerTlsOptions::default())?),
+        (_, Some(store)) => {
+            let options = ServerTlsOptions {
+                lowest: listener.offer,
+                request_client_certificate: listener.request_client_certificate,
+            };
+            Some(ServerTls::new(store.clone(), options)?)
+        }
     };
     let session = server::Settings {
         hostname: config.hostname.clone(),
@@ -151,11 +156,7 @@ fn build_listener(
         role: listener.role,
         relay: listener.relay,
         implicit_tls: listener.tls == ListenerTls::Implicit,
-        floor: Floor {
-            min_version: listener.min_version,
-            cipher: listener.cipher,
-            source: listener.floor_source.clone(),
-        },
+        floor: listener.floor.clone(),
         session: Arc::new(session),
         tls,
     })
