@@ -10,7 +10,6 @@ use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
 use crate::outbound;
-use crate::policy::inbound::Floor;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
 use crate::tls::certificates::CertificatePaths;
@@ -133,7 +132,7 @@ fn build_listener(
     let tls = match (listener.tls, store) {
         (ListenerTls::Off, _) | (_, None) => None,
         (_, Some(store)) => {
-            let client_certificates = listener.request_client_certificate.then(|| Roots::system().0);
+            let client_certificates = client_roots(listener)?;
             Some(ServerTls::new(store.clone(), ServerTlsOptions { lowest: listener.offer, client_certificates })?)
         }
     };
@@ -154,14 +153,24 @@ fn build_listener(
         role: listener.role,
         relay: listener.relay,
         implicit_tls: listener.tls == ListenerTls::Implicit,
-        floor: Floor {
-            min_version: listener.min_version,
-            cipher: listener.cipher,
-            source: listener.floor_source.clone(),
-        },
+        floor: listener.floor.clone(),
         session: Arc::new(session),
         tls,
     })
+}
+
+/// The roots that certificates of clients are held against, where they are asked for.
+fn client_roots(listener: &ListenerConfig) -> Result<Option<Roots>, StartError> {
+    if !listener.request_client_certificate {
+        return Ok(None);
+    }
+    match &listener.client_ca {
+        Some(file) => {
+            let roots = Roots::from_pem_files(std::slice::from_ref(file));
+            roots.map(Some).map_err(|error| StartError::Certificates(vec![error.into()]))
+        }
+        None => Ok(Some(Roots::system().0)),
+    }
 }
 
 /// Makes the series of this configuration's labels exist.

@@ -222,7 +222,7 @@ impl Metrics {
             for stage in Stage::ALL {
                 self.policy_decisions.with_label_values(&[stage.as_str(), group, Verdict::Accept.as_str(), "none"]);
                 for verdict in [Verdict::WouldRefuse, Verdict::Defer, Verdict::Refuse] {
-                    for reason in [Reason::TlsRequired, Reason::VersionBelowMinimum, Reason::CipherBelowMinimum] {
+                    for reason in Reason::INBOUND_TLS {
                         let labels = [stage.as_str(), group, verdict.as_str(), reason.as_str()];
                         self.policy_decisions.with_label_values(&labels);
                     }
