@@ -233,6 +233,7 @@ impl<'a> RouteTable<'a> {
             source_address: self.source,
             ehlo: self.ehlo.clone(),
             ip: self.ip.unwrap_or_default(),
+            client_certificate: None,
         }))
     }
 }

@@ -129,6 +129,7 @@ mod tests {
             source_address: None,
             ehlo: None,
             ip: IpChoice::Any,
+            client_certificate: None,
         });
         let policy = |name: &str, hosted, recipients| DomainPolicy {
             patterns: vec![DomainPattern::parse(name).unwrap()],

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +174,13 @@ pub enum IpChoice {
     V6,
 }
 
+/// The PEM files of a certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPair {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
 /// Next hops that replace the MX look-up, tried in order, with the TLS that they must meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -187,4 +195,6 @@ pub struct Route {
     /// The name given in EHLO instead of our hostname.
     pub ehlo: Option<Domain>,
     pub ip: IpChoice,
+    /// Shown to next hops that ask for a certificate.
+    pub client_certificate: Option<KeyPair>,
 }

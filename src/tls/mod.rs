@@ -15,6 +15,7 @@ pub mod failure;
 mod openssl;
 pub mod peer;
 pub mod pem;
+pub mod probe;
 mod provider;
 pub mod rewind;
 pub mod roots;
@@ -25,3 +26,5 @@ pub mod stream;
 
 #[cfg(test)]
 mod handshake_tests;
+#[cfg(all(test, feature = "legacy-tls"))]
+mod old_server;
