@@ -110,7 +110,7 @@ impl Running {
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
             resolver: environment.resolver,
-            tls: ClientTls::new()?,
+            tls: ClientTls::new(None)?,
             roots: environment.roots,
             pool: Pool::default(),
             timeouts: environment.timeouts,

@@ -16,6 +16,7 @@ pub mod hello;
 mod openssl;
 pub mod peer;
 pub mod pem;
+pub mod probe;
 mod provider;
 pub mod rewind;
 pub mod roots;
@@ -26,3 +27,5 @@ pub mod stream;
 
 #[cfg(test)]
 mod handshake_tests;
+#[cfg(all(test, feature = "legacy-tls"))]
+mod old_server;
