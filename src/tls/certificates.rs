@@ -91,6 +91,15 @@ pub enum CertificateWarning {
 }
 
 impl CertificateWarning {
+    /// What the end of the validity is worth: nothing, as long as it is far away.
+    pub fn of_expiry(chain: &Path, not_after: Timestamp, now: Timestamp) -> Option<Self> {
+        let (chain, left) = (chain.to_owned(), not_after.saturating_since(now));
+        if not_after < now {
+            return Some(Self::Expired { chain, not_after });
+        }
+        (left < EXPIRY_NOTICE).then_some(Self::ExpiresSoon { chain, not_after, left })
+    }
+
     /// Whether it is about the end of the validity: what only time brings.
     pub fn is_expiry(&self) -> bool {
         matches!(self, Self::Expired { .. } | Self::ExpiresSoon { .. })
@@ -278,13 +287,7 @@ impl ServerCertificate {
         let chain = || self.paths.chain.clone();
         let Description { names, not_before, not_after, has_sha1_signature, .. } = &*self.description;
         let (not_before, not_after) = (*not_before, *not_after);
-        let left = not_after.saturating_since(now);
-        let mut warnings = Vec::new();
-        if not_after < now {
-            warnings.push(CertificateWarning::Expired { chain: chain(), not_after });
-        } else if left < EXPIRY_NOTICE {
-            warnings.push(CertificateWarning::ExpiresSoon { chain: chain(), not_after, left });
-        }
+        let mut warnings = Vec::from_iter(CertificateWarning::of_expiry(&self.paths.chain, not_after, now));
         if not_before > now {
             warnings.push(CertificateWarning::NotYetValid { chain: chain(), not_before });
         }
