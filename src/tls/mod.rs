@@ -12,6 +12,7 @@ pub mod evaluate;
 mod facts;
 pub mod failure;
 pub mod hello;
+pub mod ocsp;
 #[cfg(feature = "legacy-tls")]
 mod openssl;
 pub mod peer;
