@@ -1,5 +1,8 @@
 //! `gatepost check`: everything that is wrong or odd about configuration and certificates, at once.
 
+mod named_files;
+mod old_clients;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -39,14 +42,19 @@ struct Counts {
 }
 
 pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let (counts, mut findings) = match configuration::load(config) {
-        Ok((config, warnings)) => (Some(Counts::of(&config)), warnings),
+    let file = configuration::file(config);
+    let (loaded, mut findings) = match configuration::load(config) {
+        Ok((config, warnings)) => (Some(config), warnings),
         Err(findings) => (None, findings),
     };
-    findings.extend(certificate_findings(&configuration::file(config), clock::timestamp()));
+    findings.extend(certificate_findings(&file, clock::timestamp()));
+    for config in &loaded {
+        findings.extend(named_files::findings(&file, config));
+        findings.extend(old_clients::findings(&file, config));
+    }
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_error());
     let exit = if errors.is_empty() { Exit::Done } else { Exit::Usage };
-    let counts = counts.filter(|_| errors.is_empty());
+    let counts = loaded.as_ref().map(Counts::of).filter(|_| errors.is_empty());
     if json {
         console.json(&Report { ok: counts.is_some(), errors, warnings, counts })?;
         return Ok(exit);

@@ -70,6 +70,14 @@ impl MainFile {
         items.into_iter().flat_map(|items| items.iter()).filter_map(pair).collect()
     }
 
+    /// The paths of one key in the tables of `[[table]]`.
+    pub(super) fn paths_in_each(&self, table: &str, key: &str) -> Vec<WrittenPath> {
+        let (entries, _) = DeTable::parse_recoverable(&self.text);
+        let items = entries.get_ref().get(table).and_then(|value| value.get_ref().as_array());
+        let path = |item: &Spanned<DeValue<'_>>| self.written(item.get_ref().as_table()?.get(key)?);
+        items.into_iter().flat_map(|items| items.iter()).filter_map(path).collect()
+    }
+
     fn written(&self, value: &Spanned<DeValue<'_>>) -> Option<WrittenPath> {
         let text = value.get_ref().as_str().filter(|text| !text.is_empty())?;
         Some(WrittenPath { path: self.folder.join(text), offset: value.span().start, end: value.span().end })
