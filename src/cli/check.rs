@@ -48,7 +48,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
         Err(findings) => (None, findings),
     };
     findings.extend(certificate_findings(&file, clock::timestamp()));
-    for config in &loaded {
+    if let Some(config) = &loaded {
         findings.extend(named_files::findings(&file, config));
         findings.extend(old_clients::findings(&file, config));
     }

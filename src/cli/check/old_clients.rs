@@ -70,10 +70,6 @@ fn advice(held: &[Held]) -> Option<(usize, Advice)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
-    use crate::model::time::Timestamp;
-    use crate::tls::demo_authority::{DemoAuthority, KeyKind};
-    use crate::tls::self_signed::Validity;
 
     #[test]
     fn old_clients_need_an_rsa_key_and_better_one_of_their_own() {
@@ -95,6 +91,11 @@ mod tests {
     #[cfg(feature = "legacy-tls")]
     #[test]
     fn the_advice_names_listener_key_and_line_and_goes_where_nothing_old_is_offered() {
+        use crate::config;
+        use crate::model::time::Timestamp;
+        use crate::tls::demo_authority::{DemoAuthority, KeyKind};
+        use crate::tls::self_signed::Validity;
+
         let now = Timestamp::from_secs(1_800_000_000);
         let validity = Validity { not_before: now, not_after: Timestamp::from_secs(1_900_000_000) };
         let folder = tempfile::tempdir().unwrap();

@@ -255,6 +255,23 @@ fn files_and_folders_that_cannot_be_read_are_errors() {
 }
 
 #[test]
+fn a_policy_lists_at_most_64_certificates() {
+    let findings_of = |count: u8| {
+        let listed: Vec<_> = (0..count).map(|byte| format!("\"{}\"", Fingerprint::from_bytes([byte; 32]))).collect();
+        let domain = format!(
+            "domains = [\"a.example\"]\ninbound = {{ tls = \"required\", client_certificate = [{}] }}",
+            listed.join(", ")
+        );
+        let listener = "certificate = [{ chain = \"c\", key = \"k\" }]\nlistener = [{ name = \"mx\", bind = \
+                        [\"127.0.0.1:25\"], role = \"mx\", request_client_certificate = true }]\n";
+        findings(&[("gatepost.toml", &format!("{HEAD}{listener}")), ("domains.d/a.toml", &domain)])
+    };
+    assert_eq!(findings_of(64), [""; 0]);
+    let refused = findings_of(65);
+    assert!(refused.len() == 1 && refused[0].contains("more than 64 certificates"), "{refused:?}");
+}
+
+#[test]
 fn the_65th_group_counts_as_other_and_is_warned_of() {
     let main = main_with("");
     let files: Vec<(String, String)> = (0..66)
