@@ -16,7 +16,8 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let now = clock::timestamp();
+        // Certificates know whole seconds only.
+        let now = Timestamp::from_secs(clock::timestamp().micros() / 1_000_000);
         Self { folder: tempfile::tempdir().unwrap(), authority: DemoAuthority::new(now).unwrap(), now }
     }
 
