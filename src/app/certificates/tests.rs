@@ -1,5 +1,7 @@
 //! Certificates whose files change while they are in use.
 
+mod running;
+
 use super::*;
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
 use crate::tls::ocsp::tests::good_response;
