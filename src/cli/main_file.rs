@@ -30,11 +30,12 @@ pub(super) struct WrittenPath {
     end: usize,
 }
 
-/// A `[[certificate]]` with both its keys.
+/// A `[[certificate]]` with its files.
 #[derive(Debug)]
 pub(super) struct WrittenCertificate {
     pub(super) chain: WrittenPath,
     pub(super) key: WrittenPath,
+    pub(super) ocsp: Option<WrittenPath>,
 }
 
 impl MainFile {
@@ -65,6 +66,7 @@ impl MainFile {
             Some(WrittenCertificate {
                 chain: self.written(table.get("chain")?)?,
                 key: self.written(table.get("key")?)?,
+                ocsp: table.get("ocsp").and_then(|value| self.written(value)),
             })
         };
         items.into_iter().flat_map(|items| items.iter()).filter_map(pair).collect()
