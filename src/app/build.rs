@@ -1,6 +1,6 @@
 //! From the configuration to what each part is handed: the snapshots of inbound and outbound, certificates, listeners.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
@@ -9,11 +9,16 @@ use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
+use crate::model::time::Timestamp;
 use crate::outbound;
 use crate::policy::inbound::Floor;
+use crate::policy::rules::PolicySet;
+use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
 use crate::tls::certificates::CertificatePaths;
+use crate::tls::client::ClientTls;
+use crate::tls::client::certificate::ClientCertificate;
 use crate::tls::failure::FailureKind;
 use crate::tls::roots::Roots;
 use crate::tls::server::{ServerTls, ServerTlsOptions};
@@ -86,10 +91,12 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         tls_handshake_timeout: config.limits.tls_handshake_timeout,
         needs_audit,
     };
+    let (client_tls, client_certificates) = client_tls(&config.policies)?;
     let outbound = outbound::Snapshot {
         policies: config.policies.clone(),
         stamp,
         hostname: config.hostname.clone(),
+        client_tls,
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
         bounce_lifetime: config.spool.bounce_lifetime,
@@ -99,8 +106,12 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         total_concurrency: config.limits.max_outbound_connections,
         needs_audit,
     };
-    let certificates = store.iter().flat_map(|store| store.names_and_expiry());
-    let certificates = certificates.map(|(name, end)| (name, end.micros() / 1_000_000)).collect();
+    let mut certificates = BTreeMap::new();
+    for (name, end) in store.iter().flat_map(|store| store.names_and_expiry()).chain(client_certificates) {
+        let earliest = certificates.entry(name).or_insert(end);
+        *earliest = end.min(*earliest);
+    }
+    let certificates = certificates.into_iter().map(|(name, end)| (name, end.micros() / 1_000_000)).collect();
     Ok(Built { inbound, outbound, certificates })
 }
 
@@ -123,6 +134,27 @@ fn certificates(config: &Config) -> Result<Option<Arc<CertificateStore>>, StartE
         tracing::warn!("{warning}");
     }
     Ok(Some(Arc::new(store)))
+}
+
+type ClientIdentities = (HashMap<KeyPair, ClientTls>, Vec<(String, Timestamp)>);
+
+/// TLS for each certificate that routes name, and the names and ends of validity of these certificates.
+fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
+    let routes = policies.policies().filter_map(|policy| policy.route.as_ref()).chain(&policies.defaults.route);
+    let (mut identities, mut names_and_expiry, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
+    for pair in routes.filter_map(|route| route.client_certificate.as_ref()) {
+        if identities.contains_key(pair) {
+            continue;
+        }
+        match ClientCertificate::read(pair) {
+            Ok(certificate) => {
+                identities.insert(pair.clone(), ClientTls::new(Some(&certificate))?);
+                names_and_expiry.push((certificate.name().to_owned(), certificate.not_after()));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok((identities, names_and_expiry)) } else { Err(StartError::Certificates(errors)) }
 }
 
 fn build_listener(
