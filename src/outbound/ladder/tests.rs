@@ -47,11 +47,15 @@ fn known(word: &str, version: ProtocolVersion, grade: CipherGrade) -> Option<Wor
     Some(Worked { way: TlsWay { stack, sni: word.ends_with('+') }, version, grade })
 }
 
-/// The ways in order, each but the last failing as given.
+/// The ways in order, each failing as given, until there is none left.
 fn walk(mut ladder: Ladder<'_>, failures: &[FailureKind]) -> String {
     let mut words = vec![word(ladder.way())];
     for kind in failures {
-        words.push(ladder.failed(TlsFailure::Handshake(*kind)).map_or("end", word));
+        let next = ladder.failed(TlsFailure::Handshake(*kind));
+        words.push(next.map_or("end", word));
+        if next.is_none() {
+            break;
+        }
     }
     words.join(" ")
 }
