@@ -7,6 +7,8 @@
 
 mod build;
 mod maintenance;
+#[cfg(all(test, feature = "legacy-tls"))]
+mod old_next_hops;
 mod privileges;
 mod reload;
 mod running;
