@@ -1,22 +1,20 @@
 //! From the configuration to what each part is handed: the snapshots of inbound and outbound, certificates, listeners.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
+use crate::clock;
 use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure};
 use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
-use crate::model::time::Timestamp;
 use crate::outbound;
-use crate::policy::inbound::Floor;
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
-use crate::tls::certificates::CertificatePaths;
 use crate::tls::client::ClientTls;
 use crate::tls::client::certificate::ClientCertificate;
 use crate::tls::failure::FailureKind;
@@ -25,6 +23,7 @@ use crate::tls::server::{ServerTls, ServerTlsOptions};
 use crate::tls::store::CertificateStore;
 
 use super::StartError;
+use super::certificates::Certificates;
 
 /// What the daemon takes from the world around it, so that the demo can put another one there.
 #[derive(Debug)]
@@ -53,8 +52,7 @@ impl Environment {
 pub(super) struct Built {
     pub(super) inbound: inbound::Snapshot,
     pub(super) outbound: outbound::Snapshot,
-    /// Names and ends of validity of our certificates.
-    pub(super) certificates: Vec<(String, i64)>,
+    pub(super) certificates: Certificates,
 }
 
 /// A configuration with everything that was read for it.
@@ -73,30 +71,13 @@ impl Prepared {
 }
 
 pub(super) fn build(config: &Config) -> Result<Built, StartError> {
-    let store = certificates(config)?;
-    let stamp = Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() };
-    let needs_audit = config.audit.on_failure == OnAuditFailure::Refuse;
-    let mut listeners = HashMap::new();
-    for listener in &config.listeners {
-        let built = build_listener(config, listener, store.as_ref())?;
-        listeners.insert(built.name.clone(), Arc::new(built));
-    }
-    let inbound = inbound::Snapshot {
-        policies: config.policies.clone(),
-        trusted: config.relay.trusted.clone(),
-        stamp: stamp.clone(),
-        listeners,
-        connections_per_client_max: config.limits.max_connections_per_client,
-        hops_max: config.limits.max_hops,
-        tls_handshake_timeout: config.limits.tls_handshake_timeout,
-        needs_audit,
-    };
-    let (client_tls, client_certificates) = client_tls(&config.policies)?;
+    let certificates = Certificates::load(config)?;
+    let inbound = build_inbound(config, certificates.store())?;
     let outbound = outbound::Snapshot {
         policies: config.policies.clone(),
-        stamp,
+        stamp: stamp(config),
         hostname: config.hostname.clone(),
-        client_tls,
+        client_tls: client_tls(&config.policies)?,
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
         bounce_lifetime: config.spool.bounce_lifetime,
@@ -104,57 +85,59 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         retry: config.spool.retry.clone(),
         lane_concurrency: config.limits.max_destination_concurrency,
         total_concurrency: config.limits.max_outbound_connections,
-        needs_audit,
+        needs_audit: needs_audit(config),
     };
-    let mut certificates = BTreeMap::new();
-    for (name, end) in store.iter().flat_map(|store| store.names_and_expiry()).chain(client_certificates) {
-        let earliest = certificates.entry(name).or_insert(end);
-        *earliest = end.min(*earliest);
-    }
-    let certificates = certificates.into_iter().map(|(name, end)| (name, end.micros() / 1_000_000)).collect();
     Ok(Built { inbound, outbound, certificates })
 }
 
-fn certificates(config: &Config) -> Result<Option<Arc<CertificateStore>>, StartError> {
-    if config.certificates.is_empty() {
-        return Ok(None);
+/// All that inbound needs, with these certificates.
+pub(super) fn build_inbound(
+    config: &Config,
+    store: Option<&Arc<CertificateStore>>,
+) -> Result<inbound::Snapshot, StartError> {
+    let mut listeners = HashMap::new();
+    for listener in &config.listeners {
+        let built = build_listener(config, listener, store)?;
+        listeners.insert(built.name.clone(), Arc::new(built));
     }
-    let paths: Vec<CertificatePaths> = config
-        .certificates
-        .iter()
-        .map(|certificate| CertificatePaths {
-            chain: certificate.chain.clone(),
-            key: certificate.key.clone(),
-            ocsp: certificate.ocsp.clone(),
-            stack: certificate.stack,
-        })
-        .collect();
-    let store = CertificateStore::load(&paths).map_err(StartError::Certificates)?;
-    for warning in store.warnings(crate::clock::timestamp()) {
-        tracing::warn!("{warning}");
-    }
-    Ok(Some(Arc::new(store)))
+    Ok(inbound::Snapshot {
+        policies: config.policies.clone(),
+        trusted: config.relay.trusted.clone(),
+        stamp: stamp(config),
+        listeners,
+        connections_per_client_max: config.limits.max_connections_per_client,
+        hops_max: config.limits.max_hops,
+        tls_handshake_timeout: config.limits.tls_handshake_timeout,
+        needs_audit: needs_audit(config),
+    })
 }
 
-type ClientIdentities = (HashMap<KeyPair, ClientTls>, Vec<(String, Timestamp)>);
+fn stamp(config: &Config) -> Stamp {
+    Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() }
+}
 
-/// TLS for each certificate that routes name, and the names and ends of validity of these certificates.
-fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
-    let routes = policies.policies().filter_map(|policy| policy.route.as_ref()).chain(&policies.defaults.route);
-    let (mut identities, mut names_and_expiry, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
-    for pair in routes.filter_map(|route| route.client_certificate.as_ref()) {
+fn needs_audit(config: &Config) -> bool {
+    config.audit.on_failure == OnAuditFailure::Refuse
+}
+
+/// TLS with each certificate that routes name.
+fn client_tls(policies: &PolicySet) -> Result<HashMap<KeyPair, ClientTls>, StartError> {
+    let (mut identities, mut errors) = (HashMap::new(), Vec::new());
+    for pair in policies.client_certificates() {
         if identities.contains_key(pair) {
             continue;
         }
         match ClientCertificate::read(pair) {
             Ok(certificate) => {
+                for warning in certificate.warnings(clock::timestamp()) {
+                    tracing::warn!("{warning}");
+                }
                 identities.insert(pair.clone(), ClientTls::new(Some(&certificate))?);
-                names_and_expiry.push((certificate.name().to_owned(), certificate.not_after()));
             }
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok((identities, names_and_expiry)) } else { Err(StartError::Certificates(errors)) }
+    if errors.is_empty() { Ok(identities) } else { Err(StartError::Certificates(errors)) }
 }
 
 fn build_listener(
@@ -164,7 +147,10 @@ fn build_listener(
 ) -> Result<inbound::Listener, StartError> {
     let tls = match (listener.tls, store) {
         (ListenerTls::Off, _) | (_, None) => None,
-        (_, Some(store)) => Some(ServerTls::new(store.clone(), ServerTlsOptions::default())?),
+        (_, Some(store)) => {
+            let client_certificates = client_roots(listener)?;
+            Some(ServerTls::new(store.clone(), ServerTlsOptions { lowest: listener.offer, client_certificates })?)
+        }
     };
     let session = server::Settings {
         hostname: config.hostname.clone(),
@@ -183,14 +169,24 @@ fn build_listener(
         role: listener.role,
         relay: listener.relay,
         implicit_tls: listener.tls == ListenerTls::Implicit,
-        floor: Floor {
-            min_version: listener.min_version,
-            cipher: listener.cipher,
-            source: listener.floor_source.clone(),
-        },
+        floor: listener.floor.clone(),
         session: Arc::new(session),
         tls,
     })
+}
+
+/// The roots that certificates of clients are held against, where they are asked for.
+fn client_roots(listener: &ListenerConfig) -> Result<Option<Roots>, StartError> {
+    if !listener.request_client_certificate {
+        return Ok(None);
+    }
+    match &listener.client_ca {
+        Some(file) => {
+            let roots = Roots::from_pem_files(std::slice::from_ref(file));
+            roots.map(Some).map_err(|error| StartError::Certificates(vec![error.into()]))
+        }
+        None => Ok(Some(Roots::system().0)),
+    }
 }
 
 /// Makes the series of this configuration's labels exist.

@@ -6,6 +6,7 @@
 //! Must not: hold logic of its own beyond wiring.
 
 mod build;
+mod certificates;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]
 mod old_next_hops;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::client_offer::ClientOffer;
 use crate::model::id::{MessageId, RecordId, SessionId};
 use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
@@ -67,6 +68,9 @@ pub struct Policy {
     pub tls: &'static str,
     pub min_version: Option<&'static str>,
     pub cipher: &'static str,
+    /// Only where one is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     pub reason: Option<Reason>,
     pub because: Vec<String>,
 }
@@ -86,6 +90,7 @@ impl Policy {
             tls: in_force.effective_tls().as_str(),
             min_version: in_force.min_version.as_ref().map(|version| version.value.as_str()),
             cipher: in_force.cipher.value.as_str(),
+            client_certificate: in_force.certificate_asked_for().map(ToString::to_string),
             reason: judgement.reason,
             because,
         }
@@ -100,6 +105,7 @@ impl Policy {
             tls: "optional",
             min_version: None,
             cipher: "any",
+            client_certificate: None,
             reason: Some(reason),
             because: Vec::new(),
         }
@@ -129,6 +135,17 @@ impl RequirementRecord {
             because: requirement.because().iter().map(because_line).collect(),
         }
     }
+}
+
+/// How a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Handshake<'a> {
+    /// The word that the metric counts by.
+    pub reason: &'static str,
+    /// The alert by which the client gave up (RFC 8446 section 6), such as `unknown_ca`.
+    pub alert: Option<String>,
+    /// `None` if no whole hello came.
+    pub offered: Option<&'a ClientOffer>,
 }
 
 /// The part of a record that only deliveries have.
@@ -171,6 +188,9 @@ pub struct Record<'a> {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
     pub tls: Option<&'a TlsFacts>,
+    /// Of a failed handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Handshake<'a>>,
     pub policy: Option<Policy>,
     pub reply: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,6 +220,7 @@ impl<'a> Record<'a> {
             to: Vec::new(),
             outbound: None,
             tls: None,
+            handshake: None,
             policy: None,
             reply: None,
             size: None,

@@ -11,6 +11,8 @@ pub mod demo_authority;
 pub mod evaluate;
 mod facts;
 pub mod failure;
+pub mod hello;
+pub mod ocsp;
 #[cfg(feature = "legacy-tls")]
 mod openssl;
 pub mod peer;
