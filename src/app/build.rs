@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
+use crate::clock;
 use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure};
 use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
@@ -121,25 +122,28 @@ fn needs_audit(config: &Config) -> bool {
     config.audit.on_failure == OnAuditFailure::Refuse
 }
 
+/// By key pair, and the names and ends of validity of the certificates.
 type ClientIdentities = (HashMap<KeyPair, ClientTls>, Vec<(String, Timestamp)>);
 
-/// TLS for each certificate that routes name, and the names and ends of validity of these certificates.
+/// TLS with each certificate that routes name.
 fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
-    let routes = policies.policies().filter_map(|policy| policy.route.as_ref()).chain(&policies.defaults.route);
-    let (mut identities, mut names_and_expiry, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
-    for pair in routes.filter_map(|route| route.client_certificate.as_ref()) {
+    let (mut identities, mut ends, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
+    for pair in policies.client_certificates() {
         if identities.contains_key(pair) {
             continue;
         }
         match ClientCertificate::read(pair) {
             Ok(certificate) => {
+                for warning in certificate.warnings(clock::timestamp()) {
+                    tracing::warn!("{warning}");
+                }
+                ends.push(certificate.name_and_expiry());
                 identities.insert(pair.clone(), ClientTls::new(Some(&certificate))?);
-                names_and_expiry.push((certificate.name().to_owned(), certificate.not_after()));
             }
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok((identities, names_and_expiry)) } else { Err(StartError::Certificates(errors)) }
+    if errors.is_empty() { Ok((identities, ends)) } else { Err(StartError::Certificates(errors)) }
 }
 
 fn build_listener(

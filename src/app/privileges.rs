@@ -122,7 +122,8 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     let target = |path: &Path| std::fs::canonicalize(path).ok().as_deref().and_then(folder);
     let of_certificate = |path: &Path| [folder(path), target(path)];
     let files = config.certificates.iter().flat_map(|c| [Some(&c.chain), Some(&c.key), c.ocsp.as_ref()]).flatten();
-    let certificates = files.flat_map(|path| of_certificate(path)).flatten();
+    let ours_as_client = config.policies.client_certificates().flat_map(|pair| [&pair.chain, &pair.key]);
+    let certificates = files.chain(ours_as_client).flat_map(|path| of_certificate(path)).flatten();
     let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {

@@ -60,8 +60,8 @@ pub(super) struct Ladder<'a> {
 }
 
 impl<'a> Ladder<'a> {
-    /// `named` says whether the host has a name to send. What worked before comes first, unless the requirement asks for
-    /// more than was negotiated then.
+    /// `named` says whether the host has a name to send. What worked before comes first, unless the requirement asks
+    /// for more than was negotiated then.
     pub(super) fn new(requirement: &'a Requirement, named: bool, known: Option<Worked>) -> Self {
         let usual = TlsWay { stack: Stack::Rustls, sni: named };
         let known = known.filter(|known| {

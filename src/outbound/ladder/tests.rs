@@ -3,8 +3,8 @@
 use super::*;
 use crate::policy::settings::{OutboundTls, Sourced};
 
-use FailureKind::{Alert, BadCertificate, Closed, NoCommonCipher, NoCommonVersion, NotTls, Protocol, Timeout};
-use ProtocolVersion::{Tls1_0, Tls1_2, Tls1_3};
+use FailureKind::*;
+use ProtocolVersion::*;
 
 fn requirement(tls: OutboundTls, min: Option<ProtocolVersion>, cipher: CipherGrade) -> Requirement {
     Requirement {
