@@ -26,9 +26,9 @@ FLAGS = {"TLSv1": "-tls1", "TLSv1.1": "-tls1_1", "TLSv1.2": "-tls1_2", "TLSv1.3"
 
 
 def self_signed(folder, name, stem, key="ec"):
-    """Makes STEM.pem and STEM.key for `name`."""
+    """Makes STEM.pem and STEM.key for `name`; the subject names the stem, so that a client sees which one it got."""
     chain, private = folder / f"{stem}.pem", folder / f"{stem}.key"
-    rig.openssl("req", "-x509", "-newkey", *KEYS[key], "-nodes", "-days", "30", "-subj", f"/CN={name}",
+    rig.openssl("req", "-x509", "-newkey", *KEYS[key], "-nodes", "-days", "30", "-subj", f"/CN={name}/OU={stem}",
                 "-addext", f"subjectAltName=DNS:{name}", "-keyout", private, "-out", chain)
     return chain, private
 
@@ -38,7 +38,7 @@ def issued(folder, name, stem, key="ec", days=30, version1=False):
     chain, private = folder / f"{stem}.pem", folder / f"{stem}.key"
     request, extensions = folder / f"{stem}.csr", folder / f"{stem}.ext"
     extensions.write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth,clientAuth\n")
-    rig.openssl("req", "-newkey", *KEYS[key], "-nodes", "-subj", f"/CN={name}", "-keyout", private, "-out", request)
+    rig.openssl("req", "-newkey", *KEYS[key], "-nodes", "-subj", f"/CN={name}/OU={stem}", "-keyout", private, "-out", request)
     rig.openssl("x509", "-req", "-in", request, "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-CAcreateserial",
                 "-days", days, *([] if version1 else ["-extfile", extensions]), "-out", chain)
     return chain, private
@@ -57,6 +57,15 @@ def key_fingerprint(private):
     """SHA-256 of the public key, hexadecimal."""
     done = subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-outform", "DER"], check=True, capture_output=True)
     return hashlib.sha256(done.stdout).hexdigest()
+
+
+def resumes(port, saved, *arguments, fresh=False):
+    """One session of s_client from the state in the file `saved`, or a `fresh` one that writes it; whether it resumed."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls", "smtp", "-nocommands", "-ign_eof", "-crlf",
+               "-sess_out" if fresh else "-sess_in", saved, *arguments]
+    done = subprocess.run(command, input=b"EHLO client.test\nQUIT\n", capture_output=True, timeout=20, check=False)
+    found = re.search(rb"^(New|Reused), ", done.stdout, re.M)
+    return found and found[1] == b"Reused"
 
 
 class SClient:
