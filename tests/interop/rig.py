@@ -392,7 +392,7 @@ class Sink(Hop):
                 reader.answer(answer)
             elif verb == b"DATA" and recipients:
                 reader.answer("354 go")
-                entry = {"from": sender, "to": recipients, "data": reader.content(), "tls": secure}
+                entry = {"from": sender, "to": recipients, "data": reader.content(), "tls": secure, "session": session}
                 answer = self.data(entry)
                 if answer.startswith("2"):
                     with self.lock:
