@@ -7,8 +7,8 @@
 
 FROM rust:1.95-bookworm AS builder
 WORKDIR /src
-# The bundled AWS-LC, whatever libraries the builder image has.
-ENV AWS_LC_SYS_USE_SYSTEM=0
+# The bundled AWS-LC and OpenSSL, whatever libraries the builder image has; perl and make are in it.
+ENV AWS_LC_SYS_USE_SYSTEM=0 OPENSSL_NO_VENDOR=0
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY config config

@@ -132,7 +132,10 @@ fn build_listener(
 ) -> Result<inbound::Listener, StartError> {
     let tls = match (listener.tls, store) {
         (ListenerTls::Off, _) | (_, None) => None,
-        (_, Some(store)) => Some(ServerTls::new(store.clone(), ServerTlsOptions::default())?),
+        (_, Some(store)) => {
+            let client_certificates = listener.request_client_certificate.then(|| Roots::system().0);
+            Some(ServerTls::new(store.clone(), ServerTlsOptions { lowest: listener.offer, client_certificates })?)
+        }
     };
     let session = server::Settings {
         hostname: config.hostname.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::model::client_offer::ClientOffer;
 use crate::model::id::{MessageId, RecordId, SessionId};
 use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
@@ -131,6 +132,17 @@ impl RequirementRecord {
     }
 }
 
+/// How a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Handshake<'a> {
+    /// The word that the metric counts by.
+    pub reason: &'static str,
+    /// The alert by which the client gave up (RFC 8446 section 6), such as `unknown_ca`.
+    pub alert: Option<String>,
+    /// `None` if no whole hello came.
+    pub offered: Option<&'a ClientOffer>,
+}
+
 /// The part of a record that only deliveries have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outbound {
@@ -171,6 +183,9 @@ pub struct Record<'a> {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
     pub tls: Option<&'a TlsFacts>,
+    /// Of a failed handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Handshake<'a>>,
     pub policy: Option<Policy>,
     pub reply: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,6 +215,7 @@ impl<'a> Record<'a> {
             to: Vec::new(),
             outbound: None,
             tls: None,
+            handshake: None,
             policy: None,
             reply: None,
             size: None,

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::audit::event::{Client as ClientRecord, Event, Record};
+use crate::audit::event::{Client as ClientRecord, Event, Handshake, Record};
 use crate::clock;
 use crate::model::reason::Reason;
 use crate::model::reply::Reply;
@@ -256,6 +256,7 @@ fn handshake_failed(context: &Context, failure: &HandshakeFailure) {
     context.inbound.metrics.inbound_handshake_failed(&context.listener.name, reason);
     tracing::info!(
         session = %context.session, client = %context.address.ip(), reason, detail = %failure.detail,
+        offered = %failure.offer.as_deref().map(ToString::to_string).unwrap_or_default(),
         "TLS handshake failed"
     );
     if !context.inbound.may_record(context.address.ip()) {
@@ -267,6 +268,7 @@ fn handshake_failed(context: &Context, failure: &HandshakeFailure) {
     record.session = Some(context.session);
     record.listener = Some(&context.listener.name);
     record.client = Some(ClientRecord { ip: context.address.ip(), port: context.address.port(), helo: None });
+    record.handshake = Some(Handshake { reason, alert: failure.kind.alert(), offered: failure.offer.as_deref() });
     record.detail = Some(format!("{reason}: {}", failure.detail));
     if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
         tracing::warn!(%fault, "a failed handshake could not be recorded");

@@ -1,5 +1,7 @@
 //! What a client offered in its ClientHello, in the words that the record of a failed handshake has.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The most entries of each list; what goes beyond is cut off and said so.
@@ -23,4 +25,11 @@ pub struct ClientOffer {
     /// A list was longer than [`LISTED_MAX`].
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub truncated: bool,
+}
+
+/// `TLSv1 TLSv1.1, 12 ciphers, t10d120500_…`, for a line of the log; the record has it all.
+impl fmt::Display for ClientOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} ciphers, {}", self.versions.join(" "), self.ciphers.len(), self.ja4)
+    }
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureAlgorithm};
+use zeroize::Zeroizing;
 
 use crate::model::time::Timestamp;
 use crate::model::tls::CertificateStack;
@@ -55,6 +56,8 @@ pub enum CertificateError {
     #[error("the certificate for {} is not the first in {}; put it before its intermediates",
             key.display(), chain.display())]
     LeafNotFirst { chain: PathBuf, key: PathBuf },
+    #[error("every [[certificate]] has stack = \"legacy\"; clients of today need one for \"any\"")]
+    OnlyLegacy,
     #[error("no [[certificate]] is configured; TLS needs at least one")]
     NoneConfigured,
 }
@@ -75,6 +78,7 @@ pub enum CertificateWarning {
 pub struct ServerCertificate {
     paths: CertificatePaths,
     pub(super) key: Arc<CertifiedKey>,
+    key_der: Arc<Zeroizing<PrivateKeyDer<'static>>>,
     /// DNS names, lower case, wildcards as `*.example`.
     names: Vec<String>,
     subject: String,
@@ -96,23 +100,27 @@ impl ServerCertificate {
         if chain.len() > CHAIN_CERTIFICATES_MAX {
             return Err(CertificateError::ChainTooLong { chain: paths.chain.clone() });
         }
-        let key = pem::private_key(&paths.key, key)?;
+        let key_der = Arc::new(Zeroizing::new(pem::private_key(&paths.key, key)?));
         let key = provider()
             .key_provider
-            .load_private_key(key)
+            .load_private_key(key_der.clone_key())
             .map_err(|_| CertificateError::UnusableKey { key: paths.key.clone() })?;
         let certified = CertifiedKey::new(chain, key);
         check_keys_match(paths, &certified)?;
-        Self::describe(paths, certified)
+        Self::describe(paths, certified, key_der)
     }
 
-    fn describe(paths: &CertificatePaths, certified: CertifiedKey) -> Result<Self, CertificateError> {
+    fn describe(
+        paths: &CertificatePaths,
+        certified: CertifiedKey,
+        key_der: Arc<Zeroizing<PrivateKeyDer<'static>>>,
+    ) -> Result<Self, CertificateError> {
         let leaf = certified.cert.first().and_then(peer::parse).ok_or_else(|| not_a_certificate(&paths.chain))?;
         let names = peer::dns_names(&leaf).map(str::to_ascii_lowercase).collect();
         let (subject, not_after) = (peer::subject(&leaf), peer::not_after(&leaf));
         let not_before = Timestamp::from_secs(leaf.validity().not_before.timestamp());
         drop(leaf);
-        Ok(Self { paths: paths.clone(), key: Arc::new(certified), names, subject, not_before, not_after })
+        Ok(Self { paths: paths.clone(), key: Arc::new(certified), key_der, names, subject, not_before, not_after })
     }
 
     pub fn paths(&self) -> &CertificatePaths {
@@ -140,6 +148,16 @@ impl ServerCertificate {
     /// The certificate and its intermediates, as they are sent.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.key.cert
+    }
+
+    /// The private key as it stands in its file: PKCS #8, PKCS #1 or SEC 1. Its memory is overwritten when it is dropped.
+    pub(super) fn key_der(&self) -> &PrivateKeyDer<'static> {
+        &self.key_der
+    }
+
+    /// The OCSP response that is sent along (RFC 6066 section 8), in DER.
+    pub(super) fn ocsp(&self) -> Option<&[u8]> {
+        self.key.ocsp.as_deref()
     }
 
     pub fn warnings(&self, now: Timestamp) -> Vec<CertificateWarning> {

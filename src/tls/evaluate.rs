@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use rustls::CertificateError;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 
 use crate::model::domain::Domain;
 use crate::model::escape::peer_text;
@@ -90,6 +90,29 @@ pub fn evaluate(chain: &[CertificateDer<'_>], identity: &Identity<'_>, roots: &R
     }
 }
 
+/// Judges the chain of a client: it must lead to a root. A certificate for servers will do, because public authorities
+/// issue no others, and mail servers show the one that they have.
+pub fn evaluate_client(chain: &[CertificateDer<'_>], roots: &Roots, now: Timestamp) -> Evaluation {
+    let Some((leaf, intermediates)) = chain.split_first() else {
+        return Evaluation::failed(&Fault::new(Reason::ValidationFailure, "the client showed no certificate"));
+    };
+    let as_client = || {
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.shared(), provider()).build().ok()?;
+        verifier.verify_client_cert(leaf, intermediates, unix_time(now)).ok()
+    };
+    let as_server = || {
+        let parsed = ParsedCertificate::try_from(leaf).map_err(|error| fault_of(&error))?;
+        leads_to_root(&parsed, intermediates, roots, now)
+    };
+    if as_client().is_some() {
+        return Evaluation::verified(Verified::Webpki);
+    }
+    match as_server() {
+        Ok(()) => Evaluation::verified(Verified::Webpki),
+        Err(fault) => Evaluation::failed(&fault),
+    }
+}
+
 fn has_fingerprint(leaf: &CertificateDer<'_>, accepted: &[Fingerprint]) -> bool {
     if accepted.is_empty() {
         return false;
@@ -128,15 +151,18 @@ fn leads_to_root(
     roots: &Roots,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let since_epoch = Duration::from_micros(u64::try_from(now.micros()).unwrap_or(0));
     verify_server_cert_signed_by_trust_anchor(
         leaf,
         roots.store(),
         intermediates,
-        UnixTime::since_unix_epoch(since_epoch),
+        unix_time(now),
         provider().signature_verification_algorithms.all,
     )
     .map_err(|error| fault_of(&error))
+}
+
+fn unix_time(at: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0)))
 }
 
 fn has_name(leaf: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>, identity: &Identity<'_>) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
+use crate::model::client_offer::ClientOffer;
 use crate::model::escape::peer_text;
 
 /// Longest text of a failure, in bytes of the escaped form.
@@ -79,6 +80,12 @@ impl FailureKind {
         }
     }
 
+    /// The name of the alert by which the peer gave up, as the registry of IANA has it.
+    pub fn alert(self) -> Option<String> {
+        let Self::Alert(number) = self else { return None };
+        Some(alert_name(number).map_or_else(|| number.to_string(), str::to_owned))
+    }
+
     /// What an alert of the peer means.
     pub(super) fn of_alert(alert: u8) -> Self {
         match AlertDescription::from(alert) {
@@ -96,11 +103,13 @@ pub struct HandshakeFailure {
     pub kind: FailureKind,
     /// Escaped, at most [`FAILURE_DETAIL_BYTES_MAX`] bytes and a mark.
     pub detail: String,
+    /// On the server side what the client had offered, if its hello came.
+    pub offer: Option<Box<ClientOffer>>,
 }
 
 impl HandshakeFailure {
     pub(super) fn new(kind: FailureKind, detail: &str) -> Self {
-        Self { kind, detail: peer_text(detail, FAILURE_DETAIL_BYTES_MAX).into_owned() }
+        Self { kind, detail: peer_text(detail, FAILURE_DETAIL_BYTES_MAX).into_owned(), offer: None }
     }
 
     pub(super) fn timeout(limit: Duration) -> Self {
@@ -119,6 +128,39 @@ impl HandshakeFailure {
         };
         Self::new(kind, &error.to_string())
     }
+}
+
+/// The registry "TLS Alerts".
+fn alert_name(number: u8) -> Option<&'static str> {
+    let name = match number {
+        0 => "close_notify",
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        22 => "record_overflow",
+        40 => "handshake_failure",
+        41 => "no_certificate",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        80 => "internal_error",
+        86 => "inappropriate_fallback",
+        90 => "user_canceled",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        112 => "unrecognized_name",
+        113 => "bad_certificate_status_response",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        _ => return None,
+    };
+    Some(name)
 }
 
 fn kind_of_io(kind: io::ErrorKind) -> FailureKind {

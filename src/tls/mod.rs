@@ -11,6 +11,7 @@ pub mod demo_authority;
 pub mod evaluate;
 mod facts;
 pub mod failure;
+pub mod hello;
 #[cfg(feature = "legacy-tls")]
 mod openssl;
 pub mod peer;

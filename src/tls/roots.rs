@@ -65,6 +65,10 @@ impl Roots {
     pub(super) fn store(&self) -> &RootCertStore {
         &self.0
     }
+
+    pub(super) fn shared(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.0)
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! The certificates of the server and the choice among them: by the name that the client asks for, then by kind of key.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite, NamedGroup, SignatureAlgorithm, SignatureScheme};
+use rustls::SignatureAlgorithm;
 
 use crate::model::time::Timestamp;
+use crate::model::tls::CertificateStack;
 
 use super::certificates::{CertificateError, CertificatePaths, CertificateWarning, ServerCertificate};
 
@@ -16,11 +14,23 @@ use super::certificates::{CertificateError, CertificatePaths, CertificateWarning
 pub struct CertificateStore {
     /// In the order of the configuration, never empty.
     certificates: Vec<ServerCertificate>,
-    /// By DNS name (`*.example` for a wildcard), the preferred kind of key first.
-    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// The first certificate and those that share a name with it, the preferred kind of key first.
-    default: Vec<Arc<CertifiedKey>>,
+    /// The place of the group for a DNS name (`*.example` for a wildcard).
+    by_name: HashMap<String, usize>,
+    /// The first one is for clients that ask for no name, or for one that is not here.
+    groups: Vec<Group>,
 }
+
+/// The certificates that serve one name, by their places in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// For clients of today, the preferred kind of key first. May be empty but in the first group.
+    pub(super) any: Vec<usize>,
+    /// For old clients: one for each kind of key.
+    pub(super) old: Vec<usize>,
+}
+
+/// The place of the group for clients that ask for no name that is here.
+const DEFAULT_GROUP: usize = 0;
 
 impl CertificateStore {
     /// Reads all pairs and tells all errors at once.
@@ -36,21 +46,37 @@ impl CertificateStore {
         if errors.is_empty() { Self::new(certificates).map_err(|error| vec![error]) } else { Err(errors) }
     }
 
-    /// The first certificate is the default.
+    /// The first certificate for all stacks is the default.
     pub fn new(certificates: Vec<ServerCertificate>) -> Result<Self, CertificateError> {
-        let first = certificates.first().ok_or(CertificateError::NoneConfigured)?;
-        let is_default = |other: &&ServerCertificate| {
-            Arc::ptr_eq(&other.key, &first.key) || other.names().iter().any(|name| first.names().contains(name))
+        let first = certificates.iter().find(|certificate| certificate.paths().stack == CertificateStack::Any);
+        let Some(first) = first else {
+            return Err(match certificates.first() {
+                Some(_) => CertificateError::OnlyLegacy,
+                None => CertificateError::NoneConfigured,
+            });
         };
-        let default = by_preference(certificates.iter().filter(is_default));
-        let mut named: HashMap<String, Vec<&ServerCertificate>> = HashMap::new();
-        for certificate in &certificates {
+        let is_default = |other: &ServerCertificate| {
+            std::ptr::eq(other, first) || other.names().iter().any(|name| first.names().contains(name))
+        };
+        let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (place, certificate) in certificates.iter().enumerate() {
             for name in certificate.names() {
-                named.entry(name.clone()).or_default().push(certificate);
+                places.entry(name).or_default().push(place);
             }
         }
-        let by_name = named.into_iter().map(|(name, group)| (name, by_preference(group))).collect();
-        Ok(Self { certificates, by_name, default })
+        let all = certificates.iter().enumerate();
+        let default: Vec<usize> = all.filter(|(_, other)| is_default(other)).map(|(place, _)| place).collect();
+        let mut groups = vec![group(&certificates, &default, &default)];
+        let mut by_name = HashMap::new();
+        for (name, own) in &places {
+            let group = group(&certificates, own, &default);
+            let known = groups.iter().position(|known| *known == group);
+            by_name.insert((*name).to_owned(), known.unwrap_or(groups.len()));
+            if known.is_none() {
+                groups.push(group);
+            }
+        }
+        Ok(Self { certificates, by_name, groups })
     }
 
     pub fn certificates(&self) -> &[ServerCertificate] {
@@ -70,58 +96,59 @@ impl CertificateStore {
         }
         expiry.into_iter().map(|(name, not_after)| (name.to_owned(), not_after)).collect()
     }
-}
 
-/// ECDSA first: its handshakes cost a quarter of those of RSA, which remains for clients that cannot do it.
-fn by_preference<'a>(certificates: impl IntoIterator<Item = &'a ServerCertificate>) -> Vec<Arc<CertifiedKey>> {
-    let mut sorted: Vec<&ServerCertificate> = certificates.into_iter().collect();
-    sorted.sort_by_key(|certificate| match certificate.key_algorithm() {
-        SignatureAlgorithm::ECDSA => 0,
-        SignatureAlgorithm::ED25519 => 1,
-        _ => 2,
-    });
-    sorted.into_iter().map(|certificate| Arc::clone(&certificate.key)).collect()
-}
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
 
-impl ResolvesServerCert for CertificateStore {
-    /// The exact name goes before a wildcard, that before the default. A certificate of another name that the client
-    /// can use is better than none: most clients that relay mail check no name.
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
+    /// The place of the group for a server name: the exact name goes before a wildcard, that before the default.
+    pub(super) fn group_of(&self, name: Option<&str>) -> usize {
+        let name = name.map(str::to_ascii_lowercase).unwrap_or_default();
         let exact = self.by_name.get(&name);
-        let wildcard = name.split_once('.').and_then(|(_, rest)| self.by_name.get(&format!("*.{rest}")));
-        let candidates = || exact.into_iter().chain(wildcard).chain([&self.default]).flatten();
-        candidates().find(|key| fits(key, &hello)).or_else(|| candidates().next()).cloned()
+        let wildcard = || name.split_once('.').and_then(|(_, rest)| self.by_name.get(&format!("*.{rest}")));
+        exact.or_else(wildcard).copied().unwrap_or(DEFAULT_GROUP)
+    }
+
+    /// What clients of today can be shown for a name: its own certificates, and behind them the default's, which are
+    /// better than none: most clients that relay mail check no name.
+    pub(super) fn any(&self, group: usize) -> impl Iterator<Item = usize> {
+        let own = self.groups.get(group).into_iter().flat_map(|group| group.any.iter());
+        let default = self.groups.get(DEFAULT_GROUP).filter(|_| group != DEFAULT_GROUP);
+        own.chain(default.into_iter().flat_map(|group| group.any.iter())).copied()
     }
 }
 
-/// The suites of TLS 1.2 that go with ECDSA and EdDSA keys.
-const ECDSA_SUITES: [CipherSuite; 3] = [
-    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-];
-const RSA_SUITES: [CipherSuite; 3] = [
-    CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-];
-
-/// Whether the client can use a key. A hello does not tell here which version it will come to, and a client without
-/// TLS 1.3 may list suites of it; so a key must do for TLS 1.2 too where an RSA key would.
-fn fits(key: &CertifiedKey, hello: &ClientHello<'_>) -> bool {
-    let Some(signer) = key.key.choose_scheme(hello.signature_schemes()) else { return false };
-    let curve = match signer.scheme() {
-        SignatureScheme::ECDSA_NISTP256_SHA256 => Some(NamedGroup::secp256r1),
-        SignatureScheme::ECDSA_NISTP384_SHA384 => Some(NamedGroup::secp384r1),
-        SignatureScheme::ECDSA_NISTP521_SHA512 => Some(NamedGroup::secp521r1),
-        SignatureScheme::ED25519 => None,
-        _ => return true,
+fn group(certificates: &[ServerCertificate], own: &[usize], default: &[usize]) -> Group {
+    let on = |places: &[usize], stack: CertificateStack| -> Vec<usize> {
+        let is_on = |place: &&usize| certificates.get(**place).is_some_and(|known| known.paths().stack == stack);
+        places.iter().filter(is_on).copied().collect()
     };
-    // Before TLS 1.3 the list of groups also rules the curve of the certificate (RFC 8422 section 5.1).
-    let knows_curve = || curve.is_none_or(|curve| hello.named_groups().is_none_or(|groups| groups.contains(&curve)));
-    let offers = |suites: &[CipherSuite]| hello.cipher_suites().iter().any(|suite| suites.contains(suite));
-    !offers(&RSA_SUITES) || (offers(&ECDSA_SUITES) && knows_curve())
+    let algorithm = |place: usize| certificates.get(place).map(ServerCertificate::key_algorithm);
+    let mut any = on(own, CertificateStack::Any);
+    any.sort_by_key(|place| preference(algorithm(*place)));
+    // A key of its own for old clients goes before all others, so that no other is used where attacks are known.
+    let for_old = [
+        on(own, CertificateStack::Legacy),
+        on(default, CertificateStack::Legacy),
+        any.clone(),
+        on(default, CertificateStack::Any),
+    ];
+    let mut old: Vec<usize> = Vec::new();
+    for place in for_old.into_iter().flatten() {
+        if !old.iter().any(|taken| algorithm(*taken) == algorithm(place)) {
+            old.push(place);
+        }
+    }
+    Group { any, old }
+}
+
+/// ECDSA first: its handshakes cost a quarter of those of RSA, which remains for clients that cannot do it.
+fn preference(algorithm: Option<SignatureAlgorithm>) -> u8 {
+    match algorithm {
+        Some(SignatureAlgorithm::ECDSA) => 0,
+        Some(SignatureAlgorithm::ED25519) => 1,
+        _ => 2,
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 pub(super) mod context;
 mod failures;
-mod native;
+pub(super) mod native;
 
 pub(super) use failures::failure;
 pub(super) use native::{peer_signature, resume};

@@ -2,19 +2,24 @@
 
 #![expect(unsafe_code, reason = "calls of OpenSSL without a safe binding; each says why it is sound")]
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_long};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::nid::Nid;
-use openssl::ssl::{SslRef, SslSessionRef};
+use openssl::ssl::{SslContextBuilder, SslRef, SslSessionRef};
+use openssl::x509::X509Ref;
 use openssl_sys as ffi;
 
 use crate::model::tls::SignatureHash;
 
 /// `SSL_CTRL_GET_PEER_SIGNATURE_NID` of `ssl.h`.
 const GET_PEER_SIGNATURE_NID: c_int = 108;
+
+/// `SSL_CTRL_CHAIN_CERT` of `ssl.h`; with this argument the context takes a reference of its own.
+const CHAIN_CERT: c_int = 89;
+const WITH_OWN_REFERENCE: c_long = 1;
 
 unsafe extern "C" {
     /// OpenSSL 3.2 and later, `ssl.h`.
@@ -50,4 +55,11 @@ pub(in crate::tls) fn resume(ssl: &mut SslRef, session: &SslSessionRef) -> Resul
     // SAFETY: `set_session` asks that the session be of the same context; sessions are kept by context in
     // `crate::tls::client`.
     unsafe { ssl.set_session(session) }
+}
+
+/// Adds an issuer behind the certificate that was set last, and behind no other of the context.
+pub(in crate::tls) fn add_issuer(builder: &mut SslContextBuilder, issuer: &X509Ref) -> Result<(), ErrorStack> {
+    // SAFETY: both live for the call, and the context counts a reference of its own to the certificate.
+    let added = unsafe { ffi::SSL_CTX_ctrl(builder.as_ptr(), CHAIN_CERT, WITH_OWN_REFERENCE, issuer.as_ptr().cast()) };
+    if added == 1 { Ok(()) } else { Err(ErrorStack::get()) }
 }
