@@ -20,7 +20,8 @@ SLACK_SECONDS = 3
 HALF_OPEN = 1500
 # Resident memory that one unfinished handshake may cost: a whole hello of 64 KiB, and the state of the slower library.
 HANDSHAKE_KIB_MAX = 128
-LEFT_KIB_MAX = 96 * 1024
+# What the second of two like floods may add to the highest memory of the first.
+ADDED_KIB_MAX = 32 * 1024
 
 checks = rig.Checks()
 folder = rig.scratch("hellos")
@@ -280,16 +281,16 @@ def half_open(name, data):
     checks.check(f"{HALF_OPEN} times {name}: {cost:.1f} KiB each at the most", cost < HANDSHAKE_KIB_MAX)
     counted = wait_for(lambda: failed("timeout") - count >= HALF_OPEN, 10)
     checks.check(f"{HALF_OPEN} times {name}: counted", counted, f"{failed('timeout') - count}")
-    wait_for(lambda: daemon.resident_kib() - before < LEFT_KIB_MAX, 10)
-    left = daemon.resident_kib() - before
-    checks.check(f"{HALF_OPEN} times {name}: {left} KiB are left of it", left < LEFT_KIB_MAX)
+    return peak[0]
 
 
 def thousands_at_once():
     half_open("silence", b"")
-    half_open("most of a hello of 60 KB", hello_of(client_context(protocols=240))[:59000])
     half_open("silence after a hello for rustls", hello_of(client_context()))
     half_open("silence after a hello for OpenSSL", hello_of(client_context("TLSv1")))
+    most = hello_of(client_context(protocols=240))[:59000]
+    peaks = [half_open("most of a hello of 60 KB", most) for _ in range(2)]
+    checks.check(f"a second such flood needs no more: {peaks} KiB", peaks[1] - peaks[0] < ADDED_KIB_MAX)
     summaries = daemon.records("inbound.handshake_failed", **{"client": None})
     checks.equal("no record without a client", summaries, [])
     of_flood = [r for r in daemon.records("inbound.handshake_failed") if r["client"]["ip"] == "127.0.0.1"]

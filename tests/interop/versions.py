@@ -187,9 +187,10 @@ def refused_handshakes():
     if found is not None:
         checks.matches("SSLv3 is refused where it is not offered", found.get("error", "served"), "handshake|protocol|alert|version")
         failure_counted("SSLv3", "no-common-version", before)
-        records = wait_for(lambda: daemon.records("inbound.handshake_failed", listener="mx"), 10)
-        record = (records or [{}])[-1]
-        offered = (record.get("handshake") or {}).get("offered") or {}
+        handshakes = lambda: [r["handshake"] for r in daemon.records("inbound.handshake_failed", listener="mx")]
+        found = wait_for(lambda: [h for h in handshakes() if h["reason"] == "no-common-version"], 10)
+        record = found[-1] if found else {}
+        offered = record.get("offered") or {}
         checks.equal("SSLv3: what was offered is on record", offered.get("versions"), ["SSLv3"])
         checks.check("SSLv3: with its ciphers", "TLS_RSA_WITH_AES_256_CBC_SHA" in offered.get("ciphers", []), str(record))
         checks.matches("SSLv3: and a fingerprint", offered.get("ja4"), r"^ts3\w+_\w{12}_\w{12}$")
