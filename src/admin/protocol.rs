@@ -108,6 +108,7 @@ pub struct Status {
     pub config: String,
     pub config_file: String,
     pub listeners: Vec<ListenerStatus>,
+    pub certificates: Vec<CertificateStatus>,
     pub messages: usize,
     pub deliveries: DeliveryCounts,
     pub spool_free_bytes: u64,
@@ -123,6 +124,27 @@ pub struct ListenerStatus {
     pub role: String,
     pub bind: Vec<String>,
     pub tls: String,
+}
+
+/// A certificate that is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// The first DNS name, or the subject if there is none.
+    pub name: String,
+    pub names: Vec<String>,
+    /// Its file, as configured.
+    pub chain: String,
+    /// `ECDSA P-256`, `RSA 2048`, `Ed25519`.
+    pub key: String,
+    /// What a TLSA record 3 1 1 lists.
+    pub key_sha256: String,
+    /// `any`, or `legacy` for old clients alone.
+    pub stack: String,
+    pub not_after: Timestamp,
+    /// The OCSP response in words: `stapled until 2027-01-02`; `None` if there is none.
+    pub ocsp: Option<String>,
+    /// Why what its files hold now is not in use. Empty: it is.
+    pub problems: Vec<String>,
 }
 
 /// Deliveries by state.

@@ -10,16 +10,15 @@ use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
 use crate::outbound;
-use crate::policy::inbound::Floor;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
-use crate::tls::certificates::CertificatePaths;
 use crate::tls::failure::FailureKind;
 use crate::tls::roots::Roots;
 use crate::tls::server::{ServerTls, ServerTlsOptions};
 use crate::tls::store::CertificateStore;
 
 use super::StartError;
+use super::certificates::Certificates;
 
 /// What the daemon takes from the world around it, so that the demo can put another one there.
 #[derive(Debug)]
@@ -48,8 +47,7 @@ impl Environment {
 pub(super) struct Built {
     pub(super) inbound: inbound::Snapshot,
     pub(super) outbound: outbound::Snapshot,
-    /// Names and ends of validity of our certificates.
-    pub(super) certificates: Vec<(String, i64)>,
+    pub(super) certificates: Certificates,
 }
 
 /// A configuration with everything that was read for it.
@@ -68,27 +66,11 @@ impl Prepared {
 }
 
 pub(super) fn build(config: &Config) -> Result<Built, StartError> {
-    let store = certificates(config)?;
-    let stamp = Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() };
-    let needs_audit = config.audit.on_failure == OnAuditFailure::Refuse;
-    let mut listeners = HashMap::new();
-    for listener in &config.listeners {
-        let built = build_listener(config, listener, store.as_ref())?;
-        listeners.insert(built.name.clone(), Arc::new(built));
-    }
-    let inbound = inbound::Snapshot {
-        policies: config.policies.clone(),
-        trusted: config.relay.trusted.clone(),
-        stamp: stamp.clone(),
-        listeners,
-        connections_per_client_max: config.limits.max_connections_per_client,
-        hops_max: config.limits.max_hops,
-        tls_handshake_timeout: config.limits.tls_handshake_timeout,
-        needs_audit,
-    };
+    let certificates = Certificates::load(config)?;
+    let inbound = build_inbound(config, certificates.store())?;
     let outbound = outbound::Snapshot {
         policies: config.policies.clone(),
-        stamp,
+        stamp: stamp(config),
         hostname: config.hostname.clone(),
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
@@ -97,32 +79,39 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         retry: config.spool.retry.clone(),
         lane_concurrency: config.limits.max_destination_concurrency,
         total_concurrency: config.limits.max_outbound_connections,
-        needs_audit,
+        needs_audit: needs_audit(config),
     };
-    let certificates = store.iter().flat_map(|store| store.names_and_expiry());
-    let certificates = certificates.map(|(name, end)| (name, end.micros() / 1_000_000)).collect();
     Ok(Built { inbound, outbound, certificates })
 }
 
-fn certificates(config: &Config) -> Result<Option<Arc<CertificateStore>>, StartError> {
-    if config.certificates.is_empty() {
-        return Ok(None);
+/// All that inbound needs, with these certificates.
+pub(super) fn build_inbound(
+    config: &Config,
+    store: Option<&Arc<CertificateStore>>,
+) -> Result<inbound::Snapshot, StartError> {
+    let mut listeners = HashMap::new();
+    for listener in &config.listeners {
+        let built = build_listener(config, listener, store)?;
+        listeners.insert(built.name.clone(), Arc::new(built));
     }
-    let paths: Vec<CertificatePaths> = config
-        .certificates
-        .iter()
-        .map(|certificate| CertificatePaths {
-            chain: certificate.chain.clone(),
-            key: certificate.key.clone(),
-            ocsp: certificate.ocsp.clone(),
-            stack: certificate.stack,
-        })
-        .collect();
-    let store = CertificateStore::load(&paths).map_err(StartError::Certificates)?;
-    for warning in store.warnings(crate::clock::timestamp()) {
-        tracing::warn!("{warning}");
-    }
-    Ok(Some(Arc::new(store)))
+    Ok(inbound::Snapshot {
+        policies: config.policies.clone(),
+        trusted: config.relay.trusted.clone(),
+        stamp: stamp(config),
+        listeners,
+        connections_per_client_max: config.limits.max_connections_per_client,
+        hops_max: config.limits.max_hops,
+        tls_handshake_timeout: config.limits.tls_handshake_timeout,
+        needs_audit: needs_audit(config),
+    })
+}
+
+fn stamp(config: &Config) -> Stamp {
+    Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() }
+}
+
+fn needs_audit(config: &Config) -> bool {
+    config.audit.on_failure == OnAuditFailure::Refuse
 }
 
 fn build_listener(
@@ -133,7 +122,7 @@ fn build_listener(
     let tls = match (listener.tls, store) {
         (ListenerTls::Off, _) | (_, None) => None,
         (_, Some(store)) => {
-            let client_certificates = listener.request_client_certificate.then(|| Roots::system().0);
+            let client_certificates = client_roots(listener)?;
             Some(ServerTls::new(store.clone(), ServerTlsOptions { lowest: listener.offer, client_certificates })?)
         }
     };
@@ -154,14 +143,24 @@ fn build_listener(
         role: listener.role,
         relay: listener.relay,
         implicit_tls: listener.tls == ListenerTls::Implicit,
-        floor: Floor {
-            min_version: listener.min_version,
-            cipher: listener.cipher,
-            source: listener.floor_source.clone(),
-        },
+        floor: listener.floor.clone(),
         session: Arc::new(session),
         tls,
     })
+}
+
+/// The roots that certificates of clients are held against, where they are asked for.
+fn client_roots(listener: &ListenerConfig) -> Result<Option<Roots>, StartError> {
+    if !listener.request_client_certificate {
+        return Ok(None);
+    }
+    match &listener.client_ca {
+        Some(file) => {
+            let roots = Roots::from_pem_files(std::slice::from_ref(file));
+            roots.map(Some).map_err(|error| StartError::Certificates(vec![error.into()]))
+        }
+        None => Ok(Some(Roots::system().0)),
+    }
 }
 
 /// Makes the series of this configuration's labels exist.

@@ -121,9 +121,9 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     // A certificate is often a link to where a client renews it; the rules hold for where it leads.
     let target = |path: &Path| std::fs::canonicalize(path).ok().as_deref().and_then(folder);
     let of_certificate = |path: &Path| [folder(path), target(path)];
-    let certificates = config.certificates.iter().flat_map(|c| [of_certificate(&c.chain), of_certificate(&c.key)]);
-    let readable =
-        SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates.flatten().flatten());
+    let files = config.certificates.iter().flat_map(|c| [Some(&c.chain), Some(&c.key), c.ocsp.as_ref()]).flatten();
+    let certificates = files.flat_map(|path| of_certificate(path)).flatten();
+    let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {
             rules = rules.add_rule(PathBeneath::new(handle, read))?;

@@ -10,6 +10,7 @@ use crate::outbound::dispatch::Command;
 use crate::random;
 
 use super::build::{Built, build, fill_metrics};
+use super::certificates;
 use super::running::Running;
 
 /// Reads the files again and swaps what they say in.
@@ -53,7 +54,7 @@ async fn prepare(running: &Running) -> Result<Prepared, Vec<ReportedDiagnostic>>
 
 async fn swap(running: &Running, config: Config, built: Built) {
     fill_metrics(&running.metrics, &config);
-    running.metrics.certificates(&built.certificates);
+    certificates::put_in_force(running, built.certificates);
     let stamp = built.inbound.stamp.clone();
     running.inbound.snapshot.store(Arc::new(built.inbound));
     running.outbound.snapshot.store(Arc::new(built.outbound));

@@ -28,6 +28,8 @@ use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
 
 use super::build::{Environment, Prepared, fill_metrics};
+use super::certificates::files::PairFiles;
+use super::certificates::{self, Certificates, Watch};
 use super::maintenance::{self, Upkeep};
 use super::sockets::{ControlSocket, Sockets};
 use super::status::StatusSource;
@@ -48,6 +50,9 @@ pub struct Running {
     pub(super) outbound: Arc<Outbound>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) certificates: Arc<ArcSwap<Certificates>>,
+    /// Files of certificates that have changed.
+    renewals: mpsc::Receiver<Vec<PairFiles>>,
     reloads: mpsc::Receiver<oneshot::Sender<Response>>,
     drain: watch::Sender<bool>,
     draining: Arc<AtomicBool>,
@@ -101,7 +106,7 @@ impl Running {
         let metrics = Arc::new(Metrics::new()?);
         let Prepared { config, built } = prepared;
         fill_metrics(&metrics, &config);
-        metrics.certificates(&built.certificates);
+        metrics.certificates(&built.certificates.ends());
         let (storage, config) = open_storage(config, metrics.clone(), accept_damage).await?;
         let stamp = built.inbound.stamp.clone();
         let outbound = Arc::new(Outbound {
@@ -110,7 +115,7 @@ impl Running {
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
             resolver: environment.resolver,
-            tls: ClientTls::new()?,
+            tls: ClientTls::new(None)?,
             roots: environment.roots,
             pool: Pool::default(),
             timeouts: environment.timeouts,
@@ -129,12 +134,17 @@ impl Running {
         let (drain, draining_signal) = watch::channel(false);
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (reload_sender, reloads) = mpsc::channel(1);
+        let (renewal_sender, renewals) = mpsc::channel(1);
+        let certificates = Arc::new(ArcSwap::from_pointee(built.certificates));
+        let watch = Watch { certificates: certificates.clone(), renewals: renewal_sender };
         let mut running = Self {
             config: Arc::new(ArcSwap::from_pointee(config)),
             inbound,
             outbound,
             metrics,
             commands,
+            certificates,
+            renewals,
             reloads,
             drain,
             draining: Arc::new(AtomicBool::new(false)),
@@ -149,6 +159,7 @@ impl Running {
         let control = running.control.listener.take();
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
+        running.services.spawn(certificates::watch(watch));
         Ok(running)
     }
 
@@ -193,6 +204,7 @@ impl Running {
     ) -> Result<(), StartError> {
         let status = Arc::new(StatusSource {
             config: self.config.clone(),
+            certificates: self.certificates.clone(),
             spool: self.outbound.spool.clone(),
             audit: self.outbound.audit.clone(),
             counts: counts.clone(),
@@ -252,6 +264,8 @@ impl Running {
                     break;
                 }
                 _ = hangup.recv() => { reload::reload(&self).await; }
+                // Here too, so that neither undoes what the other does.
+                Some(seen) = self.renewals.recv() => certificates::renew(&self, seen).await,
                 Some(answer) = self.reloads.recv() => {
                     let response = reload::reload(&self).await;
                     _ = answer.send(response);

@@ -8,15 +8,19 @@ use tokio::sync::watch;
 
 use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
 use crate::audit::derive::Health;
+use crate::clock;
 use crate::config::Config;
 use crate::model::time::Timestamp;
 use crate::schedule::job::Counts;
 use crate::spool::Spool;
 
+use super::certificates::Certificates;
+
 /// Where the answers come from.
 #[derive(Debug)]
 pub(super) struct StatusSource {
     pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) certificates: Arc<ArcSwap<Certificates>>,
     pub(super) spool: Spool,
     pub(super) audit: Health,
     pub(super) counts: watch::Receiver<Counts>,
@@ -35,6 +39,7 @@ impl StatusSource {
             config: config.digest.clone(),
             config_file: config.file.display().to_string(),
             listeners: config.listeners.iter().map(listener).collect(),
+            certificates: self.certificates.load().status(clock::timestamp()),
             messages: self.spool.message_count(),
             deliveries: DeliveryCounts {
                 ready: counts.ready,

@@ -68,6 +68,9 @@ pub struct Policy {
     pub tls: &'static str,
     pub min_version: Option<&'static str>,
     pub cipher: &'static str,
+    /// Only where one is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
     pub reason: Option<Reason>,
     pub because: Vec<String>,
 }
@@ -87,6 +90,7 @@ impl Policy {
             tls: in_force.effective_tls().as_str(),
             min_version: in_force.min_version.as_ref().map(|version| version.value.as_str()),
             cipher: in_force.cipher.value.as_str(),
+            client_certificate: in_force.certificate_asked_for().map(ToString::to_string),
             reason: judgement.reason,
             because,
         }
@@ -101,6 +105,7 @@ impl Policy {
             tls: "optional",
             min_version: None,
             cipher: "any",
+            client_certificate: None,
             reason: Some(reason),
             because: Vec::new(),
         }

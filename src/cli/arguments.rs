@@ -1,5 +1,6 @@
 //! The command line as typed: commands, options, and what their values must look like.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
+use crate::policy::names::Fingerprint;
 
 use super::human;
 
@@ -123,12 +125,41 @@ pub(super) struct Explain {
     /// The client's address [default: 192.0.2.1, a stranger]
     #[arg(long, value_name = "IP")]
     pub(super) client: Option<IpAddr>,
+    /// What the client shows where it is asked for a certificate: one that is "verified", or the "sha256:..." of a
+    /// certificate or key
+    #[arg(long, value_name = "WHICH", value_parser = ShownCertificate::parse, conflicts_with = "plaintext")]
+    pub(super) client_certificate: Option<ShownCertificate>,
     /// The listener by its name [default: the first of role mx, else the first]
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
     /// The day to judge by (not implemented yet)
     #[arg(long, value_name = "DATE")]
     pub(super) at: Option<String>,
+}
+
+/// A client certificate that is thought of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ShownCertificate {
+    Verified,
+    Fingerprint(Fingerprint),
+}
+
+impl ShownCertificate {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "verified" => Ok(Self::Verified),
+            text => Fingerprint::parse(text).map(Self::Fingerprint).map_err(|error| format!("{error}; or \"verified\"")),
+        }
+    }
+}
+
+impl fmt::Display for ShownCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verified => f.write_str("verified"),
+            Self::Fingerprint(fingerprint) => fingerprint.fmt(f),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -50,6 +50,7 @@ pub(super) fn run(
         listener: listener(&config, asked.listener.as_deref())?,
         client: asked.client.unwrap_or(STRANGER),
         client_is_assumed: asked.client.is_none(),
+        certificate: asked.client_certificate,
         from: &asked.from,
         to: &asked.to,
     };
@@ -68,7 +69,7 @@ pub(super) fn run(
 }
 
 fn all_sessions(scene: &Scene<'_>) -> Vec<Played> {
-    let versions = session::VERSIONS.into_iter().map(|version| Some(session::usual(version)));
+    let versions = session::versions(scene.listener.offer).map(|version| Some(session::usual(version)));
     std::iter::once(None).chain(versions).map(|tls: Option<TlsFacts>| scene.play(tls)).collect()
 }
 

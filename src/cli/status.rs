@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use crate::admin::protocol::{Request, Response, Status};
+use anstyle::Style;
+
+use crate::admin::protocol::{CertificateStatus, Request, Response, Status};
 use crate::clock;
 use crate::model::time::Timestamp;
+use crate::tls::certificates::EXPIRY_NOTICE;
 
 use super::output::{BAD, BOLD, Console, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
 use super::table::{Cell, Column, lines};
@@ -42,6 +45,10 @@ fn page(status: &Status, now: Timestamp) -> String {
     }
     page.push(String::new());
     page.extend(listeners(status));
+    if !status.certificates.is_empty() {
+        page.push(String::new());
+        page.extend(certificates(status, now));
+    }
     page.push(String::new());
     page.join("\n")
 }
@@ -51,6 +58,7 @@ fn standing(status: &Status) -> (anstyle::Style, &'static str) {
         Status { spool_fault: Some(_), .. } => (BAD, "takes no mail"),
         Status { audit_writable: false, .. } => (BAD, "the audit log lags"),
         Status { draining: true, .. } => (ODD, "draining"),
+        _ if status.certificates.iter().any(|one| !one.problems.is_empty()) => (ODD, "runs with old certificates"),
         _ => (GOOD, "running"),
     }
 }
@@ -76,6 +84,36 @@ fn listeners(status: &Status) -> Vec<String> {
     lines(&columns, &rows, WIDTH_COLUMNS)
 }
 
+/// What is in use, and below it why newer files are not.
+fn certificates(status: &Status, now: Timestamp) -> Vec<String> {
+    let columns = [
+        Column::left("CERTIFICATE").shrinking(),
+        Column::left("KEY"),
+        Column::left("CLIENTS"),
+        Column::left("EXPIRES"),
+        Column::left("OCSP"),
+    ];
+    let row = |one: &CertificateStatus| {
+        let style = match one.not_after {
+            end if end < now => BAD,
+            end if end.saturating_since(now) < EXPIRY_NOTICE => ODD,
+            _ => Style::new(),
+        };
+        let clients = if one.stack == "legacy" { "old ones" } else { "all" };
+        let expires = Cell::styled(one.not_after.day(), style);
+        let ocsp = one.ocsp.as_deref().unwrap_or("none");
+        vec![one.name.as_str().into(), one.key.as_str().into(), clients.into(), expires, ocsp.into()]
+    };
+    let rows: Vec<_> = status.certificates.iter().map(row).collect();
+    let mut lines = lines(&columns, &rows, WIDTH_COLUMNS);
+    for problem in status.certificates.iter().flat_map(|one| &one.problems) {
+        lines.push(String::new());
+        let text = format!("Not in use: {}", human::shown(problem));
+        lines.extend(human::wrap(&text, WIDTH_COLUMNS).into_iter().map(|line| format!("{BAD}{line}{BAD:#}")));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +134,7 @@ mod tests {
                 bind: vec!["0.0.0.0:25".into(), "[::]:25".into()],
                 tls: "starttls".into(),
             }],
+            certificates: vec![],
             messages: 1234,
             deliveries: DeliveryCounts { ready: 1, waiting: 2, active: 3, held: 0 },
             spool_free_bytes: 12_000_000_000,
@@ -123,5 +162,31 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
         status.spool_fault = Some("less free space than spool.min_free_space".into());
         assert!(plain(&status).contains("takes no mail"));
         assert!(plain(&status).contains("spool     less free space than spool.min_free_space; 12GB free"));
+
+        status.spool_fault = None;
+        let certificate = |key: &str, stack: &str, ocsp: Option<&str>, problems: &[&str]| CertificateStatus {
+            name: "mx1.example.org".into(),
+            names: vec!["mx1.example.org".into()],
+            chain: "/etc/gatepost/tls/server.pem".into(),
+            key: key.into(),
+            key_sha256: "00".repeat(32),
+            stack: stack.into(),
+            not_after: started_at,
+            ocsp: ocsp.map(str::to_owned),
+            problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
+        };
+        status.certificates = vec![
+            certificate("ECDSA P-256", "any", Some("stapled until 2027-01-20"), &[]),
+            certificate("RSA 2048", "legacy", None, &["cannot read /etc/gatepost/tls/legacy.key: permission denied"]),
+        ];
+        let expected = "
+CERTIFICATE      KEY          CLIENTS   EXPIRES     OCSP
+mx1.example.org  ECDSA P-256  all       2027-01-15  stapled until 2027-01-20
+mx1.example.org  RSA 2048     old ones  2027-01-15  none
+
+Not in use: cannot read /etc/gatepost/tls/legacy.key: permission denied
+";
+        assert!(plain(&status).ends_with(expected), "{}", plain(&status));
+        assert!(plain(&status).contains("runs with old certificates"));
     }
 }

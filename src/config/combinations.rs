@@ -7,12 +7,13 @@ use std::hash::Hash;
 use crate::policy::relay::Role;
 use crate::policy::settings::AppliesTo;
 
-use super::ListenerTls;
 use super::domain_file::{DomainFile, RecipientsFrom};
-use super::main_file::{Listener, MainFile};
+use super::listener::Listener;
+use super::listener_checks;
+use super::main_file::MainFile;
 use super::place::At;
 use super::policy_checks::{self, is_written_empty};
-use super::policy_tables::RouteTable;
+use super::policy_tables::{InboundTable, RouteTable};
 
 /// Groups that are metric labels of their own.
 pub(super) const GROUPS_MAX: usize = 64;
@@ -62,41 +63,14 @@ fn check_listeners(main: &MainFile<'_>) {
         place.error("TLS needs a [[certificate]]", "add [[certificate]] with chain and key, or write tls = \"off\"");
     }
     for listener in &main.listeners {
-        check_listener(main, listener);
+        listener_checks::check_listener(main, listener);
     }
-}
-
-fn check_listener(main: &MainFile<'_>, listener: &Listener<'_>) {
-    let mx = listener.is_role(Role::Mx);
-    if let Some(tls) = listener.tls.as_ref().filter(|tls| tls.value == ListenerTls::Off) {
-        let off = tls.place.source();
-        for place in listener.floor_places() {
-            place.error(format!("cannot be met: {off} says tls = \"off\""), "remove one of the two");
-        }
-    } else if mx && !listener.relays() {
-        for place in listener.floor_places() {
-            place.warn(
-                "role \"mx\" has a floor for trusted clients only: strangers answer to the domains' policies",
-                "write it under [inbound] of the domain, or under [default.inbound], if it is meant for all",
-            );
-        }
-    }
-    let trusted_remedy = "name networks in [relay] trusted";
-    if let Some(role) = listener.role.as_ref().filter(|role| role.value == Role::Smarthost) {
-        if let Some(relay) = &listener.relay {
-            relay.place.error("only role \"mx\" has this key: a smarthost always relays", "remove it");
-        }
-        if main.trusted.is_empty() {
-            role.place.error("a smarthost without trusted clients takes no mail", trusted_remedy);
-        }
-    }
-    if let Some(relay) = listener.relay.as_ref().filter(|relay| mx && relay.value && main.trusted.is_empty()) {
-        relay.place.error("nobody may relay: there are no trusted clients", trusted_remedy);
-    }
+    listener_checks::check_stacks(main);
 }
 
 fn check_trusted(main: &MainFile<'_>) {
-    for network in main.trusted.iter().filter(|network| network.value.prefix_len() == 0) {
+    listener_checks::check_trusted_certificates(main);
+    for network in main.trusted.networks.iter().filter(|network| network.value.prefix_len() == 0) {
         network.place.error(
             format!("{} trusts the whole internet: this is an open relay", network.value),
             "name only your own networks",
@@ -106,6 +80,7 @@ fn check_trusted(main: &MainFile<'_>) {
 
 fn check_defaults(main: &MainFile<'_>) {
     policy_checks::check_inbound(&main.inbound, None);
+    check_certificate_is_requested(main, &main.inbound);
     policy_checks::check_outbound(&main.outbound, None);
     let Some(route) = &main.route else { return };
     policy_checks::check_route(route);
@@ -122,6 +97,7 @@ fn check_defaults(main: &MainFile<'_>) {
 
 fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
     policy_checks::check_inbound(&file.inbound, Some(&main.inbound));
+    check_certificate_is_requested(main, &file.inbound);
     let default_route = main.route.as_ref().is_some_and(|route| !is_written_empty(route.hosts.as_ref()));
     if let Some(route) = &file.route {
         check_own_route(route);
@@ -147,6 +123,20 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
             }
         }
         _ => check_not_hosted(file),
+    }
+}
+
+/// A client shows a certificate only where it is asked for one.
+fn check_certificate_is_requested(main: &MainFile<'_>, inbound: &InboundTable<'_>) {
+    let requested = |listener: &Listener<'_>| listener.is_role(Role::Mx) && listener.requests_certificate();
+    if main.listeners.iter().any(requested) {
+        return;
+    }
+    if let Some(place) = inbound.certificate_place() {
+        place.error(
+            "cannot be met: no listener of role \"mx\" asks for a certificate",
+            "write request_client_certificate = true in its [[listener]], or remove this key",
+        );
     }
 }
 

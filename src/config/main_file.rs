@@ -6,28 +6,23 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use crate::model::address::Address;
-use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
-use crate::model::tls::{CertificateStack, ProtocolVersion};
-use crate::policy::relay::Role;
-use crate::policy::settings::Source;
+use crate::model::tls::CertificateStack;
+use crate::policy::names::Fingerprint;
+use crate::policy::relay::TrustedClients;
 
 use super::document::{Table, Words};
+use super::listener::Listener;
 use super::place::{At, Place};
-use super::policy_tables::{self, InboundTable, OutboundTable, RouteTable};
+use super::policy_tables::{InboundTable, OutboundTable, RouteTable};
+use super::values::TrustedClient;
 use super::{
-    AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, ListenerConfig, ListenerTls, MetricsConfig,
-    SpoolConfig, sections, values,
+    AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, MetricsConfig, SpoolConfig, sections, values,
 };
 
 const ENFORCEMENT: &Words<()> = &[("on", Some(())), ("report", None)];
-const ROLES: &Words<Role> = &[("mx", Some(Role::Mx)), ("smarthost", Some(Role::Smarthost)), ("submission", None)];
-const LISTENER_TLS: &Words<ListenerTls> = &[
-    ("starttls", Some(ListenerTls::Starttls)),
-    ("implicit", Some(ListenerTls::Implicit)),
-    ("off", Some(ListenerTls::Off)),
-];
-const STACKS: &Words<()> = &[("any", Some(())), ("legacy", None)];
+const STACKS: &Words<CertificateStack> =
+    &[("any", Some(CertificateStack::Any)), ("legacy", Some(CertificateStack::Legacy))];
 
 #[derive(Debug)]
 pub(super) struct MainFile<'a> {
@@ -40,10 +35,10 @@ pub(super) struct MainFile<'a> {
     /// Whether a `[[listener]]` was written, right or wrong.
     pub(super) has_listener: bool,
     pub(super) listeners: Vec<Listener<'a>>,
-    pub(super) certificates: Vec<CertificateConfig>,
+    pub(super) certificates: Vec<Certificate<'a>>,
     /// Whether a `[[certificate]]` was written, right or wrong.
     pub(super) has_certificate: bool,
-    pub(super) trusted: Vec<At<'a, IpNet>>,
+    pub(super) trusted: Trusted<'a>,
     pub(super) dns: DnsConfig,
     pub(super) audit: AuditConfig,
     pub(super) metrics: MetricsConfig,
@@ -110,97 +105,60 @@ impl<'a> MainFile<'a> {
     }
 }
 
-/// One `[[listener]]`.
+/// One `[[certificate]]`.
 #[derive(Debug)]
-pub(super) struct Listener<'a> {
-    pub(super) place: Place<'a>,
-    pub(super) name: Option<At<'a, String>>,
-    pub(super) bind: Vec<At<'a, SocketAddr>>,
-    pub(super) role: Option<At<'a, Role>>,
-    pub(super) tls: Option<At<'a, ListenerTls>>,
-    pub(super) relay: Option<At<'a, bool>>,
-    pub(super) min_version: Option<At<'a, ProtocolVersion>>,
-    pub(super) cipher: Option<At<'a, CipherGrade>>,
+pub(super) struct Certificate<'a> {
+    pub(super) config: CertificateConfig,
+    /// Where `stack` was written.
+    pub(super) stack: Option<Place<'a>>,
 }
 
-impl<'a> Listener<'a> {
-    fn read(mut table: Table<'a>) -> Self {
-        let name = table.require("name", "name the listener: name = \"mx\"");
-        let bind = table.require("bind", "write where it listens: bind = [\"0.0.0.0:25\", \"[::]:25\"]");
-        let role = table.require("role", "write role = \"mx\" or \"smarthost\"");
-        let read = Self {
-            place: table.place().clone(),
-            name: name.and_then(|value| value.parse(values::label)),
-            bind: bind
-                .and_then(|value| value.list(|item| item.parse(values::bind_address)))
-                .map_or_else(Vec::new, |at| at.value),
-            role: role.and_then(|value| value.word(ROLES)),
-            tls: table.get("tls").and_then(|value| value.word(LISTENER_TLS)),
-            relay: table.get("relay").and_then(|value| value.flag()),
-            min_version: policy_tables::min_version(&mut table),
-            cipher: policy_tables::cipher(&mut table),
-        };
-        if let Some(requested) = table.get("request_client_certificate").and_then(|value| value.flag())
-            && requested.value
-        {
-            requested.place.not_implemented("request_client_certificate = true", "write false or remove it");
-        }
-        table.not_implemented(&["offer", "proxy_protocol"]);
-        table.finish();
-        read
-    }
-
-    /// As far as it is known; what is missing or wrong was reported.
-    pub(super) fn speaks_tls(&self) -> bool {
-        self.tls.as_ref().is_none_or(|tls| tls.value != ListenerTls::Off)
-    }
-
-    pub(super) fn relays(&self) -> bool {
-        self.relay.as_ref().is_some_and(|relay| relay.value)
-    }
-
-    pub(super) fn is_role(&self, role: Role) -> bool {
-        self.role.as_ref().is_some_and(|written| written.value == role)
-    }
-
-    /// Where it sets a floor for sessions of trusted clients.
-    pub(super) fn floor_places(&self) -> impl Iterator<Item = &Place<'a>> {
-        let min_version = self.min_version.as_ref().map(|at| &at.place);
-        min_version.into_iter().chain(self.cipher.as_ref().map(|at| &at.place))
-    }
-
-    /// `None` where a required key was missing or wrong.
-    pub(super) fn config(&self) -> Option<ListenerConfig> {
-        let name = self.name.as_ref()?.value.clone();
-        let floor_source = self.floor_places().next().map_or(Source::BuiltIn, Place::source);
-        Some(ListenerConfig {
-            name,
-            bind: self.bind.iter().map(|at| at.value).collect(),
-            role: self.role.as_ref()?.value,
-            tls: self.tls.as_ref().map_or(ListenerTls::Starttls, |at| at.value),
-            offer: ProtocolVersion::Tls1_0,
-            request_client_certificate: false,
-            relay: self.relays(),
-            min_version: self.min_version.as_ref().map(|at| at.value),
-            cipher: self.cipher.as_ref().map(|at| at.value),
-            floor_source,
-        })
-    }
-}
-
-fn certificate(mut table: Table<'_>) -> Option<CertificateConfig> {
+/// `None` where a file is missing, which was reported.
+fn certificate(mut table: Table<'_>) -> Option<Certificate<'_>> {
     let chain = table.require("chain", "write the PEM file of the certificate and its issuers");
     let key = table.require("key", "write the PEM file of the private key");
-    if let Some(value) = table.get("stack") {
-        value.word(STACKS);
-    }
+    let stack = table.get("stack").and_then(|value| value.word(STACKS));
+    let ocsp = table.get("ocsp").and_then(|value| value.path());
     table.finish();
     let (chain, key) = (chain.and_then(|value| value.path()), key.and_then(|value| value.path()));
-    Some(CertificateConfig { chain: chain?, key: key?, ocsp: None, stack: CertificateStack::Any })
+    let config = CertificateConfig {
+        chain: chain?,
+        key: key?,
+        ocsp,
+        stack: stack.as_ref().map_or(CertificateStack::Any, |at| at.value),
+    };
+    Some(Certificate { config, stack: stack.map(|at| at.place) })
 }
 
-fn trusted<'a>(mut table: Table<'a>) -> Vec<At<'a, IpNet>> {
-    let trusted = table.get("trusted").and_then(|value| value.list_or_empty(|item| item.parse(values::trusted)));
+/// `[relay].trusted`.
+#[derive(Debug, Default)]
+pub(super) struct Trusted<'a> {
+    pub(super) networks: Vec<At<'a, IpNet>>,
+    pub(super) certificates: Vec<At<'a, Fingerprint>>,
+}
+
+impl Trusted<'_> {
+    pub(super) fn clients(&self) -> TrustedClients {
+        TrustedClients {
+            networks: self.networks.iter().map(|at| at.value).collect(),
+            certificates: self.certificates.iter().map(|at| at.value).collect(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.networks.is_empty() && self.certificates.is_empty()
+    }
+}
+
+fn trusted<'a>(mut table: Table<'a>) -> Trusted<'a> {
+    let written = table.get("trusted").and_then(|value| value.list_or_empty(|item| item.parse(values::trusted)));
     table.finish();
-    trusted.map_or_else(Vec::new, |at| at.value)
+    let mut trusted = Trusted::default();
+    for at in written.map_or_else(Vec::new, |at| at.value) {
+        match at.value {
+            TrustedClient::Network(network) => trusted.networks.push(at.with(network)),
+            TrustedClient::Certificate(fingerprint) => trusted.certificates.push(at.with(fingerprint)),
+        }
+    }
+    trusted
 }

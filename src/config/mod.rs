@@ -8,6 +8,8 @@ pub mod starter;
 mod combinations;
 mod document;
 mod domain_file;
+mod listener;
+mod listener_checks;
 mod load;
 mod main_file;
 mod place;
@@ -29,13 +31,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::model::address::Address;
-use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::{CertificateStack, ProtocolVersion};
-use crate::policy::relay::Role;
+use crate::policy::inbound::Floor;
+use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 
 pub use load::load;
+
+/// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
+pub const OFFER_MIN: ProtocolVersion =
+    if cfg!(feature = "legacy-tls") { ProtocolVersion::Ssl3 } else { ProtocolVersion::Tls1_2 };
 
 /// A whole configuration that has passed every check.
 #[derive(Clone, Debug)]
@@ -107,13 +113,12 @@ pub struct ListenerConfig {
     pub offer: ProtocolVersion,
     /// Clients are asked for a certificate; none need show one.
     pub request_client_certificate: bool,
+    /// PEM: the roots for client certificates; `None` takes the system's.
+    pub client_ca: Option<PathBuf>,
     /// Role mx: trusted clients may send to any domain here.
     pub relay: bool,
-    /// The floor for every session of trusted clients and of role smarthost.
-    pub min_version: Option<ProtocolVersion>,
-    pub cipher: Option<CipherGrade>,
-    /// Where the listener's floor was written.
-    pub floor_source: crate::policy::settings::Source,
+    /// For every session of trusted clients and of the roles smarthost and submission.
+    pub floor: Floor,
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +132,7 @@ pub struct CertificateConfig {
 
 #[derive(Clone, Debug, Default)]
 pub struct RelayConfig {
-    pub trusted: Vec<IpNet>,
+    pub trusted: TrustedClients,
 }
 
 #[derive(Clone, Debug, Default)]

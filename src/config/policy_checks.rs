@@ -30,14 +30,15 @@ pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTabl
     }
     let anything = required || own_floor.is_some() || default_floor.is_some();
     if let Some(mode) = own.mode.as_ref().filter(|_| default.is_some() && !anything) {
-        mode.place.warn("nothing is asked for that it could apply to", "write tls, min_version or cipher beside it");
+        mode.place.warn("nothing is asked for that it could apply to", "write tls, min_version, cipher or client_certificate beside it");
     }
 }
 
 /// Where a table asks for something that only a TLS session can have.
 fn floor_place<'t, 'a>(table: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
     let cipher = table.cipher.as_ref().filter(|cipher| cipher.value != CipherGrade::Any);
-    table.min_version.as_ref().map(|at| &at.place).or(cipher.map(|at| &at.place))
+    let version = table.min_version.as_ref().map(|at| &at.place);
+    version.or(cipher.map(|at| &at.place)).or(table.certificate_place())
 }
 
 /// `default` is the layer below, `None` for `[default.outbound]` itself.
@@ -61,6 +62,9 @@ pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundT
 pub(super) fn check_route(route: &RouteTable<'_>) {
     check_off(&route.tls, None);
     check_identity(&route.tls, None);
+    if let Some(pair) = route.client_certificate.as_ref().filter(|_| effective_tls(&route.tls, None) == OutboundTls::Off) {
+        pair.place.error("cannot be shown with tls = \"off\"", "remove it, or ask for TLS");
+    }
     let verify = route.tls.tls.as_ref().is_some_and(|tls| tls.value == OutboundTls::Verify);
     let names = route.tls.match_names.as_ref();
     let named = route.tls.fingerprints.is_some()

@@ -11,10 +11,11 @@ use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
 use crate::policy::settings::{
-    AppliesTo, DeliveryLayer, HostPort, InboundLayer, InboundTls, IpChoice, Mode, OnTlsFailure, OutboundLayer,
-    OutboundTls, Route,
+    AppliesTo, ClientCertificateRule, DeliveryLayer, HostPort, InboundLayer, InboundTls, IpChoice, KeyPair, Mode,
+    OnTlsFailure, OutboundLayer, OutboundTls, Route,
 };
 
+use super::OFFER_MIN;
 use super::document::{Table, Value, Words};
 use super::place::{At, Place};
 use super::values::{self, Invalid};
@@ -41,7 +42,14 @@ const DANE: &Words<()> = &[("off", Some(())), ("auto", None), ("required", None)
 const MTA_STS: &Words<()> = &[("off", Some(())), ("auto", None)];
 const LEARN: &Words<()> = &[("off", Some(())), ("propose", None), ("enforce", None)];
 const TLS_REQUIRED_NO: &Words<()> = &[("ignore", Some(())), ("honour", None)];
-const CLIENT_CERTIFICATE: &Words<()> = &[("none", Some(())), ("verified", None)];
+const CLIENT_CERTIFICATE: &Words<CertificateWord> =
+    &[("none", Some(CertificateWord::None)), ("verified", Some(CertificateWord::Verified))];
+
+#[derive(Clone, Copy)]
+enum CertificateWord {
+    None,
+    Verified,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -54,6 +62,7 @@ pub(super) struct InboundTable<'a> {
     pub(super) tls: Option<At<'a, InboundTls>>,
     pub(super) min_version: Option<At<'a, ProtocolVersion>>,
     pub(super) cipher: Option<At<'a, CipherGrade>>,
+    pub(super) client_certificate: Option<At<'a, ClientCertificateRule>>,
     pub(super) applies_to: Option<At<'a, AppliesTo>>,
     pub(super) mode: Option<At<'a, Mode>>,
 }
@@ -64,19 +73,19 @@ impl<'a> InboundTable<'a> {
             tls: table.get("tls").and_then(|value| value.word(INBOUND_TLS)),
             min_version: min_version(&mut table),
             cipher: cipher(&mut table),
+            client_certificate: table.get("client_certificate").and_then(|value| client_certificate(&value)),
             applies_to: table.get("applies_to").and_then(|value| applies_to(&value)),
             mode: table.get("mode").and_then(|value| value.word(MODES)),
         };
-        match table.get("client_certificate") {
-            Some(value) if value.value.is_array() => {
-                value.place.not_implemented("client_certificate", "use \"none\" or remove it");
-            }
-            Some(value) => drop(value.word(CLIENT_CERTIFICATE)),
-            None => {}
-        }
         table.not_implemented(&["step", "exception", "shadow"]);
         table.finish();
         read
+    }
+
+    /// Where it asks for a certificate of the client.
+    pub(super) fn certificate_place(&self) -> Option<&Place<'a>> {
+        let asked = self.client_certificate.as_ref().filter(|at| at.value != ClientCertificateRule::None);
+        asked.map(|at| &at.place)
     }
 
     pub(super) fn layer(&self) -> InboundLayer {
@@ -84,6 +93,7 @@ impl<'a> InboundTable<'a> {
             tls: self.tls.as_ref().map(At::sourced),
             min_version: self.min_version.as_ref().map(At::sourced),
             cipher: self.cipher.as_ref().map(At::sourced),
+            client_certificate: self.client_certificate.as_ref().map(At::sourced),
             applies_to: self.applies_to.as_ref().map(At::sourced),
             mode: self.mode.as_ref().map(At::sourced),
         }
@@ -196,6 +206,7 @@ pub(super) struct RouteTable<'a> {
     /// `None` where the key is missing or no list.
     pub(super) hosts: Option<At<'a, Vec<At<'a, HostPort>>>>,
     pub(super) tls: TlsKeys<'a>,
+    pub(super) client_certificate: Option<At<'a, KeyPair>>,
     source: Option<IpAddr>,
     ehlo: Option<Domain>,
     ip: Option<IpChoice>,
@@ -213,11 +224,12 @@ impl<'a> RouteTable<'a> {
             place,
             hosts: hosts.and_then(|value| value.list_or_empty(|item| item.parse(values::host_port))),
             tls: TlsKeys::read(&mut table),
+            client_certificate: table.get("client_certificate").and_then(|value| key_pair(&value)),
             source: table.get("source").and_then(|value| value.parse(values::ip_address)).map(|at| at.value),
             ehlo: table.get("ehlo").and_then(|value| value.parse(values::domain)).map(|at| at.value),
             ip: table.get("ip").and_then(|value| value.word(IP_CHOICES)).map(|at| at.value),
         };
-        table.not_implemented(&["auth_file", "client_certificate"]);
+        table.not_implemented(&["auth_file"]);
         table.finish();
         Some(read)
     }
@@ -233,6 +245,7 @@ impl<'a> RouteTable<'a> {
             source_address: self.source,
             ehlo: self.ehlo.clone(),
             ip: self.ip.unwrap_or_default(),
+            client_certificate: self.client_certificate.as_ref().map(|at| at.value.clone()),
         }))
     }
 }
@@ -240,9 +253,9 @@ impl<'a> RouteTable<'a> {
 /// The key `min_version`, wherever it stands.
 pub(super) fn min_version<'a>(table: &mut Table<'a>) -> Option<At<'a, ProtocolVersion>> {
     let found = table.get("min_version")?.word(values::VERSIONS)?;
-    if found.value < ProtocolVersion::Tls1_2 {
-        let message = format!("this build speaks TLSv1.2 and later, so \"{}\" asks for no more than that", found.value);
-        found.place.warn(message, "write \"TLSv1.2\"");
+    if found.value < OFFER_MIN {
+        let message = format!("this build speaks {OFFER_MIN} and later, so \"{}\" asks for no more than that", found.value);
+        found.place.warn(message, format!("write \"{OFFER_MIN}\""));
     }
     Some(found)
 }
@@ -274,6 +287,32 @@ fn applies_to<'a>(value: &Value<'a>) -> Option<At<'a, AppliesTo>> {
         _ => value.list(|item| item.word(SIDES))?.items(),
     };
     Some(value.with(AppliesTo { sender: sides.contains(&Side::Sender), recipient: sides.contains(&Side::Recipient) }))
+}
+
+/// A word, or a list of fingerprints.
+fn client_certificate<'a>(value: &Value<'a>) -> Option<At<'a, ClientCertificateRule>> {
+    if value.value.is_array() {
+        let listed = value.list(|item| item.parse(values::fingerprint))?.items();
+        return Some(value.with(ClientCertificateRule::Fingerprints(listed.into())));
+    }
+    if value.value.as_str().is_some_and(|text| text.starts_with("sha256:")) {
+        value.place.error("fingerprints stand in a list", "write them in brackets: [\"sha256:...\"]");
+        return None;
+    }
+    value.word(CLIENT_CERTIFICATE).map(|at| match at.value {
+        CertificateWord::None => at.with(ClientCertificateRule::None),
+        CertificateWord::Verified => at.with(ClientCertificateRule::Verified),
+    })
+}
+
+/// `{ chain = "client.pem", key = "client.key" }`.
+fn key_pair<'a>(value: &Value<'a>) -> Option<At<'a, KeyPair>> {
+    const REMEDY: &str = "write client_certificate = { chain = \"client.pem\", key = \"client.key\" }";
+    let mut table = value.table()?;
+    let (chain, key) = (table.require("chain", REMEDY), table.require("key", REMEDY));
+    table.finish();
+    let (chain, key) = (chain.and_then(|value| value.path()), key.and_then(|value| value.path()));
+    Some(value.with(KeyPair { chain: chain?, key: key? }))
 }
 
 fn on_tls_failure(text: &str) -> Result<OnTlsFailure, Invalid> {

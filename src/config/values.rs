@@ -180,11 +180,17 @@ pub(super) fn network(text: &str) -> Result<IpNet, Invalid> {
 }
 
 /// A client of `[relay].trusted`.
-pub(super) fn trusted(text: &str) -> Result<IpNet, Invalid> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TrustedClient {
+    Network(IpNet),
+    Certificate(Fingerprint),
+}
+
+pub(super) fn trusted(text: &str) -> Result<TrustedClient, Invalid> {
     if text.starts_with("sha256:") {
-        return Err(Invalid::new("`sha256:` is not implemented yet", "trust a network instead"));
+        return fingerprint(text).map(TrustedClient::Certificate);
     }
-    network(text)
+    network(text).map(TrustedClient::Network)
 }
 
 /// A next hop: `host:port`, `ip:port`, `[ip]:port`, each also without the port for port 25.

@@ -15,6 +15,7 @@ use crate::model::record::AuditEntry;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
+use crate::policy;
 use crate::policy::inbound::{Judgement, Verdict};
 use crate::random;
 use crate::smtp::server;
@@ -98,7 +99,10 @@ impl Content {
     }
 
     fn envelope(&self, context: &Context, transaction: &Transaction, tls: Option<&TlsFacts>, size: u64) -> Envelope {
-        let trust = if transaction.trusted { Trust::Trusted } else { Trust::Stranger };
+        let trust = match transaction.trust {
+            policy::relay::Trust::Stranger => Trust::Stranger,
+            policy::relay::Trust::Network | policy::relay::Trust::Certificate => Trust::Trusted,
+        };
         Envelope {
             id: self.id,
             received_at: self.began,

@@ -9,11 +9,11 @@ use crate::model::address::{Address, ReversePath};
 use crate::model::envelope::{Recipient, Sender};
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::SessionId;
-use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::tls::{TlsFacts, TlsOrNone};
-use crate::policy::inbound::{Client, Judgement, Question, Verdict, judge};
-use crate::policy::relay::{Admission, Permission, admit};
+use crate::policy::inbound::{Judgement, Verdict};
+use crate::policy::relay::Trust;
+use crate::policy::transaction::{Refusal, Visitor};
 use crate::random;
 use crate::spool::Fault;
 
@@ -34,7 +34,7 @@ pub(super) struct Transaction {
     pub(super) snapshot: Arc<Snapshot>,
     /// The listener as this snapshot has it, which may be newer than the session.
     listener: Arc<Listener>,
-    pub(super) trusted: bool,
+    pub(super) trust: Trust,
     pub(super) sender: ReversePath,
     mail: Judgement,
     recipients: Vec<(Address, Judgement)>,
@@ -47,11 +47,11 @@ pub(super) struct Standing<'a> {
     pub(super) helo: Option<&'a str>,
 }
 
-/// What was refused, for the record.
-struct Refusal<'a> {
-    reason: Reason,
-    policy: Policy,
+/// The command that is refused, for the record.
+#[derive(Clone, Copy)]
+struct Refused<'a> {
     sender: &'a ReversePath,
+    /// `None` at MAIL.
     recipient: Option<&'a Address>,
 }
 
@@ -60,15 +60,16 @@ impl Transaction {
     pub(super) fn begin(context: &Context, sender: &Sender, standing: Standing<'_>) -> Result<Self, Reply> {
         let snapshot = context.inbound.snapshot.load_full();
         ready(&context.inbound, &snapshot)?;
-        let trusted = snapshot.trusts(context.address.ip());
         let listener = snapshot.listeners.get(&context.listener.name).unwrap_or(&context.listener).clone();
-        let question =
-            Question { client: client(&listener, trusted), sender: &sender.path, recipient: None, tls: standing.tls };
-        let mail = judge(&snapshot.policies, &question);
-        let transaction =
-            Self { snapshot, listener, trusted, sender: sender.path.clone(), mail, recipients: Vec::new() };
-        transaction.settle(context, &transaction.mail, None, standing)?;
-        Ok(transaction)
+        let visitor = visitor(context, standing);
+        let trust = snapshot.trusts_session(visitor.ip, visitor.tls);
+        let mail = snapshot.door(&listener).judge_mail(&visitor, &sender.path);
+        count(context, &mail);
+        if let Some(refusal) = Refusal::by(&mail) {
+            let refused = Refused { sender: &sender.path, recipient: None };
+            return Err(record(context, &snapshot, (refusal, refused), standing));
+        }
+        Ok(Self { snapshot, listener, trust, sender: sender.path.clone(), mail, recipients: Vec::new() })
     }
 
     /// Judges RCPT.
@@ -79,24 +80,16 @@ impl Transaction {
         standing: Standing<'_>,
     ) -> Result<(), Reply> {
         let address = &recipient.address;
-        let admission = admit(
-            &self.snapshot.policies,
-            Permission::of(self.listener.role, self.listener.relay, self.trusted),
-            address,
-        );
-        if admission == Admission::RelayDenied {
-            return self.not_admitted(context, admission, address, standing);
+        let door = self.snapshot.door(&self.listener);
+        let answer = door.judge_rcpt(&visitor(context, standing), &self.sender, address);
+        if let Some(judgement) = &answer.judgement {
+            count(context, judgement);
         }
-        let question = Question {
-            client: client(&self.listener, self.trusted),
-            sender: &self.sender,
-            recipient: Some(address),
-            tls: standing.tls,
-        };
-        let judgement = judge(&self.snapshot.policies, &question);
-        self.settle(context, &judgement, Some(address), standing)?;
-        self.not_admitted(context, admission, address, standing)?;
-        self.recipients.push((address.clone(), judgement));
+        if let Some(refusal) = answer.refusal() {
+            let refused = Refused { sender: &self.sender, recipient: Some(address) };
+            return Err(record(context, &self.snapshot, (refusal, refused), standing));
+        }
+        self.recipients.extend(answer.judgement.map(|judgement| (address.clone(), judgement)));
         Ok(())
     }
 
@@ -119,58 +112,35 @@ impl Transaction {
     fn heavier<'a>(&'a self, own: &'a Judgement) -> &'a Judgement {
         if self.mail.verdict == Verdict::Accept { own } else { &self.mail }
     }
-
-    /// Counts a judgement; refuses if it says so.
-    fn settle(
-        &self,
-        context: &Context,
-        judgement: &Judgement,
-        recipient: Option<&Address>,
-        standing: Standing<'_>,
-    ) -> Result<(), Reply> {
-        let label = judgement.subject.label();
-        context.inbound.metrics.policy_decision(judgement.stage, label, judgement.verdict, judgement.reason);
-        let Some(reason) = judgement.reason.filter(|_| judgement.verdict > Verdict::WouldRefuse) else {
-            return Ok(());
-        };
-        let refusal = Refusal { reason, policy: Policy::of(judgement), sender: &self.sender, recipient };
-        Err(record(context, &self.snapshot, refusal, standing, |id| judgement.would_be_reply(standing.tls, id)))
-    }
-
-    fn not_admitted(
-        &self,
-        context: &Context,
-        admission: Admission,
-        address: &Address,
-        standing: Standing<'_>,
-    ) -> Result<(), Reply> {
-        let Some(reason) = admission.reason() else { return Ok(()) };
-        let policy = Policy::other("rcpt", Verdict::Refuse.as_str(), reason);
-        let refusal = Refusal { reason, policy, sender: &self.sender, recipient: Some(address) };
-        let fallback = || Reply::new(Code::REFUSED, EnhancedCode::new(5, 7, 1), "Refused");
-        Err(record(context, &self.snapshot, refusal, standing, |id| admission.reply(id).unwrap_or_else(fallback)))
-    }
 }
 
-fn client(listener: &Listener, trusted: bool) -> Client<'_> {
-    if listener.role.answers_to_floor(trusted) { Client::Trusted(&listener.floor) } else { Client::Stranger }
+fn visitor<'a>(context: &Context, standing: Standing<'a>) -> Visitor<'a> {
+    Visitor { ip: context.address.ip(), tls: standing.tls }
+}
+
+fn count(context: &Context, judgement: &Judgement) {
+    let label = judgement.subject.label();
+    context.inbound.metrics.policy_decision(judgement.stage, label, judgement.verdict, judgement.reason);
 }
 
 /// Writes a refusal down, if the client has not had too many, and gives the reply that names the record.
 fn record(
     context: &Context,
     snapshot: &Snapshot,
-    refusal: Refusal<'_>,
+    (refusal, refused): (Refusal<'_>, Refused<'_>),
     standing: Standing<'_>,
-    reply: impl FnOnce(&str) -> Reply,
 ) -> Reply {
     let time = clock::timestamp();
     let id = random::record_id(time);
-    let reply = reply(&id.to_string());
+    let reply = refusal.reply(standing.tls, &id.to_string());
+    let policy = match refusal {
+        Refusal::Policy { judgement, .. } => Policy::of(judgement),
+        Refusal::Denied(denial) => Policy::other("rcpt", Verdict::Refuse.as_str(), denial.reason()),
+    };
     tracing::info!(
         session = %context.session, client = %context.address.ip(),
-        from = %shown(refusal.sender.as_str()), to = %shown(refusal.recipient.map_or("", Address::as_str)),
-        tls = %TlsOrNone(standing.tls), reason = %refusal.reason, rule = %refusal.policy.rule, %reply, "refused"
+        from = %shown(refused.sender.as_str()), to = %shown(refused.recipient.map_or("", Address::as_str)),
+        tls = %TlsOrNone(standing.tls), reason = %refusal.reason(), rule = %policy.rule, %reply, "refused"
     );
     if context.inbound.may_record(context.address.ip()) {
         let mut record = Record::new(&snapshot.stamp, time, id, Event::InboundRefused);
@@ -178,10 +148,10 @@ fn record(
         record.listener = Some(&context.listener.name);
         record.client =
             Some(ClientRecord { ip: context.address.ip(), port: context.address.port(), helo: standing.helo });
-        record.from = Some(refusal.sender.as_str());
-        record.to = refusal.recipient.map(Address::as_str).into_iter().collect();
+        record.from = Some(refused.sender.as_str());
+        record.to = refused.recipient.map(Address::as_str).into_iter().collect();
         record.tls = standing.tls;
-        record.policy = Some(refusal.policy);
+        record.policy = Some(policy);
         record.reply = Some(reply.to_string());
         if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
             tracing::warn!(%id, %fault, "a refusal could not be recorded");

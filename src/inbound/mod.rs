@@ -15,15 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 
 use crate::audit::derive::Health;
 use crate::audit::event::Stamp;
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::model::tls::TlsFacts;
 use crate::policy::inbound::Floor;
-use crate::policy::relay::Role;
+use crate::policy::relay::{Role, Trust, TrustedClients};
 use crate::policy::rules::PolicySet;
+use crate::policy::transaction::Door;
 use crate::smtp::server;
 use crate::spool::Spool;
 use crate::tls::server::ServerTls;
@@ -50,7 +51,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct Snapshot {
     pub policies: Arc<PolicySet>,
-    pub trusted: Vec<IpNet>,
+    pub trusted: TrustedClients,
     pub stamp: Stamp,
     pub listeners: HashMap<Arc<str>, Arc<Listener>>,
     pub connections_per_client_max: u32,
@@ -61,9 +62,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether the address alone is trusted: what counts before the client has said or shown anything.
     fn trusts(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&ip))
+        self.trusted.has_network_of(ip)
+    }
+
+    /// How far a session is trusted. `tls` is `None` for plaintext.
+    pub fn trusts_session(&self, ip: IpAddr, tls: Option<&TlsFacts>) -> Trust {
+        self.trusted.trust(ip, tls)
+    }
+
+    /// The listener as the policy engine sees it.
+    pub fn door<'a>(&'a self, listener: &'a Listener) -> Door<'a> {
+        Door {
+            policies: &self.policies,
+            trusted: &self.trusted,
+            role: listener.role,
+            relay: listener.relay,
+            floor: &listener.floor,
+        }
     }
 }
 

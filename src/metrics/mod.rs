@@ -88,6 +88,8 @@ pub struct Metrics {
     pub audit_records: IntCounter,
     pub audit_write_errors: IntCounter,
     pub config_last_reload_successful: IntGauge,
+    /// 0: a certificate's newer files are not in use, because they are wrong.
+    pub certificate_last_reload_successful: IntGauge,
     certificate_not_after: IntGaugeVec,
 }
 
@@ -171,6 +173,11 @@ impl Metrics {
                 "config_last_reload_successful",
                 "Whether the last reload of the configuration succeeded.",
             )?,
+            certificate_last_reload_successful: gauge(
+                &r,
+                "certificate_last_reload_successful",
+                "Whether the certificates in use are those in their files.",
+            )?,
             certificate_not_after: gauges(
                 &r,
                 "certificate_not_after_timestamp_seconds",
@@ -185,6 +192,7 @@ impl Metrics {
         let build = gauges(&self.registry, "build_info", "The version that runs.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         self.config_last_reload_successful.set(1);
+        self.certificate_last_reload_successful.set(1);
         for state in QUEUE_STATES {
             self.queue_messages.with_label_values(&[state]);
             self.queue_oldest_age.with_label_values(&[state]);
@@ -222,7 +230,7 @@ impl Metrics {
             for stage in Stage::ALL {
                 self.policy_decisions.with_label_values(&[stage.as_str(), group, Verdict::Accept.as_str(), "none"]);
                 for verdict in [Verdict::WouldRefuse, Verdict::Defer, Verdict::Refuse] {
-                    for reason in [Reason::TlsRequired, Reason::VersionBelowMinimum, Reason::CipherBelowMinimum] {
+                    for reason in Reason::INBOUND_TLS {
                         let labels = [stage.as_str(), group, verdict.as_str(), reason.as_str()];
                         self.policy_decisions.with_label_values(&labels);
                     }
@@ -382,6 +390,7 @@ mod tests {
             r#"gatepost_queue_messages{state="waiting"} 0"#,
             r#"gatepost_smtp_delivery_duration_seconds_count{phase="tls"} 0"#,
             "gatepost_config_last_reload_successful 1",
+            "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
             concat!(r#"gatepost_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
             "# TYPE process_resident_memory_bytes gauge",

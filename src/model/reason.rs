@@ -118,6 +118,10 @@ impl Reason {
         Self::CipherBelowMinimum,
     ];
 
+    /// The reasons that say that an inbound session does not meet a policy.
+    pub const INBOUND_TLS: &'static [Self] =
+        &[Self::TlsRequired, Self::VersionBelowMinimum, Self::CipherBelowMinimum, Self::ClientCertificate];
+
     pub fn is_outbound_tls(self) -> bool {
         Self::OUTBOUND_TLS.contains(&self)
     }

@@ -99,6 +99,7 @@ mod tests {
             source_address: None,
             ehlo: None,
             ip: IpChoice::Any,
+            client_certificate: None,
         })
     }
 

@@ -143,6 +143,9 @@ impl Connection {
         };
         let tcp = stream.into_plain().ok_or_else(|| failure("the connection is under TLS already".to_owned()))?;
         let handshake = ClientHandshake {
+            stack: crate::model::tls::Stack::Rustls,
+            port: target.address.port(),
+            min_grade: opening.requirement.cipher.value,
             server_name: target.name.clone(),
             min_version: opening.requirement.min_version.as_ref().map(|minimum| minimum.value),
             timeout: outbound.timeouts.tls,

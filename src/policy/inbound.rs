@@ -9,8 +9,10 @@ use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 
+use super::client_certificate;
+use super::relay::Role;
 use super::rules::{DomainPolicy, PolicySet};
-use super::settings::{AppliesTo, InboundLayer, InboundTls, Mode, Source, Sourced};
+use super::settings::{AppliesTo, ClientCertificateRule, InboundLayer, InboundTls, Mode, Source, Sourced};
 
 /// Where in the transaction the question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,12 +32,33 @@ impl Stage {
     }
 }
 
+/// The lowest version of role submission (RFC 8314 section 4.1).
+pub const SUBMISSION_VERSION_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
+/// The lowest grade of role submission.
+pub const SUBMISSION_CIPHER_MIN: CipherGrade = CipherGrade::ForwardSecret;
+
 /// What a listener asks of every trusted session; domain policies cannot lower it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Floor {
-    pub min_version: Option<ProtocolVersion>,
-    pub cipher: Option<CipherGrade>,
-    pub source: Source,
+    pub min_version: Option<Sourced<ProtocolVersion>>,
+    pub cipher: Option<Sourced<CipherGrade>>,
+}
+
+impl Floor {
+    /// What was written, raised to what the role has built in.
+    pub fn of(role: Role, written: Self) -> Self {
+        match role {
+            Role::Mx | Role::Smarthost => written,
+            Role::Submission => Self {
+                min_version: Some(at_least(written.min_version, SUBMISSION_VERSION_MIN)),
+                cipher: Some(at_least(written.cipher, SUBMISSION_CIPHER_MIN)),
+            },
+        }
+    }
+}
+
+fn at_least<T: Ord>(written: Option<Sourced<T>>, built_in: T) -> Sourced<T> {
+    written.filter(|written| written.value >= built_in).unwrap_or(Sourced::built_in(built_in))
 }
 
 /// Who asks: a trusted client answers to its listener's floor, everybody else to the domains' policies.
@@ -101,6 +124,7 @@ pub struct InForce {
     pub tls: Sourced<InboundTls>,
     pub min_version: Option<Sourced<ProtocolVersion>>,
     pub cipher: Sourced<CipherGrade>,
+    pub client_certificate: Sourced<ClientCertificateRule>,
     pub applies_to: Sourced<AppliesTo>,
     pub mode: Sourced<Mode>,
 }
@@ -112,6 +136,8 @@ impl InForce {
             tls: top(layers, |layer| &layer.tls).unwrap_or(Sourced::built_in(InboundTls::Optional)),
             min_version: top(layers, |layer| &layer.min_version),
             cipher: top(layers, |layer| &layer.cipher).unwrap_or(Sourced::built_in(CipherGrade::Any)),
+            client_certificate: top(layers, |layer| &layer.client_certificate)
+                .unwrap_or(Sourced::built_in(ClientCertificateRule::None)),
             applies_to: top(layers, |layer| &layer.applies_to)
                 .unwrap_or(Sourced::built_in(AppliesTo { sender: true, recipient: true })),
             mode: top(layers, |layer| &layer.mode).unwrap_or(Sourced::built_in(Mode::Enforce)),
@@ -119,22 +145,27 @@ impl InForce {
     }
 
     fn of_floor(floor: &Floor) -> Self {
-        let sourced = |value| Sourced { value, source: floor.source.clone() };
+        let built_in = Self::of(&[]);
         Self {
-            min_version: floor.min_version.map(|value| Sourced { value, source: floor.source.clone() }),
-            cipher: Sourced { value: floor.cipher.unwrap_or_default(), source: floor.source.clone() },
-            tls: sourced(InboundTls::Optional),
-            ..Self::of(&[])
+            min_version: floor.min_version.clone(),
+            cipher: floor.cipher.clone().unwrap_or(built_in.cipher),
+            ..built_in
         }
     }
 
-    /// The rule that forbids plaintext, if one does. A minimum version or grade implies TLS.
+    /// The rule that forbids plaintext, if one does. A minimum version or grade implies TLS, and so does a certificate.
     fn requires_tls(&self) -> Option<&Source> {
         if self.tls.value == InboundTls::Required {
             return Some(&self.tls.source);
         }
         let by_version = self.min_version.as_ref().map(|version| &version.source);
-        by_version.or((self.cipher.value > CipherGrade::Any).then_some(&self.cipher.source))
+        let by_cipher = (self.cipher.value > CipherGrade::Any).then_some(&self.cipher.source);
+        by_version.or(by_cipher).or(self.certificate_asked_for().map(|_| &self.client_certificate.source))
+    }
+
+    /// `None` where no certificate is asked for.
+    pub fn certificate_asked_for(&self) -> Option<&ClientCertificateRule> {
+        Some(&self.client_certificate.value).filter(|rule| **rule != ClientCertificateRule::None)
     }
 
     /// Whether plaintext is forbidden, by `tls` itself or by what implies it.
@@ -150,10 +181,15 @@ impl InForce {
         if let Some(minimum) = self.min_version.as_ref().filter(|minimum| tls.version < minimum.value) {
             return Some((Reason::VersionBelowMinimum, &minimum.source));
         }
-        (tls.grade() < self.cipher.value).then_some((Reason::CipherBelowMinimum, &self.cipher.source))
+        if tls.grade() < self.cipher.value {
+            return Some((Reason::CipherBelowMinimum, &self.cipher.source));
+        }
+        let rule = &self.client_certificate;
+        let lacking = client_certificate::check(&rule.value, Some(tls)).is_err();
+        lacking.then_some((Reason::ClientCertificate, &rule.source))
     }
 
-    /// Every key with its source, for explanations.
+    /// Every key with its source, for explanations; what nobody wrote about certificates is left out.
     pub fn because(&self) -> Vec<Because> {
         let sides = match self.applies_to.value {
             AppliesTo { sender: true, recipient: true } => "sender, recipient",
@@ -164,6 +200,10 @@ impl InForce {
         let mut out = vec![because("tls", self.tls.value.as_str(), &self.tls.source)];
         out.extend(self.min_version.as_ref().map(|v| because("min_version", v.value.as_str(), &v.source)));
         out.push(because("cipher", self.cipher.value.as_str(), &self.cipher.source));
+        let certificate = &self.client_certificate;
+        if certificate.source != Source::BuiltIn {
+            out.push(because("client_certificate", &certificate.value.to_string(), &certificate.source));
+        }
         out.push(because("applies_to", sides, &self.applies_to.source));
         out.push(because("mode", self.mode.value.as_str(), &self.mode.source));
         out
@@ -288,9 +328,14 @@ fn exemption(question: &Question<'_>, policy: Option<&DomainPolicy>, applies_to:
 }
 
 impl Judgement {
+    /// Whether the transaction goes on, as far as this is concerned.
+    pub fn passes(&self) -> bool {
+        self.verdict <= Verdict::WouldRefuse
+    }
+
     /// The reply that goes with the verdict, `None` where the transaction goes on. `id` is the audit record's.
     pub fn reply(&self, tls: Option<&TlsFacts>, id: &str) -> Option<Reply> {
-        matches!(self.verdict, Verdict::Refuse | Verdict::Defer).then(|| self.would_be_reply(tls, id))
+        (!self.passes()).then(|| self.would_be_reply(tls, id))
     }
 
     /// The reply of a refusal, also where the mode only reports.
@@ -310,25 +355,35 @@ impl Judgement {
             Subject::Default | Subject::Listener => "this server",
         };
         let mut text = format!("Encryption needed: {who} requires {}; ", self.requirement());
-        match tls {
-            Some(tls) => _ = write!(text, "this session uses {tls}"),
-            None => text.push_str("this session is not encrypted"),
+        let lack = client_certificate::check(&self.in_force.client_certificate.value, tls).err();
+        match (tls, lack.filter(|_| self.reason == Some(Reason::ClientCertificate))) {
+            (_, Some(lack)) => text.push_str(lack.as_str()),
+            (Some(tls), None) => _ = write!(text, "this session uses {tls}"),
+            (None, None) => text.push_str("this session is not encrypted"),
         }
         _ = write!(text, "; id={id}");
         text
     }
 
-    /// `TLSv1.2 or later with a forward-secret cipher`, the requirement in words.
+    /// `TLSv1.2 or later with a forward-secret cipher and a client certificate`, the requirement in words.
     pub fn requirement(&self) -> String {
         let mut text = match &self.in_force.min_version {
             Some(minimum) => format!("{} or later", minimum.value),
             None => "TLS".to_owned(),
         };
-        match self.in_force.cipher.value {
-            CipherGrade::Any => {}
-            CipherGrade::Strong => text.push_str(" with a strong cipher"),
-            CipherGrade::ForwardSecret => text.push_str(" with a forward-secret cipher"),
-            CipherGrade::Aead => text.push_str(" with a forward-secret AEAD cipher"),
+        let cipher = match self.in_force.cipher.value {
+            CipherGrade::Any => None,
+            CipherGrade::Strong => Some("a strong cipher"),
+            CipherGrade::ForwardSecret => Some("a forward-secret cipher"),
+            CipherGrade::Aead => Some("a forward-secret AEAD cipher"),
+        };
+        let certificate = match self.in_force.client_certificate.value {
+            ClientCertificateRule::None => None,
+            ClientCertificateRule::Verified => Some("a client certificate that is verified"),
+            ClientCertificateRule::Fingerprints(_) => Some("a client certificate that is listed"),
+        };
+        for (part, joint) in cipher.into_iter().chain(certificate).zip(["with", "and"]) {
+            _ = write!(text, " {joint} {part}");
         }
         text
     }

@@ -4,7 +4,8 @@ use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::cipher::{CipherGrade, CipherSuite, SUITES};
 use crate::model::domain::DomainPattern;
 use crate::model::reason::Reason;
-use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
+use crate::policy::names::Fingerprint;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
 
 use super::*;
@@ -23,6 +24,25 @@ fn facts(session: Option<(&str, &str)>) -> Option<TlsFacts> {
     session.map(|(version, cipher)| {
         TlsFacts::assumed(ProtocolVersion::parse(version).unwrap(), CipherSuite::by_name(cipher).unwrap())
     })
+}
+
+fn certificate(byte: u8) -> Fingerprint {
+    Fingerprint::from_bytes([byte; 32])
+}
+
+/// The session with a certificate that its client proved to have.
+fn with_certificate(session: Option<(&str, &str)>, byte: u8, verified: Verified) -> Option<TlsFacts> {
+    let peer = PeerCertificate {
+        sha256: certificate(byte).hex(),
+        key_sha256: String::new(),
+        subject: String::new(),
+        names: Vec::new(),
+        not_after: None,
+        signature: Some(SignatureHash::Sha2),
+        verified,
+        error: None,
+    };
+    facts(session).map(|facts| TlsFacts { peer: Some(peer), ..facts })
 }
 
 fn at(line: u32) -> Source {
@@ -46,6 +66,14 @@ fn layer(text: &str) -> InboundLayer {
             }
             "min_version" => layer.min_version = written(ProtocolVersion::parse(value).unwrap(), line),
             "cipher" => layer.cipher = written(CipherGrade::parse(value).unwrap(), line),
+            "client_certificate" => {
+                let rule = match value {
+                    "none" => ClientCertificateRule::None,
+                    "verified" => ClientCertificateRule::Verified,
+                    byte => ClientCertificateRule::Fingerprints([certificate(byte.parse().unwrap())].into()),
+                };
+                layer.client_certificate = written(rule, line);
+            }
             "mode" => {
                 let modes = [Mode::Report, Mode::Defer, Mode::Enforce];
                 layer.mode = written(modes.into_iter().find(|mode| mode.as_str() == value).unwrap(), line);
@@ -217,10 +245,9 @@ fn who_is_judged_where() {
 #[test]
 fn trusted_clients_answer_to_the_floor_of_their_listener_instead() {
     let policies = policies("tls=required", "tls=required min_version=TLSv1.3");
-    let floor = |min: Option<&str>, cipher| Floor {
-        min_version: min.map(|min| ProtocolVersion::parse(min).unwrap()),
-        cipher,
-        source: Source::File { file: "gatepost.toml".into(), line: 7 },
+    let floor = |min: Option<&str>, cipher: Option<CipherGrade>| Floor {
+        min_version: min.map(|min| at_floor(ProtocolVersion::parse(min).unwrap(), 7)),
+        cipher: cipher.map(|cipher| at_floor(cipher, 8)),
     };
     for (min, cipher, session, to, expected) in [
         (None, None, SESSIONS[0], None, "accept"),
@@ -233,7 +260,7 @@ fn trusted_clients_answer_to_the_floor_of_their_listener_instead() {
             Some(CipherGrade::ForwardSecret),
             SESSIONS[3],
             None,
-            "refuse 554 5.7.10 cipher-below-minimum gatepost.toml:7",
+            "refuse 554 5.7.10 cipher-below-minimum gatepost.toml:8",
         ),
     ] {
         let (tls, floor, sender) = (facts(session), floor(min, cipher), sender("a@bank.example"));
@@ -248,6 +275,81 @@ fn trusted_clients_answer_to_the_floor_of_their_listener_instead() {
     }
 }
 
+fn at_floor<T>(value: T, line: u32) -> Sourced<T> {
+    Sourced { value, source: Source::File { file: "gatepost.toml".into(), line } }
+}
+
+#[test]
+fn the_floor_of_submission_can_be_raised_and_never_lowered() {
+    use CipherGrade::{Aead, Any, ForwardSecret};
+    use ProtocolVersion::{Tls1_0, Tls1_2, Tls1_3};
+    for (role, min, cipher, expected) in [
+        (Role::Submission, None, None, (Some(Tls1_2), Some(ForwardSecret), "built-in")),
+        (Role::Submission, Some(Tls1_0), Some(Any), (Some(Tls1_2), Some(ForwardSecret), "built-in")),
+        (Role::Submission, Some(Tls1_3), Some(Aead), (Some(Tls1_3), Some(Aead), "gatepost.toml:1")),
+        (Role::Smarthost, Some(Tls1_0), None, (Some(Tls1_0), None, "gatepost.toml:1")),
+        (Role::Mx, None, Some(Aead), (None, Some(Aead), "gatepost.toml:1")),
+    ] {
+        let written =
+            Floor { min_version: min.map(|min| at_floor(min, 1)), cipher: cipher.map(|cipher| at_floor(cipher, 1)) };
+        let Floor { min_version, cipher } = Floor::of(role, written);
+        let source = min_version.as_ref().map(|min| &min.source).or(cipher.as_ref().map(|cipher| &cipher.source));
+        let seen = (
+            min_version.as_ref().map(|min| min.value),
+            cipher.as_ref().map(|cipher| cipher.value),
+            &*source.unwrap().to_string(),
+        );
+        assert_eq!(seen, expected, "{role:?}");
+    }
+}
+
+#[test]
+fn a_client_certificate_is_asked_for_after_version_and_cipher_and_implies_tls() {
+    let shown = |session, byte| with_certificate(session, byte, Verified::Webpki);
+    for (default, bank, tls, expected) in [
+        ("", "client_certificate=verified", None, "refuse 550 5.7.10 tls-required bank.toml:1"),
+        ("", "client_certificate=verified", facts(SESSIONS[4]), "refuse 554 5.7.10 client-certificate bank.toml:1"),
+        ("", "client_certificate=verified", shown(SESSIONS[4], 1), "accept"),
+        (
+            "",
+            "client_certificate=verified",
+            with_certificate(SESSIONS[4], 1, Verified::None),
+            "refuse 554 5.7.10 client-certificate bank.toml:1",
+        ),
+        (
+            "",
+            "client_certificate=verified",
+            shown(SESSIONS[2], 1),
+            "refuse 554 5.7.10 client-certificate bank.toml:1",
+        ),
+        ("", "mode=defer client_certificate=1", shown(SESSIONS[4], 1), "accept"),
+        (
+            "",
+            "mode=defer client_certificate=1",
+            shown(SESSIONS[4], 2),
+            "defer 450 4.7.10 client-certificate bank.toml:2",
+        ),
+        (
+            "",
+            "client_certificate=1 min_version=TLSv1.3",
+            facts(SESSIONS[4]),
+            "refuse 554 5.7.10 version-below-minimum bank.toml:2",
+        ),
+        (
+            "",
+            "client_certificate=1 cipher=aead",
+            facts(SESSIONS[3]),
+            "refuse 554 5.7.10 cipher-below-minimum bank.toml:2",
+        ),
+        ("client_certificate=1", "client_certificate=none", None, "accept"),
+        ("client_certificate=1", "mode=report", None, "would_refuse 550 5.7.10 tls-required bank.toml:1"),
+        ("client_certificate=1", "client_certificate=2", shown(SESSIONS[5], 2), "accept"),
+    ] {
+        let seen = ask(&policies(default, bank), "", Some("b@bank.example"), tls.as_ref());
+        assert_eq!(seen, expected, "{default} / {bank} / {tls:?}");
+    }
+}
+
 #[test]
 fn replies_say_what_is_required_what_is_there_and_where_to_look() {
     for (bank, session, expected) in [
@@ -256,6 +358,18 @@ fn replies_say_what_is_required_what_is_there_and_where_to_look() {
             SESSIONS[2],
             "554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later; \
              this session uses TLSv1.1 ECDHE-RSA-AES128-SHA; id=01X",
+        ),
+        (
+            "min_version=TLSv1.2 cipher=strong client_certificate=verified",
+            SESSIONS[3],
+            "554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later with a strong cipher and a client \
+             certificate that is verified; this session shows none; id=01X",
+        ),
+        (
+            "client_certificate=1",
+            None,
+            "550 5.7.10 Encryption needed: bank.example requires TLS with a client certificate that is listed; \
+             this session is not encrypted; id=01X",
         ),
         (
             "tls=required",
@@ -287,15 +401,20 @@ fn the_longest_reply_fits_into_512_octets() {
     let policy = DomainPolicy {
         patterns: vec![DomainPattern::parse(&name).unwrap()],
         hosted: true,
-        inbound: layer("min_version=TLSv1.2 cipher=aead"),
+        inbound: layer("min_version=TLSv1.1 cipher=aead client_certificate=verified"),
         ..DomainPolicy::default()
     };
     let policies = PolicySet::new(Defaults::default(), vec![policy]).unwrap();
     let longest_suite = SUITES.iter().max_by_key(|suite| suite.openssl.len()).unwrap();
-    let tls = TlsFacts::assumed(ProtocolVersion::Tls1_1, longest_suite);
+    let too_old = TlsFacts::assumed(ProtocolVersion::Tls1_0, longest_suite);
+    let mut resumed = with_certificate(SESSIONS[4], 1, Verified::None).unwrap();
+    resumed.resumed = true;
     let recipient = Address::parse(&format!("b@{name}"), Charset::Ascii).unwrap();
     let sender = sender("a@x.example");
-    let question = Question { client: Client::Stranger, sender: &sender, recipient: Some(&recipient), tls: Some(&tls) };
-    let reply = judge(&policies, &question).reply(Some(&tls), &"0".repeat(26)).unwrap();
-    assert!(reply.to_string().len() <= 510, "{reply}");
+    for tls in [too_old, resumed] {
+        let question =
+            Question { client: Client::Stranger, sender: &sender, recipient: Some(&recipient), tls: Some(&tls) };
+        let reply = judge(&policies, &question).reply(Some(&tls), &"0".repeat(26)).unwrap();
+        assert!(reply.to_string().len() <= 510, "{reply}");
+    }
 }

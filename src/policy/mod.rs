@@ -2,6 +2,7 @@
 //!
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
+pub mod client_certificate;
 pub mod inbound;
 pub mod names;
 pub mod outbound;
@@ -9,3 +10,4 @@ pub mod relay;
 pub mod rules;
 pub mod session_check;
 pub mod settings;
+pub mod transaction;

@@ -45,6 +45,9 @@ impl fmt::Display for NamePattern {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
+/// Hexadecimal digits of a fingerprint.
+const DIGITS: usize = 64;
+
 /// A text that is no fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a fingerprint is written sha256: and 64 hexadecimal digits, colons between them allowed")]
@@ -56,19 +59,26 @@ impl Fingerprint {
     }
 
     pub fn parse(text: &str) -> Result<Self, FingerprintError> {
-        let digits: Vec<u8> = text
-            .strip_prefix("sha256:")
-            .ok_or(FingerprintError)?
-            .chars()
-            .filter(|c| *c != ':')
-            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or(FingerprintError))
-            .collect::<Result<_, _>>()?;
-        if digits.len() != 64 {
-            return Err(FingerprintError);
+        let digits = text.strip_prefix("sha256:").ok_or(FingerprintError)?;
+        Self::from_digits(digits.chars().filter(|c| *c != ':')).ok_or(FingerprintError)
+    }
+
+    /// Reads what `hex` gives.
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        Self::from_digits(hex.chars())
+    }
+
+    fn from_digits(digits: impl Iterator<Item = char>) -> Option<Self> {
+        let digits: Vec<u8> = digits
+            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .take(DIGITS + 1)
+            .collect::<Option<_>>()?;
+        if digits.len() != DIGITS {
+            return None;
         }
         let bytes: Vec<u8> =
             digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-        bytes.try_into().map(Self).map_err(|_| FingerprintError)
+        bytes.try_into().ok().map(Self)
     }
 
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -102,7 +112,9 @@ mod tests {
         let plain = format!("sha256:{}", "0a".repeat(32));
         let colons = format!("sha256:{}", vec!["0A"; 32].join(":"));
         assert_eq!(Fingerprint::parse(&plain), Fingerprint::parse(&colons));
-        assert_eq!(Fingerprint::parse(&plain).unwrap().to_string(), plain);
+        let parsed = Fingerprint::parse(&plain).unwrap();
+        assert_eq!((parsed.to_string(), Fingerprint::from_hex(&parsed.hex())), (plain.clone(), Some(parsed)));
+        assert_eq!(Fingerprint::from_hex(&colons), None);
         for bad in ["", "sha256:", "sha1:00", "0a", &plain[..70], &format!("{plain}0"), &plain.replace('a', "g")] {
             assert_eq!(Fingerprint::parse(bad), Err(FingerprintError), "{bad:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,12 +88,42 @@ impl Mode {
     }
 }
 
+/// What a policy asks of the client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificateRule {
+    /// None is asked for.
+    #[default]
+    None,
+    /// One that leads to a root which the listener trusts.
+    Verified,
+    /// One of these, by the certificate or by its key.
+    Fingerprints(Arc<[Fingerprint]>),
+}
+
+/// `none`, `verified`, or the fingerprints.
+impl fmt::Display for ClientCertificateRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Verified => f.write_str("verified"),
+            Self::Fingerprints(fingerprints) => {
+                for (index, fingerprint) in fingerprints.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}{fingerprint}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 /// One layer of `[inbound]` keys; what is `None` is left to the layer below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InboundLayer {
     pub tls: Option<Sourced<InboundTls>>,
     pub min_version: Option<Sourced<ProtocolVersion>>,
     pub cipher: Option<Sourced<CipherGrade>>,
+    pub client_certificate: Option<Sourced<ClientCertificateRule>>,
     pub applies_to: Option<Sourced<AppliesTo>>,
     pub mode: Option<Sourced<Mode>>,
 }
@@ -173,6 +204,13 @@ pub enum IpChoice {
     V6,
 }
 
+/// Where a certificate of ours and its key are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyPair {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
 /// Next hops that replace the MX look-up, tried in order, with the TLS that they must meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -187,4 +225,6 @@ pub struct Route {
     /// The name given in EHLO instead of our hostname.
     pub ehlo: Option<Domain>,
     pub ip: IpChoice,
+    /// What is shown to a next hop that asks for a certificate.
+    pub client_certificate: Option<KeyPair>,
 }

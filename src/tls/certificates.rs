@@ -1,22 +1,32 @@
-//! A certificate of ours with its key: read from PEM files, checked, and described.
+//! A certificate of ours with its key and OCSP response: read from files, checked, and described.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureAlgorithm};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::model::time::Timestamp;
 use crate::model::tls::CertificateStack;
 
+use super::ocsp::{OcspError, OcspResponse, OcspState};
 use super::peer;
 use super::pem::{self, PemError};
 use super::provider::provider;
 
 /// The most certificates of one chain that are sent to clients.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;
+/// A certificate that expires within this is worth a warning.
+pub const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// sha1WithRSAEncryption and ecdsa-with-SHA1.
+const SHA1_SIGNATURES: [&str; 2] = ["1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +52,8 @@ impl CertificatePaths {
 pub enum CertificateError {
     #[error(transparent)]
     Pem(#[from] PemError),
+    #[error(transparent)]
+    Ocsp(#[from] OcspError),
     #[error("a certificate in {} cannot be read; write it anew as PEM, version 3", chain.display())]
     NotACertificate { chain: PathBuf },
     #[error("{} holds more than {CHAIN_CERTIFICATES_MAX} certificates; a chain is the certificate and its \
@@ -69,28 +81,86 @@ pub enum CertificateWarning {
     Expired { chain: PathBuf, not_after: Timestamp },
     #[error("the certificate in {} is not valid before {}", chain.display(), not_before.day())]
     NotYetValid { chain: PathBuf, not_before: Timestamp },
+    #[error("the certificate in {} expires on {}, in {}; renew it", chain.display(), not_after.day(), span(*left))]
+    ExpiresSoon { chain: PathBuf, not_after: Timestamp, left: Duration },
     #[error("the certificate in {} has no DNS name, so no client can verify it", chain.display())]
     NoNames { chain: PathBuf },
+    #[error("the certificate in {} is signed with SHA-1, which clients of today refuse; have it issued anew",
+            chain.display())]
+    Sha1Signature { chain: PathBuf },
+    #[error("the OCSP response in {} is not sent along: {state}; {}", ocsp.display(), remedy(*state))]
+    OcspNotSent { ocsp: PathBuf, state: OcspState },
 }
 
-/// A chain and its key that belong together.
+impl CertificateWarning {
+    /// What the end of the validity is worth: nothing, as long as it is far away.
+    pub fn of_expiry(chain: &Path, not_after: Timestamp, now: Timestamp) -> Option<Self> {
+        let (chain, left) = (chain.to_owned(), not_after.saturating_since(now));
+        if not_after < now {
+            return Some(Self::Expired { chain, not_after });
+        }
+        (left < EXPIRY_NOTICE).then_some(Self::ExpiresSoon { chain, not_after, left })
+    }
+
+    /// Whether it is about the end of the validity: what only time brings.
+    pub fn is_expiry(&self) -> bool {
+        matches!(self, Self::Expired { .. } | Self::ExpiresSoon { .. })
+    }
+}
+
+/// `3 days`, below two days in hours.
+fn span(left: Duration) -> String {
+    match left.as_secs() / 3600 {
+        1 => "1 hour".to_owned(),
+        hours @ 0..48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    }
+}
+
+fn remedy(state: OcspState) -> &'static str {
+    match state {
+        OcspState::Revoked => "have a new certificate issued",
+        OcspState::Unknown => "ask the authority that issued the certificate",
+        OcspState::NotYetValid { .. } => "set the clock of this host",
+        OcspState::Stapled { .. } | OcspState::Stale { .. } => "fetch a new one",
+    }
+}
+
+/// A chain and its key that belong together, with the OCSP response that fits. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerCertificate {
     paths: CertificatePaths,
     pub(super) key: Arc<CertifiedKey>,
     key_der: Arc<Zeroizing<PrivateKeyDer<'static>>>,
+    /// What was read from the file; it is sent along while it is valid.
+    response: Option<Arc<OcspResponse>>,
+    description: Arc<Description>,
+}
+
+/// What a certificate says.
+#[derive(Debug)]
+struct Description {
     /// DNS names, lower case, wildcards as `*.example`.
     names: Vec<String>,
     subject: String,
+    serial: Vec<u8>,
+    key_type: String,
+    key_sha256: String,
+    has_sha1_signature: bool,
     not_before: Timestamp,
     not_after: Timestamp,
 }
 
 impl ServerCertificate {
-    /// Reads both files and checks that they fit.
+    /// Reads all files and checks that they fit.
     pub fn read(paths: &CertificatePaths) -> Result<Self, CertificateError> {
+        Ok(Self::read_pair(paths)?.read_ocsp(clock::timestamp())?)
+    }
+
+    /// Reads chain and key alone.
+    pub fn read_pair(paths: &CertificatePaths) -> Result<Self, CertificateError> {
         let chain = pem::read_file(&paths.chain)?;
-        let key = pem::read_file(&paths.key)?;
+        let key = Zeroizing::new(pem::read_file(&paths.key)?);
         Self::from_pem(paths, &chain, &key)
     }
 
@@ -116,11 +186,51 @@ impl ServerCertificate {
         key_der: Arc<Zeroizing<PrivateKeyDer<'static>>>,
     ) -> Result<Self, CertificateError> {
         let leaf = certified.cert.first().and_then(peer::parse).ok_or_else(|| not_a_certificate(&paths.chain))?;
-        let names = peer::dns_names(&leaf).map(str::to_ascii_lowercase).collect();
-        let (subject, not_after) = (peer::subject(&leaf), peer::not_after(&leaf));
-        let not_before = Timestamp::from_secs(leaf.validity().not_before.timestamp());
+        let signature = leaf.signature_algorithm.algorithm.to_id_string();
+        let description = Description {
+            names: peer::dns_names(&leaf).map(str::to_ascii_lowercase).collect(),
+            subject: peer::subject(&leaf),
+            serial: leaf.raw_serial().to_vec(),
+            key_type: key_type(&leaf, certified.key.algorithm()),
+            key_sha256: peer::key_fingerprint(&leaf).hex(),
+            // Nobody looks at the signature of a certificate by itself.
+            has_sha1_signature: leaf.subject() != leaf.issuer() && SHA1_SIGNATURES.contains(&signature.as_str()),
+            not_before: Timestamp::from_secs(leaf.validity().not_before.timestamp()),
+            not_after: peer::not_after(&leaf),
+        };
         drop(leaf);
-        Ok(Self { paths: paths.clone(), key: Arc::new(certified), key_der, names, subject, not_before, not_after })
+        let description = Arc::new(description);
+        Ok(Self { paths: paths.clone(), key: Arc::new(certified), key_der, response: None, description })
+    }
+
+    /// The same with the OCSP response that its file holds now, or without one if none is named.
+    pub fn read_ocsp(&self, now: Timestamp) -> Result<Self, OcspError> {
+        let read = |file: &PathBuf| OcspResponse::read(file, &self.description.serial);
+        let response = self.paths.ocsp.as_ref().map(read).transpose()?;
+        Ok(self.with_response(response.map(Arc::new), now))
+    }
+
+    /// The same with the OCSP response of `other`, if that is for this certificate too.
+    pub fn with_ocsp_of(&self, other: &Self, now: Timestamp) -> Self {
+        let is_same = self.description.serial == other.description.serial;
+        self.with_response(other.response.clone().filter(|_| is_same), now)
+    }
+
+    /// The same with its OCSP response sent along only if that is valid now.
+    pub fn as_of(&self, now: Timestamp) -> Self {
+        self.with_response(self.response.clone(), now)
+    }
+
+    /// Whether [`Self::as_of`] would change what is sent along.
+    pub fn is_outdated(&self, now: Timestamp) -> bool {
+        self.key.ocsp.is_some() != matches!(self.ocsp_state(now), Some(OcspState::Stapled { .. }))
+    }
+
+    fn with_response(&self, response: Option<Arc<OcspResponse>>, now: Timestamp) -> Self {
+        let valid = response.as_ref().filter(|response| matches!(response.state(now), OcspState::Stapled { .. }));
+        let mut certified = CertifiedKey::clone(&self.key);
+        certified.ocsp = valid.map(|response| response.der().to_vec());
+        Self { key: Arc::new(certified), response, ..self.clone() }
     }
 
     pub fn paths(&self) -> &CertificatePaths {
@@ -129,16 +239,31 @@ impl ServerCertificate {
 
     /// The DNS names, lower case; a wildcard is written `*.example`.
     pub fn names(&self) -> &[String] {
-        &self.names
+        &self.description.names
     }
 
     /// The first DNS name, or the subject if there is none.
     pub fn first_name(&self) -> &str {
-        self.names.first().unwrap_or(&self.subject)
+        self.names().first().unwrap_or(&self.description.subject)
     }
 
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        self.description.not_after
+    }
+
+    /// `ECDSA P-256`, `RSA 2048`, `Ed25519`.
+    pub fn key_type(&self) -> &str {
+        &self.description.key_type
+    }
+
+    /// The SHA-256 of the public key in hexadecimal: what a TLSA record 3 1 1 lists (RFC 7671 section 5.1).
+    pub fn key_sha256(&self) -> &str {
+        &self.description.key_sha256
+    }
+
+    /// `None`: no OCSP response is configured, or none that fits was found.
+    pub fn ocsp_state(&self, now: Timestamp) -> Option<OcspState> {
+        self.response.as_ref().map(|response| response.state(now))
     }
 
     pub fn key_algorithm(&self) -> SignatureAlgorithm {
@@ -161,18 +286,34 @@ impl ServerCertificate {
     }
 
     pub fn warnings(&self, now: Timestamp) -> Vec<CertificateWarning> {
-        let chain = self.paths.chain.clone();
-        let mut warnings = Vec::new();
-        if self.not_after < now {
-            warnings.push(CertificateWarning::Expired { chain: chain.clone(), not_after: self.not_after });
+        let chain = || self.paths.chain.clone();
+        let Description { names, not_before, not_after, has_sha1_signature, .. } = &*self.description;
+        let (not_before, not_after) = (*not_before, *not_after);
+        let mut warnings = Vec::from_iter(CertificateWarning::of_expiry(&self.paths.chain, not_after, now));
+        if not_before > now {
+            warnings.push(CertificateWarning::NotYetValid { chain: chain(), not_before });
         }
-        if self.not_before > now {
-            warnings.push(CertificateWarning::NotYetValid { chain: chain.clone(), not_before: self.not_before });
+        if names.is_empty() {
+            warnings.push(CertificateWarning::NoNames { chain: chain() });
         }
-        if self.names.is_empty() {
-            warnings.push(CertificateWarning::NoNames { chain });
+        if *has_sha1_signature {
+            warnings.push(CertificateWarning::Sha1Signature { chain: chain() });
+        }
+        let state = self.ocsp_state(now).filter(|state| !matches!(state, OcspState::Stapled { .. }));
+        if let (Some(ocsp), Some(state)) = (self.paths.ocsp.clone(), state) {
+            warnings.push(CertificateWarning::OcspNotSent { ocsp, state });
         }
         warnings
+    }
+}
+
+/// The size of a point is told in whole octets: P-521 has 528 bits there.
+fn key_type(leaf: &X509Certificate<'_>, algorithm: SignatureAlgorithm) -> String {
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => format!("RSA {}", key.key_size()),
+        Ok(PublicKey::EC(key)) => format!("ECDSA P-{}", if key.key_size() == 528 { 521 } else { key.key_size() }),
+        _ if algorithm == SignatureAlgorithm::ED25519 => "Ed25519".to_owned(),
+        _ => "unknown".to_owned(),
     }
 }
 
@@ -200,84 +341,4 @@ fn not_a_certificate(chain: &Path) -> CertificateError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tls::demo_authority::{DemoAuthority, KeyKind};
-    use crate::tls::self_signed::Validity;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-    const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
-
-    fn paths() -> CertificatePaths {
-        CertificatePaths::new("mx.pem", "mx.key")
-    }
-
-    #[track_caller]
-    fn check(chain: &str, key: &str, expected: CertificateError) {
-        let error = ServerCertificate::from_pem(&paths(), chain.as_bytes(), key.as_bytes()).unwrap_err();
-        assert_eq!(error, expected);
-    }
-
-    #[test]
-    fn chain_and_key_are_taken_only_if_they_belong_together() {
-        let authority = DemoAuthority::new(NOW).unwrap();
-        let issue = |key| authority.issue(&["MX.example", "*.example"], key, Validity::starting(NOW, DAY)).unwrap();
-        let (one, other, rsa) = (issue(KeyKind::P256), issue(KeyKind::P256), issue(KeyKind::Rsa2048));
-        let CertificatePaths { chain, key, .. } = paths();
-
-        for (pair, algorithm) in [(&one, SignatureAlgorithm::ECDSA), (&rsa, SignatureAlgorithm::RSA)] {
-            let text = format!("{}{}", pair.certificate_pem, authority.certificate_pem());
-            let read = ServerCertificate::from_pem(&paths(), text.as_bytes(), pair.key_pem.as_bytes()).unwrap();
-            assert_eq!(read.names(), ["mx.example", "*.example"]);
-            assert_eq!((read.chain().len(), read.key_algorithm()), (2, algorithm));
-        }
-
-        let mismatch = CertificateError::Mismatch { chain: chain.clone(), key: key.clone() };
-        check(&one.certificate_pem, &other.key_pem, mismatch.clone());
-        check(&one.certificate_pem, &rsa.key_pem, mismatch);
-        check(
-            &format!("{}{}", authority.certificate_pem(), one.certificate_pem),
-            &one.key_pem,
-            CertificateError::LeafNotFirst { chain: chain.clone(), key: key.clone() },
-        );
-        check(&one.certificate_pem.repeat(17), &one.key_pem, CertificateError::ChainTooLong { chain: chain.clone() });
-        check("", &one.key_pem, PemError::NoCertificate { file: chain.clone() }.into());
-        check(&one.certificate_pem, &one.certificate_pem, PemError::NoKey { file: key.clone() }.into());
-        let empty_key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
-        check(&one.certificate_pem, empty_key, CertificateError::UnusableKey { key });
-        let empty_certificate = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-        check(empty_certificate, &one.key_pem, CertificateError::NotACertificate { chain });
-    }
-
-    #[test]
-    fn the_files_are_read_and_an_error_names_the_one_that_cannot_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = CertificatePaths::new(folder.path().join("c.pem"), folder.path().join("k.pem"));
-        let pair = DemoAuthority::new(NOW).unwrap();
-        let pair = pair.issue(&["mx.example"], KeyKind::P256, Validity::starting(NOW, DAY)).unwrap();
-        std::fs::write(&paths.chain, &pair.certificate_pem).unwrap();
-        let missing = PemError::Unreadable { file: paths.key.clone(), kind: std::io::ErrorKind::NotFound };
-        assert_eq!(ServerCertificate::read(&paths).unwrap_err(), missing.into());
-        std::fs::write(&paths.key, &pair.key_pem).unwrap();
-        assert_eq!(ServerCertificate::read(&paths).unwrap().first_name(), "mx.example");
-    }
-
-    #[test]
-    fn a_certificate_that_clients_will_not_verify_gives_a_warning() {
-        let authority = DemoAuthority::new(NOW).unwrap();
-        let chain = PathBuf::from("mx.pem");
-        let valid = Validity { not_before: NOW - DAY, not_after: NOW + DAY };
-        let expired = CertificateWarning::Expired { chain: chain.clone(), not_after: NOW + DAY };
-        let early = CertificateWarning::NotYetValid { chain: chain.clone(), not_before: NOW - DAY };
-        for (names, at, expected) in [
-            (&["mx.example"][..], NOW, vec![]),
-            (&["mx.example"], NOW + 2 * DAY, vec![expired]),
-            (&["mx.example"], NOW - 2 * DAY, vec![early]),
-            (&[], NOW, vec![CertificateWarning::NoNames { chain }]),
-        ] {
-            let pair = authority.issue(names, KeyKind::P256, valid).unwrap();
-            let read = ServerCertificate::from_pem(&paths(), pair.certificate_pem.as_bytes(), pair.key_pem.as_bytes());
-            assert_eq!(read.unwrap().warnings(at), expected);
-        }
-    }
-}
+mod tests;

@@ -44,12 +44,14 @@ pub enum FailureKind {
     Alert(u8),
     /// The connection failed otherwise.
     Io(io::ErrorKind),
+    /// No TLS library of this build can do what was asked for.
+    Unsupported,
     Other,
 }
 
 impl FailureKind {
     /// Every word of `as_str`, for closed label sets.
-    pub const WORDS: [&'static str; 11] = [
+    pub const WORDS: [&'static str; 12] = [
         "timeout",
         "closed",
         "not-tls",
@@ -60,6 +62,7 @@ impl FailureKind {
         "protocol",
         "alert",
         "io",
+        "unsupported",
         "other",
     ];
 
@@ -76,6 +79,7 @@ impl FailureKind {
             Self::Protocol => "protocol",
             Self::Alert(_) => "alert",
             Self::Io(_) => "io",
+            Self::Unsupported => "unsupported",
             Self::Other => "other",
         }
     }
@@ -114,6 +118,12 @@ impl HandshakeFailure {
 
     pub(super) fn timeout(limit: Duration) -> Self {
         Self::new(FailureKind::Timeout, &format!("not finished within {limit:?}"))
+    }
+
+    /// Nothing was sent: our own side could not be made ready.
+    #[cfg(feature = "legacy-tls")]
+    pub(super) fn of_setup(error: &SetupError) -> Self {
+        Self::new(FailureKind::Other, &error.to_string())
     }
 
     pub(super) fn without_facts() -> Self {

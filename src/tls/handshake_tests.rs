@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::clock;
+use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::{ProtocolVersion, Stack, TlsFacts, Verified};
@@ -50,7 +51,14 @@ fn server_of(pairs: &[&IssuedCertificate], lowest: ProtocolVersion) -> ServerTls
 
 fn asking(server_name: Option<&str>) -> ClientHandshake {
     let server_name = server_name.map(|name| Domain::parse(name).unwrap());
-    ClientHandshake { server_name, min_version: None, timeout: PATIENCE }
+    ClientHandshake {
+        stack: Stack::Rustls,
+        server_name,
+        port: 25,
+        min_version: None,
+        min_grade: CipherGrade::Any,
+        timeout: PATIENCE,
+    }
 }
 
 /// Shakes hands and passes one byte, so that the client also sees the tickets.
@@ -128,7 +136,7 @@ async fn both_sides_tell_the_same_facts_and_the_certificate_is_judged_afterwards
     let authority = authority();
     let pair = issue(&authority, &["mx.example"], KeyKind::P256);
     let server = server_of(&[&pair], ProtocolVersion::Tls1_2);
-    let (facts, mut peer) = shake(&server, &ClientTls::new().unwrap(), asking(Some("mx.example"))).await;
+    let (facts, mut peer) = shake(&server, &ClientTls::new(None).unwrap(), asking(Some("mx.example"))).await;
     let expected = TlsFacts {
         version: ProtocolVersion::Tls1_3,
         cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
@@ -225,12 +233,12 @@ async fn the_certificate_fits_the_name_asked_for_and_then_the_keys_that_the_clie
 async fn a_second_handshake_resumes_and_still_shows_the_certificate() {
     let pair = issue(&authority(), &["mx.example"], KeyKind::P256);
     let server = server_of(&[&pair], ProtocolVersion::Tls1_2);
-    let client = ClientTls::new().unwrap();
+    let client = ClientTls::new(None).unwrap();
     for (ask, client, resumed) in [
         (asking(Some("mx.example")), &client, false),
         (asking(Some("mx.example")), &client, true),
         (asking(Some("else.example")), &client, false),
-        (asking(Some("mx.example")), &ClientTls::new().unwrap(), false),
+        (asking(Some("mx.example")), &ClientTls::new(None).unwrap(), false),
         (asking(None), &client, false),
         (asking(None), &client, false),
     ] {
@@ -252,7 +260,7 @@ async fn a_server_that_shows_a_certificate_without_its_key_is_not_connected_to()
         let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
         let config = config.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         let (near, far) = duplex(PIPE_BYTES);
-        let (acceptor, client) = (TlsAcceptor::from(Arc::new(config)), ClientTls::new().unwrap());
+        let (acceptor, client) = (TlsAcceptor::from(Arc::new(config)), ClientTls::new(None).unwrap());
         let (_, connected) = tokio::join!(acceptor.accept(far), client.connect(near, asking(Some("mx.example"))));
         assert_eq!(connected.unwrap_err().kind, FailureKind::BadCertificate, "{versions:?}");
     }
@@ -279,7 +287,7 @@ async fn sides_without_a_common_version_or_cipher_say_so() {
         (Some(ProtocolVersion::Tls1_3), Some(FailureKind::NoCommonVersion)),
     ] {
         let (near, far) = duplex(PIPE_BYTES);
-        let client = ClientTls::new().unwrap();
+        let client = ClientTls::new(None).unwrap();
         let ask = ClientHandshake { min_version, ..asking(Some("mx.example")) };
         let (_, connected) = tokio::join!(old.accept(far), client.connect(near, ask));
         assert_eq!(connected.err().map(|failure| failure.kind), expected, "{min_version:?}");
@@ -290,7 +298,7 @@ async fn sides_without_a_common_version_or_cipher_say_so() {
 async fn what_is_no_handshake_fails_with_its_kind() {
     let pair = issue(&authority(), &["mx.example"], KeyKind::P256);
     let server = server_of(&[&pair], ProtocolVersion::Tls1_2);
-    let client = ClientTls::new().unwrap();
+    let client = ClientTls::new(None).unwrap();
     for (sent, at_server, at_client) in [
         (&b""[..], FailureKind::Closed, FailureKind::Closed),
         (b"454 4.7.0 no\r\n", FailureKind::NotTls, FailureKind::NotTls),
@@ -323,7 +331,7 @@ async fn saying(bytes: &[u8]) -> DuplexStream {
 async fn a_silent_peer_is_cut_off_at_the_deadline() {
     let pair = issue(&authority(), &["mx.example"], KeyKind::P256);
     let server = server_of(&[&pair], ProtocolVersion::Tls1_2);
-    let client = ClientTls::new().unwrap();
+    let client = ClientTls::new(None).unwrap();
     let short = Duration::from_millis(20);
     for begun in [&b""[..], b"\x16\x03\x01\x02\0\x01"] {
         let (near, mut far) = duplex(PIPE_BYTES);

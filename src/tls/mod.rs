@@ -12,10 +12,12 @@ pub mod evaluate;
 mod facts;
 pub mod failure;
 pub mod hello;
+pub mod ocsp;
 #[cfg(feature = "legacy-tls")]
 mod openssl;
 pub mod peer;
 pub mod pem;
+pub mod probe;
 mod provider;
 pub mod rewind;
 pub mod roots;
@@ -26,3 +28,5 @@ pub mod stream;
 
 #[cfg(test)]
 mod handshake_tests;
+#[cfg(all(test, feature = "legacy-tls"))]
+mod old_server;

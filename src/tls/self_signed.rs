@@ -9,6 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 
+use super::peer;
+
 const SELF_SIGNED_VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A clock that is a little behind ours should not find the certificate not yet valid.
 const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
@@ -43,6 +45,11 @@ impl IssuedCertificate {
         }
     }
 
+    /// The SHA-256 of the public key in hexadecimal: what a TLSA record 3 1 1 lists (RFC 7671 section 5.1).
+    pub fn key_sha256(&self) -> String {
+        peer::peer_certificate(&self.certificate_der).key_sha256
+    }
+
     /// The key as rustls takes it.
     pub fn private_key(&self) -> PrivatePkcs8KeyDer<'_> {
         PrivatePkcs8KeyDer::from(self.key_der.as_slice())
@@ -70,8 +77,16 @@ pub struct IssueError(#[from] rcgen::Error);
 
 /// A certificate for a server of these names, with a new ECDSA P-256 key, valid for a year.
 pub fn self_signed(names: &[Domain], now: Timestamp) -> Result<IssuedCertificate, IssueError> {
+    signed_by(KeyPair::generate()?, names, now)
+}
+
+/// The same with a new RSA key of 2048 bits, for clients that know no other.
+pub fn self_signed_rsa(names: &[Domain], now: Timestamp) -> Result<IssuedCertificate, IssueError> {
+    signed_by(KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?, names, now)
+}
+
+fn signed_by(key: KeyPair, names: &[Domain], now: Timestamp) -> Result<IssuedCertificate, IssueError> {
     let names: Vec<&str> = names.iter().map(Domain::as_str).collect();
-    let key = KeyPair::generate()?;
     let certificate = server_params(&names, Validity::starting(now, SELF_SIGNED_VALIDITY))?.self_signed(&key)?;
     Ok(IssuedCertificate::new(&certificate, &key))
 }
@@ -110,7 +125,6 @@ fn since_epoch(moment: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::peer;
 
     #[test]
     fn a_self_signed_certificate_names_its_hosts_for_a_year_and_hides_its_key() {

@@ -2,30 +2,41 @@
 
 use serde_json::{Value, json};
 
+use crate::config::ListenerTls;
 use crate::model::tls::TlsFacts;
 use crate::policy::inbound::{Judgement, Subject};
-use crate::policy::relay::Admission;
+use crate::policy::relay::{Denial, Trust};
 
 use super::Explained;
 use super::page::{hosting_file, policy_rows};
-use super::scene::Played;
+use super::scene::{Played, Scene};
 
 pub(super) fn answer(explained: &Explained<'_>) -> Value {
     let Explained { scene, played, others } = explained;
-    let stages: Vec<Value> = std::iter::once(&played.mail).chain(&played.rcpt).map(stage).collect();
+    let transacted = &played.transacted;
+    let rcpt = transacted.rcpt.as_ref();
+    let judged = rcpt.and_then(|rcpt| rcpt.judgement.as_ref());
+    let stages: Vec<Value> = std::iter::once(&transacted.mail).chain(judged).map(stage).collect();
+    let offer = Some(scene.listener.offer).filter(|_| scene.listener.tls != ListenerTls::Off);
     let mut answer = json!({
         "direction": "inbound",
         "from": scene.from,
         "to": scene.to,
-        "listener": { "name": scene.listener.name, "role": scene.listener.role.as_str() },
-        "client": { "ip": scene.client, "trusted": scene.is_trusted(), "assumed": scene.client_is_assumed },
+        "listener": { "name": scene.listener.name, "role": scene.listener.role.as_str(), "offer": offer },
+        "client": {
+            "ip": scene.client,
+            "assumed": scene.client_is_assumed,
+            "certificate": scene.certificate.map(|certificate| certificate.to_string()),
+            "trusted": played.trust > Trust::Stranger,
+            "trust": played.trust.as_str(),
+        },
         "would_be_reply": played.outcome.would_be.as_ref().map(ToString::to_string),
         "stages": stages,
-        "relay": { "admission": played.admission.map(admission_word), "hosted_by": hosting_file(scene) },
+        "relay": { "admission": rcpt.map(|rcpt| admission_word(rcpt.denial)), "hosted_by": hosting_file(scene) },
     });
-    merge(&mut answer, outcome(played));
+    merge(&mut answer, outcome(scene, played));
     if !others.is_empty() {
-        merge(&mut answer, json!({ "sessions": others.iter().map(outcome).collect::<Vec<_>>() }));
+        merge(&mut answer, json!({ "sessions": others.iter().map(|played| outcome(scene, played)).collect::<Vec<_>>() }));
     }
     answer
 }
@@ -37,13 +48,14 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 /// A session and its end.
-fn outcome(played: &Played) -> Value {
+fn outcome(scene: &Scene<'_>, played: &Played) -> Value {
     json!({
         "tls": played.tls.as_ref().map(tls),
+        "offered": scene.offers(played.tls.as_ref()),
         "verdict": played.outcome.verdict.as_str(),
         "stage": played.outcome.stage.as_str(),
         "reason": played.outcome.reason,
-        "reply": played.outcome.reply.to_string(),
+        "reply": played.reply().to_string(),
     })
 }
 
@@ -78,10 +90,6 @@ fn stage(judgement: &Judgement) -> Value {
     })
 }
 
-const fn admission_word(admission: Admission) -> &'static str {
-    match admission {
-        Admission::Admitted => "admitted",
-        Admission::RelayDenied => "relay-denied",
-        Admission::NoSuchUser => "no-such-user",
-    }
+fn admission_word(denial: Option<Denial>) -> &'static str {
+    denial.map_or("admitted", |denial| denial.reason().as_str())
 }

@@ -2,17 +2,18 @@
 
 use anstyle::Style;
 
+use crate::cli::arguments::ShownCertificate;
 use crate::cli::human::{labelled, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::ListenerTls;
+use crate::model::tls::ProtocolVersion;
 use crate::policy::inbound::{Because, Judgement, Stage, Subject, Verdict};
-use crate::policy::relay::Admission;
+use crate::policy::relay::{Denial, Role, Trust};
 use crate::policy::settings::Source;
 
 use super::Explained;
 use super::scene::{Played, Scene};
-use super::session::NEGOTIATED_MIN;
 
 const INDENT: &str = "  ";
 
@@ -62,7 +63,7 @@ fn verdict(played: &Played) -> Vec<String> {
         (_, None) => format!("Refused at {at}"),
     };
     let mut lines = vec![format!("{style}{end}{style:#}"), String::new()];
-    lines.extend(indented(&outcome.reply.to_string()));
+    lines.extend(indented(&played.reply().to_string()));
     if let Some(would_be) = &outcome.would_be {
         lines.extend([String::new(), format!("{DIM}mode = \"enforce\" would answer{DIM:#}")]);
         lines.extend(indented(&would_be.to_string()));
@@ -74,38 +75,60 @@ fn indented(text: &str) -> impl Iterator<Item = String> {
     wrap(text, WIDTH_COLUMNS - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}"))
 }
 
-fn circumstances(scene: &Scene<'_>, played: &Played) -> [(&'static str, String); 5] {
+fn circumstances(scene: &Scene<'_>, played: &Played) -> Vec<(&'static str, String)> {
     let from = scene.from.mailbox().map_or("<>, the null sender of bounces", |address| address.as_str());
-    let standing = if scene.is_trusted() { "trusted by [relay]" } else { "a stranger" };
+    let standing = match played.trust {
+        Trust::Stranger => "a stranger",
+        Trust::Network => "trusted by [relay]",
+        Trust::Certificate => "its certificate trusted by [relay]",
+    };
     let assumed = if scene.client_is_assumed { " (assumed; --client names another)" } else { "" };
     let session = match &played.tls {
         Some(facts) => format!("{facts} ({}, {} bits)", facts.grade(), facts.bits),
         None => "plaintext".to_owned(),
     };
-    [
+    let listener = scene.listener;
+    let offer = match listener.tls {
+        ListenerTls::Off => "no TLS".to_owned(),
+        ListenerTls::Starttls | ListenerTls::Implicit => format!("offers {}", later(listener.offer)),
+    };
+    let shows = scene.certificate.map(|certificate| match certificate {
+        ShownCertificate::Verified => "a certificate that is verified".to_owned(),
+        ShownCertificate::Fingerprint(fingerprint) => format!("a certificate or key with {fingerprint}"),
+    });
+    let mut rows = vec![
         ("from", from.to_owned()),
         ("to", scene.to.to_string()),
-        ("listener", format!("{}, role {}", scene.listener.name, scene.listener.role.as_str())),
+        ("listener", format!("{}, role {}, {offer}", listener.name, listener.role.as_str())),
         ("client", format!("{}, {standing}{assumed}", scene.client)),
-        ("session", session),
-    ]
+    ];
+    rows.extend(shows.map(|shows| ("shows", shows)));
+    rows.push(("session", session));
+    rows
+}
+
+fn later(version: ProtocolVersion) -> String {
+    match version {
+        ProtocolVersion::Tls1_3 => version.to_string(),
+        version => format!("{version} and later"),
+    }
 }
 
 /// Stage by stage, as far as the transaction comes.
 fn way(scene: &Scene<'_>, played: &Played) -> Vec<String> {
-    let mut lines = step("MAIL FROM", &played.mail);
-    let Some(admission) = played.admission else {
+    let mut lines = step("MAIL FROM", &played.transacted.mail);
+    let Some(answer) = &played.transacted.rcpt else {
         lines.push(format!("{}{DIM}not reached{DIM:#}", stage_label("RCPT TO")));
         return lines;
     };
-    if let Some(rcpt) = &played.rcpt {
+    if let Some(rcpt) = &answer.judgement {
         lines.extend(step("RCPT TO", rcpt));
-        if rcpt.verdict > Verdict::WouldRefuse {
+        if !rcpt.passes() {
             return lines;
         }
     }
-    let label = if played.rcpt.is_none() { "RCPT TO" } else { "" };
-    let (style, text) = relaying(scene, admission);
+    let label = if answer.judgement.is_none() { "RCPT TO" } else { "" };
+    let (style, text) = relaying(scene, played.trust, answer.denial);
     let wrapped = wrap(&text, WIDTH_COLUMNS - STAGE_COLUMNS).into_iter();
     let labels = std::iter::once(label).chain(std::iter::repeat(""));
     lines.extend(wrapped.zip(labels).map(|(line, label)| format!("{}{style}{line}{style:#}", stage_label(label))));
@@ -139,30 +162,36 @@ fn whose(judgement: &Judgement) -> String {
     }
 }
 
-fn relaying(scene: &Scene<'_>, admission: Admission) -> (Style, String) {
-    let hosted = hosting_file(scene);
-    match (admission, hosted) {
-        (Admission::Admitted, Some(file)) => {
-            (Style::new(), format!("{file} hosts the domain, so mail is taken for it"))
+fn relaying(scene: &Scene<'_>, trust: Trust, denial: Option<Denial>) -> (Style, String) {
+    let listener = &scene.listener.name;
+    let denied = match (denial, scene.listener.role) {
+        (None, _) => {
+            let text = match hosting_file(scene) {
+                Some(file) => format!("{file} hosts the domain, so mail is taken for it"),
+                None => "trusted clients may send to any domain here".to_owned(),
+            };
+            return (Style::new(), text);
         }
-        (Admission::Admitted, None) => (Style::new(), "trusted clients may send to any domain here".to_owned()),
-        (Admission::NoSuchUser, file) => {
-            let file = file.unwrap_or_default();
-            (BAD, format!("no-such-user: the list of recipients of {file} does not have the address"))
+        (Some(Denial::NoSuchUser), _) => {
+            let file = hosting_file(scene).unwrap_or_default();
+            format!("the list of recipients of {file} does not have the address")
         }
-        (Admission::RelayDenied, None) if scene.is_trusted() => {
-            let listener = &scene.listener.name;
+        (Some(Denial::Relay), Role::Smarthost) => {
+            "a listener of role smarthost takes mail from [relay] trusted only".to_owned()
+        }
+        (Some(Denial::Relay), Role::Submission) => {
+            "a listener of role submission takes mail from clients with a certificate of [relay] trusted only".to_owned()
+        }
+        (Some(Denial::Relay), Role::Mx) if trust > Trust::Stranger => {
             let text = "no file hosts the domain, and only relay = true lets trusted clients send elsewhere";
-            (BAD, format!("relay-denied: {text} through listener {listener}"))
+            format!("{text} through listener {listener}")
         }
-        (Admission::RelayDenied, None) => {
-            let text = "no file with hosted = true has the domain, and the client is not in [relay] trusted";
-            (BAD, format!("relay-denied: {text}"))
+        (Some(Denial::Relay), Role::Mx) => {
+            "no file with hosted = true has the domain, and the client is not in [relay] trusted".to_owned()
         }
-        (Admission::RelayDenied, Some(_)) => {
-            (BAD, "relay-denied: a listener of role smarthost takes mail from [relay] trusted only".to_owned())
-        }
-    }
+    };
+    let reason = denial.map_or("", |denial| denial.reason().as_str());
+    (BAD, format!("{reason}: {denied}"))
 }
 
 /// The domain file that hosts the recipient's domain.
@@ -175,26 +204,32 @@ pub(super) fn hosting_file<'a>(scene: &Scene<'a>) -> Option<&'a str> {
 /// Every key of the policy in force, the unwritten ones too.
 pub(super) fn policy_rows(judgement: &Judgement) -> Vec<Because> {
     let mut rows = judgement.in_force.because();
-    if judgement.in_force.min_version.is_none() {
-        let none = Because { key: "min_version", value: "none".to_owned(), source: Source::BuiltIn };
-        rows.insert(1.min(rows.len()), none);
+    for (index, key) in ["tls", "min_version", "cipher", "client_certificate"].into_iter().enumerate() {
+        if rows.iter().all(|row| row.key != key) {
+            let none = Because { key, value: "none".to_owned(), source: Source::BuiltIn };
+            rows.insert(index.min(rows.len()), none);
+        }
     }
     rows
 }
 
+fn judged_rcpt(played: &Played) -> Option<&Judgement> {
+    played.transacted.rcpt.as_ref().and_then(|answer| answer.judgement.as_ref())
+}
+
 fn policies(played: &Played) -> Vec<String> {
-    let mail = &played.mail;
-    let same = played.rcpt.as_ref().filter(|rcpt| rcpt.in_force == mail.in_force && rcpt.subject == mail.subject);
+    let (mail, rcpt) = (&played.transacted.mail, judged_rcpt(played));
+    let same = rcpt.filter(|rcpt| rcpt.in_force == mail.in_force && rcpt.subject == mail.subject);
     if same.is_some() {
         return policy(mail, "MAIL FROM and RCPT TO");
     }
-    let rcpt = played.rcpt.iter().flat_map(|rcpt| policy(rcpt, command(rcpt.stage)));
+    let rcpt = rcpt.into_iter().flat_map(|rcpt| policy(rcpt, command(rcpt.stage)));
     policy(mail, command(mail.stage)).into_iter().chain(rcpt).collect()
 }
 
 fn policy(judgement: &Judgement, stages: &str) -> Vec<String> {
     let columns =
-        [Column::left("KEY").at_least(11), Column::left("VALUE").at_least(17), Column::left("WHERE FROM").shrinking()];
+        [Column::left("KEY").at_least(18), Column::left("VALUE").at_least(17).shrinking(), Column::left("WHERE FROM").shrinking()];
     let rows: Vec<Vec<Cell>> = policy_rows(judgement)
         .into_iter()
         .map(|row| {
@@ -233,18 +268,19 @@ fn session_row(played: &Played) -> Vec<Cell> {
         Cell::styled(word, style)
     };
     // What the relaying rules say counts at RCPT too.
-    let at_rcpt = match (played.admission, &played.rcpt) {
+    let at_rcpt = match (&played.transacted.rcpt, judged_rcpt(played)) {
         (None, _) => Cell::from("-"),
         (Some(_), Some(rcpt)) if outcome.verdict < Verdict::Defer => styled(rcpt.verdict),
         _ => styled(outcome.verdict),
     };
-    let code = outcome.reply.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
+    let reply = played.reply();
+    let code = reply.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
     vec![
         played.tls.as_ref().map_or("plaintext", |facts| facts.version.as_str()).into(),
         played.tls.as_ref().map_or("-", |facts| &facts.cipher_openssl).into(),
-        styled(played.mail.verdict),
+        styled(played.transacted.mail.verdict),
         at_rcpt,
-        format!("{}{code}", outcome.reply.code).into(),
+        format!("{}{code}", reply.code).into(),
     ]
 }
 
@@ -255,9 +291,13 @@ fn notes(scene: &Scene<'_>, played: &Played, others: &[Played]) -> Vec<String> {
     let mut notes = Vec::new();
     if scene.listener.tls == ListenerTls::Off && sessions().next().is_some() {
         notes.push(format!("Listener {name} has tls = \"off\": no session there can have TLS."));
-    } else if sessions().any(|facts| facts.version < NEGOTIATED_MIN) {
+    } else if sessions().any(|facts| !scene.offers(Some(facts))) {
         let low = "a client that can do no better fails in the handshake, before any policy is asked";
-        notes.push(format!("This build negotiates {NEGOTIATED_MIN} and later; {low}."));
+        notes.push(format!("Listener {name} offers {}: {low}.", later(scene.listener.offer)));
+    }
+    if scene.certificate.is_some() && !scene.listener.request_client_certificate {
+        let unasked = "asks for no client certificate (request_client_certificate), so none is shown there";
+        notes.push(format!("Listener {name} {unasked}."));
     }
     if scene.listener.tls == ListenerTls::Implicit && played.tls.is_none() {
         notes.push(format!("Listener {name} has tls = \"implicit\": no session there is plaintext."));

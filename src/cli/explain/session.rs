@@ -1,17 +1,16 @@
 //! The TLS session that is thought of: version and cipher suite, which must go together.
 
-use crate::cli::arguments::Explain;
+use crate::cli::arguments::{Explain, ShownCertificate};
 use crate::cli::human::shown;
 use crate::cli::output::Failure;
 use crate::model::cipher::{CipherSuite, SUITES};
-use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
 
-/// The versions that are tried where none was chosen.
-pub(super) const VERSIONS: [ProtocolVersion; 4] =
-    [ProtocolVersion::Tls1_0, ProtocolVersion::Tls1_1, ProtocolVersion::Tls1_2, ProtocolVersion::Tls1_3];
-
-/// The lowest version that the server side of this build negotiates.
-pub(super) const NEGOTIATED_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
+/// The versions that are tried where none was chosen: SSL 3.0 only where it is offered.
+pub(super) fn versions(offer: ProtocolVersion) -> impl Iterator<Item = ProtocolVersion> {
+    let lowest = offer.min(ProtocolVersion::Tls1_0);
+    ProtocolVersion::ALL.into_iter().filter(move |version| *version >= lowest)
+}
 
 /// The session that was asked for, `None` for plaintext or where none was chosen.
 pub(super) fn chosen(asked: &Explain) -> Result<Option<TlsFacts>, Failure> {
@@ -26,6 +25,26 @@ pub(super) fn chosen(asked: &Explain) -> Result<Option<TlsFacts>, Failure> {
         return Err(Failure::usage(message, examples(version)));
     }
     Ok(Some(TlsFacts::assumed(version, suite)))
+}
+
+/// The session with a certificate of which nothing is known but what was asked for, proved as well as the version can.
+pub(super) fn showing(facts: TlsFacts, certificate: ShownCertificate) -> TlsFacts {
+    let (sha256, verified) = match certificate {
+        ShownCertificate::Verified => (String::new(), Verified::Webpki),
+        ShownCertificate::Fingerprint(fingerprint) => (fingerprint.hex(), Verified::None),
+    };
+    let proved = if facts.version < ProtocolVersion::Tls1_2 { SignatureHash::Sha1OrOlder } else { SignatureHash::Sha2 };
+    let peer = PeerCertificate {
+        sha256,
+        key_sha256: String::new(),
+        subject: String::new(),
+        names: Vec::new(),
+        not_after: None,
+        signature: Some(proved),
+        verified,
+        error: None,
+    };
+    TlsFacts { peer: Some(peer), ..facts }
 }
 
 /// A session of this version as many clients have it.

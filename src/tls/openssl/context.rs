@@ -64,8 +64,8 @@ pub(in crate::tls) fn builder(method: SslMethod, lowest: ProtocolVersion) -> Res
             | SslOptions::SINGLE_ECDH_USE
             | SslOptions::IGNORE_UNEXPECTED_EOF,
     );
-    // An idle session must not hold 34 KB of buffers.
-    builder.set_mode(SslMode::RELEASE_BUFFERS);
+    // An idle session must not hold 34 KB of buffers; whoever writes may come back with a buffer at another place.
+    builder.set_mode(SslMode::RELEASE_BUFFERS | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
     builder.set_ciphersuites(TLS13_SUITES)?;
     builder.set_cipher_list(&cipher_list(CipherGrade::Any))?;
     Ok(builder)

@@ -1,0 +1,130 @@
+//! The client side of TLS, by either library: one request, one answer, and the sessions to resume.
+//!
+//! Must not: judge a certificate, or choose between the libraries.
+
+pub mod certificate;
+#[cfg(feature = "legacy-tls")]
+mod sessions;
+#[cfg(all(test, feature = "legacy-tls"))]
+mod tests;
+#[cfg(feature = "legacy-tls")]
+pub(super) mod with_openssl;
+pub(super) mod with_rustls;
+
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::model::cipher::CipherGrade;
+use crate::model::domain::Domain;
+use crate::model::tls::{ProtocolVersion, Stack, TlsFacts};
+use crate::policy::names::Fingerprint;
+
+use self::certificate::ClientCertificate;
+#[cfg(feature = "legacy-tls")]
+use self::with_openssl::Contexts;
+#[cfg(test)]
+pub(super) use self::with_rustls::AnyCertificate;
+use self::with_rustls::Offer;
+use super::evaluate::Evaluation;
+#[cfg(not(feature = "legacy-tls"))]
+use super::failure::FailureKind;
+use super::failure::{HandshakeFailure, SetupError};
+use super::provider::provider;
+use super::stream::TlsStream;
+
+/// Sessions kept to be resumed, by each library.
+const SESSIONS_MAX: usize = 4096;
+
+/// What to ask of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientHandshake {
+    /// The library to do it with. A build without OpenSSL fails with [`FailureKind::Unsupported`] if asked for it.
+    ///
+    /// [`FailureKind::Unsupported`]: super::failure::FailureKind::Unsupported
+    pub stack: Stack,
+    /// The name to ask for (SNI) and to resume sessions by; with `None` neither is done.
+    pub server_name: Option<Domain>,
+    /// Where the server listens: another port may be another server.
+    pub port: u16,
+    /// The lowest version to offer; below what the library has it changes nothing.
+    pub min_version: Option<ProtocolVersion>,
+    /// The lowest grade of a suite to offer.
+    pub min_grade: CipherGrade,
+    pub timeout: Duration,
+}
+
+/// The other end of a finished handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// With the server's certificate, not yet verified.
+    pub facts: TlsFacts,
+    /// As the server sent it, or as it was when the resumed session began; its own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+impl Peer {
+    /// Writes the judgement of the certificate into the facts.
+    pub fn record(&mut self, evaluation: &Evaluation) {
+        if let Some(certificate) = &mut self.facts.peer {
+            certificate.verified = evaluation.verified;
+            certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
+        }
+    }
+}
+
+/// TLS to servers, with one identity of ours or none. Sessions are kept per instance and server name. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    tls12_and_13: Offer,
+    tls13: Offer,
+    #[cfg(feature = "legacy-tls")]
+    openssl: Contexts,
+    identity: Option<Fingerprint>,
+}
+
+impl ClientTls {
+    /// `certificate` is shown to servers that ask for one.
+    pub fn new(certificate: Option<&ClientCertificate>) -> Result<Self, SetupError> {
+        let offer = |versions: &[_]| Offer::new(provider(), versions, certificate);
+        Ok(Self {
+            tls12_and_13: offer(&[&rustls::version::TLS13, &rustls::version::TLS12])?,
+            tls13: offer(&[&rustls::version::TLS13])?,
+            #[cfg(feature = "legacy-tls")]
+            openssl: Contexts::new(certificate.cloned()),
+            identity: certificate.map(ClientCertificate::fingerprint),
+        })
+    }
+
+    /// Who we are to servers: the hash of our certificate. Connections of different identities are not the same.
+    pub fn identity(&self) -> Option<Fingerprint> {
+        self.identity
+    }
+
+    /// Shakes hands within the timeout. Success says nothing about who the server is: hold the chain against names with
+    /// [`super::evaluate::evaluate`] before anything that must stay secret is sent.
+    pub async fn connect<S>(
+        &self,
+        stream: S,
+        handshake: ClientHandshake,
+    ) -> Result<(TlsStream<S>, Peer), HandshakeFailure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match handshake.stack {
+            Stack::Rustls => {
+                // Every suite of rustls has the highest grade.
+                let offer = match handshake.min_version {
+                    Some(ProtocolVersion::Tls1_3) => &self.tls13,
+                    _ => &self.tls12_and_13,
+                };
+                offer.connect(stream, handshake.server_name.as_ref(), handshake.timeout).await
+            }
+            #[cfg(feature = "legacy-tls")]
+            Stack::Openssl => self.openssl.connect(stream, handshake).await,
+            #[cfg(not(feature = "legacy-tls"))]
+            Stack::Openssl => Err(HandshakeFailure::new(FailureKind::Unsupported, "this build has no OpenSSL")),
+        }
+    }
+}
