@@ -234,10 +234,12 @@ def memory():
     for name, version, cipher, key, library in ROWS:
         if key == "rsa":
             continue
-        # A new process each time: memory that was used before would not count again.
+        # New processes each time: memory that was used before would not count again.
         ours[key].daemon.stop()
         ours[key].daemon.start()
         own = idle(ours[key], version, cipher, SESSIONS)
+        if theirs:
+            theirs[key].postfix.restart(greets)
         other = f"{idle(theirs[key], version, cipher, POSTFIX_SESSIONS):13.0f}" if theirs else ""
         print(f"{name:28}{library:>9}{own:8.1f}{other}", flush=True)
         checks.check(f"{SESSIONS} idle sessions, {name}: {own:.1f} KiB each", own < SESSION_KIB_MAX)

@@ -72,6 +72,10 @@ class Postfix:
         wait_for(lambda: all(listening(port) for port in self.ports), 20)
         return self
 
+    def restart(self, listening):
+        subprocess.run(["postfix", "-c", self.etc, "stop"], capture_output=True, check=False)
+        return self.start(listening)
+
     def master(self):
         return int((self.folder / "spool/pid/master.pid").read_text())
 

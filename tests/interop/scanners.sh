@@ -103,10 +103,11 @@ scan() {
 }
 
 enumerate() {
-    local listener
-    for listener in implicit ancient-implicit; do
-        ! there nmap >/dev/null || run $SCAN_SECONDS_MAX "nmap.$listener" nmap -Pn -n -p "${port[$listener]}" \
-            --script +ssl-enum-ciphers,+ssl-heartbleed,+ssl-ccs-injection,+ssl-dh-params,+ssl-poodle 127.0.0.1
+    local listener scripts=+ssl-enum-ciphers,+ssl-heartbleed,+ssl-ccs-injection,+ssl-dh-params
+    for listener in ancient-implicit implicit; do
+        # SSLv3 has POODLE, whoever speaks it.
+        [ $listener = ancient-implicit ] || scripts+=,+ssl-poodle
+        ! there nmap >/dev/null || run $SCAN_SECONDS_MAX "nmap.$listener" nmap -Pn -n -p "${port[$listener]}" --script "$scripts" 127.0.0.1
     done
 }
 
@@ -159,11 +160,10 @@ judge_nmap() {
         lacks "nmap, $listener: no client preference" 'cipher preference: client' "$text"
         matches "nmap, $listener: DHE has 2048 bits" 'DHE_RSA.*\(dh 2048\)' "$text"
         lacks "nmap, $listener: no weak DHE" '\(dh (512|768|1024|1536)\)' "$text"
-        lacks "nmap, $listener: no Heartbleed, no CCS injection, no weak group" 'VULNERABLE' "$(grep -vi poodle <<<"$text" | grep -v 'State: VULNERABLE$')"
+        lacks "nmap, $listener: no Heartbleed, no CCS injection, no weak group" 'VULNERABLE' "$text"
         lacks "nmap, $listener: nothing anonymous, for export, without encryption" '_anon_|_EXPORT|WITH_NULL|_WITH_DES_' "$text"
         lacks "nmap, $listener: no cipher below C" ' - [DEF]$' "$text"
     done
-    lacks "nmap, implicit: no POODLE" 'POODLE' "$(cat "$work/nmap.implicit")"
 }
 
 judge_gnutls() {
@@ -213,7 +213,8 @@ PYTHON
 # found ID: what testssl found about it on the listener mx, as `SEVERITY: words`.
 found() {
     python3 -c 'import json, sys
-print(*(f"{e["severity"]}: {e["finding"]}" for e in json.load(open(sys.argv[1])) if e["id"] == sys.argv[2]))' "$work/testssl.mx.json" "$1" 2>/dev/null
+print(*(": ".join((e["severity"], e["finding"])) for e in json.load(open(sys.argv[1])) if e["id"] == sys.argv[2]))' \
+        "$work/testssl.mx.json" "$1" 2>&1
 }
 
 judge_testssl() {
@@ -227,11 +228,15 @@ for entry in json.load(open(sys.argv[1])):
         print(words[entry["id"]])
 PYTHON
     done
-    for id in heartbleed CCS ticketbleed ROBOT secure_renego secure_client_renego CRIME_TLS POODLE_SSL fallback_SCSV FREAK DROWN LOGJAM; do
+    for id in heartbleed CCS ROBOT secure_renego secure_client_renego CRIME_TLS POODLE_SSL fallback_SCSV FREAK DROWN LOGJAM; do
         matches "testssl: $id" '^OK' "$(found $id)"
     done
     matches "testssl: the server chooses" '^OK' "$(found cipher_order)"
-    matches "testssl: groups of DHE" '2048|ffdhe|^OK' "$(found LOGJAM-common_primes)"
+    for id in TLSv1 TLSv1_1 TLSv1_2; do
+        matches "testssl: 3DES and RC4 come last in $id" 'ECDHE.*(DES-CBC3|RC4)' "$(found cipherorder_$id)"
+        lacks "testssl: nothing better behind them in $id" '(DES-CBC3|RC4)-[A-Z0-9]+ .*(AES|CAMELLIA|CHACHA|SEED|IDEA)' "$(found cipherorder_$id)"
+    done
+    matches "testssl: groups of DHE" '2048|ffdhe|Oakley Group 14|^OK' "$(found LOGJAM-common_primes)"
 }
 
 for scanner in scan enumerate debug analyse inspect; do

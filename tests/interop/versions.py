@@ -26,6 +26,7 @@ for stem, key in {"ec": "ec", "rsa": "rsa", "old": "rsa"}.items():
     tls_rig.self_signed(folder, "mx1.example.org", stem, key)
 friend = tls_rig.issued(folder, "client.test", "friend")
 known = tls_rig.self_signed(folder, "client.test", "known", "rsa")
+relayer = tls_rig.self_signed(folder, "client.test", "relayer")
 stranger = tls_rig.self_signed(folder, "client.test", "stranger")
 
 sink = Sink()
@@ -49,7 +50,7 @@ LISTENERS = {"mx": 'role = "mx"\n', "ancient": 'role = "mx"\noffer = "SSLv3"\n',
 listeners = "".join(f'[[listener]]\nname = "{name}"\nbind = ["127.0.0.1:{ports[name]}"]\n{keys}' for name, keys in LISTENERS.items())
 certificates = "".join(f'[[certificate]]\nchain = "{stem}.pem"\nkey = "{stem}.key"\n{keys}'
                        for stem, keys in [("ec", ""), ("rsa", ""), ("old", 'stack = "legacy"\n')])
-defaults = f'[relay]\ntrusted = ["sha256:{tls_rig.fingerprint(friend[0])}"]\n[default.route]\nhosts = ["127.0.0.1:{sink.port}"]\n'
+defaults = f'[relay]\ntrusted = ["sha256:{tls_rig.fingerprint(relayer[0])}"]\n[default.route]\nhosts = ["127.0.0.1:{sink.port}"]\n'
 daemon = Daemon(folder, domains, defaults, listeners, certificates=certificates, metrics_port=rig.free_port())
 daemon.port = ports["mx"]
 rig.on_exit(daemon.close)
@@ -233,6 +234,7 @@ def client_certificates():
         ("TLSv1.3, by the key", known, tls13, {"known": "250"}),
         ("TLSv1.2 CBC, by the key", known, cbc, {"known": "250"}),
         ("another certificate", stranger, tls13, {}),
+        ("a trusted client answers to its listener's floor", relayer, tls13, {"friend": "250", "known": "250", "verified": "250"}),
         ("TLSv1.1 does not count", friend, tls11, {}),
     ]:
         own = ["-cert", certificate[0], "-key", certificate[1]] if certificate else []
@@ -264,10 +266,10 @@ def client_certificates():
 def relaying_by_certificate():
     for name, certificate, arguments, code in [
         ("no certificate", None, ["-tls1_3"], "550"),
-        ("a trusted one", friend, ["-tls1_3"], "250"),
-        ("a trusted one under TLSv1.2", friend, ["-tls1_2"], "250"),
+        ("a trusted one", relayer, ["-tls1_3"], "250"),
+        ("a trusted one under TLSv1.2", relayer, ["-tls1_2"], "250"),
         ("another", stranger, ["-tls1_3"], "550"),
-        ("a trusted one under TLSv1.1", friend, ["-tls1_1", "-cipher", f"ALL{WEAK}"], "550"),
+        ("a trusted one under TLSv1.1", relayer, ["-tls1_1", "-cipher", f"ALL{WEAK}"], "550"),
     ]:
         own = ["-cert", certificate[0], "-key", certificate[1]] if certificate else []
         with SClient(ports["smart"], *arguments, *own) as client:
