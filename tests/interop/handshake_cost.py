@@ -167,7 +167,7 @@ def start_postfix():
     services = {ports[key]: {"smtpd_tls_chain_files": f"{private}, {chain}"} for key, (chain, private) in certificates.items()}
     settings = ("smtpd_tls_protocols = >=TLSv1\nsmtpd_tls_ciphers = low\nsmtpd_tls_loglevel = 0\n"
                 "tls_low_cipherlist = ALL:@SECLEVEL=0\ntls_export_cipherlist = ALL:@SECLEVEL=0\n")
-    postfix = postfix_rig.Postfix(folder / "postfix", services, settings)
+    postfix = postfix_rig.Postfix(services, settings)
     rig.on_exit(postfix.close)
     postfix.start(greets)
     return {key: Theirs(postfix, port) for key, port in ports.items()}

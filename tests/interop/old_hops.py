@@ -118,7 +118,7 @@ class OldPostfix:
         self.port = rig.free_port()
         settings = (f"smtpd_tls_chain_files = {good[1]}, {good[0]}\nsmtpd_tls_protocols = TLSv1\nsmtpd_tls_ciphers = low\n"
                     "tls_low_cipherlist = ALL:@SECLEVEL=0\ntls_export_cipherlist = ALL:@SECLEVEL=0\n")
-        self.postfix = postfix_rig.Postfix(folder / "postfix", {self.port: {}}, settings).start(greets)
+        self.postfix = postfix_rig.Postfix({self.port: {}}, settings).start(greets)
 
     @property
     def named(self):

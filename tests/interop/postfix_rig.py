@@ -3,10 +3,11 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
-from rig import wait_for
+from rig import scratch, wait_for
 
 MAIN = """compatibility_level = 3.6
 queue_directory = {folder}/spool
@@ -44,12 +45,12 @@ def is_there():
 class Postfix:
     """`services` maps a port to the `-o` settings of its smtpd; `settings` are lines of main.cf."""
 
-    def __init__(self, folder, services, settings=""):
-        self.folder, self.etc, self.ports = folder, folder / "etc", list(services)
+    def __init__(self, services, settings=""):
+        self.folder, self.pid = scratch("postfix"), None
+        folder, self.etc, self.ports = self.folder, self.folder / "etc", list(services)
         for part in [self.etc, folder / "spool", folder / "data"]:
             part.mkdir(parents=True)
-        for part in [folder, folder.parent]:
-            part.chmod(0o755)
+        folder.chmod(0o755)
         subprocess.run(["chown", "postfix", folder / "data"], check=True)
         (self.etc / "main.cf").write_text(MAIN.format(folder=folder) + settings)
         lines = []
@@ -70,6 +71,7 @@ class Postfix:
         """`listening` tells whether somebody greets at a port."""
         subprocess.run(["postfix", "-c", self.etc, "start"], capture_output=True, check=True)
         wait_for(lambda: all(listening(port) for port in self.ports), 20)
+        self.pid = self.master()
         return self
 
     def restart(self, listening):
@@ -97,7 +99,6 @@ class Postfix:
 
     def close(self):
         subprocess.run(["postfix", "-c", self.etc, "abort"], capture_output=True, check=False)
-        try:
-            os.kill(self.master(), signal.SIGKILL)
-        except (OSError, ValueError):
-            pass
+        if self.pid and pathlib.Path(f"/proc/{self.pid}").exists():
+            os.kill(self.pid, signal.SIGTERM)
+        shutil.rmtree(self.folder, ignore_errors=True)
