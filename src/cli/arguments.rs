@@ -148,7 +148,9 @@ impl ShownCertificate {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "verified" => Ok(Self::Verified),
-            text => Fingerprint::parse(text).map(Self::Fingerprint).map_err(|error| format!("{error}; or \"verified\"")),
+            text => {
+                Fingerprint::parse(text).map(Self::Fingerprint).map_err(|error| format!("{error}; or \"verified\""))
+            }
         }
     }
 }

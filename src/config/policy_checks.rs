@@ -10,8 +10,8 @@ use super::policy_tables::{InboundTable, OutboundTable, RouteTable, TlsKeys};
 
 /// `default` is the layer below, `None` for `[default.inbound]` itself.
 pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTable<'_>>) {
-    let own_floor = floor_place(own);
-    let default_floor = default.and_then(floor_place);
+    let own_floor = floor_places(own).into_iter().flatten().next();
+    let default_floor = default.and_then(|default| inherited_floor(own, default));
     let tls = own.tls.as_ref().or(default.and_then(|default| default.tls.as_ref()));
     let required = tls.is_some_and(|tls| tls.value == InboundTls::Required);
     match (&own.tls, own_floor, default_floor) {
@@ -30,15 +30,24 @@ pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTabl
     }
     let anything = required || own_floor.is_some() || default_floor.is_some();
     if let Some(mode) = own.mode.as_ref().filter(|_| default.is_some() && !anything) {
-        mode.place.warn("nothing is asked for that it could apply to", "write tls, min_version, cipher or client_certificate beside it");
+        mode.place.warn(
+            "nothing is asked for that it could apply to",
+            "write tls, min_version, cipher or client_certificate beside it",
+        );
     }
 }
 
-/// Where a table asks for something that only a TLS session can have.
-fn floor_place<'t, 'a>(table: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
+/// Where a table asks for something that only a TLS session can have: by `min_version`, `cipher`, `client_certificate`.
+fn floor_places<'t, 'a>(table: &'t InboundTable<'a>) -> [Option<&'t Place<'a>>; 3] {
     let cipher = table.cipher.as_ref().filter(|cipher| cipher.value != CipherGrade::Any);
-    let version = table.min_version.as_ref().map(|at| &at.place);
-    version.or(cipher.map(|at| &at.place)).or(table.certificate_place())
+    [table.min_version.as_ref().map(|at| &at.place), cipher.map(|at| &at.place), table.certificate_place()]
+}
+
+/// Where the layer below asks for such a thing by a key that `own` does not have.
+fn inherited_floor<'t, 'a>(own: &InboundTable<'a>, default: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
+    let replaced = [own.min_version.is_some(), own.cipher.is_some(), own.client_certificate.is_some()];
+    let inherited = floor_places(default).into_iter().zip(replaced).filter(|(_, replaced)| !replaced);
+    inherited.filter_map(|(place, _)| place).next()
 }
 
 /// `default` is the layer below, `None` for `[default.outbound]` itself.
@@ -62,7 +71,9 @@ pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundT
 pub(super) fn check_route(route: &RouteTable<'_>) {
     check_off(&route.tls, None);
     check_identity(&route.tls, None);
-    if let Some(pair) = route.client_certificate.as_ref().filter(|_| effective_tls(&route.tls, None) == OutboundTls::Off) {
+    if let Some(pair) =
+        route.client_certificate.as_ref().filter(|_| effective_tls(&route.tls, None) == OutboundTls::Off)
+    {
         pair.place.error("cannot be shown with tls = \"off\"", "remove it, or ask for TLS");
     }
     let verify = route.tls.tls.as_ref().is_some_and(|tls| tls.value == OutboundTls::Verify);

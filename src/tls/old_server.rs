@@ -16,7 +16,6 @@ use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_openssl::SslStream;
 
-use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
 
 use super::client::Peer;
@@ -92,11 +91,6 @@ impl OldServer {
     }
 }
 
-/// The suites that OpenSSL has, of any grade.
-pub(super) fn all_suites() -> String {
-    context::cipher_list(CipherGrade::Any)
-}
-
 /// Lets a client shake hands with a server and passes one byte, so that it also sees the tickets. Gives what the client
 /// saw and the certificate that it showed.
 pub(super) async fn meet<F>(
@@ -113,20 +107,22 @@ where
         accepting.write_all(b"!").await.ok()?;
         accepting.flush().await.ok()?;
         let shown = accepting.ssl().peer_certificate();
-        // The client takes what was sent before the connection goes away.
         _ = accepting.read(&mut [0]).await;
+        // A session that is not closed in order is not resumed (RFC 2246 section 7.2.1), and OpenSSL keeps to that.
+        _ = accepting.shutdown().await;
         shown
     };
     let visit = async {
         let (mut stream, peer) = client(near).await?;
         assert_eq!(stream.read_u8().await.unwrap(), b'!');
+        stream.shutdown().await.unwrap();
         Ok(peer)
     };
     let (shown, met) = tokio::join!(serve, visit);
     (met, shown)
 }
 
-fn self_signed(kind: Kind) -> (X509, PKey<Private>) {
+pub(super) fn self_signed(kind: Kind) -> (X509, PKey<Private>) {
     let key = match kind {
         Kind::Rsa(bits) => PKey::from_rsa(Rsa::generate(bits).unwrap()),
         Kind::RsaV1 => PKey::from_rsa(Rsa::generate(2048).unwrap()),

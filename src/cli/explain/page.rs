@@ -94,7 +94,9 @@ fn circumstances(scene: &Scene<'_>, played: &Played) -> Vec<(&'static str, Strin
     };
     let shows = scene.certificate.map(|certificate| match certificate {
         ShownCertificate::Verified => "a certificate that is verified".to_owned(),
-        ShownCertificate::Fingerprint(fingerprint) => format!("a certificate or key with {fingerprint}"),
+        ShownCertificate::Fingerprint(fingerprint) => {
+            format!("a certificate or key whose SHA-256 is {}", fingerprint.hex())
+        }
     });
     let mut rows = vec![
         ("from", from.to_owned()),
@@ -180,7 +182,8 @@ fn relaying(scene: &Scene<'_>, trust: Trust, denial: Option<Denial>) -> (Style, 
             "a listener of role smarthost takes mail from [relay] trusted only".to_owned()
         }
         (Some(Denial::Relay), Role::Submission) => {
-            "a listener of role submission takes mail from clients with a certificate of [relay] trusted only".to_owned()
+            "a listener of role submission takes mail from clients with a certificate of [relay] trusted only"
+                .to_owned()
         }
         (Some(Denial::Relay), Role::Mx) if trust > Trust::Stranger => {
             let text = "no file hosts the domain, and only relay = true lets trusted clients send elsewhere";
@@ -228,8 +231,11 @@ fn policies(played: &Played) -> Vec<String> {
 }
 
 fn policy(judgement: &Judgement, stages: &str) -> Vec<String> {
-    let columns =
-        [Column::left("KEY").at_least(18), Column::left("VALUE").at_least(17).shrinking(), Column::left("WHERE FROM").shrinking()];
+    let columns = [
+        Column::left("KEY").at_least(18),
+        Column::left("VALUE").at_least(17).shrinking(),
+        Column::left("WHERE FROM").shrinking(),
+    ];
     let rows: Vec<Vec<Cell>> = policy_rows(judgement)
         .into_iter()
         .map(|row| {
