@@ -2,7 +2,8 @@
 """Clients of every age against domains of every floor: each is answered as its policy says, and the log has what it saw.
 
 Needs openssl. SSL 3.0, RC4 and 3DES need a client that still has them: a Python with nassl (PyPI), named by
-$INTEROP_PYTHON (default: the one that runs this); without it those rows are skipped, or fail if $CI is set.
+$INTEROP_PYTHON (default: the one that runs this); without it those rows are skipped. Where $CI is set that is a
+failure, unless PyPI cannot be reached.
 """
 
 import json
@@ -147,7 +148,7 @@ def inbound_table():
         found = play(row, sender)
         if found is None:
             print(f"SKIPPED  {name}: no Python with nassl; name one by INTEROP_PYTHON", flush=True)
-            checks.check(f"{name}: a client that can", not os.environ.get("CI"), "nassl is missing")
+            checks.check(f"{name}: a client that can", tls_rig.may_be_missing(), "nassl is missing")
             continue
         if not checks.equal(f"{name}: the version is served", found.get("version"), row[2]):
             print(f"      {found.get('error', '')[-300:]}")
