@@ -98,9 +98,24 @@ class SClient:
         for thread in self.threads:
             thread.start()
         self.until(lambda: "Verification" in self.said or self.is_over())
-        self.facts = dict(re.findall(r"^([A-Z][\w ]+): (.+)$", self.said, re.M)) if "ESTABLISHED" in self.said else {}
-        self.version, self.cipher = self.facts.get("Protocol version"), self.facts.get("Ciphersuite")
-        self.peer = self.facts.get("Peer certificate")
+
+    @property
+    def facts(self):
+        with self.changed:
+            said = self.said
+        return dict(re.findall(r"^([A-Z][\w ]+): (.+)$", said, re.M)) if "ESTABLISHED" in said else {}
+
+    @property
+    def version(self):
+        return self.facts.get("Protocol version")
+
+    @property
+    def cipher(self):
+        return self.facts.get("Ciphersuite")
+
+    @property
+    def peer(self):
+        return self.facts.get("Peer certificate")
 
     def hear(self):
         lines = []
