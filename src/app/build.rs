@@ -9,9 +9,14 @@ use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
+use crate::model::time::Timestamp;
 use crate::outbound;
+use crate::policy::rules::PolicySet;
+use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
+use crate::tls::client::ClientTls;
+use crate::tls::client::certificate::ClientCertificate;
 use crate::tls::failure::FailureKind;
 use crate::tls::roots::Roots;
 use crate::tls::server::{ServerTls, ServerTlsOptions};
@@ -66,12 +71,14 @@ impl Prepared {
 }
 
 pub(super) fn build(config: &Config) -> Result<Built, StartError> {
-    let certificates = Certificates::load(config)?;
+    let (client_tls, of_routes) = client_tls(&config.policies)?;
+    let certificates = Certificates::load(config)?.beside(of_routes);
     let inbound = build_inbound(config, certificates.store())?;
     let outbound = outbound::Snapshot {
         policies: config.policies.clone(),
         stamp: stamp(config),
         hostname: config.hostname.clone(),
+        client_tls,
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
         bounce_lifetime: config.spool.bounce_lifetime,
@@ -112,6 +119,27 @@ fn stamp(config: &Config) -> Stamp {
 
 fn needs_audit(config: &Config) -> bool {
     config.audit.on_failure == OnAuditFailure::Refuse
+}
+
+type ClientIdentities = (HashMap<KeyPair, ClientTls>, Vec<(String, Timestamp)>);
+
+/// TLS for each certificate that routes name, and the names and ends of validity of these certificates.
+fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
+    let routes = policies.policies().filter_map(|policy| policy.route.as_ref()).chain(&policies.defaults.route);
+    let (mut identities, mut names_and_expiry, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
+    for pair in routes.filter_map(|route| route.client_certificate.as_ref()) {
+        if identities.contains_key(pair) {
+            continue;
+        }
+        match ClientCertificate::read(pair) {
+            Ok(certificate) => {
+                identities.insert(pair.clone(), ClientTls::new(Some(&certificate))?);
+                names_and_expiry.push((certificate.name().to_owned(), certificate.not_after()));
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok((identities, names_and_expiry)) } else { Err(StartError::Certificates(errors)) }
 }
 
 fn build_listener(

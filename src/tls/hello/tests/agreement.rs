@@ -96,6 +96,7 @@ fn openssl_takes(wire: &[u8]) -> bool {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "each says by whom")]
 enum Taken {
     ByBoth,
     ByRustls,
