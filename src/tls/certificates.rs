@@ -131,6 +131,7 @@ fn remedy(state: OcspState) -> &'static str {
 pub struct ServerCertificate {
     paths: CertificatePaths,
     pub(super) key: Arc<CertifiedKey>,
+    #[cfg_attr(not(feature = "legacy-tls"), allow(dead_code, reason = "OpenSSL alone reads it"))]
     key_der: Arc<Zeroizing<PrivateKeyDer<'static>>>,
     /// What was read from the file; it is sent along while it is valid.
     response: Option<Arc<OcspResponse>>,
@@ -276,11 +277,13 @@ impl ServerCertificate {
     }
 
     /// The private key as it stands in its file: PKCS #8, PKCS #1 or SEC 1. Its memory is overwritten at the end.
+    #[cfg_attr(not(feature = "legacy-tls"), allow(dead_code, reason = "OpenSSL alone reads it"))]
     pub(super) fn key_der(&self) -> &PrivateKeyDer<'static> {
         &self.key_der
     }
 
     /// The OCSP response that is sent along (RFC 6066 section 8), in DER.
+    #[cfg_attr(not(feature = "legacy-tls"), allow(dead_code, reason = "OpenSSL alone reads it"))]
     pub(super) fn ocsp(&self) -> Option<&[u8]> {
         self.key.ocsp.as_deref()
     }

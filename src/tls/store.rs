@@ -97,6 +97,7 @@ impl CertificateStore {
         expiry.into_iter().map(|(name, not_after)| (name.to_owned(), not_after)).collect()
     }
 
+    #[cfg_attr(not(feature = "legacy-tls"), allow(dead_code, reason = "OpenSSL alone reads it"))]
     pub(super) fn groups(&self) -> &[Group] {
         &self.groups
     }
