@@ -107,11 +107,13 @@ fn check_submission(main: &MainFile<'_>, listener: &Listener<'_>) {
         relay.place.error("only role \"mx\" has this key: a submission listener always relays", "remove it");
     }
     if let Some(min_version) = listener.min_version.as_ref().filter(|at| at.value < SUBMISSION_VERSION_MIN) {
-        let message = format!("role \"submission\" asks for {SUBMISSION_VERSION_MIN} at least, which cannot be lowered");
+        let message =
+            format!("role \"submission\" asks for {SUBMISSION_VERSION_MIN} at least, which cannot be lowered");
         min_version.place.error(message, format!("write \"{SUBMISSION_VERSION_MIN}\" or later, or remove it"));
     }
     if let Some(cipher) = listener.cipher.as_ref().filter(|at| at.value < SUBMISSION_CIPHER_MIN) {
-        let message = format!("role \"submission\" asks for \"{SUBMISSION_CIPHER_MIN}\" at least, which cannot be lowered");
+        let message =
+            format!("role \"submission\" asks for \"{SUBMISSION_CIPHER_MIN}\" at least, which cannot be lowered");
         cipher.place.error(message, format!("write \"{SUBMISSION_CIPHER_MIN}\" or \"aead\", or remove it"));
     }
     let Some(role) = &listener.role else { return };
@@ -138,9 +140,8 @@ pub(super) fn check_trusted_certificates(main: &MainFile<'_>) {
 
 /// Old clients alone cannot be all that there is a certificate for.
 pub(super) fn check_stacks(main: &MainFile<'_>) {
-    let legacy = |certificate: &&super::main_file::Certificate<'_>| {
-        certificate.config.stack == CertificateStack::Legacy
-    };
+    let legacy =
+        |certificate: &&super::main_file::Certificate<'_>| certificate.config.stack == CertificateStack::Legacy;
     let Some(first) = main.certificates.iter().find(legacy) else { return };
     let Some(place) = &first.stack else { return };
     if main.certificates.iter().all(|certificate| legacy(&certificate)) {

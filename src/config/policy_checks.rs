@@ -30,7 +30,10 @@ pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTabl
     }
     let anything = required || own_floor.is_some() || default_floor.is_some();
     if let Some(mode) = own.mode.as_ref().filter(|_| default.is_some() && !anything) {
-        mode.place.warn("nothing is asked for that it could apply to", "write tls, min_version, cipher or client_certificate beside it");
+        mode.place.warn(
+            "nothing is asked for that it could apply to",
+            "write tls, min_version, cipher or client_certificate beside it",
+        );
     }
 }
 
@@ -62,7 +65,9 @@ pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundT
 pub(super) fn check_route(route: &RouteTable<'_>) {
     check_off(&route.tls, None);
     check_identity(&route.tls, None);
-    if let Some(pair) = route.client_certificate.as_ref().filter(|_| effective_tls(&route.tls, None) == OutboundTls::Off) {
+    if let Some(pair) =
+        route.client_certificate.as_ref().filter(|_| effective_tls(&route.tls, None) == OutboundTls::Off)
+    {
         pair.place.error("cannot be shown with tls = \"off\"", "remove it, or ask for TLS");
     }
     let verify = route.tls.tls.as_ref().is_some_and(|tls| tls.value == OutboundTls::Verify);

@@ -254,7 +254,8 @@ impl<'a> RouteTable<'a> {
 pub(super) fn min_version<'a>(table: &mut Table<'a>) -> Option<At<'a, ProtocolVersion>> {
     let found = table.get("min_version")?.word(values::VERSIONS)?;
     if found.value < OFFER_MIN {
-        let message = format!("this build speaks {OFFER_MIN} and later, so \"{}\" asks for no more than that", found.value);
+        let message =
+            format!("this build speaks {OFFER_MIN} and later, so \"{}\" asks for no more than that", found.value);
         found.place.warn(message, format!("write \"{OFFER_MIN}\""));
     }
     Some(found)

@@ -316,12 +316,7 @@ fn a_client_certificate_is_asked_for_after_version_and_cipher_and_implies_tls() 
             with_certificate(SESSIONS[4], 1, Verified::None),
             "refuse 554 5.7.10 client-certificate bank.toml:1",
         ),
-        (
-            "",
-            "client_certificate=verified",
-            shown(SESSIONS[2], 1),
-            "refuse 554 5.7.10 client-certificate bank.toml:1",
-        ),
+        ("", "client_certificate=verified", shown(SESSIONS[2], 1), "refuse 554 5.7.10 client-certificate bank.toml:1"),
         ("", "mode=defer client_certificate=1", shown(SESSIONS[4], 1), "accept"),
         (
             "",

@@ -36,7 +36,10 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
     });
     merge(&mut answer, outcome(scene, played));
     if !others.is_empty() {
-        merge(&mut answer, json!({ "sessions": others.iter().map(|played| outcome(scene, played)).collect::<Vec<_>>() }));
+        merge(
+            &mut answer,
+            json!({ "sessions": others.iter().map(|played| outcome(scene, played)).collect::<Vec<_>>() }),
+        );
     }
     answer
 }

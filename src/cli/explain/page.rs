@@ -180,7 +180,8 @@ fn relaying(scene: &Scene<'_>, trust: Trust, denial: Option<Denial>) -> (Style, 
             "a listener of role smarthost takes mail from [relay] trusted only".to_owned()
         }
         (Some(Denial::Relay), Role::Submission) => {
-            "a listener of role submission takes mail from clients with a certificate of [relay] trusted only".to_owned()
+            "a listener of role submission takes mail from clients with a certificate of [relay] trusted only"
+                .to_owned()
         }
         (Some(Denial::Relay), Role::Mx) if trust > Trust::Stranger => {
             let text = "no file hosts the domain, and only relay = true lets trusted clients send elsewhere";
@@ -228,8 +229,11 @@ fn policies(played: &Played) -> Vec<String> {
 }
 
 fn policy(judgement: &Judgement, stages: &str) -> Vec<String> {
-    let columns =
-        [Column::left("KEY").at_least(18), Column::left("VALUE").at_least(17).shrinking(), Column::left("WHERE FROM").shrinking()];
+    let columns = [
+        Column::left("KEY").at_least(18),
+        Column::left("VALUE").at_least(17).shrinking(),
+        Column::left("WHERE FROM").shrinking(),
+    ];
     let rows: Vec<Vec<Cell>> = policy_rows(judgement)
         .into_iter()
         .map(|row| {

@@ -24,11 +24,7 @@ fn policies() -> PolicySet {
     };
     let report = DomainPolicy {
         patterns: vec![DomainPattern::parse("report.example").unwrap()],
-        inbound: InboundLayer {
-            tls: required,
-            mode: Some(Sourced::built_in(Mode::Report)),
-            ..InboundLayer::default()
-        },
+        inbound: InboundLayer { tls: required, mode: Some(Sourced::built_in(Mode::Report)), ..InboundLayer::default() },
         ..DomainPolicy::default()
     };
     PolicySet::new(Defaults::default(), vec![hosted, report]).unwrap()
@@ -67,8 +63,7 @@ const INSIDE: &str = "10.0.0.1";
 /// `accept rcpt`, or verdict, stage, reply and reason.
 fn walk(role: Role, relay: bool, (ip, session): (&str, &str), from: &str, to: &str) -> String {
     let policies = policies();
-    let trusted =
-        TrustedClients { networks: vec!["10.0.0.0/8".parse().unwrap()], certificates: vec![fingerprint()] };
+    let trusted = TrustedClients { networks: vec!["10.0.0.0/8".parse().unwrap()], certificates: vec![fingerprint()] };
     let floor = Floor::of(role, Floor::default());
     let door = Door { policies: &policies, trusted: &trusted, role, relay, floor: &floor };
     let tls = tls(session);
