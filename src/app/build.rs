@@ -4,14 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
+use crate::clock;
 use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure};
 use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
+use crate::model::time::Timestamp;
 use crate::outbound;
+use crate::policy::rules::PolicySet;
+use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
+use crate::tls::client::ClientTls;
+use crate::tls::client::certificate::ClientCertificate;
 use crate::tls::failure::FailureKind;
 use crate::tls::roots::Roots;
 use crate::tls::server::{ServerTls, ServerTlsOptions};
@@ -66,12 +72,14 @@ impl Prepared {
 }
 
 pub(super) fn build(config: &Config) -> Result<Built, StartError> {
-    let certificates = Certificates::load(config)?;
+    let (client_tls, of_routes) = client_tls(&config.policies)?;
+    let certificates = Certificates::load(config)?.beside(of_routes);
     let inbound = build_inbound(config, certificates.store())?;
     let outbound = outbound::Snapshot {
         policies: config.policies.clone(),
         stamp: stamp(config),
         hostname: config.hostname.clone(),
+        client_tls,
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
         bounce_lifetime: config.spool.bounce_lifetime,
@@ -112,6 +120,30 @@ fn stamp(config: &Config) -> Stamp {
 
 fn needs_audit(config: &Config) -> bool {
     config.audit.on_failure == OnAuditFailure::Refuse
+}
+
+/// By key pair, and the names and ends of validity of the certificates.
+type ClientIdentities = (HashMap<KeyPair, ClientTls>, Vec<(String, Timestamp)>);
+
+/// TLS with each certificate that routes name.
+fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
+    let (mut identities, mut ends, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
+    for pair in policies.client_certificates() {
+        if identities.contains_key(pair) {
+            continue;
+        }
+        match ClientCertificate::read(pair) {
+            Ok(certificate) => {
+                for warning in certificate.warnings(clock::timestamp()) {
+                    tracing::warn!("{warning}");
+                }
+                ends.push(certificate.name_and_expiry());
+                identities.insert(pair.clone(), ClientTls::new(Some(&certificate))?);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok((identities, ends)) } else { Err(StartError::Certificates(errors)) }
 }
 
 fn build_listener(

@@ -6,7 +6,7 @@
 mod expiry;
 pub(super) mod files;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(super) struct Certificates {
     store: Option<Arc<CertificateStore>>,
     /// In the order of the store.
     pairs: Vec<Pair>,
+    /// Names and ends of validity of those that routes show, which are read with the configuration only.
+    of_routes: Vec<(String, Timestamp)>,
 }
 
 /// What is known about one certificate beside itself.
@@ -84,7 +86,12 @@ impl Certificates {
             Pair { files, problems: Vec::new(), warnings }
         };
         let pairs = files.into_iter().zip(store.certificates()).map(pair).collect();
-        Ok(Self { store: Some(Arc::new(store)), pairs })
+        Ok(Self { store: Some(Arc::new(store)), pairs, of_routes: Vec::new() })
+    }
+
+    /// The same beside the certificates of routes.
+    pub(super) fn beside(self, of_routes: Vec<(String, Timestamp)>) -> Self {
+        Self { of_routes, ..self }
     }
 
     pub(super) fn store(&self) -> Option<&Arc<CertificateStore>> {
@@ -114,8 +121,13 @@ impl Certificates {
 
     /// Names and ends of validity in seconds, for the metric.
     pub(super) fn ends(&self) -> Vec<(String, i64)> {
-        let ends = self.store.iter().flat_map(|store| store.names_and_expiry());
-        ends.map(|(name, end)| (name, end.micros() / 1_000_000)).collect()
+        let own = self.store.iter().flat_map(|store| store.names_and_expiry());
+        let mut earliest = BTreeMap::new();
+        for (name, end) in own.chain(self.of_routes.iter().cloned()) {
+            let known = earliest.entry(name).or_insert(end);
+            *known = end.min(*known);
+        }
+        earliest.into_iter().map(|(name, end)| (name, end.micros() / 1_000_000)).collect()
     }
 
     pub(super) fn status(&self, now: Timestamp) -> Vec<CertificateStatus> {
@@ -139,8 +151,9 @@ impl Certificates {
     /// Reads what has changed in these files, and leaves out OCSP responses that are no longer valid. Where the new is
     /// wrong the old stays. Blocks on the disk.
     fn renewed(&self, seen: &[PairFiles], now: Timestamp) -> Result<Self, CertificateError> {
+        let of_routes = self.of_routes.clone();
         if self.pairs.is_empty() {
-            return Ok(Self::default());
+            return Ok(Self::default().beside(of_routes));
         }
         let mut certificates = Vec::new();
         let mut pairs = Vec::new();
@@ -154,14 +167,15 @@ impl Certificates {
             pairs.push(Pair { files, problems, warnings: lasting_warnings(&certificate, now) });
             certificates.push(certificate);
         }
-        Ok(Self { store: Some(Arc::new(CertificateStore::new(certificates)?)), pairs })
+        Ok(Self { store: Some(Arc::new(CertificateStore::new(certificates)?)), pairs, of_routes })
     }
 
     /// The same, with why these files could not be put in force.
     fn with_problem(&self, seen: Vec<PairFiles>, problem: &str) -> Self {
         let pairs = self.pairs.iter().zip(seen);
         let pair = |(pair, files): (&Pair, _)| Pair { files, problems: vec![problem.to_owned()], ..pair.clone() };
-        Self { store: self.store.clone(), pairs: pairs.map(pair).collect() }
+        let pairs = pairs.map(pair).collect();
+        Self { store: self.store.clone(), pairs, of_routes: self.of_routes.clone() }
     }
 
     /// Tells the log what has become different since `before`.

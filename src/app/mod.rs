@@ -8,6 +8,8 @@
 mod build;
 mod certificates;
 mod maintenance;
+#[cfg(all(test, feature = "legacy-tls"))]
+mod old_next_hops;
 mod privileges;
 mod reload;
 mod running;
@@ -75,7 +77,9 @@ impl StartError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Config(_) => "mend what is shown above; `gatepost check` shows it without starting anything",
-            Self::Certificates(_) => "mend the [[certificate]] entries or the files that they name",
+            Self::Certificates(_) => {
+                "mend the [[certificate]] and client_certificate entries or the files that they name"
+            }
             Self::Bind(_) => "stop what holds the port, or change `bind`",
             Self::ControlSocket { .. } => "stop the daemon that holds it, or change [admin].socket",
             Self::Privileges(privileges::PrivilegeError::Folder { .. }) => {

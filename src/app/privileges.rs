@@ -122,7 +122,8 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     let target = |path: &Path| std::fs::canonicalize(path).ok().as_deref().and_then(folder);
     let of_certificate = |path: &Path| [folder(path), target(path)];
     let files = config.certificates.iter().flat_map(|c| [Some(&c.chain), Some(&c.key), c.ocsp.as_ref()]).flatten();
-    let certificates = files.flat_map(|path| of_certificate(path)).flatten();
+    let ours_as_client = config.policies.client_certificates().flat_map(|pair| [&pair.chain, &pair.key]);
+    let certificates = files.chain(ours_as_client).flat_map(|path| of_certificate(path)).flatten();
     let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {
@@ -136,4 +137,55 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         }
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn renewed_certificates_can_be_read_inside_the_sandbox() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["etc/domains.d", "live", "archive", "ocsp", "other"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        let main = "hostname = \"mx1.example.org\"\ndomains = \"domains.d\"\npostmaster = \"p@example.org\"\n\
+                    [spool]\npath = \"spool\"\n[audit]\npath = \"audit\"\n\
+                    [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:0\"]\nrole = \"mx\"\n\
+                    [[certificate]]\nchain = \"../live/c.pem\"\nkey = \"../live/c.key\"\n";
+        fs::write(at("etc/gatepost.toml"), main).unwrap();
+        for name in ["archive/c1.pem", "archive/c2.pem", "live/c.key", "ocsp/c.ocsp", "other/secret"] {
+            fs::write(at(name), name).unwrap();
+        }
+        symlink("../archive/c1.pem", at("live/c.pem")).unwrap();
+        let (mut config, _) = crate::config::load(&at("etc/gatepost.toml")).unwrap();
+        config.certificates[0].ocsp = Some(at("ocsp/c.ocsp"));
+
+        // The rules hold for one thread, so the other one renews.
+        let turn = Barrier::new(2);
+        let (status, renewed, fetched, other) = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let status = confine(&config).unwrap();
+                turn.wait();
+                turn.wait();
+                let read = |name: &str| fs::read_to_string(at(name)).ok();
+                (status, read("live/c.pem"), read("ocsp/c.ocsp"), read("other/secret"))
+            });
+            turn.wait();
+            symlink("../archive/c2.pem", at("live/next")).unwrap();
+            fs::rename(at("live/next"), at("live/c.pem")).unwrap();
+            fs::write(at("ocsp/next"), "new").unwrap();
+            fs::rename(at("ocsp/next"), at("ocsp/c.ocsp")).unwrap();
+            turn.wait();
+            inside.join().unwrap()
+        });
+        assert_eq!((renewed.as_deref(), fetched.as_deref()), (Some("archive/c2.pem"), Some("new")));
+        // Old kernels have no sandbox.
+        assert!(other.is_none() || status == RulesetStatus::NotEnforced);
+    }
 }

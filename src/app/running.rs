@@ -22,7 +22,7 @@ use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{self, Command};
-use crate::outbound::{Outbound, Pool};
+use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
@@ -118,6 +118,7 @@ impl Running {
             tls: ClientTls::new(None)?,
             roots: environment.roots,
             pool: Pool::default(),
+            known_hosts: KnownHosts::default(),
             timeouts: environment.timeouts,
         });
         let inbound = Arc::new(Inbound {

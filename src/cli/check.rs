@@ -1,8 +1,10 @@
 //! `gatepost check`: everything that is wrong or odd about configuration and certificates, at once.
 
+mod named_files;
+mod old_clients;
+
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,14 +12,11 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::model::time::Timestamp;
-use crate::tls::certificates::{CertificatePaths, ServerCertificate};
+use crate::tls::certificates::{CertificatePaths, CertificateWarning, ServerCertificate};
 
 use super::main_file::{MainFile, WrittenCertificate};
 use super::output::{BAD, Console, Exit, Failure, GOOD, ODD};
 use super::{configuration, human};
-
-/// A certificate that expires within this is worth a warning.
-const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 86_400);
 
 /// The result for programs. The counts are `null` if there are errors.
 #[derive(Debug, Serialize)]
@@ -39,14 +38,19 @@ struct Counts {
 }
 
 pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let (counts, mut findings) = match configuration::load(config) {
-        Ok((config, warnings)) => (Some(Counts::of(&config)), warnings),
+    let file = configuration::file(config);
+    let (loaded, mut findings) = match configuration::load(config) {
+        Ok((config, warnings)) => (Some(config), warnings),
         Err(findings) => (None, findings),
     };
-    findings.extend(certificate_findings(&configuration::file(config), clock::timestamp()));
+    findings.extend(certificate_findings(&file, clock::timestamp()));
+    if let Some(config) = &loaded {
+        findings.extend(named_files::findings(&file, config));
+        findings.extend(old_clients::findings(&file, config));
+    }
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_error());
     let exit = if errors.is_empty() { Exit::Done } else { Exit::Usage };
-    let counts = counts.filter(|_| errors.is_empty());
+    let counts = loaded.as_ref().map(Counts::of).filter(|_| errors.is_empty());
     if json {
         console.json(&Report { ok: counts.is_some(), errors, warnings, counts })?;
         return Ok(exit);
@@ -96,29 +100,36 @@ fn certificate_findings(file: &Path, now: Timestamp) -> Vec<Diagnostic> {
 }
 
 fn findings_of(main: &MainFile, written: &WrittenCertificate, now: Timestamp) -> Vec<Diagnostic> {
-    let WrittenCertificate { chain, key } = written;
-    let paths = CertificatePaths::new(&chain.path, &key.path);
-    let certificate = match ServerCertificate::read(&paths) {
-        Ok(certificate) => certificate,
+    let WrittenCertificate { chain, key, ocsp } = written;
+    let of_chain = ("certificate.chain", chain);
+    let of_ocsp = ocsp.as_ref().map_or(of_chain, |ocsp| ("certificate.ocsp", ocsp));
+    let ocsp = ocsp.as_ref().map(|ocsp| ocsp.path.clone());
+    let paths = CertificatePaths { ocsp, ..CertificatePaths::new(&chain.path, &key.path) };
+    let pair = match ServerCertificate::read_pair(&paths) {
+        Ok(pair) => pair,
         Err(error) => {
             let message = error.to_string();
             let is_about_key = !message.contains(&*chain.path.to_string_lossy());
-            let at = if is_about_key { ("certificate.key", key) } else { ("certificate.chain", chain) };
+            let at = if is_about_key { ("certificate.key", key) } else { of_chain };
             return vec![main.finding(Severity::Error, at, &message)];
         }
     };
-    let mut messages: Vec<String> = certificate.warnings(now).iter().map(ToString::to_string).collect();
-    let left = certificate.not_after().saturating_since(now);
-    if left > Duration::ZERO && left < EXPIRY_NOTICE {
-        let (chain, day) = (chain.path.display(), certificate.not_after().day());
-        let left = human::span(left);
-        messages.push(format!("the certificate in {chain} expires on {day}, in {left}; renew it"));
-    }
-    messages.iter().map(|message| main.finding(Severity::Warning, ("certificate.chain", chain), message)).collect()
+    let mut findings = Vec::new();
+    let certificate = pair.read_ocsp(now).unwrap_or_else(|error| {
+        findings.push(main.finding(Severity::Error, of_ocsp, &error.to_string()));
+        pair
+    });
+    findings.extend(certificate.warnings(now).iter().map(|warning| {
+        let at = if matches!(warning, CertificateWarning::OcspNotSent { .. }) { of_ocsp } else { of_chain };
+        main.finding(Severity::Warning, at, &warning.to_string())
+    }));
+    findings
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::tls::demo_authority::{DemoAuthority, KeyKind};
     use crate::tls::self_signed::Validity;
@@ -155,7 +166,8 @@ mod tests {
             let (chain, key) = pair.split_once(' ').unwrap();
             format!("[[certificate]]\nchain = \"{chain}.pem\"\nkey = \"{key}.key\"\n")
         });
-        write("gatepost.toml", &tables.concat());
+        let with_ocsp = format!("{}ocsp = \"good.key\"\n", tables[0]);
+        write("gatepost.toml", &(tables.concat() + &with_ocsp));
         let found = certificate_findings(&folder.path().join("gatepost.toml"), NOW);
         let seen: Vec<_> = found.iter().map(|f| (f.line, f.severity, f.key.as_str())).collect();
         let expected = [
@@ -163,9 +175,11 @@ mod tests {
             (8, Severity::Error, "certificate.chain"),
             (12, Severity::Error, "certificate.key"),
             (14, Severity::Warning, "certificate.chain"),
+            (19, Severity::Error, "certificate.ocsp"),
         ];
         assert_eq!(seen, expected, "{found:#?}");
         assert!(found[0].message.contains("do not match") && found[0].remedy.starts_with("name the key"), "{found:#?}");
-        assert!(found[3].message.ends_with("in 3d"), "{found:#?}");
+        assert!(found[3].message.ends_with("in 3 days") && found[3].remedy == "renew it", "{found:#?}");
+        assert!(found[4].message.contains("no OCSP response") && found[4].remedy.contains("-respout"), "{found:#?}");
     }
 }

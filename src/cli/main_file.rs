@@ -30,11 +30,12 @@ pub(super) struct WrittenPath {
     end: usize,
 }
 
-/// A `[[certificate]]` with both its keys.
+/// A `[[certificate]]` with its files.
 #[derive(Debug)]
 pub(super) struct WrittenCertificate {
     pub(super) chain: WrittenPath,
     pub(super) key: WrittenPath,
+    pub(super) ocsp: Option<WrittenPath>,
 }
 
 impl MainFile {
@@ -65,9 +66,18 @@ impl MainFile {
             Some(WrittenCertificate {
                 chain: self.written(table.get("chain")?)?,
                 key: self.written(table.get("key")?)?,
+                ocsp: table.get("ocsp").and_then(|value| self.written(value)),
             })
         };
         items.into_iter().flat_map(|items| items.iter()).filter_map(pair).collect()
+    }
+
+    /// The paths of one key in the tables of `[[table]]`.
+    pub(super) fn paths_in_each(&self, table: &str, key: &str) -> Vec<WrittenPath> {
+        let (entries, _) = DeTable::parse_recoverable(&self.text);
+        let items = entries.get_ref().get(table).and_then(|value| value.get_ref().as_array());
+        let path = |item: &Spanned<DeValue<'_>>| self.written(item.get_ref().as_table()?.get(key)?);
+        items.into_iter().flat_map(|items| items.iter()).filter_map(path).collect()
     }
 
     fn written(&self, value: &Spanned<DeValue<'_>>) -> Option<WrittenPath> {

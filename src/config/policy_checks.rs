@@ -10,8 +10,8 @@ use super::policy_tables::{InboundTable, OutboundTable, RouteTable, TlsKeys};
 
 /// `default` is the layer below, `None` for `[default.inbound]` itself.
 pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTable<'_>>) {
-    let own_floor = floor_place(own);
-    let default_floor = default.and_then(floor_place);
+    let own_floor = floor_places(own).into_iter().flatten().next();
+    let default_floor = default.and_then(|default| inherited_floor(own, default));
     let tls = own.tls.as_ref().or(default.and_then(|default| default.tls.as_ref()));
     let required = tls.is_some_and(|tls| tls.value == InboundTls::Required);
     match (&own.tls, own_floor, default_floor) {
@@ -37,11 +37,17 @@ pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTabl
     }
 }
 
-/// Where a table asks for something that only a TLS session can have.
-fn floor_place<'t, 'a>(table: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
+/// Where a table asks for something that only a TLS session can have: by `min_version`, `cipher`, `client_certificate`.
+fn floor_places<'t, 'a>(table: &'t InboundTable<'a>) -> [Option<&'t Place<'a>>; 3] {
     let cipher = table.cipher.as_ref().filter(|cipher| cipher.value != CipherGrade::Any);
-    let version = table.min_version.as_ref().map(|at| &at.place);
-    version.or(cipher.map(|at| &at.place)).or(table.certificate_place())
+    [table.min_version.as_ref().map(|at| &at.place), cipher.map(|at| &at.place), table.certificate_place()]
+}
+
+/// Where the layer below asks for such a thing by a key that `own` does not have.
+fn inherited_floor<'t, 'a>(own: &InboundTable<'a>, default: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
+    let replaced = [own.min_version.is_some(), own.cipher.is_some(), own.client_certificate.is_some()];
+    let inherited = floor_places(default).into_iter().zip(replaced).filter(|(_, replaced)| !replaced);
+    inherited.filter_map(|(place, _)| place).next()
 }
 
 /// `default` is the layer below, `None` for `[default.outbound]` itself.

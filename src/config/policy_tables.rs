@@ -22,6 +22,8 @@ use super::values::{self, Invalid};
 
 /// The most waiting times that a `retry` may list.
 pub(super) const RETRY_STEPS_MAX: usize = 32;
+/// The most certificates that a policy may list: each of its audit records repeats them.
+pub(super) const CLIENT_CERTIFICATES_MAX: usize = 64;
 /// The highest `concurrency`.
 const CONCURRENCY_MAX: u32 = 10_000;
 
@@ -294,6 +296,11 @@ fn applies_to<'a>(value: &Value<'a>) -> Option<At<'a, AppliesTo>> {
 fn client_certificate<'a>(value: &Value<'a>) -> Option<At<'a, ClientCertificateRule>> {
     if value.value.is_array() {
         let listed = value.list(|item| item.parse(values::fingerprint))?.items();
+        if listed.len() > CLIENT_CERTIFICATES_MAX {
+            let message = format!("the list has more than {CLIENT_CERTIFICATES_MAX} certificates");
+            value.place.error(message, "let an authority sign them: client_ca in the listener, and \"verified\" here");
+            return None;
+        }
         return Some(value.with(ClientCertificateRule::Fingerprints(listed.into())));
     }
     if value.value.as_str().is_some_and(|text| text.starts_with("sha256:")) {

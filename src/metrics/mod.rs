@@ -106,6 +106,10 @@ pub struct LabelSets<'a> {
     pub handshake_failures: &'a [&'static str],
 }
 
+const CONFIG_RELOAD: &str = "Whether the last reload of the configuration succeeded.";
+const CERTIFICATE_RELOAD: &str = "Whether the certificates in use are those in their files.";
+const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
+
 impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let r = Registry::new();
@@ -168,22 +172,9 @@ impl Metrics {
             spool_free_bytes: gauge(&r, "spool_free_bytes", "Free space of the spool's file system.")?,
             audit_records: counter(&r, "audit_records_total", "Records written to the audit log.")?,
             audit_write_errors: counter(&r, "audit_write_errors_total", "Failed writes of the audit log.")?,
-            config_last_reload_successful: gauge(
-                &r,
-                "config_last_reload_successful",
-                "Whether the last reload of the configuration succeeded.",
-            )?,
-            certificate_last_reload_successful: gauge(
-                &r,
-                "certificate_last_reload_successful",
-                "Whether the certificates in use are those in their files.",
-            )?,
-            certificate_not_after: gauges(
-                &r,
-                "certificate_not_after_timestamp_seconds",
-                "End of the validity of a certificate of our own.",
-                &["name"],
-            )?,
+            config_last_reload_successful: gauge(&r, "config_last_reload_successful", CONFIG_RELOAD)?,
+            certificate_last_reload_successful: gauge(&r, "certificate_last_reload_successful", CERTIFICATE_RELOAD)?,
+            certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
             registry: r,
         })
     }

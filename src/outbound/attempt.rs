@@ -1,6 +1,7 @@
 //! One attempt to deliver a message to one destination: hosts in order, each held against the requirement first.
 
-use std::net::IpAddr;
+mod connect;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +9,19 @@ use crate::audit::event::Event;
 use crate::clock;
 use crate::metrics::Phase;
 use crate::model::address::Host;
-use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Instant;
-use crate::model::tls::{TlsFacts, Verified};
-use crate::policy::outbound::{Decision, NextHop, decide};
+use crate::model::tls::TlsFacts;
+use crate::policy::outbound::{Decision, decide};
 use crate::random;
-use crate::smtp::client::{TlsPlan, Transaction};
+use crate::smtp::client::Transaction;
 use crate::spool::{BodyError, Fault, Stored};
 
 use super::conclude::{self, Attempted};
 use super::outcome::{Failure, Outcome, Sent, outcome_of};
-use super::pool::Key;
 use super::records::{Situation, Subject};
-use super::session::{Connection, OpenFailure, Opening};
+use super::session::Connection;
 use super::targets::{self, Target};
 use super::{Outbound, Snapshot, destination};
 
@@ -199,78 +198,6 @@ impl Attempt {
         }
     }
 
-    /// A connection to the host that meets the requirement: an idle one, or a new one.
-    async fn connect(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
-        let key = self.pool_key(target);
-        while let Some(mut connection) = self.outbound.pool.take(&key) {
-            if self.check(&mut connection).is_ok() {
-                return Ok(connection);
-            }
-            connection.quit().await;
-        }
-        self.connect_anew(target).await
-    }
-
-    async fn connect_anew(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
-        let requirement = self.decision.requirement.clone();
-        let first = match (requirement.permits_tls(), requirement.permits_plaintext()) {
-            (false, _) => TlsPlan::Never,
-            (true, true) => TlsPlan::IfOffered,
-            (true, false) => TlsPlan::Required,
-        };
-        let opened = match self.open(target, first).await {
-            // Plaintext only where the requirement permits it, after TLS failed, and on a fresh connection.
-            Err(failure) if failure.tls_failed && requirement.permits_plaintext() => {
-                self.note_tls_failure(target, &failure);
-                self.open(target, TlsPlan::Never).await
-            }
-            opened => opened,
-        };
-        let mut connection = opened.map_err(|failure| self.not_opened(target, failure))?;
-        match self.check(&mut connection) {
-            Ok(verified) => {
-                if let Some(facts) = connection.tls() {
-                    self.outbound.metrics.outbound_tls(facts, verified);
-                }
-                Ok(connection)
-            }
-            Err((reason, detail)) => {
-                let failure = self.not_good_enough(&connection, reason, detail);
-                connection.quit().await;
-                Err(failure)
-            }
-        }
-    }
-
-    async fn open(&self, target: &Target, plan: TlsPlan) -> Result<Box<Connection>, OpenFailure> {
-        let (source, ehlo) = self.identity();
-        let opening = Opening { target, source, ehlo: &ehlo, plan, requirement: &self.decision.requirement };
-        Connection::open(&self.outbound, opening).await
-    }
-
-    fn check(&self, connection: &mut Connection) -> Result<Verified, (Reason, String)> {
-        let domain = destination::domain(&self.stored.envelope, &self.open).cloned();
-        let requirement = &self.decision.requirement;
-        let (met, evaluation) = connection.check(&self.outbound, requirement, domain.as_ref(), clock::timestamp());
-        let detail = evaluation.as_ref().map(|evaluation| evaluation.detail.clone()).unwrap_or_default();
-        let verified = evaluation.map_or(Verified::None, |evaluation| evaluation.verified);
-        met.map(|()| verified).map_err(|reason| (reason, detail))
-    }
-
-    /// Source address and EHLO name, from the route if there is one.
-    fn identity(&self) -> (Option<IpAddr>, Domain) {
-        let (source, ehlo) = match &self.decision.next_hop {
-            NextHop::Route(route) => (route.source_address, route.ehlo.clone()),
-            NextHop::Mx => (None, None),
-        };
-        (source, ehlo.unwrap_or_else(|| self.snapshot.hostname.clone()))
-    }
-
-    fn pool_key(&self, target: &Target) -> Key {
-        let (source, ehlo) = self.identity();
-        Key { address: target.address, name: target.name.clone(), source, ehlo }
-    }
-
     /// Sends the message to the open recipients. Gives the failure of a session that broke before anything was decided,
     /// after which the next host may be tried.
     async fn transfer(&mut self, connection: Box<Connection>) -> Result<Option<Failure>, Fault> {
@@ -334,59 +261,6 @@ impl Attempt {
     fn situation(&self, target: Option<&Target>, tls: Option<TlsFacts>) -> Situation {
         let took = clock::now().saturating_since(self.began);
         Situation { target: target.cloned(), tls, took, ..Situation::default() }
-    }
-
-    fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
-        if failure.tls_failed || failure.reason.is_outbound_tls() {
-            self.outbound.metrics.outbound_tls_failed(failure.reason);
-        }
-        let permanent = failure.is_permanent();
-        let mut situation = self.situation(Some(target), None);
-        situation.reason = Some(failure.reason);
-        situation.reply.clone_from(&failure.reply);
-        situation.detail = Some(failure.detail.clone());
-        self.record_attempt(&situation);
-        Failure {
-            reason: failure.reason,
-            permanent,
-            mixed: false,
-            next_host: true,
-            detail: failure.detail,
-            reply: failure.reply,
-            target: Some(target.clone()),
-            tls: None,
-        }
-    }
-
-    fn note_tls_failure(&self, target: &Target, failure: &OpenFailure) {
-        self.outbound.metrics.outbound_tls_failed(failure.reason);
-        let mut situation = self.situation(Some(target), None);
-        situation.reason = Some(failure.reason);
-        situation.detail = Some(format!("{}; plaintext is permitted and tried next", failure.detail));
-        self.record_attempt(&situation);
-    }
-
-    fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
-        self.outbound.metrics.outbound_tls_failed(reason);
-        let detail = match connection.tls() {
-            Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
-            Some(_) => format!("{reason}: {detail}"),
-            None => format!("{reason}: the session is not encrypted"),
-        };
-        let mut situation = self.situation(Some(&connection.target), connection.tls().cloned());
-        situation.reason = Some(reason);
-        situation.detail = Some(detail.clone());
-        self.record_attempt(&situation);
-        Failure {
-            reason,
-            permanent: false,
-            mixed: false,
-            next_host: true,
-            detail,
-            reply: None,
-            target: Some(connection.target.clone()),
-            tls: connection.tls().cloned(),
-        }
     }
 
     /// A host that was not used is on record within a second; nothing was sent to it.

@@ -7,6 +7,8 @@ mod attempt;
 mod conclude;
 mod destination;
 pub mod dispatch;
+mod known_hosts;
+mod ladder;
 mod notices;
 mod outcome;
 mod pool;
@@ -14,6 +16,7 @@ mod records;
 mod session;
 mod targets;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,11 +29,13 @@ use crate::dns::targets::TargetRule;
 use crate::metrics::Metrics;
 use crate::model::domain::Domain;
 use crate::policy::rules::PolicySet;
+use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
 use crate::spool::Spool;
 use crate::tls::client::ClientTls;
 use crate::tls::roots::Roots;
 
+pub use known_hosts::KnownHosts;
 pub use pool::Pool;
 
 /// Everything of one configuration that outbound needs. An attempt keeps the one that it began with.
@@ -39,6 +44,8 @@ pub struct Snapshot {
     pub policies: Arc<PolicySet>,
     pub stamp: Stamp,
     pub hostname: Domain,
+    /// TLS with a certificate of ours, for the routes that have one.
+    pub client_tls: HashMap<KeyPair, ClientTls>,
     pub targets: TargetRule,
     pub lifetime: Duration,
     pub bounce_lifetime: Duration,
@@ -59,8 +66,10 @@ pub struct Outbound {
     pub audit: Health,
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
+    /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,
     pub pool: Pool,
+    pub known_hosts: KnownHosts,
     pub timeouts: Timeouts,
 }

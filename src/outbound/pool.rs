@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::time::Instant;
+use crate::policy::names::Fingerprint;
 
 use super::session::Connection;
 
@@ -27,6 +28,8 @@ pub(super) struct Key {
     pub(super) name: Option<Domain>,
     pub(super) source: Option<IpAddr>,
     pub(super) ehlo: Domain,
+    /// The certificate of ours that the connection may have been opened with.
+    pub(super) identity: Option<Fingerprint>,
 }
 
 #[derive(Debug)]

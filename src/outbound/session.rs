@@ -22,11 +22,13 @@ use crate::smtp::client::{
 };
 use crate::smtp::data::Encoder;
 use crate::spool::{Body, BodyError};
-use crate::tls::client::{ClientHandshake, Peer};
+use crate::tls::client::{ClientHandshake, ClientTls, Peer};
 use crate::tls::evaluate::{Evaluation, Identity, evaluate};
+use crate::tls::failure::FailureKind;
 use crate::tls::stream::Stream;
 
 use super::Outbound;
+use super::ladder::{self, TlsFailure, Way};
 use super::targets::Target;
 
 const READ_BYTES: usize = 4 << 10;
@@ -40,8 +42,19 @@ pub(super) struct Opening<'a> {
     pub(super) target: &'a Target,
     pub(super) source: Option<IpAddr>,
     pub(super) ehlo: &'a Domain,
-    pub(super) plan: TlsPlan,
+    pub(super) tls: &'a ClientTls,
+    pub(super) way: Way,
     pub(super) requirement: &'a Requirement,
+}
+
+impl Opening<'_> {
+    fn plan(&self) -> TlsPlan {
+        match self.way {
+            Way::Plaintext => TlsPlan::Never,
+            Way::Tls(_) if self.requirement.permits_plaintext() => TlsPlan::IfOffered,
+            Way::Tls(_) => TlsPlan::Required,
+        }
+    }
 }
 
 /// Why a connection did not become ready.
@@ -51,8 +64,8 @@ pub(super) struct OpenFailure {
     pub(super) stage: Stage,
     pub(super) reply: Option<Reply>,
     pub(super) detail: String,
-    /// TLS was tried and did not work; plaintext on a fresh connection might.
-    pub(super) tls_failed: bool,
+    /// TLS was tried and did not work so; another way on a fresh connection might.
+    pub(super) tls: Option<TlsFailure>,
 }
 
 impl OpenFailure {
@@ -69,8 +82,12 @@ impl From<Fault> for OpenFailure {
             Some(reply) => reply.to_string(),
             None => fault.to_string(),
         };
-        let tls_failed = matches!(fault.stage, Stage::StartTls | Stage::Tls);
-        Self { reason: fault.reason(), stage: fault.stage, reply: fault.reply, detail, tls_failed }
+        let tls = match fault.stage {
+            Stage::StartTls => Some(TlsFailure::StartTls),
+            Stage::Tls => Some(TlsFailure::Handshake(FailureKind::Other)),
+            _ => None,
+        };
+        Self { reason: fault.reason(), stage: fault.stage, reply: fault.reply, detail, tls }
     }
 }
 
@@ -114,10 +131,11 @@ impl Connection {
             stage: Stage::Connect,
             reply: None,
             detail: error.to_string(),
-            tls_failed: false,
+            tls: None,
         })?;
         outbound.metrics.delivery_phase(Phase::Connect, clock::now().saturating_since(began));
-        let settings = Settings { ehlo_name: opening.ehlo.to_string(), tls: opening.plan, timeouts: outbound.timeouts };
+        let settings =
+            Settings { ehlo_name: opening.ehlo.to_string(), tls: opening.plan(), timeouts: outbound.timeouts };
         let session = ClientSession::new(settings, clock::now());
         let stream = Stream::Plain(tcp);
         let mut connection = Self { session, stream, target: target.clone(), peer: None, messages: 0 };
@@ -134,25 +152,26 @@ impl Connection {
     async fn start_tls(self, outbound: &Outbound, opening: &Opening<'_>) -> Result<Self, OpenFailure> {
         let began = clock::now();
         let Self { mut session, stream, target, messages, .. } = self;
-        let failure = |detail: String| OpenFailure {
-            reason: Reason::ValidationFailure,
+        let failed = |kind: FailureKind, detail: String| OpenFailure {
+            reason: ladder::reason(opening.requirement, kind),
             stage: Stage::Tls,
             reply: None,
             detail,
-            tls_failed: true,
+            tls: Some(TlsFailure::Handshake(kind)),
         };
-        let tcp = stream.into_plain().ok_or_else(|| failure("the connection is under TLS already".to_owned()))?;
+        let (Way::Tls(way), Some(tcp)) = (opening.way, stream.into_plain()) else {
+            return Err(failed(FailureKind::Other, "TLS was not to begin here".to_owned()));
+        };
         let handshake = ClientHandshake {
-            stack: crate::model::tls::Stack::Rustls,
+            stack: way.stack,
+            server_name: target.name.clone().filter(|_| way.sni),
             port: target.address.port(),
             min_grade: opening.requirement.cipher.value,
-            server_name: target.name.clone(),
             min_version: opening.requirement.min_version.as_ref().map(|minimum| minimum.value),
             timeout: outbound.timeouts.tls,
         };
-        let (stream, peer) = outbound.tls.connect(tcp, handshake).await.map_err(|refused| {
-            failure(format!("TLS handshake failed ({}): {}", refused.kind.as_str(), refused.detail))
-        })?;
+        let (stream, peer) =
+            opening.tls.connect(tcp, handshake).await.map_err(|refused| failed(refused.kind, refused.to_string()))?;
         outbound.metrics.delivery_phase(Phase::Tls, clock::now().saturating_since(began));
         session.handle_tls(clock::now());
         Ok(Self { session, stream: Stream::Tls(stream), target, peer: Some(peer), messages })

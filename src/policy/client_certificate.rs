@@ -1,7 +1,7 @@
 //! What the certificate of a client counts for: one reading of the facts, for the inbound rule and for trust.
 //!
-//! It counts only where the handshake proves that the client holds the key now: by a signature with SHA-2, at TLS 1.2 or
-//! later, and not by resumption, which proves it for an earlier handshake that other rules may have held for.
+//! It counts only where the handshake proves that the client holds the key now: by a signature with SHA-2, at TLS 1.2
+//! or later, and not by resumption, which shows only that some earlier handshake proved it.
 
 use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::domain::{Domain, DomainPattern};
 
-use super::settings::{DeliveryLayer, InboundLayer, OutboundLayer, Route};
+use super::settings::{DeliveryLayer, InboundLayer, KeyPair, OutboundLayer, Route};
 
 /// Which local parts a hosted domain has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +83,12 @@ impl PolicySet {
             }
         }
         if conflicts.is_empty() { Ok(set) } else { Err(conflicts) }
+    }
+
+    /// The certificates of ours that routes name, some perhaps more than once.
+    pub fn client_certificates(&self) -> impl Iterator<Item = &KeyPair> {
+        let routes = self.policies.iter().filter_map(|policy| policy.route.as_ref()).chain(&self.defaults.route);
+        routes.filter_map(|route| route.client_certificate.as_ref())
     }
 
     /// The file that speaks for `domain`, with the pattern that matched; `None` leaves it to the defaults.

@@ -275,7 +275,7 @@ impl ServerCertificate {
         &self.key.cert
     }
 
-    /// The private key as it stands in its file: PKCS #8, PKCS #1 or SEC 1. Its memory is overwritten when it is dropped.
+    /// The private key as it stands in its file: PKCS #8, PKCS #1 or SEC 1. Its memory is overwritten at the end.
     pub(super) fn key_der(&self) -> &PrivateKeyDer<'static> {
         &self.key_der
     }

@@ -23,6 +23,8 @@ use super::roots::Roots;
 
 /// Longest detail of an evaluation, in bytes of the escaped form.
 pub const EVALUATION_DETAIL_BYTES_MAX: usize = 400;
+/// The shortest RSA key that identifies anybody (NIST SP 800-57, CA/Browser Forum).
+const RSA_BITS_MIN: usize = 2048;
 /// How many names of each side a detail lists.
 const DETAIL_NAMES_MAX: usize = 5;
 
@@ -82,7 +84,8 @@ pub fn evaluate(chain: &[CertificateDer<'_>], identity: &Identity<'_>, roots: &R
         return Evaluation::failed(&nothing_accepted(leaf, identity));
     }
     let judged = ParsedCertificate::try_from(leaf).map_err(|error| fault_of(&error)).and_then(|parsed| {
-        first_to_mend(leads_to_root(&parsed, intermediates, roots, now), has_name(leaf, &parsed, identity))
+        let chained = leads_to_root(&parsed, intermediates, roots, now).and_then(|()| has_strong_key(leaf));
+        first_to_mend(chained, has_name(leaf, &parsed, identity))
     });
     match judged {
         Ok(()) => Evaluation::verified(Verified::Webpki),
@@ -104,10 +107,8 @@ pub fn evaluate_client(chain: &[CertificateDer<'_>], roots: &Roots, now: Timesta
         let parsed = ParsedCertificate::try_from(leaf).map_err(|error| fault_of(&error))?;
         leads_to_root(&parsed, intermediates, roots, now)
     };
-    if as_client().is_some() {
-        return Evaluation::verified(Verified::Webpki);
-    }
-    match as_server() {
+    let chained = if as_client().is_some() { Ok(()) } else { as_server() };
+    match chained.and_then(|()| has_strong_key(leaf)) {
         Ok(()) => Evaluation::verified(Verified::Webpki),
         Err(fault) => Evaluation::failed(&fault),
     }
@@ -159,6 +160,17 @@ fn leads_to_root(
         provider().signature_verification_algorithms.all,
     )
     .map_err(|error| fault_of(&error))
+}
+
+/// The chain says whose key it is, and a short one may be anybody's by now. rustls does not come so far; OpenSSL does.
+fn has_strong_key(leaf: &CertificateDer<'_>) -> Result<(), Fault> {
+    match peer::rsa_bits(leaf) {
+        Some(bits) if bits < RSA_BITS_MIN => Err(Fault::new(
+            Reason::CertificateNotTrusted,
+            format!("an RSA key of {bits} bits proves nothing; {RSA_BITS_MIN} are the least"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn unix_time(at: Timestamp) -> UnixTime {

@@ -121,7 +121,6 @@ impl HandshakeFailure {
     }
 
     /// Nothing was sent: our own side could not be made ready.
-    #[cfg(feature = "legacy-tls")]
     pub(super) fn of_setup(error: &SetupError) -> Self {
         Self::new(FailureKind::Other, &error.to_string())
     }

@@ -29,4 +29,4 @@ pub mod stream;
 #[cfg(test)]
 mod handshake_tests;
 #[cfg(all(test, feature = "legacy-tls"))]
-mod old_server;
+pub(crate) mod old_server;

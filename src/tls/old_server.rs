@@ -16,7 +16,6 @@ use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_openssl::SslStream;
 
-use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
 
 use super::client::Peer;
@@ -25,11 +24,11 @@ use super::openssl::{context, ssl_version};
 use super::stream::TlsStream;
 
 const PIPE_BYTES: usize = 64 * 1024;
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The kind of the server's certificate, all self-signed for `mx.example`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Rsa(u32),
     /// X.509 version 1, RSA-2048.
     RsaV1,
@@ -38,18 +37,18 @@ pub(super) enum Kind {
 
 /// What a server can do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OldServer {
-    pub(super) versions: (ProtocolVersion, ProtocolVersion),
+pub(crate) struct OldServer {
+    pub(crate) versions: (ProtocolVersion, ProtocolVersion),
     /// Before TLS 1.3; empty for all that there are.
-    pub(super) suites: &'static str,
+    pub(crate) suites: &'static str,
     /// Empty for what OpenSSL offers.
-    pub(super) groups: &'static str,
-    pub(super) certificate: Kind,
+    pub(crate) groups: &'static str,
+    pub(crate) certificate: Kind,
     /// Size of the group of DHE suites before TLS 1.3.
-    pub(super) dh_bits: u32,
+    pub(crate) dh_bits: u32,
 }
 
-pub(super) const ALL: OldServer = OldServer {
+pub(crate) const ALL: OldServer = OldServer {
     versions: (ProtocolVersion::Ssl3, ProtocolVersion::Tls1_3),
     suites: "",
     groups: "",
@@ -58,11 +57,11 @@ pub(super) const ALL: OldServer = OldServer {
 };
 
 impl OldServer {
-    pub(super) fn only(version: ProtocolVersion) -> Self {
+    pub(crate) fn only(version: ProtocolVersion) -> Self {
         Self { versions: (version, version), ..ALL }
     }
 
-    pub(super) fn builder(&self) -> SslContextBuilder {
+    pub(crate) fn builder(&self) -> SslContextBuilder {
         let mut builder = context::builder(SslMethod::tls_server(), self.versions.0).unwrap();
         builder.set_max_proto_version(Some(ssl_version(self.versions.1))).unwrap();
         if !self.suites.is_empty() {
@@ -80,26 +79,21 @@ impl OldServer {
         builder
     }
 
-    pub(super) fn context(&self) -> SslContext {
+    pub(crate) fn context(&self) -> SslContext {
         self.builder().build()
     }
 
     /// With a wish for a certificate of the client, any one.
-    pub(super) fn asking_for_a_certificate(&self) -> SslContext {
+    pub(crate) fn asking_for_a_certificate(&self) -> SslContext {
         let mut builder = self.builder();
         builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
         builder.build()
     }
 }
 
-/// The suites that OpenSSL has, of any grade.
-pub(super) fn all_suites() -> String {
-    context::cipher_list(CipherGrade::Any)
-}
-
 /// Lets a client shake hands with a server and passes one byte, so that it also sees the tickets. Gives what the client
 /// saw and the certificate that it showed.
-pub(super) async fn meet<F>(
+pub(crate) async fn meet<F>(
     server: &SslContext,
     client: impl FnOnce(DuplexStream) -> F,
 ) -> (Result<Peer, HandshakeFailure>, Option<X509>)
@@ -113,20 +107,22 @@ where
         accepting.write_all(b"!").await.ok()?;
         accepting.flush().await.ok()?;
         let shown = accepting.ssl().peer_certificate();
-        // The client takes what was sent before the connection goes away.
         _ = accepting.read(&mut [0]).await;
+        // A session that is not closed in order is not resumed (RFC 2246 section 7.2.1), and OpenSSL keeps to that.
+        _ = accepting.shutdown().await;
         shown
     };
     let visit = async {
         let (mut stream, peer) = client(near).await?;
         assert_eq!(stream.read_u8().await.unwrap(), b'!');
+        stream.shutdown().await.unwrap();
         Ok(peer)
     };
     let (shown, met) = tokio::join!(serve, visit);
     (met, shown)
 }
 
-fn self_signed(kind: Kind) -> (X509, PKey<Private>) {
+pub(crate) fn self_signed(kind: Kind) -> (X509, PKey<Private>) {
     let key = match kind {
         Kind::Rsa(bits) => PKey::from_rsa(Rsa::generate(bits).unwrap()),
         Kind::RsaV1 => PKey::from_rsa(Rsa::generate(2048).unwrap()),

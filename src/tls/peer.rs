@@ -3,6 +3,7 @@
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::public_key::PublicKey;
 
 use crate::model::domain::DOMAIN_BYTES_MAX;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
@@ -36,6 +37,14 @@ pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'
 /// The SHA-256 of the SubjectPublicKeyInfo, as in a TLSA record with selector 1 (RFC 6698 section 2.1.2).
 pub(super) fn key_fingerprint(cert: &X509Certificate<'_>) -> Fingerprint {
     sha256(cert.public_key().raw)
+}
+
+/// The size of the modulus; `None` for keys of other kinds.
+pub(super) fn rsa_bits(der: &CertificateDer<'_>) -> Option<usize> {
+    match parse(der)?.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        _ => None,
+    }
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> Fingerprint {

@@ -106,7 +106,7 @@ mod library {
     use rustls::crypto::CryptoProvider;
 
     use super::*;
-    use crate::tls::client::with_rustls;
+    use crate::tls::client::with_rustls::Offer;
     use crate::tls::provider::provider;
 
     pub(super) fn can(version: ProtocolVersion, suite: &CipherSuite) -> bool {
@@ -129,8 +129,7 @@ mod library {
         let mut narrow = CryptoProvider::clone(&provider());
         narrow.cipher_suites.retain(|known| is(known, probe.suite));
         let version = if probe.suite.is_tls13() { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
-        let offer = with_rustls::Offer::without_sessions(narrow.into(), &[version])
-            .map_err(|error| HandshakeFailure::of_setup(&error))?;
+        let offer = Offer::new(narrow.into(), &[version], None).map_err(|error| HandshakeFailure::of_setup(&error))?;
         offer.connect(stream, probe.server_name.as_ref(), probe.timeout).await
     }
 }

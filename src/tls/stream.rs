@@ -35,6 +35,15 @@ impl<S> TlsStream<S> {
             Self::OpensslClient(tls) => tls.get_ref(),
         }
     }
+
+    fn has_unsent_answer(&self) -> bool {
+        match self {
+            Self::RustlsServer(tls) => tls.get_ref().1.wants_write(),
+            Self::RustlsClient(tls) => tls.get_ref().1.wants_write(),
+            #[cfg(feature = "legacy-tls")]
+            Self::OpensslServer(_) | Self::OpensslClient(_) => false,
+        }
+    }
 }
 
 /// A connection and the layer that protects it.
@@ -102,7 +111,14 @@ macro_rules! each {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
+        let this = self.get_mut();
+        let read = each!(this, inner => Pin::new(inner).poll_read(cx, buf));
+        // What rustls answers by itself (an alert to a renegotiation, a key update) goes out only with a write. An error
+        // of it comes again with the next write.
+        if this.has_unsent_answer() {
+            _ = Pin::new(this).poll_flush(cx);
+        }
+        read
     }
 }
 

@@ -147,8 +147,12 @@ for version in tls1_2 tls1_3; do
         timeout 20 openssl s_client -starttls smtp -connect "127.0.0.1:$mx" "-$version" -crlf -ign_eof -quiet 2>&1)
     matches "openssl $version" '^250 2\.1\.5' "$text"
 done
-text=$(timeout 20 openssl s_client -starttls smtp -connect "127.0.0.1:$mx" -tls1_1 -cipher DEFAULT@SECLEVEL=0 </dev/null 2>&1)
-matches "openssl tls1_1: no such session" 'alert|Cipher is \(NONE\)|Cipher    : 0000' "$text"
+text=$(printf 'EHLO o.test\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<v@lax.example>\r\nRCPT TO:<u@strict.example>\r\nQUIT\r\n' | tr -d '\r' |
+    timeout 20 openssl s_client -starttls smtp -connect "127.0.0.1:$mx" -tls1_1 -cipher DEFAULT@SECLEVEL=0 -crlf -ign_eof -quiet 2>&1)
+matches "openssl tls1_1: served where nothing more is asked for" '^250 2\.1\.5' "$text"
+matches "openssl tls1_1: refused by the strict domain" '^554 5\.7\.10 .*this session uses TLSv1\.1 ' "$text"
+text=$(timeout 20 openssl s_client -starttls smtp -connect "127.0.0.1:$mx" -tls1_1 -fallback_scsv -cipher DEFAULT@SECLEVEL=0 </dev/null 2>&1)
+matches "openssl tls1_1 as a fallback: no such session" 'alert inappropriate fallback' "$text"
 equal "the failed handshake is on record" "$(records "r['event'] == 'inbound.handshake_failed' and r['listener'] == 'mx'")" 1
 text=$(printf 'QUIT\n' | timeout 20 openssl s_client -starttls smtp -connect "127.0.0.1:$mx" -servername mx1.example.org -crlf -ign_eof 2>&1)
 matches "openssl: the certificate" 'CN ?= ?mx1\.example\.org' "$text"

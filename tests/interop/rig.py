@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 GATEPOST = os.environ.get("GATEPOST", str(REPOSITORY / "target/release/gatepost"))
@@ -107,27 +108,30 @@ def wait_for(what, seconds=20, every=0.05):
 class Daemon:
     """One Gatepost on loopback ports with a folder of its own."""
 
-    def __init__(self, folder, domains, defaults="", listeners=None, spool=None, audit=None, spool_keys="", environment=None):
-        self.folder, self.process = folder, None
+    def __init__(self, folder, domains, defaults="", listeners=None, spool=None, audit=None, spool_keys="", environment=None,
+                 certificates=None, metrics_port=None):
+        self.folder, self.process, self.metrics_port = folder, None, metrics_port
         self.port = free_port()
         self.spool, self.audit = spool or folder / "spool", audit or folder / "audit"
         self.socket = folder / "control" / "control.sock"
         self.environment = {**os.environ, **(environment or {})}
         self.log = folder / "gatepost.log"
         self.config = folder / "gatepost.toml"
-        if not (folder / "server.pem").exists():
+        if not certificates and not (folder / "server.pem").exists():
             self_signed(folder, "mx1.example.org")
         (folder / "domains.d").mkdir(exist_ok=True)
         for name, text in domains.items():
             (folder / "domains.d" / f"{name}.toml").write_text(text)
+        certificates = certificates or '[[certificate]]\nchain = "server.pem"\nkey = "server.key"\n'
+        metrics = f"127.0.0.1:{metrics_port}" if metrics_port else "off"
         listeners = listeners or f'[[listener]]\nname = "mx"\nbind = ["127.0.0.1:{self.port}"]\nrole = "mx"\n'
         if "min_free_space" not in spool_keys:
             spool_keys += 'min_free_space = "50MB"\n'
         self.config.write_text(
             'hostname = "mx1.example.org"\npostmaster = "postmaster@example.org"\ndomains = "domains.d"\n'
             f'[spool]\npath = "{self.spool}"\n{spool_keys}'
-            f'{listeners}[[certificate]]\nchain = "server.pem"\nkey = "server.key"\n'
-            f'[audit]\npath = "{self.audit}"\n[metrics]\nbind = "off"\n[admin]\nsocket = "{self.socket}"\n{defaults}')
+            f'{listeners}{certificates}'
+            f'[audit]\npath = "{self.audit}"\n[metrics]\nbind = "{metrics}"\n[admin]\nsocket = "{self.socket}"\n{defaults}')
 
     def start(self, seconds=20):
         self.process = subprocess.Popen([GATEPOST, "serve", "--config", str(self.config)], env=self.environment,
@@ -184,6 +188,14 @@ class Daemon:
             control.connect(str(self.socket))
             control.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             return json.loads(control.makefile().readline())
+
+    def metric(self, name, **labels):
+        """The sum of a metric's series that have these labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as page:
+            lines = page.read().decode().splitlines()
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        series = [line for line in lines if re.match(re.escape(name) + r"[{ ]", line)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in series if all(label in line for label in wanted))
 
     def queue(self, domain=None):
         filters = {"to_domain": domain} if domain else {}
@@ -338,11 +350,17 @@ class Hop:
 
 
 class Sink(Hop):
-    """A next hop that takes mail and keeps the octets. `rcpt` and `data` may give other replies than 250."""
+    """A next hop that takes mail and keeps the octets. `rcpt` and `data` may give other replies than 250.
+
+    `tls` is a pair of chain and key, or a ready context. `handshakes` has version and cipher of each, `failures` why others failed,
+    `named` each recipient that was named, with the handshake of its session or None for plaintext.
+    """
 
     def __init__(self, tls=None, rcpt=None, data=None, port=None, extensions=("8BITMIME", "SIZE", "SMTPUTF8", "PIPELINING")):
-        self.tls = None
-        if tls:
+        self.tls, self.handshakes, self.failures, self.named = None, [], [], []
+        if isinstance(tls, ssl.SSLContext):
+            self.tls = tls
+        elif tls:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*map(str, tls))
         self.rcpt, self.data = rcpt or (lambda address: "250 2.1.5 Ok"), data or (lambda entry: "250 2.0.0 Ok")
@@ -350,7 +368,7 @@ class Sink(Hop):
         super().__init__(port=port)
 
     def serve(self, connection):
-        reader, sender, recipients, secure = Reader(connection), None, [], False
+        reader, sender, recipients, secure, session = Reader(connection), None, [], False, None
         reader.answer("220 sink.test ESMTP")
         while (line := reader.line()) is not None:
             verb = line.upper()
@@ -359,19 +377,22 @@ class Sink(Hop):
                 reader.answer("\r\n".join(f"250-{offer}" for offer in offers[:-1]) + f"\r\n250 {offers[-1]}")
             elif verb == b"STARTTLS" and self.tls:
                 reader.answer("220 go")
-                reader, secure = Reader(self.tls.wrap_socket(connection, server_side=True)), True
+                protected = self.shake(connection)
+                reader, secure, session = Reader(protected), True, (protected.version(), protected.cipher()[0])
+                self.handshakes.append(session)
             elif verb.startswith(b"MAIL FROM:"):
                 sender, recipients = line[10:].split(b">")[0].lstrip(b" <").decode(), []
                 reader.answer("250 2.1.0 Ok")
             elif verb.startswith(b"RCPT TO:"):
                 address = line[8:].split(b">")[0].lstrip(b" <").decode()
+                self.named.append((address, session))
                 answer = self.rcpt(address)
                 if answer.startswith("2"):
                     recipients.append(address)
                 reader.answer(answer)
             elif verb == b"DATA" and recipients:
                 reader.answer("354 go")
-                entry = {"from": sender, "to": recipients, "data": reader.content(), "tls": secure}
+                entry = {"from": sender, "to": recipients, "data": reader.content(), "tls": secure, "session": session}
                 answer = self.data(entry)
                 if answer.startswith("2"):
                     with self.lock:
@@ -381,6 +402,13 @@ class Sink(Hop):
                 return reader.answer("221 2.0.0 bye")
             else:
                 reader.answer("250 2.0.0 Ok" if verb in (b"RSET", b"NOOP") else "503 5.5.1 no")
+
+    def shake(self, connection):
+        try:
+            return self.tls.wrap_socket(connection, server_side=True)
+        except OSError as error:
+            self.failures.append(str(error))
+            raise
 
     def count(self):
         with self.lock:

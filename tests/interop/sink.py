@@ -19,7 +19,7 @@ def keep(entry):
         count += 1
         number = count
     (folder / f"{number}.eml").write_bytes(entry["data"])
-    (folder / f"{number}.json").write_text(json.dumps({k: entry[k] for k in ("from", "to", "tls")}))
+    (folder / f"{number}.json").write_text(json.dumps({k: entry[k] for k in ("from", "to", "tls", "session")}))
     return "250 2.0.0 Ok"
 
 

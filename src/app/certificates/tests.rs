@@ -1,5 +1,7 @@
 //! Certificates whose files change while they are in use.
 
+mod running;
+
 use super::*;
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
 use crate::tls::ocsp::tests::good_response;
@@ -16,7 +18,8 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let now = clock::timestamp();
+        // Certificates know whole seconds only.
+        let now = Timestamp::from_secs(clock::timestamp().micros() / 1_000_000);
         Self { folder: tempfile::tempdir().unwrap(), authority: DemoAuthority::new(now).unwrap(), now }
     }
 

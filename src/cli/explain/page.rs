@@ -94,7 +94,9 @@ fn circumstances(scene: &Scene<'_>, played: &Played) -> Vec<(&'static str, Strin
     };
     let shows = scene.certificate.map(|certificate| match certificate {
         ShownCertificate::Verified => "a certificate that is verified".to_owned(),
-        ShownCertificate::Fingerprint(fingerprint) => format!("a certificate or key with {fingerprint}"),
+        ShownCertificate::Fingerprint(fingerprint) => {
+            format!("a certificate or key whose SHA-256 is {}", fingerprint.hex())
+        }
     });
     let mut rows = vec![
         ("from", from.to_owned()),

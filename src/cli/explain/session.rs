@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn ssl_3_is_tried_only_where_it_is_offered() {
+        for (offer, lowest) in [("SSLv3", "SSLv3"), ("TLSv1", "TLSv1"), ("TLSv1.3", "TLSv1")] {
+            let versions = versions(ProtocolVersion::parse(offer).unwrap());
+            assert_eq!(versions.min().map(ProtocolVersion::as_str), Some(lowest), "{offer}");
+        }
+    }
+
+    #[test]
     fn every_version_has_a_usual_suite_and_existing_examples() {
         for version in ProtocolVersion::ALL {
             assert_eq!(usual(version).cipher_openssl, usual_suite(version));

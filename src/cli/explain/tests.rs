@@ -10,7 +10,7 @@ const MAIN: &str = r#"hostname = "mx1.bank.example"
 postmaster = "postmaster@bank.example"
 spool = { path = "spool" }
 audit = { path = "audit" }
-relay = { trusted = ["10.0.0.0/8"] }
+relay = { trusted = ["10.0.0.0/8", "sha256:1111111111111111111111111111111111111111111111111111111111111111"] }
 certificate = [{ chain = "a.pem", key = "a.key" }]
 [default.inbound]
 mode = "defer"
@@ -23,6 +23,18 @@ min_version = "TLSv1.3"
 name = "in"
 bind = ["127.0.0.1:2526"]
 role = "mx"
+offer = "TLSv1.2"
+[[listener]]
+name = "asking"
+bind = ["127.0.0.1:2528"]
+role = "mx"
+relay = true
+request_client_certificate = true
+[[listener]]
+name = "users"
+bind = ["127.0.0.1:2529"]
+role = "submission"
+request_client_certificate = true
 "#;
 
 const BANK: &str = r#"domains = ["bank.example"]
@@ -43,6 +55,12 @@ cipher = "aead"
 mode = "report"
 "#;
 
+const PRINTER: &str = r#"domains = ["printer.example"]
+[inbound]
+tls = "required"
+client_certificate = ["sha256:2222222222222222222222222222222222222222222222222222222222222222"]
+"#;
+
 /// `policy explain` with the words of `line`, in the configuration above.
 fn explain(line: &str) -> Ran {
     let folder = tempfile::tempdir().unwrap();
@@ -54,6 +72,7 @@ fn explain(line: &str) -> Ran {
     write("gatepost.toml", MAIN);
     write("domains.d/bank.toml", BANK);
     write("domains.d/partner.toml", PARTNER);
+    write("domains.d/printer.toml", PRINTER);
     write("domains.d/recipients.txt", "b\n");
     run(folder.path(), &format!("policy explain {line}"))
 }
@@ -111,7 +130,7 @@ Refused at RCPT TO: version-below-minimum
 
 from      a@x.example
 to        b@bank.example
-listener  in, role mx
+listener  in, role mx, offers TLSv1.2 and later
 client    192.0.2.1, a stranger (assumed; --client names another)
 session   TLSv1.1 ECDHE-RSA-AES128-SHA (forward-secret, 128 bits)
 
@@ -121,23 +140,25 @@ RCPT TO    refused  domains.d/bank.toml:7
            version-below-minimum: bank.example requires TLSv1.2 or later
 
 Policy of [default.inbound] at MAIL FROM
-  KEY          VALUE              WHERE FROM
-  tls          optional           built-in
-  min_version  none               built-in
-  cipher       any                built-in
-  applies_to   sender, recipient  built-in
-  mode         defer              gatepost.toml:8
+  KEY                 VALUE              WHERE FROM
+  tls                 optional           built-in
+  min_version         none               built-in
+  cipher              any                built-in
+  client_certificate  none               built-in
+  applies_to          sender, recipient  built-in
+  mode                defer              gatepost.toml:8
 
 Policy of bank.example at RCPT TO
-  KEY          VALUE              WHERE FROM
-  tls          required           domains.d/bank.toml:6
-  min_version  TLSv1.2            domains.d/bank.toml:7
-  cipher       any                built-in
-  applies_to   recipient          domains.d/bank.toml:9
-  mode         enforce            domains.d/bank.toml:8
+  KEY                 VALUE              WHERE FROM
+  tls                 required           domains.d/bank.toml:6
+  min_version         TLSv1.2            domains.d/bank.toml:7
+  cipher              any                built-in
+  client_certificate  none               built-in
+  applies_to          recipient          domains.d/bank.toml:9
+  mode                enforce            domains.d/bank.toml:8
 
-Note: This build negotiates TLSv1.2 and later; a client that can do no better
-fails in the handshake, before any policy is asked.
+Note: Listener in offers TLSv1.2 and later: a client that can do no better fails
+in the handshake, before any policy is asked.
 ";
     assert_eq!((ran.out.as_str(), ran.exit), (expected, 1));
 }
@@ -156,7 +177,7 @@ mode = \"enforce\" would answer
 
 from      a@partner.example
 to        postmaster@bank.example
-listener  in, role mx
+listener  in, role mx, offers TLSv1.2 and later
 client    192.0.2.1, a stranger (assumed; --client names another)
 session   plaintext
 
@@ -183,11 +204,77 @@ What other sessions get
 }
 
 #[test]
+fn a_certificate_counts_where_it_is_asked_for_and_from_tls_1_2_on() {
+    let (ours, other) = ("1".repeat(64), "2".repeat(64));
+    let ask = |to: &str, version: &str, certificate: &str, listener: &str, expected: &str| {
+        let shown = if certificate.is_empty() { String::new() } else { format!("--client-certificate {certificate}") };
+        check(&format!("--from a@x.example --to {to} --tls {version} {shown} --listener {listener}"), expected);
+    };
+    let (taken, denied) = ("0 accept rcpt 250 2.1.5 -", "1 refuse rcpt 550 5.7.1 relay-denied");
+    let (ours, other) = (&*format!("sha256:{ours}"), &*format!("sha256:{other}"));
+    ask("b@y.example", "TLSv1.2", ours, "asking", taken);
+    ask("b@y.example", "TLSv1.1", ours, "asking", denied);
+    ask("b@y.example", "TLSv1.2", other, "asking", denied);
+    ask("b@y.example", "TLSv1.2", ours, "users", taken);
+    ask("b@y.example", "TLSv1.2", "", "users", denied);
+    ask("b@y.example", "TLSv1.1", ours, "users", "1 refuse mail 554 5.7.10 version-below-minimum");
+    ask("b@y.example", "TLSv1.3", "verified", "users", denied);
+
+    let ask = |certificate: &str, listener: &str, expected: &str| {
+        let line = format!("--tls TLSv1.2 --client-certificate {certificate} --listener {listener}");
+        check(&format!("--from a@printer.example --to b@bank.example {line}"), expected);
+    };
+    ask(other, "asking", taken);
+    ask("verified", "asking", "1 defer mail 450 4.7.10 client-certificate");
+    ask(other, "in", "1 defer mail 450 4.7.10 client-certificate");
+}
+
+#[test]
+fn the_page_tells_what_the_client_shows_and_what_the_listener_does_not_ask_for() {
+    let shown = format!("sha256:{}", "2".repeat(64));
+    let line = "--from a@printer.example --to b@bank.example --tls TLSv1.3 --client-certificate";
+    let ran = explain(&format!("{line} {shown}"));
+    for expected in [
+        "450 4.7.10 Encryption needed: printer.example requires TLS with a client\n  certificate that is listed; this \
+         session shows none; id=…\n",
+        "shows     a certificate or key whose SHA-256 is\n          22222222",
+        "Note: Listener in asks for no client certificate (request_client_certificate),\nso none is shown there.\n",
+    ] {
+        assert!(ran.out.contains(expected), "{expected}: {}", ran.out);
+    }
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{}", ran.out);
+    let ran = explain(&format!("{line} {shown} --listener asking"));
+    assert!(ran.exit == 0 && !ran.out.contains("Note:"), "{}", ran.out);
+}
+
+#[test]
+fn what_the_listener_offers_says_which_sessions_are_possible() {
+    let answer = |line: &str| -> Value { serde_json::from_str(&explain(line).out).unwrap() };
+    let whole = answer("--json --from a@x.example --to b@bank.example");
+    assert_eq!(whole["listener"]["offer"], "TLSv1.2");
+    let sessions = whole["sessions"].as_array().unwrap();
+    let seen: Vec<_> = sessions.iter().map(|session| (&session["tls"]["version"], &session["offered"])).collect();
+    let expected = [
+        (Value::Null, true),
+        ("TLSv1".into(), false),
+        ("TLSv1.1".into(), false),
+        ("TLSv1.2".into(), true),
+        ("TLSv1.3".into(), true),
+    ];
+    assert_eq!(seen.len(), expected.len());
+    for ((version, offered), (expected, possible)) in seen.into_iter().zip(expected) {
+        assert_eq!((version, offered), (&expected, &Value::Bool(possible)));
+    }
+}
+
+#[test]
 fn what_cannot_be_asked_names_the_remedy() {
     for (line, error, help) in [
         ("--from a@x.example --to b@bank.example --direction outbound", "not implemented yet", "inbound"),
         ("--from a@x.example --to b@bank.example --at 2027-01-01", "not implemented yet", "today"),
         ("--from a@x.example --to b@bank.example --listener ni", "no listener is named \"ni\"", "out, in"),
+        ("--from a@x.example --to b@bank.example --client-certificate x", "invalid value", "or \"verified\""),
+        ("--from a@x.example --to b@bank.example --client-certificate verified --plaintext", "cannot be used with", ""),
         (
             "--from a@x.example --to b@bank.example --tls TLSv1.3 --cipher AES128-SHA",
             "does not exist in TLSv1.3",

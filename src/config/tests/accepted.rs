@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
+use crate::policy::inbound::Floor;
+use crate::policy::names::Fingerprint;
 use crate::policy::rules::Recipients;
-use crate::policy::settings::{OutboundTls, Source};
+use crate::policy::settings::{KeyPair, OutboundTls, Source, Sourced};
 
 use super::super::starter::{STARTER_CHAIN, STARTER_KEY, StarterFile, starter};
 use super::super::{ListenerTls, OnAuditFailure, Role, load};
@@ -62,14 +65,48 @@ min_version = \"TLSv1.3\"
     assert_eq!(warnings, []);
     let [mx, out] = config.listeners.as_slice() else { panic!("{:?}", config.listeners) };
     assert_eq!((mx.role, mx.tls, mx.relay, mx.bind.len()), (Role::Mx, ListenerTls::Starttls, true, 2));
-    assert_eq!(mx.floor_source, Source::File { file: "gatepost.toml".into(), line: 16 });
+    let strong =
+        Sourced { value: CipherGrade::Strong, source: Source::File { file: "gatepost.toml".into(), line: 16 } };
+    assert_eq!(mx.floor, Floor { min_version: None, cipher: Some(strong) });
     assert_eq!((out.role, out.tls, out.relay), (Role::Smarthost, ListenerTls::Implicit, false));
-    assert_eq!(out.min_version, Some(ProtocolVersion::Tls1_3));
-    assert_eq!(out.floor_source.to_string(), "gatepost.toml:22");
-    assert_eq!(config.relay.trusted.len(), 2);
+    let floor = out.floor.min_version.as_ref().unwrap();
+    assert_eq!((floor.value, floor.source.to_string().as_str()), (ProtocolVersion::Tls1_3, "gatepost.toml:22"));
+    assert_eq!(config.relay.trusted.networks.len(), 2);
     assert_eq!(config.metrics.bind, None);
     assert_eq!(config.certificates[0].chain, config.file.with_file_name("tls").join("mx1.pem"));
     assert_eq!(config.certificates[0].key, Path::new("/etc/key.pem"));
+}
+
+#[test]
+fn each_role_has_its_own_lowest_version_and_submission_a_floor() {
+    let listener = |name: &str, role: &str, more: &str| {
+        format!("[[listener]]\nname = \"{name}\"\nbind = [\"[::1]:0\"]\nrole = \"{role}\"\n{more}")
+    };
+    let fingerprint = Fingerprint::from_bytes([7; 32]);
+    let text = [
+        format!("relay.trusted = [\"10.0.0.0/8\", \"{fingerprint}\"]\n"),
+        "certificate = [{ chain = \"c.pem\", key = \"c.key\", ocsp = \"c.der\" }]\n".to_owned(),
+        listener("mx", "mx", ""),
+        listener("out", "smarthost", ""),
+        listener("users", "submission", "request_client_certificate = true\nclient_ca = \"ca.pem\"\n"),
+        listener("new", "mx", "offer = \"TLSv1.3\"\n"),
+    ];
+    let (config, warnings) = load_files(&[("gatepost.toml", &format!("{HEAD}{}", text.concat()))]).unwrap();
+    assert_eq!(warnings, []);
+    let old = if cfg!(feature = "legacy-tls") { ProtocolVersion::Tls1_0 } else { ProtocolVersion::Tls1_2 };
+    let offers: Vec<_> = config.listeners.iter().map(|listener| listener.offer).collect();
+    assert_eq!(offers, [old, old, ProtocolVersion::Tls1_2, ProtocolVersion::Tls1_3]);
+    let requests: Vec<_> = config.listeners.iter().map(|listener| listener.request_client_certificate).collect();
+    assert_eq!(requests, [false, false, true, false]);
+    let users = &config.listeners[2];
+    assert_eq!(users.client_ca, Some(config.file.with_file_name("ca.pem")));
+    let floor = Floor {
+        min_version: Some(Sourced::built_in(ProtocolVersion::Tls1_2)),
+        cipher: Some(Sourced::built_in(CipherGrade::ForwardSecret)),
+    };
+    assert_eq!(users.floor, floor);
+    assert_eq!(config.relay.trusted.certificates, [fingerprint]);
+    assert_eq!(config.certificates[0].ocsp, Some(config.file.with_file_name("c.der")));
 }
 
 #[test]
@@ -89,8 +126,14 @@ match = [\"domain\", \"*.filter.example\"]
 concurrency = 3
 retry = [\"1m\"]
 ";
-    let lab =
-        "domains = [\"lab.example\"]\n[route]\nhosts = [\"a.example\", \"[::1]:26\"]\ntls = \"encrypt\"\nip = \"v4\"";
+    let lab = "\
+domains = [\"lab.example\"]
+[route]
+hosts = [\"a.example\", \"[::1]:26\"]
+tls = \"encrypt\"
+ip = \"v4\"
+client_certificate = { chain = \"lab.pem\", key = \"/etc/lab.key\" }
+";
     let main = main_with("default.outbound = { min_version = \"TLSv1.2\" }\ndomains = \"etc\"");
     let files = [("gatepost.toml", main.as_str()), ("etc/bank.toml", bank), ("etc/lab.toml", lab)];
     let (config, warnings) = load_files(&files).unwrap();
@@ -111,6 +154,8 @@ retry = [\"1m\"]
     let route = lab.route.as_ref().unwrap();
     assert_eq!((&*route.name, route.source.to_string().as_str()), ("etc/lab.toml", "etc/lab.toml:2"));
     assert_eq!(route.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a.example:25", "[IPv6:::1]:26"]);
+    let pair = KeyPair { chain: config.file.with_file_name("etc").join("lab.pem"), key: "/etc/lab.key".into() };
+    assert_eq!(route.client_certificate, Some(pair));
     let min_version = config.policies.defaults.outbound.min_version.as_ref().unwrap();
     assert_eq!(min_version.source.to_string(), "gatepost.toml:6");
 }
@@ -207,6 +252,23 @@ fn files_and_folders_that_cannot_be_read_are_errors() {
         found[0].starts_with("domains.d/a.toml:1:1: error: ") && found[0].contains("is not a regular file"),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_policy_lists_at_most_64_certificates() {
+    let findings_of = |count: u8| {
+        let listed: Vec<_> = (0..count).map(|byte| format!("\"{}\"", Fingerprint::from_bytes([byte; 32]))).collect();
+        let domain = format!(
+            "domains = [\"a.example\"]\ninbound = {{ tls = \"required\", client_certificate = [{}] }}",
+            listed.join(", ")
+        );
+        let listener = "certificate = [{ chain = \"c\", key = \"k\" }]\nlistener = [{ name = \"mx\", bind = \
+                        [\"127.0.0.1:25\"], role = \"mx\", request_client_certificate = true }]\n";
+        findings(&[("gatepost.toml", &format!("{HEAD}{listener}")), ("domains.d/a.toml", &domain)])
+    };
+    assert_eq!(findings_of(64), [""; 0]);
+    let refused = findings_of(65);
+    assert!(refused.len() == 1 && refused[0].contains("more than 64 certificates"), "{refused:?}");
 }
 
 #[test]

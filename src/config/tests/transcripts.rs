@@ -11,6 +11,8 @@ struct Case {
     /// Whether `main` follows the head that the tests share.
     behind_head: bool,
     domain: String,
+    /// Holds for builds with OpenSSL only, or for those without it only.
+    with_openssl: Option<bool>,
     expected: Vec<String>,
 }
 
@@ -27,7 +29,8 @@ fn findings_about_domain_files_are_those_of_the_transcript() {
 fn check(transcript: &str) {
     let cases = parse(transcript);
     assert!(cases.len() > 30, "the transcript is read: {}", cases.len());
-    for case in cases {
+    let fits = |case: &Case| case.with_openssl.is_none_or(|with| with == cfg!(feature = "legacy-tls"));
+    for case in cases.into_iter().filter(fits) {
         let listener = if case.main.contains("listener") { "" } else { LISTENER };
         let main = match case.behind_head {
             true => format!("{HEAD}{listener}{}", case.main),
@@ -58,6 +61,7 @@ fn parse(transcript: &str) -> Vec<Case> {
                 case.main += &format!("{text}\n");
             }
             "d" => case.domain += &format!("{text}\n"),
+            "?" => case.with_openssl = Some(text == "with OpenSSL"),
             ">" => case.expected.push(text.to_owned()),
             _ => panic!("line {}: {line}", index + 1),
         }

@@ -7,7 +7,7 @@ use rustls::sign::CertifiedKey;
 use crate::model::time::Timestamp;
 use crate::policy::names::Fingerprint;
 use crate::policy::settings::KeyPair;
-use crate::tls::certificates::{CertificateError, CertificatePaths, ServerCertificate};
+use crate::tls::certificates::{CertificateError, CertificatePaths, CertificateWarning, ServerCertificate};
 use crate::tls::peer::sha256;
 use crate::tls::pem;
 
@@ -62,13 +62,16 @@ impl ClientCertificate {
         self.fingerprint
     }
 
-    /// Its first DNS name, or its subject.
-    pub fn name(&self) -> &str {
-        self.checked.first_name()
+    /// Its first DNS name, or its subject, and when it ends.
+    pub fn name_and_expiry(&self) -> (String, Timestamp) {
+        (self.checked.first_name().to_owned(), self.checked.not_after())
     }
 
-    pub fn not_after(&self) -> Timestamp {
-        self.checked.not_after()
+    /// Servers may refuse it for its dates; names it needs none.
+    pub fn warnings(&self, now: Timestamp) -> Vec<CertificateWarning> {
+        let mut warnings = self.checked.warnings(now);
+        warnings.retain(|warning| !matches!(warning, CertificateWarning::NoNames { .. }));
+        warnings
     }
 }
 

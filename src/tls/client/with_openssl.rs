@@ -1,4 +1,4 @@
-//! The client side of OpenSSL: reaches the servers that rustls has left behind, and hands their certificates out unjudged.
+//! The client side of OpenSSL: reaches the servers that rustls has left behind and hands out their chains unjudged.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -175,3 +175,15 @@ fn the_detail_names_both_sides_escaped_and_within_a_bound() {
     assert!(detail.starts_with("the certificate is for a\\x0d\\x0a"), "{detail}");
     assert!(detail.len() <= EVALUATION_DETAIL_BYTES_MAX + 3, "{detail}");
 }
+
+#[cfg(feature = "legacy-tls")]
+#[test]
+fn a_short_rsa_key_identifies_nobody_but_by_fingerprint() {
+    use crate::tls::old_server::{Kind, self_signed};
+    for (kind, expected) in [(Kind::Rsa(1024), UNTRUSTED), (Kind::Rsa(2048), None), (Kind::P256, None)] {
+        let der = CertificateDer::from(self_signed(kind).0.to_der().unwrap());
+        assert_eq!(has_strong_key(&der).err().map(|fault| fault.reason), expected, "{kind:?}");
+        let pinned = Identity { fingerprints: &[peer::sha256(&der)], ..Identity::default() };
+        assert_eq!(evaluate(&[der], &pinned, &Roots::empty(), NOW).verified, Verified::Fingerprint);
+    }
+}

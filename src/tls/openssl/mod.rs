@@ -1,4 +1,4 @@
-//! What both sides of OpenSSL share: the library made ready once, cipher lists by grade, facts and failures in our words.
+//! What both sides of OpenSSL share: the library made ready once, ciphers by grade, facts and failures in our words.
 //!
 //! OpenSSL serves only those whom rustls cannot serve: versions before TLS 1.2, and key exchanges, ciphers and
 //! certificates that rustls has left behind.

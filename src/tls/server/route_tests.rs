@@ -58,131 +58,170 @@ fn keys() -> [KeyAbilities; 2] {
     })
 }
 
-#[test]
-fn rustls_serves_whom_it_can_and_openssl_all_others() {
+/// A change to the hello, the keys that we hold, and who serves it.
+struct Row(&'static str, ClientHello, Keys, Route);
+
+#[derive(Clone, Copy)]
+enum Keys {
+    Both,
+    Ecdsa,
+    Rsa,
+    None,
+}
+
+const FIRST: Route = Route::Modern(0);
+const SECOND: Route = Route::Modern(1);
+
+const fn old(why: Why) -> Route {
+    Route::Legacy(why)
+}
+
+#[track_caller]
+fn check(rows: Vec<Row>) {
     let [ecdsa, rsa] = keys();
-    let (both, only_ecdsa, only_rsa) = (vec![&ecdsa, &rsa], vec![&ecdsa], vec![&rsa]);
     let abilities = Abilities::of(&provider());
-    let (first, second) = (Route::Modern(0), Route::Modern(1));
-    let old = Route::Legacy;
-    for (what, hello, keys, expected) in [
-        ("a client of today", today(), &both, first),
-        ("the same for an RSA key", today(), &only_rsa, first),
-        ("no key at all", today(), &vec![], old(Why::SignatureAlgorithms)),
-        ("TLS 1.2 only", tls12(), &both, first),
-        ("null compression is missing", ClientHello { compression: vec![1], ..today() }, &both, old(Why::Form)),
-        ("a form that rustls refuses", ClientHello { rustls_would_refuse: true, ..today() }, &both, old(Why::Form)),
-        ("raw public keys", ClientHello { certificate_types: true, ..today() }, &both, old(Why::Form)),
-        (
-            "no signature algorithms",
-            ClientHello { signature_algorithms: None, ..today() },
-            &both,
-            old(Why::SignatureAlgorithms),
-        ),
-        ("no groups", ClientHello { groups: None, ..today() }, &both, old(Why::Groups)),
-        ("TLS 1.1", ClientHello { legacy_version: 0x0302, ..tls12() }, &both, old(Why::Version)),
-        ("SSL 3.0", ClientHello { legacy_version: 0x0300, ..tls12() }, &both, old(Why::Version)),
-        (
-            "1.1 by the list of versions",
-            ClientHello { supported_versions: Some(vec![0x0302]), ..today() },
-            &both,
-            old(Why::Version),
-        ),
-        // TLS 1.3, with nothing left of it in common: rustls would not fall back to 1.2.
-        ("1.3, no key share", ClientHello { key_shares: None, ..today() }, &both, old(Why::KeyShares)),
-        (
-            "1.3, a key share of another group is mended by a retry",
-            ClientHello { key_shares: Some(vec![P521]), ..today() },
-            &both,
-            first,
-        ),
-        ("1.3, P-521 alone", ClientHello { groups: Some(vec![P521]), ..today() }, &both, old(Why::Groups)),
-        ("1.3, FFDHE alone", ClientHello { groups: Some(vec![FFDHE2048]), ..today() }, &both, old(Why::Groups)),
-        (
-            "1.3 with a hybrid group",
-            ClientHello { groups: Some(vec![NamedGroup::X25519MLKEM768.into()]), ..today() },
-            &both,
-            first,
-        ),
-        (
-            "1.3, CCM alone",
-            ClientHello { cipher_suites: vec![CCM_TLS13, ECDHE_ECDSA_GCM], ..today() },
-            &both,
-            old(Why::SuiteAndKey),
-        ),
-        ("1.3, no ECDSA", ClientHello { signature_algorithms: Some(vec![RSA_PSS]), ..today() }, &both, second),
-        (
-            "1.3, PKCS #1 is for certificates only",
-            ClientHello { signature_algorithms: Some(vec![RSA_PKCS1]), ..today() },
-            &both,
-            old(Why::SignatureAlgorithms),
-        ),
-        // TLS 1.2
-        (
-            "1.2, ECDSA suites for an RSA key",
-            ClientHello { cipher_suites: vec![ECDHE_ECDSA_GCM], ..tls12() },
-            &only_rsa,
-            old(Why::SuiteAndKey),
-        ),
-        ("1.2, RSA suites alone", ClientHello { cipher_suites: vec![ECDHE_RSA_GCM], ..tls12() }, &both, second),
-        (
-            "1.2, RSA suites for an ECDSA key",
-            ClientHello { cipher_suites: vec![ECDHE_RSA_GCM], ..tls12() },
-            &only_ecdsa,
-            old(Why::SuiteAndKey),
-        ),
-        (
-            "1.2, suites of 1.3 do not help",
-            ClientHello { cipher_suites: vec![AES128_TLS13, RSA_CBC], ..tls12() },
-            &both,
-            old(Why::SuiteAndKey),
-        ),
-        ("1.2, CBC", ClientHello { cipher_suites: vec![ECDHE_RSA_CBC], ..tls12() }, &both, old(Why::SuiteAndKey)),
-        (
-            "1.2, the curve of the key is not among the groups",
-            ClientHello { groups: Some(vec![X25519]), ..tls12() },
-            &both,
-            second,
-        ),
-        (
-            "1.3, the curve of the key need not be among the groups",
-            ClientHello { groups: Some(vec![X25519]), ..today() },
-            &both,
-            first,
-        ),
-        (
-            "1.2, hybrid groups are for 1.3",
-            ClientHello { groups: Some(vec![NamedGroup::X25519MLKEM768.into()]), ..tls12() },
-            &both,
-            old(Why::Groups),
-        ),
-        (
-            "1.2, signatures with SHA-1 alone",
-            ClientHello { signature_algorithms: Some(vec![RSA_SHA1]), ..tls12() },
-            &both,
-            old(Why::SuiteAndKey),
-        ),
-        ("1.2, PKCS #1", ClientHello { signature_algorithms: Some(vec![RSA_PKCS1]), ..tls12() }, &both, second),
-        (
-            "1.2, compressed points alone",
-            ClientHello { point_formats: Some(vec![1]), ..tls12() },
-            &both,
-            old(Why::PointFormats),
-        ),
-        ("1.3 asks for no point formats", ClientHello { point_formats: Some(vec![1]), ..today() }, &both, first),
-        (
-            "a needless fallback",
-            ClientHello { cipher_suites: vec![ECDHE_RSA_GCM, FALLBACK_SCSV], ..tls12() },
-            &both,
-            Route::InappropriateFallback,
-        ),
-        (
-            "a fallback signal with the highest version",
-            ClientHello { cipher_suites: vec![AES128_TLS13, FALLBACK_SCSV], ..today() },
-            &both,
-            first,
-        ),
-    ] {
+    for Row(what, hello, keys, expected) in rows {
+        let keys: &[&KeyAbilities] = match keys {
+            Keys::Both => &[&ecdsa, &rsa],
+            Keys::Ecdsa => &[&ecdsa],
+            Keys::Rsa => &[&rsa],
+            Keys::None => &[],
+        };
         assert_eq!(route(&hello, keys, &abilities), expected, "{what}");
     }
+}
+
+#[test]
+fn rustls_serves_whom_it_can_and_openssl_all_others() {
+    use Keys::{Both, Rsa};
+    check(vec![
+        Row("a client of today", today(), Both, FIRST),
+        Row("the same for an RSA key", today(), Rsa, FIRST),
+        Row("no key at all", today(), Keys::None, old(Why::SignatureAlgorithms)),
+        Row("TLS 1.2 only", tls12(), Both, FIRST),
+        Row("null compression is missing", ClientHello { compression: vec![1], ..today() }, Both, old(Why::Form)),
+        Row("a form that rustls refuses", ClientHello { rustls_would_refuse: true, ..today() }, Both, old(Why::Form)),
+        Row("raw public keys", ClientHello { certificate_types: true, ..today() }, Both, old(Why::Form)),
+        Row(
+            "no signature algorithms",
+            ClientHello { signature_algorithms: None, ..today() },
+            Both,
+            old(Why::SignatureAlgorithms),
+        ),
+        Row("no groups", ClientHello { groups: None, ..today() }, Both, old(Why::Groups)),
+        Row("TLS 1.1", ClientHello { legacy_version: 0x0302, ..tls12() }, Both, old(Why::Version)),
+        Row("SSL 3.0", ClientHello { legacy_version: 0x0300, ..tls12() }, Both, old(Why::Version)),
+        Row(
+            "1.1 by the list of versions",
+            ClientHello { supported_versions: Some(vec![0x0302]), ..today() },
+            Both,
+            old(Why::Version),
+        ),
+    ]);
+}
+
+#[test]
+fn who_offers_tls13_goes_to_rustls_only_with_all_that_it_takes() {
+    use Keys::Both;
+    check(vec![
+        Row("1.3, no key share", ClientHello { key_shares: None, ..today() }, Both, old(Why::KeyShares)),
+        Row(
+            "1.3, a key share of another group is mended by a retry",
+            ClientHello { key_shares: Some(vec![P521]), ..today() },
+            Both,
+            FIRST,
+        ),
+        Row("1.3, P-521 alone", ClientHello { groups: Some(vec![P521]), ..today() }, Both, old(Why::Groups)),
+        Row("1.3, FFDHE alone", ClientHello { groups: Some(vec![FFDHE2048]), ..today() }, Both, old(Why::Groups)),
+        Row(
+            "1.3 with a hybrid group",
+            ClientHello { groups: Some(vec![NamedGroup::X25519MLKEM768.into()]), ..today() },
+            Both,
+            FIRST,
+        ),
+        Row(
+            "1.3, CCM alone",
+            ClientHello { cipher_suites: vec![CCM_TLS13, ECDHE_ECDSA_GCM], ..today() },
+            Both,
+            old(Why::SuiteAndKey),
+        ),
+        Row("1.3, no ECDSA", ClientHello { signature_algorithms: Some(vec![RSA_PSS]), ..today() }, Both, SECOND),
+        Row(
+            "1.3, PKCS #1 is for certificates only",
+            ClientHello { signature_algorithms: Some(vec![RSA_PKCS1]), ..today() },
+            Both,
+            old(Why::SignatureAlgorithms),
+        ),
+    ]);
+}
+
+#[test]
+fn who_offers_tls12_goes_to_rustls_only_with_a_suite_for_a_key_that_it_can_verify() {
+    use Keys::{Both, Ecdsa, Rsa};
+    check(vec![
+        Row(
+            "1.2, ECDSA suites for an RSA key",
+            ClientHello { cipher_suites: vec![ECDHE_ECDSA_GCM], ..tls12() },
+            Rsa,
+            old(Why::SuiteAndKey),
+        ),
+        Row("1.2, RSA suites alone", ClientHello { cipher_suites: vec![ECDHE_RSA_GCM], ..tls12() }, Both, SECOND),
+        Row(
+            "1.2, RSA suites for an ECDSA key",
+            ClientHello { cipher_suites: vec![ECDHE_RSA_GCM], ..tls12() },
+            Ecdsa,
+            old(Why::SuiteAndKey),
+        ),
+        Row(
+            "1.2, suites of 1.3 do not help",
+            ClientHello { cipher_suites: vec![AES128_TLS13, RSA_CBC], ..tls12() },
+            Both,
+            old(Why::SuiteAndKey),
+        ),
+        Row("1.2, CBC", ClientHello { cipher_suites: vec![ECDHE_RSA_CBC], ..tls12() }, Both, old(Why::SuiteAndKey)),
+        Row(
+            "1.2, the curve of the key is not among the groups",
+            ClientHello { groups: Some(vec![X25519]), ..tls12() },
+            Both,
+            SECOND,
+        ),
+        Row(
+            "1.3, the curve of the key need not be among the groups",
+            ClientHello { groups: Some(vec![X25519]), ..today() },
+            Both,
+            FIRST,
+        ),
+        Row(
+            "1.2, hybrid groups are for 1.3",
+            ClientHello { groups: Some(vec![NamedGroup::X25519MLKEM768.into()]), ..tls12() },
+            Both,
+            old(Why::Groups),
+        ),
+        Row(
+            "1.2, signatures with SHA-1 alone",
+            ClientHello { signature_algorithms: Some(vec![RSA_SHA1]), ..tls12() },
+            Both,
+            old(Why::SuiteAndKey),
+        ),
+        Row("1.2, PKCS #1", ClientHello { signature_algorithms: Some(vec![RSA_PKCS1]), ..tls12() }, Both, SECOND),
+        Row(
+            "1.2, compressed points alone",
+            ClientHello { point_formats: Some(vec![1]), ..tls12() },
+            Both,
+            old(Why::PointFormats),
+        ),
+        Row("1.3 asks for no point formats", ClientHello { point_formats: Some(vec![1]), ..today() }, Both, FIRST),
+        Row(
+            "a needless fallback",
+            ClientHello { cipher_suites: vec![ECDHE_RSA_GCM, FALLBACK_SCSV], ..tls12() },
+            Both,
+            Route::InappropriateFallback,
+        ),
+        Row(
+            "a fallback signal with the highest version",
+            ClientHello { cipher_suites: vec![AES128_TLS13, FALLBACK_SCSV], ..today() },
+            Both,
+            FIRST,
+        ),
+    ]);
 }

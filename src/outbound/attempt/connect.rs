@@ -1,0 +1,199 @@
+//! From a host to a connection that meets the requirement: an idle one, or a new one by the first way that works.
+
+use std::net::IpAddr;
+
+use crate::clock;
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::model::tls::{Stack, Verified};
+use crate::outbound::destination;
+use crate::outbound::known_hosts::{KnownHost, Worked};
+use crate::outbound::ladder::{Ladder, TlsWay, Way};
+use crate::outbound::outcome::Failure;
+use crate::outbound::pool::Key;
+use crate::outbound::session::{Connection, OpenFailure, Opening};
+use crate::outbound::targets::Target;
+use crate::policy::outbound::NextHop;
+use crate::tls::client::ClientTls;
+
+use super::Attempt;
+
+impl Attempt {
+    /// A connection to the host that meets the requirement: an idle one, or a new one.
+    pub(super) async fn connect(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
+        let key = self.pool_key(target);
+        while let Some(mut connection) = self.outbound.pool.take(&key) {
+            if self.check(&mut connection).is_ok() {
+                return Ok(connection);
+            }
+            connection.quit().await;
+        }
+        self.connect_anew(target).await
+    }
+
+    pub(super) async fn connect_anew(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
+        let opened = self.open(target).await;
+        let mut connection = opened.map_err(|failure| self.not_opened(target, failure))?;
+        match self.check(&mut connection) {
+            Ok(verified) => {
+                if let Some(facts) = connection.tls() {
+                    self.outbound.metrics.outbound_tls(facts, verified);
+                }
+                Ok(connection)
+            }
+            Err((reason, detail)) => {
+                let failure = self.not_good_enough(&connection, reason, detail);
+                connection.quit().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens a connection, one way after the other.
+    async fn open(&self, target: &Target) -> Result<Box<Connection>, OpenFailure> {
+        let requirement = &self.decision.requirement;
+        let host = KnownHost { address: target.address, name: target.name.clone() };
+        let known = self.outbound.known_hosts.find(&host, clock::now());
+        let mut ladder = Ladder::new(requirement, target.name.is_some(), known);
+        let mut failures: Vec<OpenFailure> = Vec::new();
+        loop {
+            let way = ladder.way();
+            let failure = match self.open_by(target, way).await {
+                Ok(connection) => {
+                    self.remember(host, way, &connection);
+                    return Ok(connection);
+                }
+                Err(failure) => failure,
+            };
+            if known.is_some_and(|known| way == Way::Tls(known.way)) {
+                self.outbound.known_hosts.forget(&host);
+            }
+            let Some(tls) = failure.tls else {
+                // Not a matter of TLS. What TLS failed by before tells more, unless it was given up for plaintext.
+                let telling = failures.into_iter().nth(ladder.most_telling());
+                return Err(telling.filter(|_| way != Way::Plaintext).unwrap_or(failure));
+            };
+            match ladder.failed(tls) {
+                Some(next) => {
+                    self.note_tls_failure(target, &failure, next);
+                    failures.push(failure);
+                }
+                None => {
+                    failures.push(failure.clone());
+                    return Err(failures.into_iter().nth(ladder.most_telling()).unwrap_or(failure));
+                }
+            }
+        }
+    }
+
+    async fn open_by(&self, target: &Target, way: Way) -> Result<Box<Connection>, OpenFailure> {
+        let (source, ehlo) = self.sender();
+        let requirement = &self.decision.requirement;
+        let opening = Opening { target, source, ehlo: &ehlo, tls: self.tls(), way, requirement };
+        Connection::open(&self.outbound, opening).await
+    }
+
+    /// Keeps in mind what works with this host. A host that was content with plaintext has taught us nothing.
+    fn remember(&self, host: KnownHost, way: Way, connection: &Connection) {
+        if let (Way::Tls(way), Some(facts)) = (way, connection.tls()) {
+            let worked = Worked { way, version: facts.version, grade: facts.grade() };
+            self.outbound.known_hosts.worked(host, worked, clock::now());
+        }
+    }
+
+    fn check(&self, connection: &mut Connection) -> Result<Verified, (Reason, String)> {
+        let domain = destination::domain(&self.stored.envelope, &self.open).cloned();
+        let requirement = &self.decision.requirement;
+        let (met, evaluation) = connection.check(&self.outbound, requirement, domain.as_ref(), clock::timestamp());
+        let detail = evaluation.as_ref().map(|evaluation| evaluation.detail.clone()).unwrap_or_default();
+        let verified = evaluation.map_or(Verified::None, |evaluation| evaluation.verified);
+        met.map(|()| verified).map_err(|reason| (reason, detail))
+    }
+
+    /// Source address and EHLO name, from the route if there is one.
+    fn sender(&self) -> (Option<IpAddr>, Domain) {
+        let (source, ehlo) = match &self.decision.next_hop {
+            NextHop::Route(route) => (route.source_address, route.ehlo.clone()),
+            NextHop::Mx => (None, None),
+        };
+        (source, ehlo.unwrap_or_else(|| self.snapshot.hostname.clone()))
+    }
+
+    /// TLS with the route's certificate if it has one.
+    fn tls(&self) -> &ClientTls {
+        let pair = match &self.decision.next_hop {
+            NextHop::Route(route) => route.client_certificate.as_ref(),
+            NextHop::Mx => None,
+        };
+        pair.and_then(|pair| self.snapshot.client_tls.get(pair)).unwrap_or(&self.outbound.tls)
+    }
+
+    pub(super) fn pool_key(&self, target: &Target) -> Key {
+        let (source, ehlo) = self.sender();
+        Key { address: target.address, name: target.name.clone(), source, ehlo, identity: self.tls().identity() }
+    }
+
+    fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
+        if failure.tls.is_some() || failure.reason.is_outbound_tls() {
+            self.outbound.metrics.outbound_tls_failed(failure.reason);
+        }
+        let permanent = failure.is_permanent();
+        let mut situation = self.situation(Some(target), None);
+        situation.reason = Some(failure.reason);
+        situation.reply.clone_from(&failure.reply);
+        situation.detail = Some(failure.detail.clone());
+        self.record_attempt(&situation);
+        Failure {
+            reason: failure.reason,
+            permanent,
+            mixed: false,
+            next_host: true,
+            detail: failure.detail,
+            reply: failure.reply,
+            target: Some(target.clone()),
+            tls: None,
+        }
+    }
+
+    fn note_tls_failure(&self, target: &Target, failure: &OpenFailure, next: Way) {
+        self.outbound.metrics.outbound_tls_failed(failure.reason);
+        let mut situation = self.situation(Some(target), None);
+        situation.reason = Some(failure.reason);
+        situation.detail = Some(format!("{}; {}", failure.detail, in_words(next)));
+        self.record_attempt(&situation);
+    }
+
+    fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
+        self.outbound.metrics.outbound_tls_failed(reason);
+        let detail = match connection.tls() {
+            Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
+            Some(_) => format!("{reason}: {detail}"),
+            None => format!("{reason}: the session is not encrypted"),
+        };
+        let mut situation = self.situation(Some(&connection.target), connection.tls().cloned());
+        situation.reason = Some(reason);
+        situation.detail = Some(detail.clone());
+        self.record_attempt(&situation);
+        Failure {
+            reason,
+            permanent: false,
+            mixed: false,
+            next_host: true,
+            detail,
+            reply: None,
+            target: Some(connection.target.clone()),
+            tls: connection.tls().cloned(),
+        }
+    }
+}
+
+/// What is tried next, for the record.
+const fn in_words(next: Way) -> &'static str {
+    match next {
+        Way::Plaintext => "plaintext is permitted and tried next",
+        Way::Tls(TlsWay { stack: Stack::Rustls, sni: true }) => "tried next with rustls",
+        Way::Tls(TlsWay { stack: Stack::Rustls, sni: false }) => "tried next with rustls and no server name",
+        Way::Tls(TlsWay { stack: Stack::Openssl, sni: true }) => "tried next with OpenSSL",
+        Way::Tls(TlsWay { stack: Stack::Openssl, sni: false }) => "tried next with OpenSSL and no server name",
+    }
+}
