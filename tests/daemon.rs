@@ -135,6 +135,42 @@ fn what_was_accepted_before_a_kill_is_delivered_after_the_restart() {
 }
 
 #[test]
+fn a_selftest_finds_every_verdict_as_the_policy_says_and_sees_when_another_policy_is_in_force() {
+    let home = Home::new();
+    home.main_file(|text| format!("{text}max_errors = 3\n"));
+    home.domain("lax", &lax(1, "[inbound]\nmin_version = \"TLSv1.2\"\ncipher = \"forward-secret\"\n"));
+    home.domain("partner", "domains = [\"partner.example\"]\n[inbound]\ntls = \"required\"\nmode = \"report\"\n");
+    let daemon = Process::start(&home);
+    let address = daemon.address().to_string();
+    let selftest = |arguments: &[&str]| home.run("selftest", &[&["--address", &address], arguments].concat());
+    let (code, result, words) = selftest(&["--json"]);
+    assert_eq!(code, Some(0), "{result}{words}");
+    let result: serde_json::Value = serde_json::from_str(&result).unwrap();
+    assert_eq!((&result["equal"], &result["config"]), (&true.into(), &result["daemon_config"]));
+    let listener = &result["listeners"][0];
+    let rows = listener["rows"].as_array().unwrap();
+    let replies = |row: &serde_json::Value| {
+        let verdicts = row["verdicts"].as_array().unwrap().iter();
+        verdicts.map(|verdict| verdict["got"]["reply"].as_str().unwrap()[..10].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(replies(&rows[0]), ["550 5.7.10", "250 2.1.5 ", "250 2.1.5 ", "550 5.7.1 "]);
+    let modern = rows.iter().find(|row| row["cipher_openssl"] == "ECDHE-ECDSA-AES256-GCM-SHA384").unwrap();
+    assert_eq!(replies(modern), ["250 2.1.5 ", "250 2.1.5 ", "250 2.1.5 ", "550 5.7.1 "]);
+    let (code, _, _) = selftest(&["--domain", "lax.example"]);
+    assert_eq!(code, Some(0));
+
+    // Written, but not in force.
+    home.domain("lax", &lax(1, "[inbound]\nmin_version = \"TLSv1.3\"\n"));
+    let (code, result, words) = selftest(&["mx", "--domain", "lax.example"]);
+    assert_eq!(code, Some(1), "{result}{words}");
+    assert!(result.contains("gatepost reload") && result.contains("!250"), "{result}");
+    assert!(result.contains("expected  at RCPT: 554 5.7.10 "), "{result}");
+    assert_eq!(daemon.stop(), Some(0));
+    let (code, result, _) = selftest(&[]);
+    assert_eq!((code, result.contains("connection refused")), (Some(3), true), "{result}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -58,6 +58,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Shake hands with the running listeners in every version and many ciphers, and compare what MAIL and RCPT are
+    /// answered with what the policy engine says
+    Selftest(Selftest),
     /// Look at the queue of the running daemon and try deliveries now
     Queue(Queue),
     /// Read the audit log
@@ -168,6 +171,21 @@ impl fmt::Display for ShownCertificate {
 pub(super) enum Direction {
     Inbound,
     Outbound,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Selftest {
+    /// The listener by its name [default: each that speaks TLS]
+    pub(super) listener: Option<String>,
+    /// Only the policy of this domain; may be repeated [default: one domain for each set of settings]
+    #[arg(long = "domain", value_name = "DOMAIN")]
+    pub(super) domains: Vec<Domain>,
+    /// Where the listener is reached [default: its first bind address]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) address: Option<String>,
+    /// The address to connect from, such as 127.0.0.2 where 127.0.0.1 is trusted
+    #[arg(long, value_name = "IP")]
+    pub(super) source: Option<IpAddr>,
 }
 
 #[derive(Debug, Args)]

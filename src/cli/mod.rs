@@ -14,6 +14,7 @@ mod main_file;
 mod output;
 mod queue;
 mod reload;
+mod selftest;
 mod serve;
 mod socket;
 mod status;
@@ -87,6 +88,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Check => check::run(config, json, console),
         Command::Init(asked) => init::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
+        Command::Selftest(asked) => selftest::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Trace(asked) } => audit::trace::run(config, asked, json, console),

@@ -10,19 +10,19 @@ const WIDTH_MIN: usize = 4;
 
 /// How one column is laid out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    title: &'static str,
+pub(super) struct Column<'a> {
+    title: &'a str,
     right: bool,
     width_min: usize,
     shrinks: bool,
 }
 
-impl Column {
-    pub(super) const fn left(title: &'static str) -> Self {
+impl<'a> Column<'a> {
+    pub(super) const fn left(title: &'a str) -> Self {
         Self { title, right: false, width_min: title.len(), shrinks: false }
     }
 
-    pub(super) const fn right(title: &'static str) -> Self {
+    pub(super) const fn right(title: &'a str) -> Self {
         Self { right: true, ..Self::left(title) }
     }
 
@@ -58,13 +58,13 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// The lines of a table: the titles, then one for each row. No line is wider than `width_max` columns, as long as that
 /// holds four characters of each column.
-pub(super) fn lines(columns: &[Column], rows: &[Vec<Cell>], width_max: usize) -> Vec<String> {
+pub(super) fn lines(columns: &[Column<'_>], rows: &[Vec<Cell>], width_max: usize) -> Vec<String> {
     let widths = widths(columns, rows, width_max);
     let titles: Vec<Cell> = columns.iter().map(|column| Cell::styled(column.title, super::output::DIM)).collect();
     std::iter::once(&titles).chain(rows).map(|row| line(columns, &widths, row)).collect()
 }
 
-fn widths(columns: &[Column], rows: &[Vec<Cell>], width_max: usize) -> Vec<usize> {
+fn widths(columns: &[Column<'_>], rows: &[Vec<Cell>], width_max: usize) -> Vec<usize> {
     let widest =
         |index: usize| rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.chars().count()).max();
     let mut widths: Vec<usize> = columns
@@ -84,7 +84,7 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], width_max: usize) -> Vec<usize
     widths
 }
 
-fn line(columns: &[Column], widths: &[usize], row: &[Cell]) -> String {
+fn line(columns: &[Column<'_>], widths: &[usize], row: &[Cell]) -> String {
     let mut out = String::new();
     // Blanks are held back until something follows, so that no line ends with them.
     let mut blanks = 0;

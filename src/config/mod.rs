@@ -36,6 +36,7 @@ use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
 use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
+use crate::policy::transaction::Door;
 
 pub use load::load;
 
@@ -72,6 +73,19 @@ pub struct Config {
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
     pub limits: Limits,
+}
+
+impl Config {
+    /// One of the listeners as the policy engine sees it.
+    pub fn door<'a>(&'a self, listener: &'a ListenerConfig) -> Door<'a> {
+        Door {
+            policies: &self.policies,
+            trusted: &self.relay.trusted,
+            role: listener.role,
+            relay: listener.relay,
+            floor: &listener.floor,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -13,7 +12,7 @@ use crate::clock;
 use crate::model::reply::{Code, Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::net::dial::{DialError, dial};
-use crate::smtp::reply_parser::{ReplyFault, ReplyParser};
+use crate::net::talk::{Talk, TalkError};
 use crate::tls::stream::{Stream, TlsStream};
 
 use super::handshakes;
@@ -25,7 +24,6 @@ pub(super) const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) const APPLICATION: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_BYTES: usize = 4 << 10;
 
 /// What clients know of the relay.
 #[derive(Debug)]
@@ -55,8 +53,8 @@ pub(super) enum SendError {
     Dial(#[from] DialError),
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
-    #[error("the relay's answer is no SMTP: {0}")]
-    NotSmtp(#[from] ReplyFault),
+    #[error("{0}")]
+    Talk(#[from] TalkError),
     #[error("the relay answered {0}")]
     Unexpected(Reply),
     #[error("no TLS: {0}")]
@@ -72,7 +70,7 @@ pub(super) async fn send(step: &Step, relay: &Relay<'_>) -> Result<Answers, Send
         Door::Smarthost => (relay.smarthost, APPLICATION),
     };
     let stream = Stream::Plain(dial(target, Some(source), STEP_TIMEOUT).await?);
-    let mut talk = Talk { stream, parser: ReplyParser::default(), heard: Vec::new() };
+    let mut talk = Talk::new(stream, STEP_TIMEOUT);
     expect(talk.hear().await?)?;
     let domain = step.from.rsplit('@').next().unwrap_or_default();
     let ehlo = format!("EHLO mail.{domain}");
@@ -80,7 +78,7 @@ pub(super) async fn send(step: &Step, relay: &Relay<'_>) -> Result<Answers, Send
     let mut tls = None;
     if let Some(version) = step.tls {
         expect(talk.say("STARTTLS").await?)?;
-        (talk, tls) = talk.start_tls(version, relay).await?;
+        (talk, tls) = start_tls(talk, version, relay).await?;
         expect(talk.say(&ehlo).await?)?;
     }
     let mail = talk.say(&format!("MAIL FROM:<{}>", step.from)).await?;
@@ -90,7 +88,7 @@ pub(super) async fn send(step: &Step, relay: &Relay<'_>) -> Result<Answers, Send
             answers.recipients.push(talk.say(&format!("RCPT TO:<{}>", leg.to)).await?);
         }
         if answers.recipients.iter().any(is_done) {
-            answers.content = Some(talk.send_content(step).await?);
+            answers.content = Some(send_content(&mut talk, step).await?);
         }
     }
     // The answers are known; how the session ends does not matter any more.
@@ -107,74 +105,34 @@ fn expect(reply: Reply) -> Result<(), SendError> {
     if is_done(&reply) { Ok(()) } else { Err(SendError::Unexpected(reply)) }
 }
 
-/// A session, one command after another.
-struct Talk {
-    stream: Stream,
-    parser: ReplyParser,
-    /// Octets behind the last reply.
-    heard: Vec<u8>,
+/// Shakes hands and checks the relay's certificate.
+async fn start_tls(
+    talk: Talk<Stream>,
+    version: ProtocolVersion,
+    relay: &Relay<'_>,
+) -> Result<(Talk<Stream>, Option<TlsFacts>), SendError> {
+    let config = handshakes::client(version, relay.authority)?;
+    let name = ServerName::try_from(relay.hostname.to_owned())?;
+    let tcp = talk.into_stream().into_plain().ok_or(io::ErrorKind::AlreadyExists).map_err(io::Error::from)?;
+    let handshake = TlsConnector::from(config).connect(name, tcp);
+    let stream = timeout(STEP_TIMEOUT, handshake).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+    let facts = handshakes::negotiated(stream.get_ref().1);
+    let stream = Stream::Tls(TlsStream::RustlsClient(Box::new(stream)));
+    Ok((Talk::new(stream, STEP_TIMEOUT), facts))
 }
 
-impl Talk {
-    async fn say(&mut self, line: &str) -> Result<Reply, SendError> {
-        self.write(format!("{line}\r\n").as_bytes()).await?;
-        self.hear().await
+async fn send_content(talk: &mut Talk<Stream>, step: &Step) -> Result<Reply, SendError> {
+    let go = talk.say("DATA").await?;
+    if go.code != Code::START_INPUT {
+        return Ok(go);
     }
-
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let write = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        };
-        timeout(STEP_TIMEOUT, write).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
-    }
-
-    async fn hear(&mut self) -> Result<Reply, SendError> {
-        loop {
-            let heard = std::mem::take(&mut self.heard);
-            let mut rest = heard.as_slice();
-            if let Some(reply) = self.parser.read(&mut rest)? {
-                self.heard = rest.to_vec();
-                return Ok(reply);
-            }
-            let mut buffer = [0; READ_BYTES];
-            let read = timeout(STEP_TIMEOUT, self.stream.read(&mut buffer)).await;
-            match read.unwrap_or(Err(io::ErrorKind::TimedOut.into()))? {
-                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                count => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-            }
-        }
-    }
-
-    /// Shakes hands and checks the relay's certificate.
-    async fn start_tls(
-        self,
-        version: ProtocolVersion,
-        relay: &Relay<'_>,
-    ) -> Result<(Self, Option<TlsFacts>), SendError> {
-        let config = handshakes::client(version, relay.authority)?;
-        let name = ServerName::try_from(relay.hostname.to_owned())?;
-        let tcp = self.stream.into_plain().ok_or(io::ErrorKind::AlreadyExists).map_err(io::Error::from)?;
-        let handshake = TlsConnector::from(config).connect(name, tcp);
-        let stream = timeout(STEP_TIMEOUT, handshake).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
-        let facts = handshakes::negotiated(stream.get_ref().1);
-        let stream = Stream::Tls(TlsStream::RustlsClient(Box::new(stream)));
-        Ok((Self { stream, parser: ReplyParser::default(), heard: Vec::new() }, facts))
-    }
-
-    async fn send_content(&mut self, step: &Step) -> Result<Reply, SendError> {
-        let go = self.say("DATA").await?;
-        if go.code != Code::START_INPUT {
-            return Ok(go);
-        }
-        let to: Vec<&str> = step.legs.iter().map(|leg| leg.to).collect();
-        let content = format!(
-            "From: <{}>\r\nTo: {}\r\nDate: {}\r\nSubject: {}\r\n\r\nA message of the demo.\r\n.",
-            step.from,
-            to.join(", "),
-            clock::timestamp().rfc5322(),
-            step.title,
-        );
-        self.say(&content).await
-    }
+    let to: Vec<&str> = step.legs.iter().map(|leg| leg.to).collect();
+    let content = format!(
+        "From: <{}>\r\nTo: {}\r\nDate: {}\r\nSubject: {}\r\n\r\nA message of the demo.\r\n.",
+        step.from,
+        to.join(", "),
+        clock::timestamp().rfc5322(),
+        step.title,
+    );
+    Ok(talk.say(&content).await?)
 }

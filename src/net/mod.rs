@@ -1,6 +1,7 @@
-//! L2: sockets and disks as the rest of the relay sees them: listening and dialling.
+//! L2: sockets as the rest of the relay sees them: listening, dialling, and hearing replies.
 //!
-//! Must not: speak a protocol, look up names, or decide what to connect to.
+//! Must not: know what is said over a connection, look up names, or decide what to connect to.
 
 pub mod dial;
 pub mod listener;
+pub mod talk;

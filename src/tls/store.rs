@@ -97,6 +97,13 @@ impl CertificateStore {
         expiry.into_iter().map(|(name, not_after)| (name.to_owned(), not_after)).collect()
     }
 
+    /// The kinds of key that clients who ask for this name can be served with.
+    pub fn key_algorithms(&self, name: Option<&str>) -> Vec<SignatureAlgorithm> {
+        let group = self.groups.get(self.group_of(name));
+        let places = group.into_iter().flat_map(|group| group.old.iter());
+        places.filter_map(|place| self.certificates.get(*place)).map(ServerCertificate::key_algorithm).collect()
+    }
+
     #[cfg_attr(not(feature = "legacy-tls"), allow(dead_code, reason = "OpenSSL alone reads it"))]
     pub(super) fn groups(&self) -> &[Group] {
         &self.groups

@@ -78,10 +78,24 @@ impl Home {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-        command.args(["serve", "--config"]).arg(self.path().join("gatepost.toml"));
-        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut command = self.program("serve");
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         command
+    }
+
+    /// The program with the configuration of this home.
+    fn program(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.args([subcommand, "--config"]).arg(self.path().join("gatepost.toml"));
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
+    /// Exit code, result and words of a command that ends by itself.
+    pub fn run(&self, subcommand: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.program(subcommand).args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
     }
 }
 
@@ -125,8 +139,12 @@ impl Process {
         }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
     pub fn connect(&self) -> Client {
-        Client::connect(self.address.unwrap())
+        Client::connect(self.address())
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -8,7 +8,7 @@ use crate::model::address::{Address, ReversePath};
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::tls::TlsFacts;
 use crate::policy::relay::Trust;
-use crate::policy::transaction::{Door, Outcome, Transacted, Visitor};
+use crate::policy::transaction::{Outcome, Transacted, Visitor};
 
 use super::session;
 
@@ -46,13 +46,7 @@ impl Scene<'_> {
             None => facts,
         });
         let visitor = Visitor { ip: self.client, tls: tls.as_ref() };
-        let door = Door {
-            policies: &self.config.policies,
-            trusted: &self.config.relay.trusted,
-            role: self.listener.role,
-            relay: self.listener.relay,
-            floor: &self.listener.floor,
-        };
+        let door = self.config.door(self.listener);
         let transacted = door.transact(&visitor, self.from, self.to);
         let (trust, outcome) = (door.trust(&visitor), transacted.outcome(visitor.tls, ID));
         Played { tls, trust, transacted, outcome }

@@ -7,7 +7,7 @@ use crate::cli::table::{Cell, Column, lines};
 use crate::model::time::Timestamp;
 
 /// The columns have the same widths on every page.
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column<'static>; 6] = [
     Column::left("ID").at_least(26),
     Column::right("AGE").at_least(4),
     Column::right("SIZE").at_least(5),
