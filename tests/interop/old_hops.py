@@ -71,8 +71,8 @@ TABLE = {
     "p521": (context(high="TLSv1.2", ciphers="ECDHE-RSA-AES128-GCM-SHA256", curve="secp521r1"), "TLSv1.2",
              "ECDHE-RSA-AES128-GCM-SHA256", "", "", ""),
     "p521-tls13": (context(low="TLSv1.3", curve="secp521r1"), *MODERN, "", "", ""),
-    # A policy asks for a chain and a name, and has no word for the size of a key.
-    "rsa-1024": (context("short"), *MODERN, "", "", ""),
+    # Its chain and its name are good, and its key may be anybody's.
+    "rsa-1024": (context("short"), *MODERN, "", "", "certificate-not-trusted"),
     "x509-v1": (context("plain"), *MODERN, "", "", "certificate-not-trusted"),
     "expired": (context("expired"), *MODERN, "", "", "certificate-expired"),
     "self-signed": (context("lonely"), *MODERN, "", "", "certificate-not-trusted"),
