@@ -1,4 +1,4 @@
-//! `gatepost selftest`: real sessions of every kind with the running listeners, held against what the policy engine says.
+//! `gatepost selftest`: real sessions of every kind with the running listeners, held against the policy engine.
 
 mod columns;
 mod json;

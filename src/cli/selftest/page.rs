@@ -230,44 +230,56 @@ fn no_handshakes(report: &Report<'_>, matrix: &Matrix) -> Vec<String> {
 /// Each with what was said, what was expected, and where to look on.
 fn differences(report: &Report<'_>) -> Vec<String> {
     let mut told = Vec::new();
-    let mut left_out = 0_usize;
     for tested in &report.tested {
         let Ok(matrix) = &tested.outcome else { continue };
-        for row in &matrix.rows {
-            let handshake = (!row.handshake_is_equal()).then(|| handshake_difference(tested, row));
-            let columns = matrix.plan.columns.iter().zip(row.cells()).filter(|(_, cell)| !cell.is_equal());
-            let verdicts = columns.map(|(column, cell)| {
-                let explain = explain(report, tested, (matrix, row, column));
-                verdict_difference(tested, row, (column, cell), &explain)
-            });
-            for difference in handshake.into_iter().chain(verdicts) {
-                if told.len() < DIFFERENCES_MAX { told.push(difference) } else { left_out += 1 }
+        for rows in matrix.rows.chunk_by(has_same_fault) {
+            told.extend(handshake_difference(tested, rows));
+            for row in rows {
+                let columns = matrix.plan.columns.iter().zip(row.cells()).filter(|(_, cell)| !cell.is_equal());
+                told.extend(columns.map(|(column, cell)| {
+                    let explain = explain(report, tested, (matrix, row, column));
+                    verdict_difference(tested, row, (column, cell), &explain)
+                }));
             }
         }
     }
-    let mut lines: Vec<String> = told.into_iter().flatten().collect();
+    let left_out = told.len().saturating_sub(DIFFERENCES_MAX);
+    let mut lines: Vec<String> = told.into_iter().take(DIFFERENCES_MAX).flatten().collect();
     if left_out > 0 {
         lines.extend([format!("… and {left_out} more; --json has them all"), String::new()]);
     }
     lines
 }
 
-fn handshake_difference(tested: &Tested<'_>, row: &Row) -> Vec<String> {
-    let mut lines = vec![format!("{BOLD}{}: {}{BOLD:#}", tested.target.listener.name, row.attempt)];
-    let (seen, expected) = match &row.met {
+/// What was seen and what was expected, if a handshake did not end as it should.
+fn handshake_fault(row: &Row) -> Option<(String, &'static str)> {
+    if row.handshake_is_equal() {
+        return None;
+    }
+    Some(match &row.met {
         Met::Failed { reason, detail, .. } => {
-            let expected = match row.prospect {
-                Prospect::BelowOffer => "a refusal",
-                _ => "a handshake",
-            };
+            let expected = if row.prospect == Prospect::BelowOffer { "a refusal" } else { "a handshake" };
             (format!("no handshake ({reason}): {}", shown(detail)), expected)
         }
         Met::Skipped | Met::Made { .. } => ("a handshake".to_owned(), "none, as the version is not offered"),
-    };
+    })
+}
+
+fn has_same_fault(one: &Row, next: &Row) -> bool {
+    let fault = handshake_fault(one);
+    fault.is_some() && version_of(one) == version_of(next) && fault == handshake_fault(next)
+}
+
+/// Of rows with the same fault.
+fn handshake_difference(tested: &Tested<'_>, rows: &[Row]) -> Option<Vec<String>> {
+    let (row, more) = rows.split_first()?;
+    let (seen, expected) = handshake_fault(row)?;
+    let more = if more.is_empty() { String::new() } else { format!(" and {}", count(more.len(), "other suite")) };
+    let mut lines = vec![format!("{BOLD}{}: {}{more}{BOLD:#}", tested.target.listener.name, row.attempt)];
     lines.extend(hanging("  seen", 12, &seen));
     lines.extend(hanging("  expected", 12, expected));
     lines.push(String::new());
-    lines
+    Some(lines)
 }
 
 fn verdict_difference(tested: &Tested<'_>, row: &Row, (column, cell): (&Column, &Cell), explain: &str) -> Vec<String> {
