@@ -1,7 +1,7 @@
 //! Opens TCP connections to next hops, from a chosen source address, within a time limit.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
@@ -56,6 +56,15 @@ pub async fn dial(target: SocketAddr, source: Option<IpAddr>, timeout: Duration)
         Ok(Err(error)) => Err(fail(blame(&error))),
         Err(_) => Err(fail(DialErrorKind::Timeout)),
     }
+}
+
+/// The address that [`dial`] would come from: what the system's routes say. Nothing is sent.
+pub fn source_towards(target: SocketAddr, source: Option<IpAddr>) -> Result<IpAddr, DialError> {
+    let any = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let fail = |error: io::Error| DialError { target, kind: blame(&error) };
+    let socket = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).map_err(fail)?;
+    socket.connect(target).map_err(fail)?;
+    Ok(socket.local_addr().map_err(fail)?.ip())
 }
 
 /// Turns off Nagle's algorithm: a session waits for each reply, and delayed small segments would cost 40 ms apiece.
@@ -126,6 +135,20 @@ mod tests {
             let error = dial(target, source, LIMIT).await.unwrap_err();
             assert_eq!(error, DialError { target, kind });
             assert_eq!(error.reason(), Reason::ConnectFailed);
+        }
+    }
+
+    #[test]
+    fn the_source_is_known_before_a_connection() {
+        let target = "127.0.0.1:25".parse().unwrap();
+        for (source, expected) in [
+            (None, Ok("127.0.0.1")),
+            (Some("127.0.0.2"), Ok("127.0.0.2")),
+            (Some("192.0.2.1"), Err(DialErrorKind::SourceUnavailable)),
+        ] {
+            let seen = source_towards(target, source.map(|ip| ip.parse().unwrap()));
+            let seen = seen.map(|ip| ip.to_string()).map_err(|error| error.kind);
+            assert_eq!(seen.as_deref().map_err(|kind| *kind), expected, "{source:?}");
         }
     }
 

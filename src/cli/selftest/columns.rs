@@ -1,4 +1,4 @@
-//! The transactions that are tried in each session: one for each distinct set of settings, however many domains have it.
+//! The transactions that are tried in each session: one for each set of settings, however many domains have it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

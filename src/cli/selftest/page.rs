@@ -8,6 +8,7 @@ use crate::cli::human::{count, shown, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell as Field, Column as Layout, lines};
 use crate::config::ListenerTls;
+use crate::model::tls::ProtocolVersion;
 use crate::policy::inbound::Verdict;
 use crate::policy::relay::Trust;
 
@@ -18,7 +19,9 @@ use super::{Matrix, Report, Tested};
 
 const INDENT: &str = "  ";
 /// Fields beside each other: with version and suite they fill the width.
-const FIELDS_MAX: usize = 6;
+const FIELDS_MAX: usize = 8;
+/// The same where some bear a mark.
+const MARKED_FIELDS_MAX: usize = 6;
 /// Differences that are told in full; the rest is in the JSON.
 const DIFFERENCES_MAX: usize = 20;
 
@@ -56,23 +59,38 @@ fn listener(report: &Report<'_>, tested: &Tested<'_>) -> Vec<String> {
     let (at, address) = (tested.target.listener, tested.target.address);
     let tls = match at.tls {
         ListenerTls::Off => "no TLS".to_owned(),
-        tls => format!("{}, offers {} and later", tls.as_str(), at.offer),
+        ListenerTls::Starttls => format!("STARTTLS, offers {}", later(at.offer)),
+        ListenerTls::Implicit => format!("implicit TLS, offers {}", later(at.offer)),
     };
-    let mut lines = vec![format!("{BOLD}Listener {}{BOLD:#} at {address}: role {}, {tls}", at.name, at.role.as_str())];
+    let mut lines = vec![format!("{BOLD}Listener {}{BOLD:#} at {address}", at.name)];
+    lines.extend(wrap(&format!("Role {}, {tls}.", at.role.as_str()), WIDTH_COLUMNS));
     match &tested.outcome {
         Ok(matrix) => {
             lines.extend(wrap(&client(matrix, at.role.answers_to_floor(matrix.trust)), WIDTH_COLUMNS));
             lines.push(String::new());
             lines.extend(legend(report, tested, matrix));
-            for (block, columns) in matrix.plan.columns.chunks(FIELDS_MAX).enumerate() {
+            let fields_max = if has_difference(matrix) { MARKED_FIELDS_MAX } else { FIELDS_MAX };
+            let blocks = matrix.plan.columns.len().div_ceil(fields_max).max(1);
+            for first in (0..blocks).map(|block| block * fields_max) {
                 lines.push(String::new());
-                lines.extend(table(matrix, block * FIELDS_MAX, columns.len()));
+                lines.extend(table(matrix, first, fields_max.min(matrix.plan.columns.len() - first)));
             }
             lines.extend(notes(report, matrix));
         }
         Err(error) => lines.extend(wrapped(&shown(&format!("Cannot be tested: {error}")), BAD)),
     }
     lines
+}
+
+fn later(version: ProtocolVersion) -> String {
+    match version {
+        ProtocolVersion::Tls1_3 => version.to_string(),
+        version => format!("{version} and later"),
+    }
+}
+
+fn has_difference(matrix: &Matrix) -> bool {
+    Counts::of(&matrix.rows).differences > 0
 }
 
 fn client(matrix: &Matrix, answers_to_floor: bool) -> String {
@@ -107,16 +125,35 @@ fn legend(report: &Report<'_>, tested: &Tested<'_>, matrix: &Matrix) -> Vec<Stri
 fn table(matrix: &Matrix, first: usize, width: usize) -> Vec<String> {
     let numbers: Vec<String> = (first..first + width).map(|index| (index + 1).to_string()).collect();
     let mut columns = vec![Layout::left("VERSION").at_least(9), Layout::left("CIPHER").at_least(29).shrinking()];
-    columns.extend(numbers.iter().map(|number| Layout::left(number).at_least(4)));
-    let made = matrix.rows.iter().filter(|row| row.met != Met::Skipped);
-    let rows: Vec<Vec<Field>> = made.map(|row| line(row, first, width)).collect();
+    columns.extend(numbers.iter().map(|number| Layout::left(number).at_least(3)));
+    let made: Vec<&Row> = matrix.rows.iter().filter(|row| row.met != Met::Skipped).collect();
+    let rows: Vec<Vec<Field>> =
+        made.chunk_by(|one, next| is_one_line(one, next)).map(|rows| line(rows, first, width)).collect();
     lines(&columns, &rows, WIDTH_COLUMNS)
 }
 
-fn line(row: &Row, first: usize, width: usize) -> Vec<Field> {
+/// Handshakes below the offer are many and all alike.
+fn is_one_line(one: &Row, next: &Row) -> bool {
+    let as_expected = |row: &Row| {
+        row.prospect == Prospect::BelowOffer && matches!(row.met, Met::Failed { .. }) && row.handshake_is_equal()
+    };
+    as_expected(one) && as_expected(next) && version_of(one) == version_of(next)
+}
+
+fn version_of(row: &Row) -> Option<ProtocolVersion> {
+    match row.attempt {
+        Attempt::Plaintext => None,
+        Attempt::Tls { version, .. } => Some(version),
+    }
+}
+
+/// One row, or several that are alike.
+fn line(rows: &[&Row], first: usize, width: usize) -> Vec<Field> {
+    let Some((row, more)) = rows.split_first() else { return Vec::new() };
     let (version, cipher) = match row.attempt {
-        Attempt::Plaintext => ("plaintext", ""),
-        Attempt::Tls { version, suite } => (version.as_str(), suite.openssl),
+        Attempt::Plaintext => ("plaintext", String::new()),
+        Attempt::Tls { version, .. } if !more.is_empty() => (version.as_str(), count(rows.len(), "suite")),
+        Attempt::Tls { version, suite } => (version.as_str(), suite.openssl.to_owned()),
     };
     let version = match row.handshake_is_equal() {
         true => Field::from(version),
@@ -148,7 +185,7 @@ fn notes(report: &Report<'_>, matrix: &Matrix) -> Vec<String> {
     if cells().any(|cell| cell.is_equal() && cell.expected.verdict == Verdict::WouldRefuse) {
         notes.push(("ok*", "taken, and recorded as what would be refused if it were enforced".to_owned()));
     }
-    if matrix.rows.iter().any(|row| !row.handshake_is_equal()) || cells().any(|cell| !cell.is_equal()) {
+    if has_difference(matrix) {
         notes.push(("!", "not what the configuration says; see below".to_owned()));
     }
     let why: Vec<String> = no_handshakes(report, matrix);
@@ -168,67 +205,81 @@ fn notes(report: &Report<'_>, matrix: &Matrix) -> Vec<String> {
     lines
 }
 
-/// Those that were to be expected, by cause.
+/// Why there were none where none had to be.
 fn no_handshakes(report: &Report<'_>, matrix: &Matrix) -> Vec<String> {
     let failed = |row: &&Row| matches!(row.met, Met::Failed { .. }) && row.handshake_is_equal();
-    let mut why = Vec::new();
+    let (mut below, mut other) = (Vec::new(), Vec::new());
     for row in matrix.rows.iter().filter(failed) {
-        let text = match (row.prospect, row.attempt) {
-            (Prospect::BelowOffer, Attempt::Tls { version, .. }) => format!("{version} is below what is offered"),
-            (Prospect::NoKey(key), _) => format!("there is no {} certificate", key.as_str()),
-            _ => {
+        match row.prospect {
+            Prospect::BelowOffer => below.extend(version_of(row).map(ProtocolVersion::as_str)),
+            Prospect::NoKey(key) => other.push(format!("there is no {} certificate", key.as_str())),
+            Prospect::Made | Prospect::Unknown => {
                 let unread = report.keys_unknown.as_deref().unwrap_or_default();
-                format!("no certificate for that suite, maybe: {unread}")
+                other.push(format!("it is not known which certificates there are: {}", shown(unread)));
             }
-        };
-        if !why.contains(&text) {
-            why.push(text);
         }
     }
-    why
+    below.dedup();
+    other.sort_unstable();
+    other.dedup();
+    let verb = if below.len() == 1 { "is" } else { "are" };
+    let below = (!below.is_empty()).then(|| format!("{} {verb} not offered", below.join(", ")));
+    below.into_iter().chain(other).collect()
 }
 
 /// Each with what was said, what was expected, and where to look on.
 fn differences(report: &Report<'_>) -> Vec<String> {
     let mut told = Vec::new();
-    let mut left_out = 0_usize;
     for tested in &report.tested {
         let Ok(matrix) = &tested.outcome else { continue };
-        for row in &matrix.rows {
-            let handshake = (!row.handshake_is_equal()).then(|| handshake_difference(tested, row));
-            let columns = matrix.plan.columns.iter().zip(row.cells()).filter(|(_, cell)| !cell.is_equal());
-            let verdicts = columns.map(|(column, cell)| {
-                let explain = explain(report, tested, (matrix, row, column));
-                verdict_difference(tested, row, (column, cell), &explain)
-            });
-            for difference in handshake.into_iter().chain(verdicts) {
-                if told.len() < DIFFERENCES_MAX { told.push(difference) } else { left_out += 1 }
+        for rows in matrix.rows.chunk_by(has_same_fault) {
+            told.extend(handshake_difference(tested, rows));
+            for row in rows {
+                let columns = matrix.plan.columns.iter().zip(row.cells()).filter(|(_, cell)| !cell.is_equal());
+                told.extend(columns.map(|(column, cell)| {
+                    let explain = explain(report, tested, (matrix, row, column));
+                    verdict_difference(tested, row, (column, cell), &explain)
+                }));
             }
         }
     }
-    let mut lines: Vec<String> = told.into_iter().flatten().collect();
+    let left_out = told.len().saturating_sub(DIFFERENCES_MAX);
+    let mut lines: Vec<String> = told.into_iter().take(DIFFERENCES_MAX).flatten().collect();
     if left_out > 0 {
         lines.extend([format!("… and {left_out} more; --json has them all"), String::new()]);
     }
     lines
 }
 
-fn handshake_difference(tested: &Tested<'_>, row: &Row) -> Vec<String> {
-    let mut lines = vec![format!("{BOLD}{}: {}{BOLD:#}", tested.target.listener.name, row.attempt)];
-    let (seen, expected) = match &row.met {
+/// What was seen and what was expected, if a handshake did not end as it should.
+fn handshake_fault(row: &Row) -> Option<(String, &'static str)> {
+    if row.handshake_is_equal() {
+        return None;
+    }
+    Some(match &row.met {
         Met::Failed { reason, detail, .. } => {
-            let expected = match row.prospect {
-                Prospect::BelowOffer => "a refusal",
-                _ => "a handshake",
-            };
+            let expected = if row.prospect == Prospect::BelowOffer { "a refusal" } else { "a handshake" };
             (format!("no handshake ({reason}): {}", shown(detail)), expected)
         }
-        Met::Skipped | Met::Made { .. } => ("a handshake".to_owned(), "none, as the version is below what is offered"),
-    };
+        Met::Skipped | Met::Made { .. } => ("a handshake".to_owned(), "none, as the version is not offered"),
+    })
+}
+
+fn has_same_fault(one: &Row, next: &Row) -> bool {
+    let fault = handshake_fault(one);
+    fault.is_some() && version_of(one) == version_of(next) && fault == handshake_fault(next)
+}
+
+/// Of rows with the same fault.
+fn handshake_difference(tested: &Tested<'_>, rows: &[Row]) -> Option<Vec<String>> {
+    let (row, more) = rows.split_first()?;
+    let (seen, expected) = handshake_fault(row)?;
+    let more = if more.is_empty() { String::new() } else { format!(" and {}", count(more.len(), "other suite")) };
+    let mut lines = vec![format!("{BOLD}{}: {}{more}{BOLD:#}", tested.target.listener.name, row.attempt)];
     lines.extend(hanging("  seen", 12, &seen));
     lines.extend(hanging("  expected", 12, expected));
     lines.push(String::new());
-    lines
+    Some(lines)
 }
 
 fn verdict_difference(tested: &Tested<'_>, row: &Row, (column, cell): (&Column, &Cell), explain: &str) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! The client of the test: opens sessions of a kind and walks each column through them, up to RCPT TO.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use crate::model::address::Address;
 use crate::model::domain::Domain;
 use crate::model::reply::{Code, Reply, Severity};
 use crate::model::tls::TlsFacts;
-use crate::net::dial::{DialError, dial};
+use crate::net::dial::{DialError, dial, source_towards};
 use crate::net::talk::{Talk, TalkError};
 use crate::policy::inbound::Stage;
 use crate::policy::transaction::Door;
@@ -37,8 +36,6 @@ pub(super) enum WalkError {
     Unexpected { command: &'static str, reply: Box<Reply> },
     #[error("{0} was negotiated once and failed when it was tried again")]
     Handshake(Attempt),
-    #[error("the address of our own end is not known: {0}")]
-    Address(io::ErrorKind),
 }
 
 /// A listener and how to come to it.
@@ -76,16 +73,9 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Connects once, to see that somebody is there and as whom we come.
-    pub(super) async fn client(&self) -> Result<IpAddr, WalkError> {
-        let tcp = dial(self.address, self.source, PATIENCE).await?;
-        let ip = tcp.local_addr().map_err(|error| WalkError::Address(error.kind()))?.ip();
-        if !self.implicit {
-            let mut talk = Talk::new(Stream::Plain(tcp), PATIENCE);
-            greeted(&mut talk).await?;
-            _ = talk.say("QUIT").await;
-        }
-        Ok(ip)
+    /// The address that we come from.
+    pub(super) fn client(&self) -> Result<IpAddr, WalkError> {
+        Ok(source_towards(self.address, self.source)?)
     }
 
     /// Tries one kind of session with all columns.
