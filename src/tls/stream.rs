@@ -113,8 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let read = each!(this, inner => Pin::new(inner).poll_read(cx, buf));
-        // What rustls answers by itself (an alert to a renegotiation, a key update) goes out only with a write. An error
-        // of it comes again with the next write.
+        // What rustls answers by itself (an alert to a renegotiation, a key update) goes out only with a write. An
+        // error of it comes again with the next write.
         if this.has_unsent_answer() {
             _ = Pin::new(this).poll_flush(cx);
         }

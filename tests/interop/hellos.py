@@ -289,8 +289,9 @@ def thousands_at_once():
     half_open("silence after a hello for rustls", hello_of(client_context()))
     half_open("silence after a hello for OpenSSL", hello_of(client_context("TLSv1")))
     most = hello_of(client_context(protocols=240))[:59000]
-    peaks = [half_open("most of a hello of 60 KB", most) for _ in range(2)]
-    checks.check(f"a second such flood needs no more: {peaks} KiB", peaks[1] - peaks[0] < ADDED_KIB_MAX)
+    # Each thread of the daemon keeps what it once needed, so the first floods find less there than those after them.
+    peaks = [half_open("most of a hello of 60 KB", most) for _ in range(5)]
+    checks.check(f"further floods need no more: {peaks} KiB", peaks[-1] - max(peaks[:-1]) < ADDED_KIB_MAX)
     summaries = daemon.records("inbound.handshake_failed", **{"client": None})
     checks.equal("no record without a client", summaries, [])
     of_flood = [r for r in daemon.records("inbound.handshake_failed") if r["client"]["ip"] == "127.0.0.1"]

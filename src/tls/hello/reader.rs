@@ -81,14 +81,28 @@ impl HelloReader {
         self.kept
     }
 
-    /// Grows by doubling as a vector does, but not beyond what a hello can take.
+    /// Grows at once to what the message says that it takes: growing by steps leaves holes in the heap, which a flood of
+    /// long hellos turns into a multiple of their size. In many small records it takes more, and doubles.
     fn keep(&mut self, bytes: &[u8]) {
         let needed = self.kept.len() + bytes.len();
         if needed > self.kept.capacity() {
-            let doubled = (self.kept.capacity() * 2).min(KEPT_BYTES_MAX);
-            self.kept.reserve_exact(needed.max(doubled) - self.kept.len());
+            let doubled = self.kept.capacity() * 2;
+            let wanted = self.announced().max(doubled).min(KEPT_BYTES_MAX);
+            self.kept.reserve_exact(needed.max(wanted) - self.kept.len());
         }
         self.kept.extend_from_slice(bytes);
+    }
+
+    /// All bytes of the hello if the rest of it comes in full records; 0 while its length is not known.
+    fn announced(&self) -> usize {
+        const RECORDS_MIN: usize = HELLO_BYTES_MAX.div_ceil(RECORD_BYTES_MAX) + 1;
+        match self.message < MESSAGE_HEADER_BYTES {
+            true => 0,
+            false => {
+                let missing = MESSAGE_HEADER_BYTES + self.body_length - self.message;
+                self.read + missing + RECORDS_MIN * RECORD_HEADER_BYTES
+            }
+        }
     }
 
     /// Looks at what was not looked at yet.
