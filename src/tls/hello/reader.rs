@@ -81,8 +81,8 @@ impl HelloReader {
         self.kept
     }
 
-    /// Grows at once to what the message says that it takes: growing by steps leaves holes in the heap, which a flood of
-    /// long hellos turns into a multiple of their size. In many small records it takes more, and doubles.
+    /// Grows at once to what the message says that it takes: growing by steps leaves holes in the heap, which a flood
+    /// of long hellos turns into a multiple of their size. In many small records it takes more, and doubles.
     fn keep(&mut self, bytes: &[u8]) {
         let needed = self.kept.len() + bytes.len();
         if needed > self.kept.capacity() {
