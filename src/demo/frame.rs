@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::inbound::InForce;
-use crate::policy::outbound::decide;
+use crate::policy::outbound::{Decision, decide};
 use crate::policy::rules::{DomainPolicy, PolicySet};
-use crate::policy::settings::{InboundTls, Mode};
+use crate::policy::settings::{InboundTls, Mode, OnTlsFailure};
 
 use super::layout::{BAD, FAINT, GOOD, PLAIN, Page, TITLE, cell};
 use super::outcome::{Played, PlayedLeg};
 use super::play::Outcome;
-use super::scenario::{HopSpec, Shown};
+use super::scenario::{HAS_OLD_TLS, HopSpec, Shown};
 use super::senders::{APPLICATION, STRANGER};
 use super::stage::{HOSTNAME, Stage};
 use super::story::end_word;
@@ -29,6 +30,9 @@ const END: usize = 10;
 /// Columns of the words before a path or a count.
 const LABEL: usize = 11;
 
+/// How `openssl s_client` is told to know no more than the oldest client that is served. Level 0 lets it.
+const OLDEST: &str = if HAS_OLD_TLS { "-tls1 -cipher DEFAULT:@SECLEVEL=0" } else { "-tls1_2" };
+
 /// Who is on the stage.
 pub(super) fn opening(page: &mut Page<'_>, stage: &Stage) -> io::Result<()> {
     page.line(0, &format!("{TITLE}Gatepost demo{TITLE:#}"))?;
@@ -40,6 +44,9 @@ pub(super) fn opening(page: &mut Page<'_>, stage: &Stage) -> io::Result<()> {
     page.heading("The relay")?;
     listener(page, stage, "mx", &format!("takes mail for hosted domains from anyone ({STRANGER})"))?;
     listener(page, stage, "smarthost", &format!("takes mail to anywhere from our own hosts ({APPLICATION})"))?;
+    if HAS_OLD_TLS {
+        page.text(2, "Peers that rustls cannot serve are served by OpenSSL: marked (openssl).")?;
+    }
     page.heading("The policies")?;
     let head = format!("{}{}deliveries", cell("", DOMAIN), cell("sessions that bring mail", INBOUND));
     page.line(2, &format!("{FAINT}{head}{FAINT:#}"))?;
@@ -76,16 +83,18 @@ fn inbound(policies: &PolicySet, policy: &DomainPolicy) -> String {
         (None, InboundTls::Required) => "TLS".to_owned(),
         (None, InboundTls::Optional) => return "TLS optional".to_owned(),
     };
-    match in_force.mode.value {
-        Mode::Enforce => what,
-        mode => format!("{what}, mode {}", mode.as_str()),
-    }
+    let cipher = Some(in_force.cipher.value).filter(|grade| *grade > CipherGrade::Any);
+    let mode = Some(in_force.mode.value).filter(|mode| *mode != Mode::Enforce);
+    let parts = [Some(what), cipher.map(|grade| grade.to_string()), mode.map(|mode| format!("mode {}", mode.as_str()))];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn outbound(policies: &PolicySet, domain: &Domain) -> String {
-    let requirement = decide(policies, Some(domain)).requirement;
-    let minimum = requirement.min_version.as_ref().map(|minimum| format!(", {}", at_least(minimum.value)));
-    format!("{}{}", requirement.level().as_str(), minimum.unwrap_or_default())
+    let Decision { requirement, on_tls_failure, .. } = decide(policies, Some(domain));
+    let minimum = requirement.min_version.as_ref().map(|minimum| at_least(minimum.value));
+    let bounce = (on_tls_failure == OnTlsFailure::Bounce).then(|| "bounce".to_owned());
+    let parts = [Some(requirement.level().as_str().to_owned()), minimum, bounce];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn at_least(version: ProtocolVersion) -> String {
@@ -194,7 +203,7 @@ pub(super) fn still_running(
 ) -> io::Result<()> {
     page.heading("Still running")?;
     if let Some(metrics) = stage.running.addresses().metrics {
-        page.field(2, 10, ("metrics", FAINT), (&format!("http://{metrics}/metrics (/healthz, /readyz)"), PLAIN))?;
+        page.field(2, LABEL, ("metrics", FAINT), (&format!("http://{metrics}/metrics (/healthz, /readyz)"), PLAIN))?;
     }
     let folder = stage.path().display().to_string();
     for (label, path) in [("folder", ""), ("policies", "/domains.d"), ("audit log", "/audit"), ("spool", "/spool")] {
@@ -219,13 +228,15 @@ pub(super) fn still_running(
         page.line(2, &format!("gatepost audit trace {id}"))?;
     }
     page.line(2, "gatepost audit verify")?;
+    page.line(2, "gatepost selftest")?;
     page.line(2, "gatepost policy explain --from a@partner.example \\")?;
     page.line(4, "--to teller@bank.example --plaintext")?;
     page.blank()?;
     let mx = stage.listener("mx");
     page.line(2, &format!("swaks --server {mx} --to ward@clinic.example"))?;
     page.line(2, &format!("swaks --server {mx} --to ward@clinic.example --tls"))?;
-    page.line(2, &format!("openssl s_client -starttls smtp -connect {mx} -tls1_2 \\"))?;
+    page.line(2, &format!("openssl s_client -starttls smtp -connect {mx} \\"))?;
+    page.line(4, &format!("{OLDEST} \\"))?;
     page.line(4, &format!("-servername {HOSTNAME} \\"))?;
     page.line(4, &format!("-CAfile {}", stage.authority_file().display()))?;
     page.blank()?;

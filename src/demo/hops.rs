@@ -5,22 +5,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::tls::TlsFacts;
 use crate::random;
 use crate::smtp::server::{Action, ServerSession, Settings, Transaction};
-use crate::tls::rewind::Rewind;
-use crate::tls::stream::{Stream, TlsStream};
+use crate::tls::stream::Stream;
 
-use super::handshakes;
+use super::handshakes::HopTls;
 use super::scenario::HopSpec;
 
 /// Messages that a hop remembers; it takes more.
@@ -38,7 +35,7 @@ pub(super) struct Hop {
     pub(super) address: SocketAddr,
     settings: Arc<Settings>,
     /// `None`: no STARTTLS.
-    tls: Mutex<Option<Arc<ServerConfig>>>,
+    tls: Mutex<Option<HopTls>>,
     received: Mutex<Vec<Received>>,
 }
 
@@ -56,7 +53,7 @@ impl Hop {
     /// Binds a port of loopback and serves there until `tasks` ends.
     pub(super) async fn start(
         spec: &'static HopSpec,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<HopTls>,
         tasks: &mut JoinSet<()>,
     ) -> io::Result<Arc<Self>> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -85,7 +82,7 @@ impl Hop {
     }
 
     /// Shows another certificate from now on.
-    pub(super) fn mend(&self, tls: Arc<ServerConfig>) {
+    pub(super) fn mend(&self, tls: HopTls) {
         *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(tls);
     }
 
@@ -183,13 +180,11 @@ impl Visit {
     }
 
     async fn start_tls(&mut self) -> io::Result<()> {
-        let config = self.hop.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tls = self.hop.tls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let tcp: Option<TcpStream> = self.stream.take().and_then(Stream::into_plain);
-        let (Some(config), Some(tcp)) = (config, tcp) else { return Err(io::ErrorKind::Unsupported.into()) };
-        let stream =
-            timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(Rewind::new(Vec::new(), tcp))).await??;
-        let facts = handshakes::negotiated(stream.get_ref().1).ok_or(io::ErrorKind::InvalidData)?;
-        self.stream = Some(Stream::Tls(TlsStream::RustlsServer(Box::new(stream))));
+        let (Some(tls), Some(tcp)) = (tls, tcp) else { return Err(io::ErrorKind::Unsupported.into()) };
+        let (stream, facts) = timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp)).await??;
+        self.stream = Some(Stream::Tls(stream));
         self.session.handle_tls(clock::now(), facts);
         Ok(())
     }

@@ -8,11 +8,14 @@ mod handshakes;
 mod hops;
 mod layout;
 mod ledger;
+#[cfg(feature = "legacy-tls")]
+mod old_hop;
 mod outcome;
 mod play;
 mod scenario;
 mod senders;
 mod stage;
+mod steps;
 mod story;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What came of each message, read from the relay's answers, its audit log and the hops, and held against what must be.
 
 use crate::model::reply::Reply;
-use crate::model::tls::{TlsFacts, Verified};
+use crate::model::tls::{Stack, TlsFacts, Verified};
 
 use super::hops::Received;
 use super::ledger::Entry;
@@ -22,6 +22,8 @@ pub(super) struct Played {
 #[derive(Clone, Debug)]
 pub(super) struct PlayedLeg {
     pub(super) leg: &'static Leg,
+    /// The library that must have served the session.
+    pub(super) served_by: Option<Stack>,
     /// The last word of the relay about this recipient.
     pub(super) reply: Option<Reply>,
     /// The record of the verdict.
@@ -41,13 +43,25 @@ impl Played {
     pub(super) fn new(step: &'static Step, answers: Result<Answers, String>) -> Self {
         let legs = step.legs.iter().enumerate().map(|(place, leg)| {
             let reply = answers.as_ref().ok().and_then(|answers| last_word(answers, place)).cloned();
-            PlayedLeg { leg, reply, inbound: None, end: None, mended: None, notice: None, copies: Vec::new() }
+            let served_by = step.client.served_by();
+            PlayedLeg {
+                leg,
+                served_by,
+                reply,
+                inbound: None,
+                end: None,
+                mended: None,
+                notice: None,
+                copies: Vec::new(),
+            }
         });
         Self { legs: legs.collect(), step, answers }
     }
 
+    /// The session as the relay recorded it, else as the client saw it.
     pub(super) fn tls(&self) -> Option<&TlsFacts> {
-        self.answers.as_ref().ok().and_then(|answers| answers.tls.as_ref())
+        let recorded = self.legs.iter().find_map(|leg| leg.inbound.as_ref()?.tls.as_ref());
+        recorded.or_else(|| self.answers.as_ref().ok()?.tls.as_ref())
     }
 }
 
@@ -109,11 +123,23 @@ impl PlayedLeg {
     pub(super) fn problems(&self, answers: &Result<Answers, String>) -> Vec<String> {
         let mut problems = Vec::new();
         match answers {
-            Ok(answers) => self.check_verdict(answers, &mut problems),
+            Ok(answers) => {
+                self.check_session(answers, &mut problems);
+                self.check_verdict(answers, &mut problems);
+            }
             Err(error) => problems.push(format!("the client could not finish: {error}")),
         }
         self.check_end(&mut problems);
         problems
+    }
+
+    /// The relay must have recorded what the client saw, and the library that served it.
+    fn check_session(&self, answers: &Answers, problems: &mut Vec<String>) {
+        let recorded = self.inbound.as_ref().and_then(|entry| entry.tls.as_ref());
+        let recorded = recorded.map(|tls| (tls.version, tls.cipher.as_str(), tls.stack));
+        let seen = answers.tls.as_ref().zip(self.served_by);
+        let seen = seen.map(|(tls, stack)| (tls.version, tls.cipher.as_str(), stack));
+        expect(recorded == seen, problems, "the audit log must say what the client's session was");
     }
 
     fn check_verdict(&self, answers: &Answers, problems: &mut Vec<String>) {

@@ -11,9 +11,10 @@ use crate::audit::verify::{Report, verify};
 
 use super::ledger::Ledger;
 use super::outcome::Played;
-use super::scenario::{End, MENDED_HOP, STEPS};
+use super::scenario::{End, MENDED_HOP};
 use super::senders::send;
 use super::stage::Stage;
+use super::steps::steps;
 
 /// The whole scenario must be over by then; it takes a few seconds.
 const PLAY_TIME_MAX: Duration = Duration::from_secs(60);
@@ -47,8 +48,8 @@ impl Outcome {
 
 /// Steps of the progress bar.
 pub(super) fn length() -> u64 {
-    let legs: usize = STEPS.iter().map(|step| step.legs.len()).sum();
-    (STEPS.len() + legs + 1) as u64
+    let ends: usize = steps().map(|step| 1 + step.legs.len()).sum();
+    (ends + 1) as u64
 }
 
 /// Plays every step. What goes wrong is in the outcome.
@@ -56,7 +57,7 @@ pub(super) async fn play(stage: &Stage, bar: &ProgressBar) -> Outcome {
     let ledger = Ledger { folder: stage.audit(), deadline: Instant::now() + PLAY_TIME_MAX };
     let mut played = Vec::new();
     let relay = stage.relay();
-    for step in STEPS {
+    for step in steps() {
         bar.set_message(step.title);
         let sent = timeout_at(ledger.deadline, send(step, &relay)).await;
         let answers = sent.map_err(|_| "it took too long".to_owned());

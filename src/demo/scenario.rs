@@ -1,11 +1,14 @@
-//! The scenario as data: the next hops, the clients, and what each message must come to by its policy.
+//! The words of the scenario: next hops, clients, steps, and what each message must come to by its policy.
 
 use std::fmt;
 
 use crate::model::reason::Reason;
-use crate::model::tls::ProtocolVersion;
+use crate::model::tls::{ProtocolVersion, Stack};
 
-use ProtocolVersion::{Tls1_2, Tls1_3};
+use ProtocolVersion::{Tls1_0, Tls1_2, Tls1_3};
+
+/// Whether this build has OpenSSL, without which neither old clients nor old next hops can be played or reached.
+pub(super) const HAS_OLD_TLS: bool = cfg!(feature = "legacy-tls");
 
 /// A next hop that the relay delivers to.
 #[derive(Debug)]
@@ -14,9 +17,16 @@ pub(super) struct HopSpec {
     pub(super) name: &'static str,
     /// What stands for its port in the domain file.
     pub(super) placeholder: &'static str,
-    /// Versions that it speaks; none: it offers no STARTTLS.
+    /// Versions that it speaks, the latest first; none: it offers no STARTTLS.
     pub(super) versions: &'static [ProtocolVersion],
     pub(super) certificate: Shown,
+}
+
+impl HopSpec {
+    /// Whether rustls cannot reach it.
+    pub(super) fn is_old(&self) -> bool {
+        self.versions.first().is_some_and(|latest| *latest < Tls1_2)
+    }
 }
 
 /// The certificate that a hop shows.
@@ -31,7 +41,7 @@ pub(super) enum Shown {
     SelfSigned,
 }
 
-pub(super) const HOPS: &[HopSpec] = &[
+const HOPS: &[HopSpec] = &[
     HopSpec {
         name: "vault.bank.example",
         placeholder: "@VAULT@",
@@ -53,7 +63,18 @@ pub(super) const HOPS: &[HopSpec] = &[
     },
     HopSpec { name: "mx.lab.example", placeholder: "@LAB@", versions: &[Tls1_3], certificate: Shown::Right },
     HopSpec { name: "mx.secret.example", placeholder: "@SECRET@", versions: &[], certificate: Shown::None },
+    HopSpec {
+        name: "mail.museum.example",
+        placeholder: "@MUSEUM@",
+        versions: &[Tls1_0],
+        certificate: Shown::SelfSigned,
+    },
 ];
+
+/// The next hops that this build can play.
+pub(super) fn hops() -> impl Iterator<Item = &'static HopSpec> {
+    HOPS.iter().filter(|hop| HAS_OLD_TLS || !hop.is_old())
+}
 
 /// The hop that is mended while the demo runs.
 pub(super) const MENDED_HOP: &str = "mx.clinic.example";
@@ -73,16 +94,45 @@ pub(super) enum Door {
     Smarthost,
 }
 
+/// What a client can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    Plaintext,
+    /// This version alone, with all that a library of today has for it.
+    Modern(ProtocolVersion),
+    /// This version alone, with one cipher suite (OpenSSL's name) that libraries of today have left behind.
+    Old(ProtocolVersion, &'static str),
+}
+
+impl Client {
+    /// The library of the relay that must serve it; `None`: neither.
+    pub(super) const fn served_by(self) -> Option<Stack> {
+        match self {
+            Self::Plaintext => None,
+            Self::Modern(_) => Some(Stack::Rustls),
+            Self::Old(..) => Some(Stack::Openssl),
+        }
+    }
+}
+
 /// One session of a client with one message.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) title: &'static str,
     pub(super) door: Door,
-    /// The only version that the client speaks; `None`: plaintext.
-    pub(super) tls: Option<ProtocolVersion>,
+    pub(super) client: Client,
+    /// Whether the next hop is an old one.
+    pub(super) to_old_hop: bool,
     /// No two steps share one.
     pub(super) from: &'static str,
     pub(super) legs: &'static [Leg],
+}
+
+impl Step {
+    /// Whether it takes OpenSSL on one side or the other.
+    pub(super) fn is_old(&self) -> bool {
+        self.to_old_hop || self.client.served_by() == Some(Stack::Openssl)
+    }
 }
 
 /// One recipient, and what must come of it.
@@ -138,131 +188,3 @@ impl fmt::Display for Link {
         }
     }
 }
-
-const BANK: &str = "domains.d/bank.toml";
-const SHOP: &str = "domains.d/shop.toml";
-const CLINIC: &str = "domains.d/clinic.toml";
-const PRESS: &str = "domains.d/press.toml";
-const LAB: &str = "domains.d/lab.toml";
-const MAIN: &str = "gatepost.toml";
-const BUILT_IN: &str = "built-in";
-
-const TO_BANK: Leg = accepted("teller@bank.example", BANK, End::Delivered(Link::Verified(Tls1_3)));
-const TO_SHOP: Leg = accepted("anna@shop.example", SHOP, End::Delivered(Link::Plaintext));
-
-const fn accepted(to: &'static str, rule: &'static str, end: End) -> Leg {
-    Leg { to, verdict: Verdict::Accept, rule, end }
-}
-
-const fn refused(to: &'static str, rule: &'static str, reply: &'static str) -> Leg {
-    Leg { to, verdict: Verdict::RefuseRcpt(reply), rule, end: End::NotTaken }
-}
-
-const fn refused_mail(to: &'static str, rule: &'static str, reply: &'static str) -> Leg {
-    Leg { to, verdict: Verdict::RefuseMail(reply), rule, end: End::NotTaken }
-}
-
-const fn stranger(title: &'static str, tls: Option<ProtocolVersion>, from: &'static str, legs: &'static [Leg]) -> Step {
-    Step { title, door: Door::Mx, tls, from, legs }
-}
-
-const fn application(
-    title: &'static str,
-    tls: Option<ProtocolVersion>,
-    from: &'static str,
-    legs: &'static [Leg],
-) -> Step {
-    Step { title, door: Door::Smarthost, tls, from, legs }
-}
-
-pub(super) const STEPS: &[Step] = &[
-    stranger("A modern client writes to the bank", Some(Tls1_3), "ada@partner.example", &[TO_BANK]),
-    stranger(
-        "One TLS 1.2 session, two recipients: each domain answers for itself",
-        Some(Tls1_2),
-        "eve@partner.example",
-        &[refused("teller@bank.example", BANK, "554 5.7.10"), TO_SHOP],
-    ),
-    stranger("The shop takes plaintext, too", None, "joe@oldmail.example", &[TO_SHOP]),
-    stranger(
-        "The clinic does not take plaintext",
-        None,
-        "nina@oldmail.example",
-        &[refused("ward@clinic.example", CLINIC, "550 5.7.10")],
-    ),
-    stranger(
-        "The clinic takes any TLS, but its own host shows a wrong name",
-        Some(Tls1_2),
-        "hugo@partner.example",
-        &[accepted(
-            "ward@clinic.example",
-            CLINIC,
-            End::Mended(Reason::CertificateHostMismatch, Link::Verified(Tls1_2)),
-        )],
-    ),
-    stranger(
-        "The press only reports what its stricter rule would refuse",
-        Some(Tls1_2),
-        "iris@partner.example",
-        &[Leg {
-            to: "news@press.example",
-            verdict: Verdict::WouldRefuse,
-            rule: PRESS,
-            end: End::Delivered(Link::Encrypted(Tls1_3)),
-        }],
-    ),
-    stranger(
-        "The lab puts off what is too old ...",
-        Some(Tls1_2),
-        "karl@partner.example",
-        &[refused("otto@lab.example", LAB, "450 4.7.10")],
-    ),
-    stranger(
-        "... and takes what is new",
-        Some(Tls1_3),
-        "lena@partner.example",
-        &[accepted("otto@lab.example", LAB, End::Delivered(Link::Verified(Tls1_3)))],
-    ),
-    stranger(
-        "A plaintext client pretends to be the bank",
-        None,
-        "boss@bank.example",
-        &[refused_mail("anna@shop.example", BANK, "530 5.7.10")],
-    ),
-    stranger(
-        "Everybody may reach a postmaster (RFC 5321 section 4.5.1)",
-        None,
-        "mary@oldmail.example",
-        &[accepted("postmaster@bank.example", BANK, End::Delivered(Link::Verified(Tls1_3)))],
-    ),
-    stranger(
-        "A stranger wants to relay",
-        Some(Tls1_3),
-        "spam@stranger.example",
-        &[refused("victim@elsewhere.example", BUILT_IN, "550 5.7.1 ")],
-    ),
-    application(
-        "Our own application forgets TLS",
-        None,
-        "cron@shop.example",
-        &[refused_mail("anna@shop.example", MAIN, "530 5.7.10")],
-    ),
-    application(
-        "Never in plaintext: the partner's host has no STARTTLS",
-        Some(Tls1_3),
-        "memo@shop.example",
-        &[accepted("agent@secret.example", MAIN, End::Waits(Reason::StarttlsNotSupported))],
-    ),
-    application(
-        "A domain that takes no mail (null MX): the sender is told",
-        Some(Tls1_3),
-        "orders@shop.example",
-        &[accepted("info@gone.example", MAIN, End::Bounced(Reason::NullMx))],
-    ),
-    application(
-        "An MX record that points into our own network is a trap",
-        Some(Tls1_3),
-        "stock@shop.example",
-        &[accepted("root@trap.example", MAIN, End::Bounced(Reason::TargetForbidden))],
-    ),
-];

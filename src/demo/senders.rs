@@ -5,18 +5,25 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::clock;
+use crate::model::cipher::CipherSuite;
+use crate::model::domain::{Domain, DomainError};
 use crate::model::reply::{Code, Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::net::dial::{DialError, dial};
 use crate::net::talk::{Talk, TalkError};
+use crate::tls::evaluate::{Identity, evaluate};
+use crate::tls::failure::HandshakeFailure;
+use crate::tls::probe::{Probe, shake};
+use crate::tls::roots::Roots;
 use crate::tls::stream::{Stream, TlsStream};
 
 use super::handshakes;
-use super::scenario::{Door, Step};
+use super::scenario::{Client, Door, Step};
 
 /// The address that strangers come from.
 pub(super) const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -32,6 +39,8 @@ pub(super) struct Relay<'a> {
     pub(super) smarthost: SocketAddr,
     pub(super) hostname: &'a str,
     pub(super) authority: &'a CertificateDer<'static>,
+    /// The same authority.
+    pub(super) roots: Roots,
 }
 
 /// What the relay answered.
@@ -61,6 +70,14 @@ pub(super) enum SendError {
     Tls(#[from] rustls::Error),
     #[error("the relay's name is no host name: {0}")]
     Name(#[from] InvalidDnsNameError),
+    #[error("the relay's name is no domain: {0}")]
+    Domain(#[from] DomainError),
+    #[error("no cipher suite is called {0}")]
+    Suite(&'static str),
+    #[error("no TLS: {0}")]
+    Handshake(#[from] HandshakeFailure),
+    #[error("the relay's certificate: {0}")]
+    Certificate(String),
 }
 
 /// Brings the message of a step.
@@ -76,9 +93,9 @@ pub(super) async fn send(step: &Step, relay: &Relay<'_>) -> Result<Answers, Send
     let ehlo = format!("EHLO mail.{domain}");
     expect(talk.say(&ehlo).await?)?;
     let mut tls = None;
-    if let Some(version) = step.tls {
+    if step.client != Client::Plaintext {
         expect(talk.say("STARTTLS").await?)?;
-        (talk, tls) = start_tls(talk, version, relay).await?;
+        (talk, tls) = start_tls(talk, step.client, relay).await?;
         expect(talk.say(&ehlo).await?)?;
     }
     let mail = talk.say(&format!("MAIL FROM:<{}>", step.from)).await?;
@@ -108,17 +125,47 @@ fn expect(reply: Reply) -> Result<(), SendError> {
 /// Shakes hands and checks the relay's certificate.
 async fn start_tls(
     talk: Talk<Stream>,
-    version: ProtocolVersion,
+    client: Client,
     relay: &Relay<'_>,
 ) -> Result<(Talk<Stream>, Option<TlsFacts>), SendError> {
+    let tcp = talk.into_stream().into_plain().ok_or(io::ErrorKind::AlreadyExists).map_err(io::Error::from)?;
+    let (stream, facts) = match client {
+        Client::Plaintext => (Stream::Plain(tcp), None),
+        Client::Modern(version) => modern(tcp, version, relay).await?,
+        Client::Old(version, suite) => old(tcp, version, suite, relay).await?,
+    };
+    Ok((Talk::new(stream, STEP_TIMEOUT), facts))
+}
+
+async fn modern(
+    tcp: TcpStream,
+    version: ProtocolVersion,
+    relay: &Relay<'_>,
+) -> Result<(Stream, Option<TlsFacts>), SendError> {
     let config = handshakes::client(version, relay.authority)?;
     let name = ServerName::try_from(relay.hostname.to_owned())?;
-    let tcp = talk.into_stream().into_plain().ok_or(io::ErrorKind::AlreadyExists).map_err(io::Error::from)?;
     let handshake = TlsConnector::from(config).connect(name, tcp);
     let stream = timeout(STEP_TIMEOUT, handshake).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
     let facts = handshakes::negotiated(stream.get_ref().1);
-    let stream = Stream::Tls(TlsStream::RustlsClient(Box::new(stream)));
-    Ok((Talk::new(stream, STEP_TIMEOUT), facts))
+    Ok((Stream::Tls(TlsStream::RustlsClient(Box::new(stream))), facts))
+}
+
+async fn old(
+    tcp: TcpStream,
+    version: ProtocolVersion,
+    suite: &'static str,
+    relay: &Relay<'_>,
+) -> Result<(Stream, Option<TlsFacts>), SendError> {
+    let name = Domain::parse(relay.hostname)?;
+    let suite = CipherSuite::by_name(suite).ok_or(SendError::Suite(suite))?;
+    let probe = Probe { version, suite, server_name: Some(name.clone()), timeout: STEP_TIMEOUT };
+    let (stream, peer) = shake(tcp, &probe).await?;
+    let identity = Identity { names: &[name], ..Identity::default() };
+    let judged = evaluate(&peer.chain, &identity, &relay.roots, clock::timestamp());
+    match judged.error {
+        Some(reason) => Err(SendError::Certificate(format!("{reason}: {}", judged.detail))),
+        None => Ok((Stream::Tls(stream), Some(peer.facts))),
+    }
 }
 
 async fn send_content(talk: &mut Talk<Stream>, step: &Step) -> Result<Reply, SendError> {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -21,11 +20,14 @@ use crate::model::domain::{Domain, DomainError};
 use crate::policy::rules::PolicySet;
 use crate::smtp::client::Timeouts;
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
-use crate::tls::self_signed::{IssueError, IssuedCertificate, Validity, self_signed};
+use crate::tls::failure::SetupError;
+use crate::tls::self_signed::{IssueError, IssuedCertificate, Validity, self_signed, self_signed_rsa};
 
-use super::handshakes;
+use super::handshakes::HopTls;
 use super::hops::Hop;
-use super::scenario::{HOPS, HopSpec, NULL_MX, Shown, TRAP, TRAP_HOST};
+#[cfg(feature = "legacy-tls")]
+use super::old_hop::OldHop;
+use super::scenario::{HAS_OLD_TLS, HopSpec, NULL_MX, Shown, TRAP, TRAP_HOST, hops};
 use super::senders::Relay;
 
 /// The relay's name in the demo's configuration.
@@ -46,6 +48,13 @@ const FILES: &[(&str, &str)] = &[
     ("domains.d/lab.toml", include_str!("config/domains.d/lab.toml")),
     ("domains.d/secret.toml", include_str!("config/domains.d/secret.toml")),
 ];
+/// Of the domains behind the old next hop.
+const OLD_FILES: &[(&str, &str)] = &[
+    ("domains.d/museum.toml", include_str!("config/domains.d/museum.toml")),
+    ("domains.d/archive.toml", include_str!("config/domains.d/archive.toml")),
+];
+/// What stands in the main file for the clients that the relay's RSA key is for.
+const STACK: (&str, &str) = ("@STACK@", if HAS_OLD_TLS { "legacy" } else { "any" });
 
 /// Why the demo cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +64,7 @@ pub(super) enum StageError {
     #[error("{0}")]
     Certificate(#[from] IssueError),
     #[error("TLS of the demo's hosts: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] SetupError),
     #[error("a name of the demo: {0}")]
     Name(#[from] DomainError),
     #[error("{}", start_error(.0))]
@@ -92,19 +101,19 @@ impl Stage {
     pub(super) async fn set(folder: TempDir) -> Result<Self, StageError> {
         let authority = DemoAuthority::new(clock::timestamp())?;
         let mut tasks = JoinSet::new();
-        let mut hops = Vec::new();
-        for spec in HOPS {
+        let mut started = Vec::new();
+        for spec in hops() {
             let tls = hop_tls(spec, &authority, spec.certificate)?;
-            let started = Hop::start(spec, tls, &mut tasks).await;
-            hops.push(started.map_err(|source| StageError::Io { what: format!("next hop {}", spec.name), source })?);
+            let hop = Hop::start(spec, tls, &mut tasks).await;
+            started.push(hop.map_err(|source| StageError::Io { what: format!("next hop {}", spec.name), source })?);
         }
         write_certificates(folder.path(), &authority)?;
-        let (config, sockets) = configure(folder.path(), &hops)?;
+        let (config, sockets) = configure(folder.path(), &started)?;
         let policies = config.policies.clone();
         let environment =
             Environment { resolver: Arc::new(resolver()?), roots: authority.roots(), timeouts: Timeouts::default() };
         let running = Running::start(Prepared::new(config)?, sockets, environment, false).await?;
-        Ok(Self { running, policies, hops, authority, _tasks: tasks, folder })
+        Ok(Self { running, policies, hops: started, authority, _tasks: tasks, folder })
     }
 
     pub(super) fn relay(&self) -> Relay<'_> {
@@ -113,6 +122,7 @@ impl Stage {
             smarthost: self.listener("smarthost"),
             hostname: HOSTNAME,
             authority: self.authority(),
+            roots: self.authority.roots(),
         }
     }
 
@@ -165,26 +175,35 @@ impl Stage {
     }
 }
 
-fn hop_tls(spec: &HopSpec, authority: &DemoAuthority, shown: Shown) -> Result<Option<Arc<ServerConfig>>, StageError> {
+fn hop_tls(spec: &HopSpec, authority: &DemoAuthority, shown: Shown) -> Result<Option<HopTls>, StageError> {
+    let key = if spec.is_old() { KeyKind::Rsa2048 } else { KeyKind::P256 };
     let issued = match shown {
         Shown::None => return Ok(None),
-        Shown::Right => issue(authority, spec.name)?,
-        Shown::Name(other) => issue(authority, other)?,
+        Shown::Right => issue(authority, spec.name, key)?,
+        Shown::Name(other) => issue(authority, other, key)?,
+        Shown::SelfSigned if spec.is_old() => self_signed_rsa(&[Domain::parse(spec.name)?], clock::timestamp())?,
         Shown::SelfSigned => self_signed(&[Domain::parse(spec.name)?], clock::timestamp())?,
     };
-    Ok(Some(handshakes::server(spec.versions, &issued)?))
+    #[cfg(feature = "legacy-tls")]
+    if let Some(version) = spec.versions.first().filter(|_| spec.is_old()) {
+        return Ok(Some(HopTls::Old(OldHop::new(*version, &issued)?)));
+    }
+    Ok(Some(HopTls::modern(spec.versions, &issued)?))
 }
 
-fn issue(authority: &DemoAuthority, name: &str) -> Result<IssuedCertificate, StageError> {
+fn issue(authority: &DemoAuthority, name: &str, key: KeyKind) -> Result<IssuedCertificate, StageError> {
     let validity = Validity::starting(clock::timestamp(), VALIDITY);
-    Ok(authority.issue(&[name], KeyKind::P256, validity)?)
+    Ok(authority.issue(&[name], key, validity)?)
 }
 
 fn write_certificates(folder: &Path, authority: &DemoAuthority) -> Result<(), StageError> {
-    let relay = issue(authority, HOSTNAME)?;
     write(folder, AUTHORITY_FILE, &authority.certificate_pem())?;
-    write(folder, "tls/relay.pem", &relay.certificate_pem)?;
-    write(folder, "tls/relay.key", &relay.key_pem)
+    for (name, key) in [("tls/relay", KeyKind::P256), ("tls/relay-rsa", KeyKind::Rsa2048)] {
+        let issued = issue(authority, HOSTNAME, key)?;
+        write(folder, &format!("{name}.pem"), &issued.certificate_pem)?;
+        write(folder, &format!("{name}.key"), &issued.key_pem)?;
+    }
+    Ok(())
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), StageError> {
@@ -202,9 +221,9 @@ fn configure(folder: &Path, hops: &[Arc<Hop>]) -> Result<(crate::config::Config,
         let mut ports: BTreeMap<&str, u16> =
             hops.iter().map(|hop| (hop.spec.placeholder, hop.address.port())).collect();
         ports.extend(free_ports(["@MX@", "@SMARTHOST@", "@METRICS@"])?);
-        for (name, text) in FILES {
-            let filled =
-                ports.iter().fold((*text).to_owned(), |text, (word, port)| text.replace(word, &port.to_string()));
+        for (name, text) in files() {
+            let filled = text.replace(STACK.0, STACK.1);
+            let filled = ports.iter().fold(filled, |text, (word, port)| text.replace(word, &port.to_string()));
             write(folder, name, &filled)?;
         }
         let config = load(&options)?;
@@ -214,6 +233,10 @@ fn configure(folder: &Path, hops: &[Arc<Hop>]) -> Result<(crate::config::Config,
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn files() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    FILES.iter().chain(OLD_FILES.iter().filter(|_| HAS_OLD_TLS))
 }
 
 /// Ports that nobody listens on now. Held all at once, so that no two are the same.
@@ -234,7 +257,7 @@ fn resolver() -> Result<FakeResolver, StageError> {
         .with_mx(Domain::parse(NULL_MX)?, [(0, Exchange::Root)])
         .with_mx(Domain::parse(TRAP)?, [(10, Exchange::Host(Domain::parse(TRAP_HOST)?))])
         .with_addresses(Domain::parse(TRAP_HOST)?, loopback);
-    for spec in HOPS {
+    for spec in hops() {
         resolver = resolver.with_addresses(Domain::parse(spec.name)?, loopback);
     }
     Ok(resolver)

@@ -5,7 +5,7 @@ use std::io;
 use anstyle::Style;
 
 use crate::model::reply::{Reply, Severity};
-use crate::model::tls::{TlsFacts, Verified};
+use crate::model::tls::{Stack, TlsFacts, Verified};
 
 use super::layout::{BAD, COLUMNS, FAINT, GOOD, NOTE, PLAIN, Page, TITLE, cell, wrap};
 use super::ledger::Entry;
@@ -75,7 +75,7 @@ fn more(page: &mut Page<'_>, text: &str, style: Style) -> io::Result<()> {
 }
 
 fn from(page: &mut Page<'_>, played: &Played) -> io::Result<()> {
-    let session = played.tls().map_or_else(|| "plaintext".to_owned(), TlsFacts::to_string);
+    let session = session(played.tls());
     let door = match played.step.door {
         Door::Mx => "",
         Door::Smarthost => ", smarthost",
@@ -100,8 +100,8 @@ fn told(page: &mut Page<'_>, played: &Played, leg: &PlayedLeg) -> io::Result<()>
         via(page, entry)?;
     }
     if let Some(notice) = &leg.notice {
-        let session = notice.tls.as_ref().map_or_else(|| "plaintext".to_owned(), TlsFacts::to_string);
-        pair(page, "", ("a notice to the sender", PLAIN), &format!("{}, {session}", hop(notice)))?;
+        let link = session(notice.tls.as_ref());
+        pair(page, "", ("a notice to the sender", PLAIN), &format!("{}, {link}", hop(notice)))?;
     }
     end(page, end_word(leg), &leg.problems(&played.answers))
 }
@@ -110,9 +110,8 @@ fn told(page: &mut Page<'_>, played: &Played, leg: &PlayedLeg) -> io::Result<()>
 fn via(page: &mut Page<'_>, entry: &Entry) -> io::Result<()> {
     let failed = entry.event != "outbound.delivered";
     let link = match &entry.tls {
-        Some(tls) => tls.to_string(),
-        None if failed && entry.reply.is_none() => "nothing was sent".to_owned(),
-        None => "plaintext".to_owned(),
+        None if failed && (entry.reply.is_none() || entry.mx.is_none()) => "nothing was sent".to_owned(),
+        tls => session(tls.as_ref()),
     };
     pair(page, "via", (&hop(entry), PLAIN), &link)?;
     let asked = entry.requirement.as_ref().map_or_else(String::new, |asked| {
@@ -126,6 +125,15 @@ fn via(page: &mut Page<'_>, entry: &Entry) -> io::Result<()> {
     let detail = entry.reply.as_deref().or(entry.detail.as_deref()).unwrap_or_default();
     let detail = detail.strip_prefix(reason.as_str()).map_or(detail, |rest| rest.trim_start_matches([':', ' ']));
     more(page, detail, NOTE)
+}
+
+/// `TLSv1 AES128-SHA (openssl)`: the library is named where it is the one for old peers.
+fn session(tls: Option<&TlsFacts>) -> String {
+    match tls {
+        None => "plaintext".to_owned(),
+        Some(tls) if tls.stack == Stack::Openssl => format!("{tls} (openssl)"),
+        Some(tls) => tls.to_string(),
+    }
 }
 
 /// Name and port of the next hop.

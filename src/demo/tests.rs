@@ -4,7 +4,12 @@ use super::*;
 use crate::demo::hops::Received;
 use crate::demo::layout::{COLUMNS, cell, wrap};
 use crate::demo::outcome::PlayedLeg;
-use crate::demo::scenario::{End, HOPS, Link, STEPS};
+use crate::demo::scenario::{Client, End, HAS_OLD_TLS, HopSpec, Link, Step, hops};
+use crate::demo::steps::steps;
+use crate::model::cipher::CipherSuite;
+use crate::model::tls::ProtocolVersion::{Tls1_2, Tls1_3};
+use crate::model::tls::{Stack, TlsFacts};
+use crate::tls::probe;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -21,6 +26,9 @@ fn every_message_ends_as_its_policy_says_and_the_page_fits_80_columns() {
         frame::still_running(&mut Page { out: &mut page }, &stage, &outcome, None).unwrap();
         let text = String::from_utf8(page.into_inner()).unwrap();
         assert!(outcome.is_as_expected(), "{text}");
+        for session in ["TLSv1 AES128-SHA (openssl)", "TLSv1 AES256-SHA (openssl)"] {
+            assert_eq!(text.contains(session), HAS_OLD_TLS, "{session}: {text}");
+        }
         wrong_endings_are_seen(&outcome);
         stage.stop().await;
         (path, text)
@@ -42,6 +50,7 @@ fn wrong_endings_are_seen(outcome: &Outcome) {
             let mut copied = leg.clone();
             copied.copies.push(Received { from: String::new(), to: Vec::new(), tls: None });
             assert!(!passes(&unrecorded) && !passes(&copied), "{}", played.step.title);
+            wrong_sessions_are_seen(leg, passes);
             assert!(!leg.problems(&Err("connection lost".to_owned())).is_empty());
             let others = outcome.played.iter().flat_map(|other| &other.legs).map(|other| other.leg);
             for other in others.filter(|other| (other.verdict, other.end) != (leg.leg.verdict, leg.leg.end)) {
@@ -53,6 +62,19 @@ fn wrong_endings_are_seen(outcome: &Outcome) {
     }
 }
 
+/// Nor does a session pass that is on record as another one, or as served by the other library.
+fn wrong_sessions_are_seen(leg: &PlayedLeg, passes: impl Fn(&PlayedLeg) -> bool) {
+    let recorded = leg.inbound.as_ref().and_then(|entry| entry.tls.clone());
+    let Some(tls) = recorded else { return };
+    let stack = if tls.stack == Stack::Rustls { Stack::Openssl } else { Stack::Rustls };
+    let version = if tls.version == Tls1_3 { Tls1_2 } else { Tls1_3 };
+    for other in [None, Some(TlsFacts { stack, ..tls.clone() }), Some(TlsFacts { version, ..tls })] {
+        let mut misrecorded = leg.clone();
+        misrecorded.inbound.as_mut().unwrap().tls = other;
+        assert!(!passes(&misrecorded), "{:?} passes", misrecorded.inbound);
+    }
+}
+
 /// A verified link is an encrypted one, too.
 fn is_stronger(end: End, than: End) -> bool {
     matches!((end, than), (End::Delivered(Link::Verified(one)), End::Delivered(Link::Encrypted(two))) if one == two)
@@ -60,14 +82,25 @@ fn is_stronger(end: End, than: End) -> bool {
 
 #[test]
 fn senders_and_hops_are_told_apart_by_their_names() {
-    let mut senders: Vec<&str> = STEPS.iter().map(|step| step.from).collect();
-    let mut hops: Vec<&str> = HOPS.iter().flat_map(|hop| [hop.name, hop.placeholder]).collect();
+    let mut senders: Vec<&str> = steps().map(|step| step.from).collect();
+    let mut hops: Vec<&str> = hops().flat_map(|hop| [hop.name, hop.placeholder]).collect();
     for names in [&mut senders, &mut hops] {
         let all = names.len();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
     }
+}
+
+#[test]
+fn only_clients_and_hops_that_this_build_can_be_are_played() {
+    for step in steps() {
+        if let Client::Old(version, suite) = step.client {
+            assert!(probe::can(version, CipherSuite::by_name(suite).unwrap()), "{}", step.title);
+        }
+    }
+    let old = (steps().any(Step::is_old), hops().any(HopSpec::is_old));
+    assert_eq!(old, (HAS_OLD_TLS, HAS_OLD_TLS));
 }
 
 #[test]

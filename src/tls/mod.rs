@@ -14,7 +14,7 @@ pub mod failure;
 pub mod hello;
 pub mod ocsp;
 #[cfg(feature = "legacy-tls")]
-mod openssl;
+pub(crate) mod openssl;
 pub mod peer;
 pub mod pem;
 pub mod probe;

@@ -49,7 +49,7 @@ const TLS13_SUITES: &str = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:
                             TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256";
 
 /// A context that speaks all from `lowest` on. Without a key, a certificate or a verifier.
-pub(in crate::tls) fn builder(method: SslMethod, lowest: ProtocolVersion) -> Result<SslContextBuilder, SetupError> {
+pub(crate) fn builder(method: SslMethod, lowest: ProtocolVersion) -> Result<SslContextBuilder, SetupError> {
     load_providers()?;
     let mut builder = SslContextBuilder::new(method)?;
     // No maximum: the answer to a needless fallback (RFC 7507) and the mark against downgrades depend on it.

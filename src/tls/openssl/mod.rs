@@ -3,7 +3,7 @@
 //! OpenSSL serves only those whom rustls cannot serve: versions before TLS 1.2, and key exchanges, ciphers and
 //! certificates that rustls has left behind.
 
-pub(super) mod context;
+pub(crate) mod context;
 mod failures;
 pub(super) mod native;
 
@@ -19,7 +19,7 @@ use crate::model::escape::peer_text;
 use crate::model::tls::{ProtocolVersion, Stack, TlsFacts};
 
 /// The facts without a peer; `None` only before the handshake is over.
-pub(super) fn facts(ssl: &SslRef, sni: Option<&str>) -> Option<TlsFacts> {
+pub(crate) fn facts(ssl: &SslRef, sni: Option<&str>) -> Option<TlsFacts> {
     let version = known_version(ssl.version2()?)?;
     let cipher = ssl.current_cipher()?;
     let (name, openssl, bits) = match CipherSuite::by_number(u16::from_be_bytes(cipher.protocol_id())) {
@@ -52,7 +52,7 @@ fn known_version(version: SslVersion) -> Option<ProtocolVersion> {
     ProtocolVersion::ALL.into_iter().find(|known| ssl_version(*known) == version)
 }
 
-pub(super) const fn ssl_version(version: ProtocolVersion) -> SslVersion {
+pub(crate) const fn ssl_version(version: ProtocolVersion) -> SslVersion {
     match version {
         ProtocolVersion::Ssl3 => SslVersion::SSL3,
         ProtocolVersion::Tls1_0 => SslVersion::TLS1,
