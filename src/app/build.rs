@@ -74,7 +74,7 @@ impl Prepared {
 pub(super) fn build(config: &Config) -> Result<Built, StartError> {
     let (client_tls, of_routes) = client_tls(&config.policies)?;
     let certificates = Certificates::load(config)?.beside(of_routes);
-    let inbound = build_inbound(config, certificates.store())?;
+    let inbound = build_inbound(config, certificates.store(), None)?;
     let outbound = outbound::Snapshot {
         policies: config.policies.clone(),
         stamp: stamp(config),
@@ -92,14 +92,18 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
     Ok(Built { inbound, outbound, certificates })
 }
 
-/// All that inbound needs, with these certificates.
+/// All that inbound needs, with these certificates. What the snapshot `before` of the same configuration has read beside
+/// them is not read again.
 pub(super) fn build_inbound(
     config: &Config,
     store: Option<&Arc<CertificateStore>>,
+    before: Option<&inbound::Snapshot>,
 ) -> Result<inbound::Snapshot, StartError> {
     let mut listeners = HashMap::new();
     for listener in &config.listeners {
-        let built = build_listener(config, listener, store)?;
+        let before = before.and_then(|before| before.listeners.get(listener.name.as_str()));
+        let known_roots = before.and_then(|before| before.tls.as_ref()?.client_roots());
+        let built = build_listener(config, listener, store, known_roots)?;
         listeners.insert(built.name.clone(), Arc::new(built));
     }
     Ok(inbound::Snapshot {
@@ -150,11 +154,15 @@ fn build_listener(
     config: &Config,
     listener: &ListenerConfig,
     store: Option<&Arc<CertificateStore>>,
+    known_roots: Option<&Roots>,
 ) -> Result<inbound::Listener, StartError> {
     let tls = match (listener.tls, store) {
         (ListenerTls::Off, _) | (_, None) => None,
         (_, Some(store)) => {
-            let client_certificates = client_roots(listener)?;
+            let client_certificates = match known_roots {
+                Some(roots) => Some(roots.clone()),
+                None => client_roots(listener)?,
+            };
             Some(ServerTls::new(store.clone(), ServerTlsOptions { lowest: listener.offer, client_certificates })?)
         }
     };

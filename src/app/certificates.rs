@@ -36,6 +36,9 @@ use files::{PairFiles, Settling};
 /// How often the files are looked at; a change takes effect after one to two of it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often what failed is tried again although no file has changed: the fault may have passed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The certificates in use, and the files that they came from.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
@@ -158,7 +161,8 @@ impl Certificates {
         let mut certificates = Vec::new();
         let mut pairs = Vec::new();
         for (at, (certificate, pair)) in self.certificates().iter().zip(&self.pairs).enumerate() {
-            let seen = seen.get(at).filter(|seen| seen.paths == pair.files.paths && seen.is_news_after(&pair.files));
+            let is_due = |seen: &PairFiles| seen.is_news_after(&pair.files) || !pair.problems.is_empty();
+            let seen = seen.get(at).filter(|seen| seen.paths == pair.files.paths && is_due(seen));
             let (certificate, problems) = match seen {
                 Some(seen) => pair.read_again(certificate, seen, now),
                 None => (certificate.as_of(now), pair.problems.clone()),
@@ -241,6 +245,7 @@ pub(super) async fn watch(watch: Watch) {
     let mut settling = Settling::default();
     let mut expiry = ExpiryLog::default();
     let mut closed = BTreeSet::new();
+    let mut tried = clock::now();
     loop {
         interval.tick().await;
         let in_force = watch.certificates.load_full();
@@ -250,8 +255,11 @@ pub(super) async fn watch(watch: Watch) {
         let Ok(seen) = spawn_blocking(move || looked_at.look()).await else { continue };
         let files = in_force.files();
         tell_closed(&mut closed, &files, &seen);
-        let settled = settling.look(&files, seen).or_else(|| in_force.is_outdated(now).then_some(files));
-        if let Some(files) = settled {
+        let is_due = || clock::now().saturating_since(tried) >= RETRY_INTERVAL;
+        let settled = settling.look(&files, seen);
+        let again = || (is_due() && (in_force.has_problems() || in_force.is_outdated(now))).then_some(files);
+        if let Some(files) = settled.or_else(again) {
+            tried = clock::now();
             // Nobody listens once the daemon stops.
             _ = watch.renewals.send(files).await;
         }
@@ -285,10 +293,10 @@ fn tell_closed(told: &mut BTreeSet<PathBuf>, in_force: &[PairFiles], seen: &[Pai
 /// Loads what has changed and hands it to all listeners. Sessions and handshakes that have begun keep what they have.
 pub(super) async fn renew(running: &Running, seen: Vec<PairFiles>) {
     let (config, before) = (running.config.load_full(), running.certificates.load_full());
-    let (old, files) = (before.clone(), seen.clone());
+    let (old, files, in_force) = (before.clone(), seen.clone(), running.inbound.snapshot.load_full());
     let work = spawn_blocking(move || {
         let renewed = old.renewed(&files, clock::timestamp()).map_err(|error| StartError::Certificates(vec![error]))?;
-        let inbound = build_inbound(&config, renewed.store())?;
+        let inbound = build_inbound(&config, renewed.store(), Some(&in_force))?;
         Ok::<(Certificates, inbound::Snapshot), StartError>((renewed, inbound))
     });
     let after = match work.await.unwrap_or_else(|error| Err(StartError::System(io::Error::other(error)))) {

@@ -123,7 +123,8 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     let of_certificate = |path: &Path| [folder(path), target(path)];
     let files = config.certificates.iter().flat_map(|c| [Some(&c.chain), Some(&c.key), c.ocsp.as_ref()]).flatten();
     let ours_as_client = config.policies.client_certificates().flat_map(|pair| [&pair.chain, &pair.key]);
-    let certificates = files.chain(ours_as_client).flat_map(|path| of_certificate(path)).flatten();
+    let authorities = config.listeners.iter().filter_map(|listener| listener.client_ca.as_ref());
+    let certificates = files.chain(ours_as_client).chain(authorities).flat_map(|path| of_certificate(path)).flatten();
     let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {

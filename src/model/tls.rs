@@ -111,10 +111,18 @@ pub struct PeerCertificate {
     /// `None` if the handshake did not tell, as in a resumed session.
     #[serde(default)]
     pub signature: Option<SignatureHash>,
+    /// The size of an RSA key; `None` for keys of other kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rsa_bits: Option<u32>,
     pub verified: Verified,
     /// Why it was not verified, `None` if it was or if nobody asked.
     pub error: Option<String>,
 }
+
+/// The shortest RSA key that identifies anybody (NIST SP 800-57, CA/Browser Forum).
+pub const RSA_BITS_MIN: u32 = 2048;
+/// The shortest group of a finite field whose key exchange protects.
+pub const DH_BITS_MIN: u32 = 2048;
 
 /// The facts of one finished handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,9 +144,14 @@ pub struct TlsFacts {
 }
 
 impl TlsFacts {
-    /// The grade of the negotiated suite; a suite that the table lacks has none of the qualities.
+    /// The grade of the negotiated suite; a suite that the table lacks has none of the qualities. Nor has one whose key
+    /// exchange is over a finite field that is within reach of attackers (RFC 9325 section 4.1).
     pub fn grade(&self) -> CipherGrade {
-        CipherSuite::by_name(&self.cipher).map_or(CipherGrade::Any, |suite| suite.grade)
+        let dh_bits = self.group.as_deref().and_then(|group| group.strip_prefix("dh-")?.parse::<u32>().ok());
+        match dh_bits.is_some_and(|bits| bits < DH_BITS_MIN) {
+            true => CipherGrade::Any,
+            false => CipherSuite::by_name(&self.cipher).map_or(CipherGrade::Any, |suite| suite.grade),
+        }
     }
 
     /// The facts of a session with this version and suite and nothing else known, for questions about a session that

@@ -15,6 +15,9 @@ use super::ladder::TlsWay;
 const HOSTS_MAX: usize = 8192;
 /// After this the usual way is tried again: hosts are mended, too.
 const KNOWN_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same where what was negotiated is nothing that only OpenSSL has: the failure before may have been an accident, or
+/// forged.
+const DOUBTFUL_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// A host as it was connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +42,7 @@ impl KnownHosts {
     pub(super) fn find(&self, host: &KnownHost, now: Instant) -> Option<Worked> {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (worked, since) = *hosts.get(host)?;
-        if is_over(since, now) {
+        if is_over(worked, since, now) {
             hosts.remove(host);
             return None;
         }
@@ -54,7 +57,8 @@ impl KnownHosts {
             hosts.remove(&host);
             return;
         }
-        let before = hosts.get(&host).filter(|(before, since)| before.way == worked.way && !is_over(*since, now));
+        let before =
+            hosts.get(&host).filter(|(before, since)| before.way == worked.way && !is_over(*before, *since, now));
         let since = before.map_or(now, |(_, since)| *since);
         if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&host) {
             make_room(&mut hosts, now);
@@ -68,13 +72,16 @@ impl KnownHosts {
     }
 }
 
-fn is_over(since: Instant, now: Instant) -> bool {
-    now.saturating_since(since) >= KNOWN_TIME_MAX
+fn is_over(worked: Worked, since: Instant, now: Instant) -> bool {
+    let rustls_could = worked.way.stack == Stack::Openssl
+        && worked.version >= ProtocolVersion::Tls1_2
+        && worked.grade == CipherGrade::Aead;
+    now.saturating_since(since) >= if rustls_could { DOUBTFUL_TIME_MAX } else { KNOWN_TIME_MAX }
 }
 
 /// Drops what is out of date, and if that is nothing the oldest.
 fn make_room(hosts: &mut HashMap<KnownHost, (Worked, Instant)>, now: Instant) {
-    hosts.retain(|_, (_, since)| !is_over(*since, now));
+    hosts.retain(|_, (worked, since)| !is_over(*worked, *since, now));
     if hosts.len() >= HOSTS_MAX
         && let Some(oldest) = hosts.values().map(|(_, since)| *since).min()
     {
@@ -122,6 +129,17 @@ mod tests {
             assert_eq!(hosts.find(&host(26), at(asked)), None);
             hosts.forget(&host(25));
             assert_eq!(hosts.find(&host(25), at(asked)), None);
+        }
+    }
+
+    #[test]
+    fn what_rustls_could_have_done_too_is_known_for_minutes_only() {
+        let (version, grade) = (ProtocolVersion::Tls1_3, CipherGrade::Aead);
+        for (way, minutes, expected) in [(OPENSSL, 9, true), (OPENSSL, 10, false), (NAMELESS, 10, true)] {
+            let hosts = KnownHosts::default();
+            hosts.worked(host(25), Worked { way, version, grade }, at(0));
+            let later = at(0) + Duration::from_secs(minutes * 60);
+            assert_eq!(hosts.find(&host(25), later).is_some(), expected, "{way:?} {minutes}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! It counts only where the handshake proves that the client holds the key now: by a signature with SHA-2, at TLS 1.2
 //! or later, and not by resumption, which shows only that some earlier handshake proved it.
 
-use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
+use crate::model::tls::{PeerCertificate, ProtocolVersion, RSA_BITS_MIN, SignatureHash, TlsFacts, Verified};
 
 use super::names::Fingerprint;
 use super::settings::ClientCertificateRule;
@@ -22,6 +22,8 @@ pub enum Lack {
     Resumed,
     /// The client proved its key by less than SHA-2, or the handshake does not tell.
     WeakSignature,
+    /// An RSA key that others may have found by now.
+    ShortKey,
     /// It leads to no root that the listener trusts.
     NotVerified,
     /// It is not one of those that are listed.
@@ -36,6 +38,7 @@ impl Lack {
             Self::OldVersion => "the one of this session does not count below TLSv1.2",
             Self::Resumed => "the one of this session does not count, because the session is resumed",
             Self::WeakSignature => "the one of this session does not count, because it is not signed with SHA-2",
+            Self::ShortKey => "the one of this session does not count, because its RSA key is shorter than 2048 bits",
             Self::NotVerified => "the one of this session is not verified",
             Self::NotListed => "the one of this session is another",
         }
@@ -71,6 +74,9 @@ fn credential(tls: Option<&TlsFacts>) -> Result<&PeerCertificate, Lack> {
     if tls.resumed {
         return Err(Lack::Resumed);
     }
+    if peer.rsa_bits.is_some_and(|bits| bits < RSA_BITS_MIN) {
+        return Err(Lack::ShortKey);
+    }
     match peer.signature {
         Some(SignatureHash::Sha2) => Ok(peer),
         Some(SignatureHash::Sha1OrOlder) | None => Err(Lack::WeakSignature),
@@ -96,6 +102,7 @@ mod tests {
             names: Vec::new(),
             not_after: None,
             signature: Some(SignatureHash::Sha2),
+            rsa_bits: None,
             verified: Verified::Webpki,
             error: None,
         };

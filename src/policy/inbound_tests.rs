@@ -39,6 +39,7 @@ fn with_certificate(session: Option<(&str, &str)>, byte: u8, verified: Verified)
         names: Vec::new(),
         not_after: None,
         signature: Some(SignatureHash::Sha2),
+        rsa_bits: None,
         verified,
         error: None,
     };

@@ -238,6 +238,7 @@ mod tests {
                 names: Vec::new(),
                 not_after: None,
                 signature: Some(SignatureHash::Sha2),
+                rsa_bits: None,
                 verified: Verified::None,
                 error: None,
             };

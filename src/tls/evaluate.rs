@@ -14,7 +14,7 @@ use crate::model::domain::Domain;
 use crate::model::escape::peer_text;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
-use crate::model::tls::Verified;
+use crate::model::tls::{RSA_BITS_MIN, Verified};
 use crate::policy::names::Fingerprint;
 
 use super::peer;
@@ -23,8 +23,6 @@ use super::roots::Roots;
 
 /// Longest detail of an evaluation, in bytes of the escaped form.
 pub const EVALUATION_DETAIL_BYTES_MAX: usize = 400;
-/// The shortest RSA key that identifies anybody (NIST SP 800-57, CA/Browser Forum).
-const RSA_BITS_MIN: usize = 2048;
 /// How many names of each side a detail lists.
 const DETAIL_NAMES_MAX: usize = 5;
 

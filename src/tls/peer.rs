@@ -25,6 +25,7 @@ pub fn peer_certificate(der: &CertificateDer<'_>) -> PeerCertificate {
         names: parsed.as_ref().map(recorded_names).unwrap_or_default(),
         not_after: parsed.as_ref().map(not_after),
         signature: None,
+        rsa_bits: rsa_bits(der),
         verified: Verified::None,
         error: None,
     }
@@ -40,9 +41,9 @@ pub(super) fn key_fingerprint(cert: &X509Certificate<'_>) -> Fingerprint {
 }
 
 /// The size of the modulus; `None` for keys of other kinds.
-pub(super) fn rsa_bits(der: &CertificateDer<'_>) -> Option<usize> {
+pub(super) fn rsa_bits(der: &CertificateDer<'_>) -> Option<u32> {
     match parse(der)?.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        Ok(PublicKey::RSA(key)) => u32::try_from(key.key_size()).ok(),
         _ => None,
     }
 }

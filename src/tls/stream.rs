@@ -83,6 +83,13 @@ impl Stream {
     }
 }
 
+/// OpenSSL has one queue of errors for each thread, and takes what stands in it for the outcome of the next call, be it
+/// of another session.
+#[cfg(feature = "legacy-tls")]
+fn forget_errors() {
+    drop(openssl::error::ErrorStack::get());
+}
+
 /// Calls one method of the stream that is there.
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
@@ -97,11 +104,13 @@ macro_rules! each {
             }
             #[cfg(feature = "legacy-tls")]
             TlsStream::OpensslServer(inner) => {
+                forget_errors();
                 let $inner = inner.as_mut();
                 $call
             }
             #[cfg(feature = "legacy-tls")]
             TlsStream::OpensslClient(inner) => {
+                forget_errors();
                 let $inner = inner.as_mut();
                 $call
             }

@@ -41,6 +41,7 @@ pub(super) fn showing(facts: TlsFacts, certificate: ShownCertificate) -> TlsFact
         names: Vec::new(),
         not_after: None,
         signature: Some(proved),
+        rsa_bits: None,
         verified,
         error: None,
     };

@@ -45,6 +45,7 @@ fn tls(word: &str) -> Option<TlsFacts> {
         names: Vec::new(),
         not_after: None,
         signature: Some(SignatureHash::Sha2),
+        rsa_bits: None,
         verified: Verified::None,
         error: None,
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
+use zeroize::Zeroizing;
 
 use crate::model::time::Timestamp;
 use crate::policy::names::Fingerprint;
@@ -34,7 +35,7 @@ impl ClientCertificate {
     /// Reads both files and checks that they fit. Errors name the file.
     pub fn read(pair: &KeyPair) -> Result<Self, CertificateError> {
         let chain = pem::read_file(&pair.chain)?;
-        let key = pem::read_file(&pair.key)?;
+        let key = Zeroizing::new(pem::read_file(&pair.key)?);
         Self::from_pem(pair, &chain, &key)
     }
 

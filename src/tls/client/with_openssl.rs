@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_openssl::SslStream;
 
 use crate::clock;
+use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::tls::failure::{HandshakeFailure, SetupError};
@@ -32,6 +33,9 @@ use super::{ClientHandshake, Peer};
 const LOWEST: ProtocolVersion = ProtocolVersion::Tls1_0;
 /// Without a post-quantum share the hello stays in one segment: some old servers cannot read one that does not.
 const GROUPS: &str = "X25519:P-256:P-384:P-521:X448:ffdhe2048:ffdhe3072:ffdhe4096";
+
+/// The most that a session takes with its ticket and the chain of the server.
+const SESSION_BYTES_MAX: usize = 24 << 10;
 
 /// The contexts and sessions of one identity of ours. Cheap to clone.
 #[derive(Clone)]
@@ -102,6 +106,11 @@ impl Shared {
         }
         let mut builder = builder(floor.version)?;
         builder.set_cipher_list(&context::cipher_list(floor.grade))?;
+        if floor == (Floor { version: LOWEST, grade: CipherGrade::Any }) {
+            // Servers older than RFC 5746 can be made to take our handshake for the second of an attacker's session, so
+            // they are good enough only where nothing is asked for.
+            builder.set_options(SslOptions::from_bits_retain(SSL_OP_LEGACY_SERVER_CONNECT));
+        }
         if let Some(own) = &self.certificate {
             builder.set_certificate(&own.for_openssl.leaf)?;
             builder.set_private_key(&own.for_openssl.key)?;
@@ -121,11 +130,22 @@ impl Shared {
 /// Keeps a session of this connection. Connections without a name have no key to keep it by.
 fn keep(sessions: &Mutex<Sessions<SslSession>>, ssl: &SslRef, session: Option<SslSession>) {
     let key = key_index().ok().and_then(|index| ssl.ex_data(index)).cloned();
-    if let (Some(key), Some(session)) = (key, session) {
+    if let (Some(key), Some(session)) = (key, session)
+        && is_small(ssl, &session)
+    {
         let lifetime = Duration::from_secs(u64::try_from(session.timeout()).unwrap_or(0));
         let mut sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.put(key, session, lifetime, clock::now());
     }
+}
+
+/// A server chooses how much a session of it takes here; what is larger than any honest one is not kept.
+fn is_small(ssl: &SslRef, session: &SslSession) -> bool {
+    let chain = ssl.peer_cert_chain().into_iter().flatten();
+    let chain_bytes: usize =
+        chain.map(|one| one.to_der().map_or(usize::MAX, |der| der.len())).fold(0, usize::saturating_add);
+    let session_bytes = session.to_der().map_or(usize::MAX, |der| der.len());
+    chain_bytes.saturating_add(session_bytes) <= SESSION_BYTES_MAX
 }
 
 /// Where a connection carries the key of its sessions.
@@ -137,8 +157,6 @@ fn key_index() -> Result<Index<Ssl, Key>, ErrorStack> {
 /// A context that offers all from `lowest` on.
 pub(in crate::tls) fn builder(lowest: ProtocolVersion) -> Result<SslContextBuilder, SetupError> {
     let mut builder = context::builder(SslMethod::tls_client(), lowest)?;
-    // Servers older than RFC 5746 too: we never renegotiate, which is what it protects.
-    builder.set_options(SslOptions::from_bits_retain(SSL_OP_LEGACY_SERVER_CONNECT));
     // Who the server is, is judged after the handshake; that it holds its key is proved in it.
     builder.set_verify(SslVerifyMode::NONE);
     builder.set_groups_list(GROUPS)?;

@@ -10,7 +10,7 @@ use crate::model::cipher::{CipherGrade, CipherSuite, SUITES};
 use crate::model::tls::ProtocolVersion;
 use crate::tls::failure::SetupError;
 
-use super::ssl_version;
+use super::{native, ssl_version};
 
 /// Families of suites before TLS 1.3, strongest first: forward secret and AEAD, forward secret, neither, and at the end
 /// what is weak. No family is anonymous, unencrypted or for export.
@@ -48,6 +48,9 @@ const ANY_AGE: &str = "@SECLEVEL=0";
 const TLS13_SUITES: &str = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:\
                             TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256";
 
+/// The longest chain that a peer may show. The library would take 100 KB and keep them with the session.
+const CHAIN_BYTES_MAX: std::ffi::c_long = 64 << 10;
+
 /// A context that speaks all from `lowest` on. Without a key, a certificate or a verifier.
 pub(crate) fn builder(method: SslMethod, lowest: ProtocolVersion) -> Result<SslContextBuilder, SetupError> {
     load_providers()?;
@@ -66,6 +69,7 @@ pub(crate) fn builder(method: SslMethod, lowest: ProtocolVersion) -> Result<SslC
     );
     // An idle session must not hold 34 KB of buffers; whoever writes may come back with a buffer at another place.
     builder.set_mode(SslMode::RELEASE_BUFFERS | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
+    native::judge_chains_later(&mut builder, CHAIN_BYTES_MAX);
     builder.set_ciphersuites(TLS13_SUITES)?;
     builder.set_cipher_list(&cipher_list(CipherGrade::Any))?;
     Ok(builder)

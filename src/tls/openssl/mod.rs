@@ -31,7 +31,8 @@ pub(crate) fn facts(ssl: &SslRef, sni: Option<&str>) -> Option<TlsFacts> {
         cipher: name,
         cipher_openssl: openssl,
         bits,
-        group: native::group(ssl),
+        // The library tells the group of the session that is resumed.
+        group: native::group(ssl).filter(|_| version == ProtocolVersion::Tls1_3 || !ssl.session_reused()),
         stack: Stack::Openssl,
         sni: sni.map(|name| peer_text(name, DOMAIN_BYTES_MAX).into_owned()),
         resumed: ssl.session_reused(),

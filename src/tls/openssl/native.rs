@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "calls of OpenSSL without a safe binding; each says why it is sound")]
 
-use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
@@ -21,9 +21,34 @@ const GET_PEER_SIGNATURE_NID: c_int = 108;
 const CHAIN_CERT: c_int = 89;
 const WITH_OWN_REFERENCE: c_long = 1;
 
+/// `SSL_CTRL_SET_MAX_CERT_LIST` of `ssl.h`.
+const SET_MAX_CERT_LIST: c_int = 51;
+
 unsafe extern "C" {
     /// OpenSSL 3.2 and later, `ssl.h`.
     fn SSL_get0_group_name(ssl: *mut ffi::SSL) -> *const c_char;
+
+    /// `ssl.h`; the answer of the callback stands for the whole verification of a chain.
+    fn SSL_CTX_set_cert_verify_callback(
+        context: *mut ffi::SSL_CTX,
+        callback: Option<extern "C" fn(*mut ffi::X509_STORE_CTX, *mut c_void) -> c_int>,
+        argument: *mut c_void,
+    );
+}
+
+extern "C" fn leave_to_later(_: *mut ffi::X509_STORE_CTX, _: *mut c_void) -> c_int {
+    1
+}
+
+/// Takes every chain without looking into it: it is judged after the handshake, by other code. OpenSSL's own look costs
+/// what a chain of huge keys wants it to cost, and leaves errors behind that break other sessions of the thread. That
+/// the peer holds the key of its certificate is proved all the same.
+pub(in crate::tls) fn judge_chains_later(builder: &mut SslContextBuilder, chain_bytes_max: c_long) {
+    // SAFETY: the context is alive, the callback is a function of this program and uses neither of its arguments.
+    unsafe {
+        SSL_CTX_set_cert_verify_callback(builder.as_ptr(), Some(leave_to_later), ptr::null_mut());
+        ffi::SSL_CTX_ctrl(builder.as_ptr(), SET_MAX_CERT_LIST, chain_bytes_max, ptr::null_mut());
+    }
 }
 
 /// The group of the key exchange in lower case, `None` where there was none.

@@ -123,8 +123,8 @@ fn build(store: &CertificateStore, group: &Group, options: &ServerTlsOptions) ->
     builder.set_session_id_context(SESSION_CONTEXT)?;
     builder.set_session_cache_size(i32::try_from(SESSIONS_MAX).unwrap_or(i32::MAX));
     if options.client_certificates.is_some() {
-        // Every certificate is taken whose key the client proves to hold; what it is worth is judged afterwards.
-        builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+        // Asks for a certificate and does not insist.
+        builder.set_verify(SslVerifyMode::PEER);
         // A resumed session proves nobody's key.
         builder.set_session_cache_mode(SslSessionCacheMode::OFF);
         builder.set_options(SslOptions::NO_TICKET);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssl::pkey::PKey;
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{Ssl, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSession, SslVersion};
 use openssl::x509::X509;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -17,6 +17,7 @@ use crate::model::tls::{CertificateStack, ProtocolVersion, SignatureHash, Stack,
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
 use crate::tls::failure::{FailureKind, HandshakeFailure};
+use crate::tls::old_server::{Kind, self_signed};
 use crate::tls::openssl::context;
 use crate::tls::self_signed::{IssuedCertificate, Validity};
 use crate::tls::store::CertificateStore;
@@ -313,5 +314,71 @@ async fn a_client_certificate_is_told_with_what_it_is_worth_and_its_session_neve
             let (again, _) = visit(&server, ssl).await;
             assert!(!again.unwrap().resumed, "{facts}");
         }
+    }
+}
+
+/// A client with a certificate that is not one of `Stage`.
+fn showing(mut client: Client<'_>, own: &X509, key: &PKey<Private>, chain: &[X509]) -> Ssl {
+    client.certificate = None;
+    let mut builder = context::builder(SslMethod::tls_client(), ProtocolVersion::Ssl3).unwrap();
+    client.narrow(&mut builder);
+    builder.set_certificate(own).unwrap();
+    builder.set_private_key(key).unwrap();
+    for issuer in chain {
+        builder.add_extra_chain_cert(issuer.clone()).unwrap();
+    }
+    let mut ssl = Ssl::new(&builder.build()).unwrap();
+    ssl.set_hostname("mx.example").unwrap();
+    ssl
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_cannot_be_checked_counts_for_nothing_and_costs_no_tls() {
+    let stage = Stage::new();
+    let pairs = [(&stage.ecdsa, CertificateStack::Any), (&stage.rsa, CertificateStack::Any)];
+    let server = stage.server_of(&pairs, ProtocolVersion::Tls1_0, true);
+    for kind in [Kind::Rsa(1024), Kind::RsaV1] {
+        let (own, key) = self_signed(kind);
+        for max in [SslVersion::TLS1_3, SslVersion::TLS1_2] {
+            for ciphers in ["", "AES128-SHA"] {
+                let client = Client { max: Some(max), ciphers, ..Client::default() };
+                let (facts, seen) = visit(&server, showing(client, &own, &key, &[])).await;
+                let facts = facts.unwrap();
+                assert!(seen.is_some(), "{kind:?} {facts}");
+                let shown = facts.peer.as_ref().unwrap();
+                assert_eq!(shown.sha256, crate::tls::peer::sha256(&own.to_der().unwrap()).hex());
+                let hash = crate::policy::names::Fingerprint::from_hex(&shown.sha256).unwrap();
+                let counts = crate::policy::client_certificate::check_listed(&[hash], Some(&facts)).is_ok();
+                // OpenSSL reads certificates of version 1, and their keys are as good as any.
+                assert_eq!(counts, kind == Kind::RsaV1 && facts.stack == Stack::Openssl, "{kind:?} {facts}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_false_chain_of_one_client_breaks_no_session_of_another() {
+    let stage = Stage::new();
+    let pairs = [(&stage.ecdsa, CertificateStack::Any), (&stage.rsa, CertificateStack::Any)];
+    let server = stage.server_of(&pairs, ProtocolVersion::Tls1_0, true);
+    let old = Client { max: Some(SslVersion::TLS1_2), ciphers: "AES128-SHA", ..Client::default() };
+    let (near, far) = duplex(PIPE_BYTES);
+    let mut client = SslStream::new(old.ssl(), near).unwrap();
+    let (accepted, connected) = tokio::join!(server.accept(far, PATIENCE), Pin::new(&mut client).connect());
+    connected.unwrap();
+    let (mut honest, _) = accepted.unwrap();
+
+    // The issuer has the right name and did not sign.
+    let ((own, key), (issuer, _)) = (self_signed(Kind::Rsa(2048)), self_signed(Kind::Rsa(2048)));
+    let (near, far) = duplex(PIPE_BYTES);
+    let mut attacker = SslStream::new(showing(old, &own, &key, &[issuer]), near).unwrap();
+    let (taken, connected) = tokio::join!(server.accept(far, PATIENCE), Pin::new(&mut attacker).connect());
+    connected.unwrap();
+    let (mut taken, _) = taken.unwrap();
+
+    for (server, client) in [(&mut honest, &mut client), (&mut taken, &mut attacker)] {
+        // The first read has to wait, which is where the errors of another would be taken for its own.
+        let (heard, ()) = tokio::join!(server.read_u8(), async { client.write_all(b"?").await.unwrap() });
+        assert_eq!(heard.unwrap(), b'?');
     }
 }

@@ -91,6 +91,11 @@ impl ServerTls {
         })
     }
 
+    /// What the certificates of clients are held against; `None` where none is asked for.
+    pub fn client_roots(&self) -> Option<&Roots> {
+        self.client_roots.as_ref()
+    }
+
     /// Shakes hands; hello and handshake together have until `deadline`. On failure the peer has been sent an alert
     /// where there is one to send, and the stream is gone.
     pub async fn accept<S>(&self, stream: S, deadline: Duration) -> Result<(TlsStream<S>, TlsFacts), HandshakeFailure>
