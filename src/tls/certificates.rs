@@ -75,7 +75,7 @@ pub enum CertificateError {
 /// What is odd about a usable certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateWarning {
-    #[error("the certificate in {} expired on {}", chain.display(), not_after.day())]
+    #[error("the certificate in {} expired on {}; renew it", chain.display(), not_after.day())]
     Expired { chain: PathBuf, not_after: Timestamp },
     #[error("the certificate in {} is not valid before {}", chain.display(), not_before.day())]
     NotYetValid { chain: PathBuf, not_before: Timestamp },
@@ -273,7 +273,7 @@ impl ServerCertificate {
         &self.key.cert
     }
 
-    /// The private key as it stands in its file: PKCS #8, PKCS #1 or SEC 1. Its memory is overwritten when it is dropped.
+    /// The private key as it stands in its file: PKCS #8, PKCS #1 or SEC 1. Its memory is overwritten at the end.
     pub(super) fn key_der(&self) -> &PrivateKeyDer<'static> {
         &self.key_der
     }

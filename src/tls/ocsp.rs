@@ -44,7 +44,8 @@ pub enum OcspError {
     #[error("{} is no OCSP response in DER; fetch one with: openssl ocsp -issuer ISSUER.pem -cert CERTIFICATE.pem \
              -url URL -respout {}", file.display(), file.display())]
     NotAResponse { file: PathBuf },
-    #[error("{} is the refusal of an OCSP responder ({}), not a response; fetch it again", file.display(), refusal(*status))]
+    #[error("{} is the refusal of an OCSP responder ({}), not a response; fetch it again",
+            file.display(), refusal(*status))]
     Refused { file: PathBuf, status: u8 },
     #[error("the OCSP response in {} is for another certificate; fetch one for the certificate that stands in `chain`",
             file.display())]
