@@ -270,7 +270,7 @@ fn tell_expiry(log: &mut ExpiryLog, in_force: &Certificates, now: Timestamp) {
     let ends = in_force.certificates().iter().map(|one| (one.paths().chain.as_path(), one.not_after()));
     for warning in log.due(ends, now) {
         match warning {
-            CertificateWarning::Expired { .. } => tracing::error!("{warning}; renew it"),
+            CertificateWarning::Expired { .. } => tracing::error!("{warning}"),
             _ => tracing::warn!("{warning}"),
         }
     }

@@ -1,4 +1,4 @@
-//! `gatepost init DIR`: writes a starter configuration and a certificate to begin with.
+//! `gatepost init DIR`: writes a starter configuration and certificates to begin with.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::clock;
-use crate::config::starter::{STARTER_CHAIN, STARTER_KEY, starter};
+use crate::config::starter::{STARTER_CHAIN, STARTER_KEY, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY, starter};
 use crate::model::domain::{Domain, DomainPattern};
-use crate::tls::self_signed::self_signed;
+use crate::tls::self_signed::{IssueError, IssuedCertificate, self_signed, self_signed_rsa};
 
 use super::configuration;
 use super::output::{BOLD, Console, DIM, Exit, Failure};
@@ -28,18 +28,42 @@ struct NewFile {
     mode: u32,
 }
 
+/// For all clients, and for old ones.
+struct Certificates {
+    all: IssuedCertificate,
+    old: IssuedCertificate,
+}
+
+impl Certificates {
+    fn new(hostname: &Domain) -> Result<Self, IssueError> {
+        let (names, now) = (std::slice::from_ref(hostname), clock::timestamp());
+        Ok(Self { all: self_signed(names, now)?, old: self_signed_rsa(names, now)? })
+    }
+
+    /// What to publish if DANE is wanted (RFC 7672 section 3.1.1).
+    fn tlsa(&self, hostname: &Domain) -> Vec<String> {
+        let record = |one: &IssuedCertificate| format!("_25._tcp.{hostname}. IN TLSA 3 1 1 {}", one.key_sha256());
+        [&self.all, &self.old].map(record).into()
+    }
+}
+
 /// The result for programs.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     hostname: &'a Domain,
     config: &'a Path,
     written: Vec<&'a Path>,
+    /// TLSA records of the keys, for DNS.
+    tlsa: &'a [String],
 }
 
 pub(super) fn run(asked: &super::arguments::Init, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let dir = std::path::absolute(&asked.dir).map_err(|error| cannot_write(&asked.dir, &error))?;
     let hostname = asked.hostname.clone().map_or_else(system_hostname, Ok)?;
-    let files = files(&dir, &hostname)?;
+    let certificates = Certificates::new(&hostname)
+        .map_err(|error| Failure::new(Exit::No, error.to_string(), "choose another name with --hostname NAME"))?;
+    let tlsa = certificates.tlsa(&hostname);
+    let files = files(&dir, &hostname, certificates);
     refuse_to_overwrite(&files)?;
     for file in &files {
         write(file).map_err(|error| cannot_write(&file.path, &error))?;
@@ -47,7 +71,7 @@ pub(super) fn run(asked: &super::arguments::Init, json: bool, console: &mut Cons
     let config = dir.join("gatepost.toml");
     if json {
         let written = files.iter().map(|file| file.path.as_path()).collect();
-        console.json(&Report { hostname: &hostname, config: &config, written })?;
+        console.json(&Report { hostname: &hostname, config: &config, written, tlsa: &tlsa })?;
         return Ok(Exit::Done);
     }
     writeln!(console.out, "Wrote a configuration for {BOLD}{hostname}{BOLD:#}:")?;
@@ -56,6 +80,10 @@ pub(super) fn run(asked: &super::arguments::Init, json: bool, console: &mut Cons
         writeln!(console.out, "  {}{DIM}{note}{DIM:#}", file.path.display())?;
     }
     next_commands(&config, console)?;
+    writeln!(console.out, "\nWhere you publish DANE, list both keys:")?;
+    for record in tlsa {
+        writeln!(console.out, "  {record}")?;
+    }
     Ok(Exit::Done)
 }
 
@@ -67,16 +95,18 @@ fn system_hostname() -> Result<Domain, Failure> {
         .map_err(|error| Failure::usage(error.to_string(), "name this host with --hostname NAME"))
 }
 
-fn files(dir: &Path, hostname: &Domain) -> Result<Vec<NewFile>, Failure> {
-    let certificate = self_signed(std::slice::from_ref(hostname), clock::timestamp())
-        .map_err(|error| Failure::new(Exit::No, error.to_string(), "choose another name with --hostname NAME"))?;
+fn files(dir: &Path, hostname: &Domain, certificates: Certificates) -> Vec<NewFile> {
     let starter = starter(dir, hostname).into_iter();
     let mut files: Vec<_> =
         starter.map(|file| NewFile { path: file.path, content: file.content, mode: PUBLIC_MODE }).collect();
-    let chain = NewFile { path: dir.join(STARTER_CHAIN), content: certificate.certificate_pem, mode: PUBLIC_MODE };
-    let key = NewFile { path: dir.join(STARTER_KEY), content: certificate.key_pem, mode: KEY_MODE };
-    files.extend([chain, key]);
-    Ok(files)
+    let Certificates { all, old } = certificates;
+    for (certificate, chain, key) in
+        [(all, STARTER_CHAIN, STARTER_KEY), (old, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY)]
+    {
+        files.push(NewFile { path: dir.join(chain), content: certificate.certificate_pem, mode: PUBLIC_MODE });
+        files.push(NewFile { path: dir.join(key), content: certificate.key_pem, mode: KEY_MODE });
+    }
+    files
 }
 
 fn refuse_to_overwrite(files: &[NewFile]) -> Result<(), Failure> {
@@ -116,7 +146,7 @@ fn next_commands(config: &Path, console: &mut Console<'_>) -> Result<(), Failure
          {BOLD}gatepost policy explain{option} \\\n    --from someone@partner.example --to {recipient}{BOLD:#}\n  \
          {BOLD}gatepost serve{option}{BOLD:#}\n\n\
          Before real mail comes: set the route in domains.d/example.toml, and put a\n\
-         certificate that others trust in place of the self-signed one. Port 25 needs\n\
+         certificate that others trust in place of the self-signed ones. Port 25 needs\n\
          root, or CAP_NET_BIND_SERVICE."
     )?;
     Ok(())

@@ -13,6 +13,7 @@ use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
 use crate::audit::log::Log;
 use crate::model::id::{MessageId, RecordId};
 use crate::model::record::AuditEntry;
+use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 
 /// What came out, without colours.
 #[derive(Debug)]
@@ -60,12 +61,18 @@ fn what_init_writes_passes_check_and_is_never_overwritten() {
     assert_eq!((ran.exit, ran.err.as_str()), (0, ""));
     assert!(ran.out.starts_with("Wrote a configuration for mx7.bank.example:\n"), "{ran:?}");
     assert!(ran.out.contains("--to postmaster@bank.example"), "{ran:?}");
-    let mode = dir.join("tls/server.key").metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for key in ["server", "legacy"] {
+        let mode = dir.join(format!("tls/{key}.key")).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let chain = dir.join(format!("tls/{key}.pem"));
+        let certificate = ServerCertificate::read(&CertificatePaths::new(chain, dir.join(format!("tls/{key}.key"))));
+        let record = format!("\n  _25._tcp.mx7.bank.example. IN TLSA 3 1 1 {}\n", certificate.unwrap().key_sha256());
+        assert!(ran.out.contains(&record), "{ran:?}");
+    }
 
     let ran = run(&dir, "check");
-    assert!(ran.exit == 0 && !ran.err.contains("error"), "{ran:?}");
-    assert!(ran.out.ends_with(": 1 domain in 1 file, 1 listener, 1 certificate\n"), "{ran:?}");
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""));
+    assert_eq!(ran.out, "ok: 1 domain in 1 file, 1 listener, 2 certificates\n");
     let ran = run(&dir, "policy explain --from a@x.example --to postmaster@bank.example --plaintext");
     assert_eq!(ran.exit, 0, "{ran:?}");
 

@@ -8,6 +8,13 @@ use crate::model::domain::Domain;
 pub const STARTER_CHAIN: &str = "tls/server.pem";
 /// Where it expects the key.
 pub const STARTER_KEY: &str = "tls/server.key";
+/// The same for old clients, which need RSA.
+pub const STARTER_LEGACY_CHAIN: &str = "tls/legacy.pem";
+pub const STARTER_LEGACY_KEY: &str = "tls/legacy.key";
+
+/// The start of the line that keeps the second certificate for the stack of old clients. Without that stack it serves
+/// those that know RSA alone.
+const LEGACY_LINE: &str = "stack = \"legacy\"";
 
 /// The folder that the templates are written for.
 const SYSTEM_FOLDER: &str = "/etc/gatepost";
@@ -41,7 +48,8 @@ pub struct StarterFile {
 pub fn starter(dir: &Path, hostname: &Domain) -> Vec<StarterFile> {
     let system = dir == Path::new(SYSTEM_FOLDER);
     let fit = |template: &str| {
-        let named = with_names(template, hostname);
+        let template = if cfg!(feature = "legacy-tls") { template.to_owned() } else { without_legacy(template) };
+        let named = with_names(&template, hostname);
         if system {
             return named;
         }
@@ -50,10 +58,27 @@ pub fn starter(dir: &Path, hostname: &Domain) -> Vec<StarterFile> {
     TEMPLATES.iter().map(|(name, template)| StarterFile { path: dir.join(name), content: fit(template) }).collect()
 }
 
+fn without_legacy(template: &str) -> String {
+    template.split_inclusive('\n').filter(|line| !line.starts_with(LEGACY_LINE)).collect()
+}
+
 fn with_names(template: &str, hostname: &Domain) -> String {
     let above = hostname.parent().filter(|parent| parent.label_count() >= 2);
     let domain = above.as_ref().unwrap_or(hostname);
     let around: Vec<String> =
         template.split(TEMPLATE_HOSTNAME).map(|text| text.replace(TEMPLATE_DOMAIN, domain.as_str())).collect();
     around.join(hostname.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_stack_of_old_clients_both_certificates_serve_all() {
+        let (_, template) = TEMPLATES[0];
+        let fitted = without_legacy(template);
+        assert_eq!(fitted.lines().count() + 1, template.lines().count());
+        assert!(fitted.contains(STARTER_LEGACY_KEY) && !fitted.lines().any(|line| line.starts_with("stack")));
+    }
 }

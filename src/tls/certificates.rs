@@ -77,7 +77,7 @@ pub enum CertificateError {
 /// What is odd about a usable certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateWarning {
-    #[error("the certificate in {} expired on {}", chain.display(), not_after.day())]
+    #[error("the certificate in {} expired on {}; renew it", chain.display(), not_after.day())]
     Expired { chain: PathBuf, not_after: Timestamp },
     #[error("the certificate in {} is not valid before {}", chain.display(), not_before.day())]
     NotYetValid { chain: PathBuf, not_before: Timestamp },
