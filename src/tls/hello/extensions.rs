@@ -1,7 +1,7 @@
 //! The extensions of a hello: what the router needs of their content, and what a stack would refuse in it.
 //!
-//! What both stacks refuse is an error. What only rustls refuses is noted: OpenSSL reads fewer extensions, and none that
-//! belong to another version than the one it chose.
+//! What both stacks refuse is an error. What only rustls refuses is noted: OpenSSL reads fewer extensions, and none
+//! that belong to another version than the one it chose.
 
 use std::collections::BTreeSet;
 

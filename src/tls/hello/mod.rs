@@ -1,4 +1,5 @@
-//! What a TLS client says first, read as it comes: a [`ClientHello`], one in the format of SSL 2.0, or why it is neither.
+//! What a TLS client says first, read as it comes: a [`ClientHello`], one in the format of SSL 2.0, or why it is
+//! neither.
 //!
 //! [`HelloReader`] keeps the bytes, so that the stack which is chosen by them can read them again. A hello is refused
 //! here only if every stack refuses it.

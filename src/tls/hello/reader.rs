@@ -246,8 +246,8 @@ fn record_header(header: &[u8], is_first: bool) -> Result<Option<usize>, End> {
     }
 }
 
-/// Two bytes of length with the highest bit set, the type of a hello, and the version: 3.x, or 2.0, which is written 0.2
-/// (RFC 5246 appendix E.2).
+/// Two bytes of length with the highest bit set, the type of a hello, and the version: 3.x, or 2.0, which is written
+/// 0.2 (RFC 5246 appendix E.2).
 fn sslv2_header(header: &[u8]) -> Result<Option<usize>, End> {
     match header {
         [_, _, CLIENT_HELLO, 2 | 3, ..] | [_, _, CLIENT_HELLO, 0, 2, ..] => Err(End::SslV2),
