@@ -95,21 +95,21 @@ fn openssl_takes(wire: &[u8]) -> bool {
     !matches!(read(wire), Progress::Bad(_))
 }
 
+/// Who goes on with the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "each says by whom")]
 enum Taken {
-    ByBoth,
-    ByRustls,
-    ByOpenssl,
+    Both,
+    Rustls,
+    Openssl,
     /// The reader lets it pass, since what is wrong is not its business; OpenSSL answers.
-    ByNoneIn,
+    Neither,
     /// The reader refuses it.
-    ByNone,
+    Refused,
 }
 
 /// What the stacks do, if it is not what is expected, and what the reader says, if it is not what they do.
 fn surprises(what: &str, wire: &[u8], expected: Taken) -> Vec<String> {
-    use Taken::{ByBoth, ByNone, ByNoneIn, ByOpenssl, ByRustls};
+    use Taken::{Both, Neither, Openssl, Refused, Rustls};
     let rustls = rustls_on(wire);
     let answer = read(wire);
     let (refused, avoided) = match &answer {
@@ -118,10 +118,10 @@ fn surprises(what: &str, wire: &[u8], expected: Taken) -> Vec<String> {
     };
     let mut surprises = Vec::new();
     for (who, is_so, expected) in [
-        ("rustls takes", rustls.is_ok(), matches!(expected, ByBoth | ByRustls)),
-        ("OpenSSL takes", openssl_takes(wire), matches!(expected, ByBoth | ByOpenssl)),
-        ("the reader refuses", refused, expected == ByNone),
-        ("the reader avoids rustls", avoided, matches!(expected, ByOpenssl | ByNoneIn)),
+        ("rustls takes", rustls.is_ok(), matches!(expected, Both | Rustls)),
+        ("OpenSSL takes", openssl_takes(wire), matches!(expected, Both | Openssl)),
+        ("the reader refuses", refused, expected == Refused),
+        ("the reader avoids rustls", avoided, matches!(expected, Openssl | Neither)),
     ] {
         if is_so != expected && (cfg!(feature = "legacy-tls") || who != "OpenSSL takes") {
             surprises.push(format!("{what}: {who}: {is_so}; {rustls:?}, {answer:?}"));
@@ -132,39 +132,39 @@ fn surprises(what: &str, wire: &[u8], expected: Taken) -> Vec<String> {
 
 #[test]
 fn the_reader_knows_which_forms_each_stack_takes() {
-    use Taken::{ByBoth, ByNone, ByNoneIn, ByOpenssl};
+    use Taken::{Both, Neither, Openssl, Refused};
     let mut found = Vec::new();
     let sessions = |length| Form { session: vec![7; length], ..Form::tls13() };
     for (what, form, expected) in [
-        ("TLS 1.3", Form::tls13(), ByBoth),
-        ("TLS 1.2", Form::tls12(), ByBoth),
-        ("TLS 1.3 alone", Form::tls13().with(43, v8(&u16s(&[0x0304]))), ByBoth),
-        ("no extensions", Form::bare(0x0303), ByOpenssl),
-        ("empty block", Form { extensions: Some(vec![]), ..Form::bare(0x0303) }, ByOpenssl),
-        ("TLS 1.1", Form::bare(0x0302), ByOpenssl),
-        ("SSL 3.0", Form::bare(0x0300), ByOpenssl),
-        ("TLS 1.1 listed", Form::tls12().with(43, v8(&u16s(&[0x0302]))), ByOpenssl),
-        ("unknown versions", Form::tls12().with(43, v8(&u16s(&[0x7f1c]))), ByNoneIn),
-        ("session of 32", sessions(32), ByBoth),
-        ("session of 33", sessions(33), ByNone),
-        ("no suites", Form { suites: vec![], ..Form::tls12() }, ByNone),
-        ("odd suites", Form { suites: vec![0xc0, 0x2f, 0x13], ..Form::tls12() }, ByNone),
-        ("no compression", Form { compression: vec![], ..Form::tls12() }, ByNone),
-        ("only deflate", Form { compression: vec![1], ..Form::tls12() }, ByNoneIn),
-        ("deflate too", Form { compression: vec![1, 0], ..Form::tls12() }, ByBoth),
-        ("deflate too in TLS 1.3", Form { compression: vec![1, 0], ..Form::tls13() }, ByNoneIn),
-        ("trailer", Form { trailer: vec![0], ..Form::tls12() }, ByNone),
-        ("no signature algorithms", Form::tls12().without(13), ByOpenssl),
-        ("no key share", Form::tls13().without(51), ByNoneIn),
-        ("unknown extension", Form::tls13().with(0x1234, [1, 2, 3]), ByBoth),
-        ("unknown extension twice", Form::tls13().adding(0x1234, []).adding(0x1234, []), ByOpenssl),
-        ("known extension twice", Form::tls13().adding(35, []).adding(35, []), ByNone),
-        ("duplicate in SSL 3.0", Form::bare(0x0300).adding(5, []).adding(5, []), ByNone),
-        ("key before the end", Form::tls13().with(45, v8(&[1])).with(41, keys(1, 1)).with(35, []), ByNone),
-        ("broken groups in SSL 3.0", Form::bare(0x0300).with(10, [0]), ByOpenssl),
-        ("broken groups", Form::tls12().with(10, [0]), ByNone),
-        ("broken share in TLS 1.2", Form::tls12().with(51, [0]), ByOpenssl),
-        ("broken points in TLS 1.3", Form::tls13().with(11, [0]), ByOpenssl),
+        ("TLS 1.3", Form::tls13(), Both),
+        ("TLS 1.2", Form::tls12(), Both),
+        ("TLS 1.3 alone", Form::tls13().with(43, v8(&u16s(&[0x0304]))), Both),
+        ("no extensions", Form::bare(0x0303), Openssl),
+        ("empty block", Form { extensions: Some(vec![]), ..Form::bare(0x0303) }, Openssl),
+        ("TLS 1.1", Form::bare(0x0302), Openssl),
+        ("SSL 3.0", Form::bare(0x0300), Openssl),
+        ("TLS 1.1 listed", Form::tls12().with(43, v8(&u16s(&[0x0302]))), Openssl),
+        ("unknown versions", Form::tls12().with(43, v8(&u16s(&[0x7f1c]))), Neither),
+        ("session of 32", sessions(32), Both),
+        ("session of 33", sessions(33), Refused),
+        ("no suites", Form { suites: vec![], ..Form::tls12() }, Refused),
+        ("odd suites", Form { suites: vec![0xc0, 0x2f, 0x13], ..Form::tls12() }, Refused),
+        ("no compression", Form { compression: vec![], ..Form::tls12() }, Refused),
+        ("only deflate", Form { compression: vec![1], ..Form::tls12() }, Neither),
+        ("deflate too", Form { compression: vec![1, 0], ..Form::tls12() }, Both),
+        ("deflate too in TLS 1.3", Form { compression: vec![1, 0], ..Form::tls13() }, Neither),
+        ("trailer", Form { trailer: vec![0], ..Form::tls12() }, Refused),
+        ("no signature algorithms", Form::tls12().without(13), Openssl),
+        ("no key share", Form::tls13().without(51), Neither),
+        ("unknown extension", Form::tls13().with(0x1234, [1, 2, 3]), Both),
+        ("unknown extension twice", Form::tls13().adding(0x1234, []).adding(0x1234, []), Openssl),
+        ("known extension twice", Form::tls13().adding(35, []).adding(35, []), Refused),
+        ("duplicate in SSL 3.0", Form::bare(0x0300).adding(5, []).adding(5, []), Refused),
+        ("key before the end", Form::tls13().with(45, v8(&[1])).with(41, keys(1, 1)).with(35, []), Refused),
+        ("broken groups in SSL 3.0", Form::bare(0x0300).with(10, [0]), Openssl),
+        ("broken groups", Form::tls12().with(10, [0]), Refused),
+        ("broken share in TLS 1.2", Form::tls12().with(51, [0]), Openssl),
+        ("broken points in TLS 1.3", Form::tls13().with(11, [0]), Openssl),
     ] {
         found.extend(surprises(what, &form.wire(), expected));
     }
@@ -173,68 +173,66 @@ fn the_reader_knows_which_forms_each_stack_takes() {
 
 #[test]
 fn the_reader_knows_which_extensions_each_stack_takes() {
-    use Taken::{ByBoth, ByNone, ByNoneIn, ByOpenssl, ByRustls};
+    use Taken::{Both, Neither, Openssl, Refused, Rustls};
     let mut found = Vec::new();
     let shares = |groups: &[u16]| v16(&groups.iter().flat_map(|group| share(*group)).collect::<Vec<_>>());
     let name = |content: &[(u8, &[u8])]| names(content);
     for (what, number, content, in_tls12, in_tls13) in [
-        ("name", 0, host(b"mx.example.org"), ByBoth, ByBoth),
-        ("name of one label of digits", 0, host(b"123"), ByOpenssl, ByOpenssl),
-        ("address", 0, host(b"192.0.2.1"), ByBoth, ByBoth),
-        ("address of IPv6", 0, host(b"2001:db8::1"), ByBoth, ByBoth),
-        ("spaces", 0, host(b"a b"), ByOpenssl, ByOpenssl),
-        ("empty name", 0, host(b""), ByOpenssl, ByOpenssl),
-        ("zero in the name", 0, host(b"a\0"), ByNoneIn, ByNoneIn),
-        ("long name", 0, host(&[b'a'; 256]), ByNoneIn, ByNoneIn),
-        ("two names", 0, name(&[(0, b"a.example"), (0, b"b.example")]), ByNoneIn, ByNoneIn),
-        ("name of another type", 0, name(&[(1, b"a.example")]), ByNoneIn, ByNoneIn),
-        ("and of another type", 0, name(&[(0, b"a.example"), (1, b"b")]), ByRustls, ByRustls),
-        ("status", 5, vec![1, 0, 0, 0, 0], ByBoth, ByBoth),
-        ("other status", 5, vec![2, 9], ByBoth, ByBoth),
-        ("broken status", 5, vec![1, 0], ByNoneIn, ByNoneIn),
-        ("no points", 11, v8(&[]), ByNoneIn, ByOpenssl),
-        ("only compressed points", 11, v8(&[1]), ByOpenssl, ByBoth),
-        ("protocol", 16, v16(&v8(b"smtp")), ByBoth, ByBoth),
-        ("no protocol", 16, v16(&v8(b"")), ByNone, ByNone),
-        ("raw key or certificate", 20, v8(&[2, 0]), ByBoth, ByBoth),
-        ("raw key alone", 20, v8(&[2]), ByOpenssl, ByOpenssl),
-        ("raw key of the client alone", 19, v8(&[2]), ByOpenssl, ByOpenssl),
-        ("no type", 20, v8(&[]), ByOpenssl, ByOpenssl),
-        ("master secret with content", 23, vec![0], ByNoneIn, ByOpenssl),
-        ("compression of certificates", 27, v8(&u16s(&[1, 2])), ByBoth, ByBoth),
-        ("compression twice", 27, v8(&u16s(&[1, 1])), ByBoth, ByOpenssl),
-        ("early data", 42, vec![], ByBoth, ByBoth),
-        ("early data with content", 42, vec![0], ByOpenssl, ByNoneIn),
-        ("cookie", 44, v16(&[1]), ByBoth, ByBoth),
-        ("empty cookie", 44, v16(&[]), ByOpenssl, ByOpenssl),
-        ("modes of keys", 45, v8(&[1]), ByBoth, ByBoth),
-        ("no modes", 45, v8(&[]), ByOpenssl, ByNoneIn),
-        ("no authorities", 47, v16(&[]), ByBoth, ByBoth),
-        ("empty authority", 47, v16(&v16(&[])), ByOpenssl, ByNoneIn),
-        ("share", 51, shares(&[X25519]), ByBoth, ByBoth),
-        ("share of a group not listed", 51, shares(&[X25519, 0x0a0a]), ByBoth, ByRustls),
-        ("no share yet", 51, v16(&[]), ByBoth, ByBoth),
-        ("shares of one group", 51, shares(&[X25519, X25519]), ByBoth, ByOpenssl),
-        ("empty share", 51, v16(&[u16s(&[P256]), v16(&[])].concat()), ByOpenssl, ByNoneIn),
-        ("tickets asked", 58, vec![1, 1], ByBoth, ByBoth),
-        ("tickets asked in other words", 58, vec![1], ByOpenssl, ByOpenssl),
-        ("renegotiation", 0xff01, vec![0], ByBoth, ByBoth),
-        ("renegotiation broken", 0xff01, vec![], ByNoneIn, ByOpenssl),
-        ("inner hello", 0xfe0d, vec![1], ByBoth, ByBoth),
-        ("encrypted hello broken", 0xfe0d, vec![0, 0], ByOpenssl, ByOpenssl),
-        ("encrypted hello of a type to come", 0xfe0d, vec![9], ByOpenssl, ByOpenssl),
-        ("key", 41, keys(1, 1), ByRustls, ByNoneIn),
-        ("broken key", 41, vec![0, 0], ByNoneIn, ByNoneIn),
+        ("name", 0, host(b"mx.example.org"), Both, Both),
+        ("name of one label of digits", 0, host(b"123"), Openssl, Openssl),
+        ("address", 0, host(b"192.0.2.1"), Both, Both),
+        ("address of IPv6", 0, host(b"2001:db8::1"), Both, Both),
+        ("spaces", 0, host(b"a b"), Openssl, Openssl),
+        ("empty name", 0, host(b""), Openssl, Openssl),
+        ("zero in the name", 0, host(b"a\0"), Neither, Neither),
+        ("long name", 0, host(&[b'a'; 256]), Neither, Neither),
+        ("two names", 0, name(&[(0, b"a.example"), (0, b"b.example")]), Neither, Neither),
+        ("name of another type", 0, name(&[(1, b"a.example")]), Neither, Neither),
+        ("and of another type", 0, name(&[(0, b"a.example"), (1, b"b")]), Rustls, Rustls),
+        ("status", 5, vec![1, 0, 0, 0, 0], Both, Both),
+        ("other status", 5, vec![2, 9], Both, Both),
+        ("broken status", 5, vec![1, 0], Neither, Neither),
+        ("no points", 11, v8(&[]), Neither, Openssl),
+        ("only compressed points", 11, v8(&[1]), Openssl, Both),
+        ("protocol", 16, v16(&v8(b"smtp")), Both, Both),
+        ("no protocol", 16, v16(&v8(b"")), Refused, Refused),
+        ("raw key or certificate", 20, v8(&[2, 0]), Both, Both),
+        ("raw key alone", 20, v8(&[2]), Openssl, Openssl),
+        ("raw key of the client alone", 19, v8(&[2]), Openssl, Openssl),
+        ("no type", 20, v8(&[]), Openssl, Openssl),
+        ("master secret with content", 23, vec![0], Neither, Openssl),
+        ("compression of certificates", 27, v8(&u16s(&[1, 2])), Both, Both),
+        ("compression twice", 27, v8(&u16s(&[1, 1])), Both, Openssl),
+        ("early data", 42, vec![], Both, Both),
+        ("early data with content", 42, vec![0], Openssl, Neither),
+        ("cookie", 44, v16(&[1]), Both, Both),
+        ("empty cookie", 44, v16(&[]), Openssl, Openssl),
+        ("modes of keys", 45, v8(&[1]), Both, Both),
+        ("no modes", 45, v8(&[]), Openssl, Neither),
+        ("no authorities", 47, v16(&[]), Both, Both),
+        ("empty authority", 47, v16(&v16(&[])), Openssl, Neither),
+        ("share", 51, shares(&[X25519]), Both, Both),
+        ("share of a group not listed", 51, shares(&[X25519, 0x0a0a]), Both, Rustls),
+        ("no share yet", 51, v16(&[]), Both, Both),
+        ("shares of one group", 51, shares(&[X25519, X25519]), Both, Openssl),
+        ("empty share", 51, v16(&[u16s(&[P256]), v16(&[])].concat()), Openssl, Neither),
+        ("tickets asked", 58, vec![1, 1], Both, Both),
+        ("tickets asked in other words", 58, vec![1], Openssl, Openssl),
+        ("renegotiation", 0xff01, vec![0], Both, Both),
+        ("renegotiation broken", 0xff01, vec![], Neither, Openssl),
+        ("inner hello", 0xfe0d, vec![1], Both, Both),
+        ("encrypted hello broken", 0xfe0d, vec![0, 0], Openssl, Openssl),
+        ("encrypted hello of a type to come", 0xfe0d, vec![9], Openssl, Openssl),
+        ("key", 41, keys(1, 1), Rustls, Neither),
+        ("broken key", 41, vec![0, 0], Neither, Neither),
     ] {
         let (tls12, tls13) = (Form::tls12().with(number, content.clone()), Form::tls13().with(number, content));
         found.extend(surprises(&format!("{what} in TLS 1.2"), &tls12.wire(), in_tls12));
         found.extend(surprises(&format!("{what} in TLS 1.3"), &tls13.wire(), in_tls13));
     }
-    for (what, content, expected) in [
-        ("key with its mode", keys(1, 1), ByBoth),
-        ("keys", keys(2, 2), ByBoth),
-        ("a binder too few", keys(2, 1), ByOpenssl),
-    ] {
+    for (what, content, expected) in
+        [("key with its mode", keys(1, 1), Both), ("keys", keys(2, 2), Both), ("a binder too few", keys(2, 1), Openssl)]
+    {
         let form = Form::tls13().with(45, v8(&[1])).with(41, content);
         found.extend(surprises(what, &form.wire(), expected));
     }
@@ -243,24 +241,24 @@ fn the_reader_knows_which_extensions_each_stack_takes() {
 
 #[test]
 fn the_reader_knows_which_framing_each_stack_takes() {
-    use Taken::{ByBoth, ByNone, ByNoneIn, ByOpenssl};
+    use Taken::{Both, Neither, Openssl, Refused};
     let mut found = Vec::new();
     let long = |length: usize, record: usize| records(&Form::tls13().padded_to(length).message(), record);
     let with_another = |form: Form| records(&[form.message(), vec![16, 0, 0, 66]].concat(), 16_384);
     for (what, wire, expected) in [
-        ("records of a byte", records(&Form::tls13().message(), 1), ByBoth),
-        ("records of five bytes", records(&Form::tls12().message(), 5), ByBoth),
-        ("a hello of 60 kB", long(60_000, 16_384), ByBoth),
-        ("the last that rustls can hold", long(65_535 - 4 - 4 * 5, 16_384), ByBoth),
-        ("one byte more", long(65_535 - 4 - 4 * 5 + 1, 16_384), ByOpenssl),
-        ("many headers", long(60_000, 20), ByOpenssl),
-        ("another message in the record", with_another(Form::tls12()), ByOpenssl),
-        ("another message in the record in TLS 1.3", with_another(Form::tls13()), ByNoneIn),
-        ("too long", records(&message(1, &vec![0; 70_000]), 16_384), ByNone),
-        ("too short", records(&message(1, &[0; 40]), 16_384), ByNone),
-        ("another message", records(&message(2, &Form::tls12().body()), 16_384), ByNone),
-        ("no TLS", b"EHLO client.example.org\r\n".to_vec(), ByNone),
-        ("an alert", vec![21, 3, 1, 0, 2, 2, 40], ByNone),
+        ("records of a byte", records(&Form::tls13().message(), 1), Both),
+        ("records of five bytes", records(&Form::tls12().message(), 5), Both),
+        ("a hello of 60 kB", long(60_000, 16_384), Both),
+        ("the last that rustls can hold", long(65_535 - 4 - 4 * 5, 16_384), Both),
+        ("one byte more", long(65_535 - 4 - 4 * 5 + 1, 16_384), Openssl),
+        ("many headers", long(60_000, 20), Openssl),
+        ("another message in the record", with_another(Form::tls12()), Openssl),
+        ("another message in the record in TLS 1.3", with_another(Form::tls13()), Neither),
+        ("too long", records(&message(1, &vec![0; 70_000]), 16_384), Refused),
+        ("too short", records(&message(1, &[0; 40]), 16_384), Refused),
+        ("another message", records(&message(2, &Form::tls12().body()), 16_384), Refused),
+        ("no TLS", b"EHLO client.example.org\r\n".to_vec(), Refused),
+        ("an alert", vec![21, 3, 1, 0, 2, 2, 40], Refused),
     ] {
         found.extend(surprises(what, &wire, expected));
     }
