@@ -92,8 +92,8 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
     Ok(Built { inbound, outbound, certificates })
 }
 
-/// All that inbound needs, with these certificates. What the snapshot `before` of the same configuration has read beside
-/// them is not read again.
+/// All that inbound needs, with these certificates. What the snapshot `before` of the same configuration has read
+/// beside them is not read again.
 pub(super) fn build_inbound(
     config: &Config,
     store: Option<&Arc<CertificateStore>>,

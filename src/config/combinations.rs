@@ -128,14 +128,25 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
 
 /// A client shows a certificate only where it is asked for one.
 fn check_certificate_is_requested(main: &MainFile<'_>, inbound: &InboundTable<'_>) {
-    let requested = |listener: &Listener<'_>| listener.is_role(Role::Mx) && listener.requests_certificate();
-    if main.listeners.iter().any(requested) {
-        return;
-    }
-    if let Some(place) = inbound.certificate_place() {
+    let Some(place) = inbound.certificate_place() else { return };
+    let mx = || main.listeners.iter().filter(|listener| listener.is_role(Role::Mx));
+    let name = |listener: &Listener<'_>| listener.name.as_ref().map(|name| format!("\"{}\"", name.value));
+    let silent: Vec<String> = mx().filter(|listener| !listener.requests_certificate()).filter_map(name).collect();
+    if !mx().any(Listener::requests_certificate) {
         place.error(
             "cannot be met: no listener of role \"mx\" asks for a certificate",
             "write request_client_certificate = true in its [[listener]], or remove this key",
+        );
+    } else if !silent.is_empty() {
+        place.warn(
+            format!("cannot be met where no certificate is asked for: listener {}", silent.join(", ")),
+            "write request_client_certificate = true there too, unless this mail comes in elsewhere",
+        );
+    }
+    if inbound.asks_for_any_verified() && mx().any(|mx| mx.requests_certificate() && mx.client_ca.is_none()) {
+        place.warn(
+            "\"verified\" asks for no name: every certificate of a public authority will do, whoever it was issued to",
+            "name client_ca in the [[listener]], or list the fingerprints of those that are meant",
         );
     }
 }

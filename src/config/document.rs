@@ -195,7 +195,8 @@ impl<'a> Value<'a> {
             Some((word, None)) => self.place.not_implemented(word, format!("use {}", choices(words))),
             None => {
                 let known = words.iter().filter(|(_, meaning)| meaning.is_some()).map(|(word, _)| *word);
-                let remedy = match nearest(text, known) {
+                // TLS 1.0 is written TLSv1, as OpenSSL and Postfix have it.
+                let remedy = match nearest(text.strip_suffix(".0").unwrap_or(text), known) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => format!("use {}", choices(words)),
                 };

@@ -90,6 +90,10 @@ impl<'a> InboundTable<'a> {
         asked.map(|at| &at.place)
     }
 
+    pub(super) fn asks_for_any_verified(&self) -> bool {
+        self.client_certificate.as_ref().is_some_and(|at| at.value == ClientCertificateRule::Verified)
+    }
+
     pub(super) fn layer(&self) -> InboundLayer {
         InboundLayer {
             tls: self.tls.as_ref().map(At::sourced),

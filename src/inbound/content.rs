@@ -115,7 +115,7 @@ impl Content {
                 port: context.address.port(),
                 helo: self.envelope.helo.clone(),
                 trust,
-                tls: tls.cloned(),
+                tls: tls.map(|facts| transaction.recorded(facts)),
             },
             size,
             eight_bit: self.scan.eight_bit(),

@@ -11,8 +11,10 @@ use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::SessionId;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::tls::{TlsFacts, TlsOrNone};
+use crate::policy::client_certificate::accepted_by;
 use crate::policy::inbound::{Judgement, Verdict};
 use crate::policy::relay::Trust;
+use crate::policy::settings::ClientCertificateRule;
 use crate::policy::transaction::{Refusal, Visitor};
 use crate::random;
 use crate::spool::Fault;
@@ -107,6 +109,18 @@ impl Transaction {
             }
         }
         groups
+    }
+
+    /// The facts of the session, with what the certificate was accepted by.
+    pub(super) fn recorded(&self, facts: &TlsFacts) -> TlsFacts {
+        let trusted = &self.snapshot.trusted.certificates;
+        let by_trust = (self.trust == Trust::Certificate).then_some(trusted.as_slice());
+        let judgements = self.recipients.iter().map(|(_, judgement)| judgement).chain([&self.mail]);
+        let by_policy = judgements.filter_map(|judgement| match &judgement.in_force.client_certificate.value {
+            ClientCertificateRule::Fingerprints(list) => Some(list.as_ref()),
+            _ => None,
+        });
+        accepted_by(facts, by_trust.into_iter().chain(by_policy))
     }
 
     fn heavier<'a>(&'a self, own: &'a Judgement) -> &'a Judgement {

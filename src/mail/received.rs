@@ -118,11 +118,22 @@ fn tls_clause(tls: &TlsFacts) -> Option<String> {
     if !is_atom(&tls.cipher) {
         return None;
     }
-    let group = tls.group.as_deref().filter(|group| is_atom(group));
+    let group = tls.group.as_deref().and_then(registered_group).filter(|group| is_atom(group));
     Some(match group {
         Some(group) => format!("tls {} group {group}", tls.cipher),
         None => format!("tls {}", tls.cipher),
     })
+}
+
+/// The name in the registry "TLS Supported Groups". What a server of old makes up for DHE has none.
+fn registered_group(group: &str) -> Option<&str> {
+    match group {
+        "x25519mlkem768" => Some("X25519MLKEM768"),
+        "secp256r1mlkem768" => Some("SecP256r1MLKEM768"),
+        "secp384r1mlkem1024" => Some("SecP384r1MLKEM1024"),
+        group if group.starts_with("dh-") => None,
+        group => Some(group),
+    }
 }
 
 #[cfg(test)]

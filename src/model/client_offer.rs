@@ -11,7 +11,7 @@ pub const LISTED_MAX: usize = 100;
 /// written `0x1a2b`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientOffer {
-    /// Protocol versions, highest first.
+    /// Protocol versions, highest first; of a client that lists none, the highest alone.
     pub versions: Vec<String>,
     /// Cipher suites in the client's order, signalling values included.
     pub ciphers: Vec<String>,

@@ -15,8 +15,8 @@ use super::ladder::TlsWay;
 const HOSTS_MAX: usize = 8192;
 /// After this the usual way is tried again: hosts are mended, too.
 const KNOWN_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// The same where what was negotiated is nothing that only OpenSSL has: the failure before may have been an accident, or
-/// forged.
+/// The same where what was negotiated is nothing that only OpenSSL has: the failure before may have been an accident,
+/// or forged.
 const DOUBTFUL_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// A host as it was connected to.

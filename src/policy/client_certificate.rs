@@ -65,6 +65,17 @@ pub fn check_listed(fingerprints: &[Fingerprint], tls: Option<&TlsFacts>) -> Res
     if listed { Ok(()) } else { Err(Lack::NotListed) }
 }
 
+/// The facts as they are recorded of a session whose certificate was accepted by one of these lists.
+pub fn accepted_by<'a>(facts: &TlsFacts, lists: impl IntoIterator<Item = &'a [Fingerprint]>) -> TlsFacts {
+    let mut facts = facts.clone();
+    let is_listed = lists.into_iter().any(|list| check_listed(list, Some(&facts)).is_ok());
+    if let Some(peer) = facts.peer.as_mut().filter(|peer| is_listed && peer.verified == Verified::None) {
+        peer.verified = Verified::Fingerprint;
+        peer.error = None;
+    }
+    facts
+}
+
 /// The certificate, if it counts.
 fn credential(tls: Option<&TlsFacts>) -> Result<&PeerCertificate, Lack> {
     let (tls, peer) = tls.and_then(|tls| Some((tls, tls.peer.as_ref()?))).ok_or(Lack::NotShown)?;
@@ -168,6 +179,23 @@ mod tests {
         for hash in ["", "01", &"01".repeat(31), &"01".repeat(33), &"zz".repeat(32)] {
             let session = peer(|peer| (peer.sha256, peer.key_sha256) = (hash.to_owned(), hash.to_owned()));
             assert_eq!(check(&listed(&[0, 1]), session.as_ref()), Err(Lack::NotListed), "{hash:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_list_accepted_is_recorded_as_such_and_nothing_else() {
+        let unverified = peer(|peer| peer.verified = Verified::None).unwrap();
+        let resumed = TlsFacts { resumed: true, ..unverified.clone() };
+        for (facts, lists, expected) in [
+            (&unverified, &[&[fingerprint(9)][..], &[fingerprint(1)]][..], Verified::Fingerprint),
+            (&unverified, &[&[fingerprint(2)]], Verified::Fingerprint),
+            (&unverified, &[&[fingerprint(9)]], Verified::None),
+            (&unverified, &[], Verified::None),
+            (&resumed, &[&[fingerprint(1)]], Verified::None),
+            (&facts(), &[&[fingerprint(1)]], Verified::Webpki),
+        ] {
+            let recorded = accepted_by(facts, lists.iter().copied());
+            assert_eq!(recorded.peer.unwrap().verified, expected, "{lists:?}");
         }
     }
 }

@@ -84,7 +84,7 @@ fn host(record: &Value) -> Option<String> {
 fn tls(record: &Value) -> Option<String> {
     let is_session = text(record, "/client/ip").is_some() || text(record, "/remote").is_some();
     let Some(version) = text(record, "/tls/version") else {
-        return is_session.then(|| "none, in plaintext".to_owned());
+        return is_session.then(|| without_tls(record).to_owned());
     };
     let mut parts = vec![format!("{version} {}", text(record, "/tls/cipher").unwrap_or_default())];
     parts.extend(text(record, "/tls/group").map(str::to_owned));
@@ -97,6 +97,20 @@ fn tls(record: &Value) -> Option<String> {
     }
     parts.extend(text(record, "/tls/peer/error").map(str::to_owned));
     Some(parts.join(", "))
+}
+
+/// What `tls: null` means in this record: only what was said over a session was in plaintext.
+fn without_tls(record: &Value) -> &'static str {
+    match text(record, "/event").unwrap_or_default() {
+        "inbound.handshake_failed" => "none, the handshake failed",
+        // With a reason nothing of the message was sent, unless the host answered to it.
+        "outbound.attempt" | "outbound.deferred" | "outbound.bounced"
+            if text(record, "/reason").is_some() && text(record, "/reply").is_none() =>
+        {
+            "none, nothing was sent"
+        }
+        _ => "none, in plaintext",
+    }
 }
 
 fn policy(record: &Value) -> Option<String> {
@@ -176,7 +190,7 @@ Message 00000000000000000000000007: 3 records
 2027-01-02 03:04:06.000  outbound.deferred  record 43
   from    a@partner.example to b@bank.example
   host    mx.bank.example, 198.51.100.1:25, attempt 1, 350 ms, DNSSEC insecure
-  tls     none, in plaintext
+  tls     none, nothing was sent
   needs   tls encrypt, cipher any, because tls = encrypt
           (domains.d/bank.toml:20)
   reason  starttls-not-supported

@@ -156,7 +156,6 @@ impl Attempt {
     }
 
     fn note_tls_failure(&self, target: &Target, failure: &OpenFailure, next: Way) {
-        self.outbound.metrics.outbound_tls_failed(failure.reason);
         let mut situation = self.situation(Some(target), None);
         situation.reason = Some(failure.reason);
         situation.detail = Some(format!("{}; {}", failure.detail, in_words(next)));

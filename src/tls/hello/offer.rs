@@ -27,8 +27,13 @@ impl ClientHello {
         }
     }
 
-    /// The known versions, and behind them what else the client lists.
+    /// The known versions, and behind them what else the client lists. A client without a list names its highest, and
+    /// does not say how far below that it would go.
     fn version_numbers(&self) -> Vec<u16> {
+        if self.supported_versions.is_none() {
+            let highest = self.max_version().map_or(self.legacy_version, super::version_number);
+            return vec![highest];
+        }
         let mut numbers: Vec<u16> = self.versions().into_iter().map(super::version_number).collect();
         let known = ProtocolVersion::ALL.map(super::version_number);
         let listed = self.supported_versions.iter().flatten();
