@@ -94,13 +94,13 @@ fn certificates(status: &Status, now: Timestamp) -> Vec<String> {
         Column::left("OCSP"),
     ];
     let row = |one: &CertificateStatus| {
-        let style = match one.not_after {
-            end if end < now => BAD,
-            end if end.saturating_since(now) < EXPIRY_NOTICE => ODD,
-            _ => Style::new(),
+        let (style, expires) = match one.not_after {
+            end if end < now => (BAD, "EXPIRED".to_owned()),
+            end if end.saturating_since(now) < EXPIRY_NOTICE => (ODD, format!("in {}", until(end, now))),
+            end => (Style::new(), end.day()),
         };
         let clients = if one.stack == "legacy" { "old ones" } else { "all" };
-        let expires = Cell::styled(one.not_after.day(), style);
+        let expires = Cell::styled(expires, style);
         let ocsp = one.ocsp.as_deref().unwrap_or("none");
         vec![one.name.as_str().into(), one.key.as_str().into(), clients.into(), expires, ocsp.into()]
     };
@@ -112,6 +112,16 @@ fn certificates(status: &Status, now: Timestamp) -> Vec<String> {
         lines.extend(human::wrap(&text, WIDTH_COLUMNS).into_iter().map(|line| format!("{BAD}{line}{BAD:#}")));
     }
     lines
+}
+
+/// `3 days`, `5 hours`, `12 minutes`: the largest unit that there is more than one of.
+fn until(end: Timestamp, now: Timestamp) -> String {
+    let minutes = end.saturating_since(now).as_secs() / 60;
+    match (minutes / (24 * 60), minutes / 60) {
+        (days, _) if days > 1 => format!("{days} days"),
+        (_, hours) if hours > 1 => format!("{hours} hours"),
+        _ => format!("{minutes} minutes"),
+    }
 }
 
 #[cfg(test)]
@@ -175,14 +185,18 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
             ocsp: ocsp.map(str::to_owned),
             problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
         };
+        let hours = |hours: u64| started_at + std::time::Duration::from_secs(hours * 60 * 60 + 30);
+        let until = |end, one: CertificateStatus| CertificateStatus { not_after: end, ..one };
         status.certificates = vec![
-            certificate("ECDSA P-256", "any", Some("stapled until 2027-01-20"), &[]),
+            until(hours(24 * 90), certificate("ECDSA P-384", "any", None, &[])),
+            until(hours(24 * 9), certificate("ECDSA P-256", "any", Some("stapled until 2027-01-20"), &[])),
             certificate("RSA 2048", "legacy", None, &["cannot read /etc/gatepost/tls/legacy.key: permission denied"]),
         ];
         let expected = "
 CERTIFICATE      KEY          CLIENTS   EXPIRES     OCSP
-mx1.example.org  ECDSA P-256  all       2027-01-15  stapled until 2027-01-20
-mx1.example.org  RSA 2048     old ones  2027-01-15  none
+mx1.example.org  ECDSA P-384  all       2027-04-15  none
+mx1.example.org  ECDSA P-256  all       in 8 days   stapled until 2027-01-20
+mx1.example.org  RSA 2048     old ones  EXPIRED     none
 
 Not in use: cannot read /etc/gatepost/tls/legacy.key: permission denied
 ";
