@@ -185,22 +185,28 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
             ocsp: ocsp.map(str::to_owned),
             problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
         };
-        let hours = |hours: u64| started_at + std::time::Duration::from_secs(hours * 60 * 60 + 30);
-        let until = |end, one: CertificateStatus| CertificateStatus { not_after: end, ..one };
         status.certificates = vec![
-            until(hours(24 * 90), certificate("ECDSA P-384", "any", None, &[])),
-            until(hours(24 * 9), certificate("ECDSA P-256", "any", Some("stapled until 2027-01-20"), &[])),
+            certificate("ECDSA P-256", "any", Some("stapled until 2027-01-20"), &[]),
             certificate("RSA 2048", "legacy", None, &["cannot read /etc/gatepost/tls/legacy.key: permission denied"]),
         ];
         let expected = "
-CERTIFICATE      KEY          CLIENTS   EXPIRES     OCSP
-mx1.example.org  ECDSA P-384  all       2027-04-15  none
-mx1.example.org  ECDSA P-256  all       in 8 days   stapled until 2027-01-20
-mx1.example.org  RSA 2048     old ones  EXPIRED     none
+CERTIFICATE      KEY          CLIENTS   EXPIRES  OCSP
+mx1.example.org  ECDSA P-256  all       EXPIRED  stapled until 2027-01-20
+mx1.example.org  RSA 2048     old ones  EXPIRED  none
 
 Not in use: cannot read /etc/gatepost/tls/legacy.key: permission denied
 ";
         assert!(plain(&status).ends_with(expected), "{}", plain(&status));
         assert!(plain(&status).contains("runs with old certificates"));
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_the_largest_unit_that_there_is_more_than_one_of() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        for (minutes, expected) in
+            [(0, "0 minutes"), (119, "119 minutes"), (120, "2 hours"), (2879, "47 hours"), (2880, "2 days")]
+        {
+            assert_eq!(until(now + std::time::Duration::from_secs(minutes * 60), now), expected);
+        }
     }
 }
