@@ -157,7 +157,7 @@ impl Metrics {
             smtp_tls_failures: counters(
                 &r,
                 "smtp_tls_failures_total",
-                "Outbound sessions that did not meet their TLS requirement.",
+                "Hosts whose TLS failed or did not meet the requirement.",
                 &["reason"],
             )?,
             delivery_duration: histograms(&r)?,

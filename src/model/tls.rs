@@ -119,6 +119,24 @@ pub struct PeerCertificate {
     pub error: Option<String>,
 }
 
+impl PeerCertificate {
+    /// A certificate with this hash of which nothing else is known but that its key was proved and not judged, for
+    /// questions about a session that is only thought of.
+    pub fn assumed(sha256: String) -> Self {
+        Self {
+            sha256,
+            key_sha256: String::new(),
+            subject: String::new(),
+            names: Vec::new(),
+            not_after: None,
+            signature: Some(SignatureHash::Sha2),
+            rsa_bits: None,
+            verified: Verified::None,
+            error: None,
+        }
+    }
+}
+
 /// The shortest RSA key that identifies anybody (NIST SP 800-57, CA/Browser Forum).
 pub const RSA_BITS_MIN: u32 = 2048;
 /// The shortest group of a finite field whose key exchange protects.

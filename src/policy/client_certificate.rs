@@ -107,15 +107,9 @@ mod tests {
     fn facts() -> TlsFacts {
         let suite = CipherSuite::by_name("ECDHE-RSA-AES128-SHA").unwrap();
         let peer = PeerCertificate {
-            sha256: fingerprint(1).hex(),
             key_sha256: fingerprint(2).hex(),
-            subject: "CN=printer".to_owned(),
-            names: Vec::new(),
-            not_after: None,
-            signature: Some(SignatureHash::Sha2),
-            rsa_bits: None,
             verified: Verified::Webpki,
-            error: None,
+            ..PeerCertificate::assumed(fingerprint(1).hex())
         };
         TlsFacts { peer: Some(peer), ..TlsFacts::assumed(ProtocolVersion::Tls1_2, suite) }
     }

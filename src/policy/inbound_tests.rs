@@ -4,7 +4,7 @@ use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::cipher::{CipherGrade, CipherSuite, SUITES};
 use crate::model::domain::DomainPattern;
 use crate::model::reason::Reason;
-use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
+use crate::model::tls::{PeerCertificate, ProtocolVersion, TlsFacts, Verified};
 use crate::policy::names::Fingerprint;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
 
@@ -32,17 +32,7 @@ fn certificate(byte: u8) -> Fingerprint {
 
 /// The session with a certificate that its client proved to have.
 fn with_certificate(session: Option<(&str, &str)>, byte: u8, verified: Verified) -> Option<TlsFacts> {
-    let peer = PeerCertificate {
-        sha256: certificate(byte).hex(),
-        key_sha256: String::new(),
-        subject: String::new(),
-        names: Vec::new(),
-        not_after: None,
-        signature: Some(SignatureHash::Sha2),
-        rsa_bits: None,
-        verified,
-        error: None,
-    };
+    let peer = PeerCertificate { verified, ..PeerCertificate::assumed(certificate(byte).hex()) };
     facts(session).map(|facts| TlsFacts { peer: Some(peer), ..facts })
 }
 

@@ -177,7 +177,7 @@ mod tests {
     use crate::model::address::Charset;
     use crate::model::cipher::CipherSuite;
     use crate::model::domain::DomainPattern;
-    use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, Verified};
+    use crate::model::tls::{PeerCertificate, ProtocolVersion};
     use crate::policy::rules::{Defaults, DomainPolicy};
     use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, Route, Source};
 
@@ -231,17 +231,7 @@ mod tests {
         };
         let session = |version, byte: u8| {
             let suite = CipherSuite::by_name("ECDHE-RSA-AES128-SHA").unwrap();
-            let peer = PeerCertificate {
-                sha256: Fingerprint::from_bytes([byte; 32]).hex(),
-                key_sha256: String::new(),
-                subject: String::new(),
-                names: Vec::new(),
-                not_after: None,
-                signature: Some(SignatureHash::Sha2),
-                rsa_bits: None,
-                verified: Verified::None,
-                error: None,
-            };
+            let peer = PeerCertificate::assumed(Fingerprint::from_bytes([byte; 32]).hex());
             Some(TlsFacts { peer: Some(peer), ..TlsFacts::assumed(version, suite) })
         };
         let (old, new) = (ProtocolVersion::Tls1_1, ProtocolVersion::Tls1_2);

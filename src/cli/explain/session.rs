@@ -34,17 +34,7 @@ pub(super) fn showing(facts: TlsFacts, certificate: ShownCertificate) -> TlsFact
         ShownCertificate::Fingerprint(fingerprint) => (fingerprint.hex(), Verified::None),
     };
     let proved = if facts.version < ProtocolVersion::Tls1_2 { SignatureHash::Sha1OrOlder } else { SignatureHash::Sha2 };
-    let peer = PeerCertificate {
-        sha256,
-        key_sha256: String::new(),
-        subject: String::new(),
-        names: Vec::new(),
-        not_after: None,
-        signature: Some(proved),
-        rsa_bits: None,
-        verified,
-        error: None,
-    };
+    let peer = PeerCertificate { signature: Some(proved), verified, ..PeerCertificate::assumed(sha256) };
     TlsFacts { peer: Some(peer), ..facts }
 }
 

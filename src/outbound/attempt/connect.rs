@@ -155,7 +155,11 @@ impl Attempt {
         }
     }
 
+    /// Another way to TLS is no failure yet; to give it up for plaintext is one.
     fn note_tls_failure(&self, target: &Target, failure: &OpenFailure, next: Way) {
+        if next == Way::Plaintext {
+            self.outbound.metrics.outbound_tls_failed(failure.reason);
+        }
         let mut situation = self.situation(Some(target), None);
         situation.reason = Some(failure.reason);
         situation.detail = Some(format!("{}; {}", failure.detail, in_words(next)));

@@ -3,7 +3,7 @@
 use crate::model::address::Charset;
 use crate::model::cipher::CipherSuite;
 use crate::model::domain::DomainPattern;
-use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, Verified};
+use crate::model::tls::{PeerCertificate, ProtocolVersion};
 use crate::policy::names::Fingerprint;
 use crate::policy::rules::{Defaults, DomainPolicy, Recipients};
 use crate::policy::settings::{InboundLayer, InboundTls, Mode, Sourced};
@@ -38,17 +38,7 @@ fn fingerprint() -> Fingerprint {
 fn tls(word: &str) -> Option<TlsFacts> {
     let facts = |version, suite| TlsFacts::assumed(version, CipherSuite::by_name(suite).unwrap());
     let new = facts(ProtocolVersion::Tls1_2, "ECDHE-RSA-AES128-GCM-SHA256");
-    let peer = PeerCertificate {
-        sha256: String::new(),
-        key_sha256: fingerprint().hex(),
-        subject: String::new(),
-        names: Vec::new(),
-        not_after: None,
-        signature: Some(SignatureHash::Sha2),
-        rsa_bits: None,
-        verified: Verified::None,
-        error: None,
-    };
+    let peer = PeerCertificate { key_sha256: fingerprint().hex(), ..PeerCertificate::assumed(String::new()) };
     match word {
         "plain" => None,
         "old" => Some(facts(ProtocolVersion::Tls1_0, "DES-CBC3-SHA")),

@@ -78,7 +78,7 @@ impl Legacy {
         self.renew_ticket_keys();
         let contexts = self.current.load_full();
         let context = contexts.of_groups.get(group).ok_or_else(HandshakeFailure::without_facts)?;
-        let setup = |error: ErrorStack| HandshakeFailure::from_io(&error.into());
+        let setup = |error: ErrorStack| HandshakeFailure::of_setup(&error.into());
         let ssl = Ssl::new(&context.0).map_err(setup)?;
         let mut stream = SslStream::new(ssl, stream).map_err(setup)?;
         Pin::new(&mut stream).accept().await.map_err(|error| shared::failure(&error))?;
@@ -121,7 +121,9 @@ fn build(store: &CertificateStore, group: &Group, options: &ServerTlsOptions) ->
     let prime = BigNum::get_rfc3526_prime_2048()?;
     builder.set_tmp_dh(&*Dh::from_pqg(prime, None, BigNum::from_u32(DH_GENERATOR)?)?)?;
     builder.set_session_id_context(SESSION_CONTEXT)?;
-    builder.set_session_cache_size(i32::try_from(SESSIONS_MAX).unwrap_or(i32::MAX));
+    // All groups together have the bound. To OpenSSL 0 means none.
+    let sessions_max = (SESSIONS_MAX / store.groups().len().max(1)).max(1);
+    builder.set_session_cache_size(i32::try_from(sessions_max).unwrap_or(i32::MAX));
     if options.client_certificates.is_some() {
         // Asks for a certificate and does not insist.
         builder.set_verify(SslVerifyMode::PEER);

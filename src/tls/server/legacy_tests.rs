@@ -356,6 +356,18 @@ async fn a_client_certificate_that_cannot_be_checked_counts_for_nothing_and_cost
     }
 }
 
+#[test]
+fn a_chain_without_a_proof_of_its_key_is_verified_by_nothing() {
+    let stage = Stage::new();
+    let now = clock::timestamp();
+    let chain = [stage.rsa.certificate_der.clone()];
+    for (signature, expected) in [(Some(SignatureHash::Sha2), Verified::Webpki), (None, Verified::None)] {
+        let found = super::client_certificate(&chain, signature, &stage.authority.roots(), now).unwrap();
+        assert_eq!((found.verified, found.error.is_none()), (expected, expected == Verified::Webpki));
+    }
+    assert!(super::client_certificate(&[], None, &stage.authority.roots(), now).is_none());
+}
+
 #[tokio::test]
 async fn a_false_chain_of_one_client_breaks_no_session_of_another() {
     let stage = Stage::new();

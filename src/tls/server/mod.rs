@@ -20,7 +20,8 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::clock;
-use crate::model::tls::{ProtocolVersion, SignatureHash, TlsFacts};
+use crate::model::time::Timestamp;
+use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts};
 
 use super::evaluate::evaluate_client;
 use super::failure::{FailureKind, HandshakeFailure, SetupError};
@@ -110,8 +111,11 @@ impl ServerTls {
             Some(hello) => HandshakeFailure { offer: Some(Box::new(hello.offer())), ..failure },
             None => failure,
         })?;
-        let facts = self.judge_client(&accepted);
-        Ok((accepted.stream, facts))
+        let Accepted { stream, mut facts, chain, signature } = accepted;
+        if let Some(roots) = &self.client_roots {
+            facts.peer = client_certificate(&chain, signature, roots, clock::timestamp());
+        }
+        Ok((stream, facts))
     }
 
     async fn shake<S>(
@@ -123,15 +127,13 @@ impl ServerTls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (words, bytes) = listen(&mut stream).await?;
-        let (sni, route) = match &words {
-            FirstWords::Ssl2Format => (None, Route::Legacy(Why::Ssl2Format)),
-            FirstWords::Hello(hello) => (hello.sni.name().map(str::to_ascii_lowercase), self.route(hello)),
+        let hello = match words {
+            FirstWords::Hello(hello) => Some(&*seen.insert(hello)),
+            FirstWords::Ssl2Format => None,
         };
-        if let FirstWords::Hello(hello) = words {
-            *seen = Some(hello);
-        }
+        let sni = hello.and_then(|hello| hello.sni.name()).map(str::to_ascii_lowercase);
         let group = self.store.group_of(sni.as_deref());
-        match route {
+        match hello.map_or(Route::Legacy(Why::Ssl2Format), |hello| self.route(hello, group)) {
             Route::Modern(key) => self.modern.accept(Rewind::new(bytes, stream), key).await,
             Route::Legacy(why) => self.accept_old(Rewind::new(bytes, stream), group, sni, why).await,
             Route::InappropriateFallback => {
@@ -143,8 +145,8 @@ impl ServerTls {
     }
 
     /// With the place of the key in the store.
-    fn route(&self, hello: &ClientHello) -> Route {
-        let places = self.store.any(self.store.group_of(hello.sni.name()));
+    fn route(&self, hello: &ClientHello, group: usize) -> Route {
+        let places = self.store.any(group);
         let keys: Vec<(usize, _)> = places.filter_map(|place| Some((place, self.modern.key(place)?))).collect();
         let abilities: Vec<_> = keys.iter().map(|(_, key)| *key).collect();
         match route(hello, &abilities, &self.modern.abilities) {
@@ -166,7 +168,7 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        tracing::trace!(?why, "served by OpenSSL");
+        tracing::debug!(?why, "served by OpenSSL");
         self.legacy.accept(stream, group, sni.as_deref()).await
     }
 
@@ -185,19 +187,26 @@ impl ServerTls {
         let key = self.store.any(group).next().unwrap_or_default();
         self.modern.accept(stream, key).await
     }
+}
 
-    /// The facts with what the client's certificate is worth.
-    fn judge_client<S>(&self, accepted: &Accepted<S>) -> TlsFacts {
-        let mut facts = accepted.facts.clone();
-        let (Some(leaf), Some(roots)) = (accepted.chain.first(), &self.client_roots) else { return facts };
-        let evaluation = evaluate_client(&accepted.chain, roots, clock::timestamp());
-        let mut certificate = peer_certificate(leaf);
-        certificate.signature = accepted.signature;
-        certificate.verified = evaluation.verified;
-        certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
-        facts.peer = Some(certificate);
-        facts
+/// What the client's certificate is worth. A chain is public: without a signature by its key it says nothing of who
+/// shows it.
+fn client_certificate(
+    chain: &[CertificateDer<'static>],
+    signature: Option<SignatureHash>,
+    roots: &Roots,
+    now: Timestamp,
+) -> Option<PeerCertificate> {
+    let mut certificate = PeerCertificate { signature, ..peer_certificate(chain.first()?) };
+    if signature.is_none() {
+        certificate.error =
+            Some("the client did not prove that it holds the key, or by nothing that can be checked".to_owned());
+        return Some(certificate);
     }
+    let evaluation = evaluate_client(chain, roots, now);
+    certificate.verified = evaluation.verified;
+    certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
+    Some(certificate)
 }
 
 /// Reads until the hello is whole. What is no hello gets an alert.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
@@ -15,7 +15,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::model::tls::{ProtocolVersion, RSA_BITS_MIN, SignatureHash, TlsFacts};
+use crate::model::tls::{ProtocolVersion, RSA_BITS_MIN, SignatureHash};
 use crate::tls::facts::facts;
 use crate::tls::failure::{HandshakeFailure, SetupError};
 use crate::tls::peer::rsa_bits;
@@ -27,7 +27,7 @@ use crate::tls::stream::TlsStream;
 use super::route::{Abilities, KeyAbilities};
 use super::{Accepted, ServerTlsOptions};
 
-/// Sessions kept for clients that resume without tickets.
+/// Sessions kept for clients that resume without tickets: of one listener and one library.
 pub(super) const SESSIONS_MAX: usize = 4096;
 
 /// The longest RSA key whose signatures rustls takes.
@@ -36,6 +36,7 @@ const RSA_BITS_MAX: u32 = 8192;
 #[derive(Debug)]
 pub(super) struct Modern {
     pub(super) abilities: Abilities,
+    provider: Arc<CryptoProvider>,
     lowest: ProtocolVersion,
     /// By place in the store.
     keys: Vec<Served>,
@@ -51,16 +52,17 @@ struct Served {
 
 impl Modern {
     pub(super) fn new(store: &CertificateStore, options: &ServerTlsOptions) -> Result<Self, SetupError> {
+        let provider = provider();
         let shared = match options.client_certificates {
             Some(_) => None,
-            None => Some(resuming(options.lowest)?),
+            None => Some(resuming(&provider, options.lowest)?),
         };
         let serve = |key: &Arc<CertifiedKey>| {
             let config = shared.clone().map(|config| Arc::new(with_key(config, key)));
             Served { abilities: KeyAbilities::of(key.key.as_ref()), key: Arc::clone(key), config }
         };
         let keys = store.certificates().iter().map(|certificate| serve(&certificate.key)).collect();
-        Ok(Self { abilities: Abilities::of(&provider()), lowest: options.lowest, keys })
+        Ok(Self { abilities: Abilities::of(&provider), provider, lowest: options.lowest, keys })
     }
 
     /// What the key at this place of the store can do.
@@ -78,15 +80,14 @@ impl Modern {
         let config = match &served.config {
             Some(config) => Arc::clone(config),
             None => Arc::new(with_key(
-                asking(self.lowest, &proof).map_err(|error| HandshakeFailure::of_setup(&error))?,
+                asking(&self.provider, self.lowest, &proof).map_err(|error| HandshakeFailure::of_setup(&error))?,
                 &served.key,
             )),
         };
         let handshake = TlsAcceptor::from(config).accept(stream);
         let stream = handshake.await.map_err(|error| HandshakeFailure::from_io(&error))?;
         let (_, connection) = stream.get_ref();
-        let facts: TlsFacts =
-            facts(connection, connection.server_name()).ok_or_else(HandshakeFailure::without_facts)?;
+        let facts = facts(connection, connection.server_name()).ok_or_else(HandshakeFailure::without_facts)?;
         let chain = connection.peer_certificates().unwrap_or_default().to_vec();
         // This stack knows no other hashes; in a resumed session nothing was signed.
         let is_proved = !chain.is_empty() && !facts.resumed && !proof.is_missing.load(Ordering::Relaxed);
@@ -96,8 +97,8 @@ impl Modern {
 }
 
 /// For listeners that ask for no certificate: tickets and sessions for all keys together.
-fn resuming(lowest: ProtocolVersion) -> Result<ServerConfig, SetupError> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions(lowest))?;
+fn resuming(provider: &Arc<CryptoProvider>, lowest: ProtocolVersion) -> Result<ServerConfig, SetupError> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(versions(lowest))?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(NoKey));
     config.ignore_client_order = true;
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
@@ -107,11 +108,14 @@ fn resuming(lowest: ProtocolVersion) -> Result<ServerConfig, SetupError> {
 
 /// For one handshake that asks for a certificate. A resumed session proves nobody's key, so a client that needs its
 /// certificate to count must not get one.
-fn asking(lowest: ProtocolVersion, proof: &Arc<Proof>) -> Result<ServerConfig, SetupError> {
-    let provider = provider();
+fn asking(
+    provider: &Arc<CryptoProvider>,
+    lowest: ProtocolVersion,
+    proof: &Arc<Proof>,
+) -> Result<ServerConfig, SetupError> {
     let verifier =
         AnyClientCertificate { algorithms: provider.signature_verification_algorithms, proof: Arc::clone(proof) };
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions(lowest))?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider)).with_protocol_versions(versions(lowest))?;
     let mut config = builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(Arc::new(NoKey));
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
