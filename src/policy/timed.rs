@@ -1,7 +1,7 @@
 //! Keys that depend on the day and on who asks: steps and exceptions over a base, and the shadow beside them.
 //!
-//! The order: base, steps whose day has come, the first exception that holds. `[default.*]` is a whole level of this kind
-//! below the domain file, so no exception of the default lowers what a domain file says.
+//! The order: base, steps whose day has come, the first exception that holds. `[default.*]` is a whole level of this
+//! kind below the domain file, so no exception of the default lowers what a domain file says.
 
 use std::fmt;
 use std::net::IpAddr;
