@@ -106,9 +106,7 @@ impl Transaction {
         for (address, judgement) in &self.recipients {
             let weighing = if judgement.verdict == Verdict::Accept { self.heavier(judgement) } else { judgement };
             let same = |(seen, _): &&mut (&Judgement, Vec<&str>)| {
-                seen.verdict == weighing.verdict
-                    && seen.rule == weighing.rule
-                    && seen.exception == weighing.exception
+                seen.verdict == weighing.verdict && seen.rule == weighing.rule && seen.exception == weighing.exception
             };
             match groups.iter_mut().find(same) {
                 Some((_, addresses)) => addresses.push(address.as_str()),
