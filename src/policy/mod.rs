@@ -4,6 +4,7 @@
 
 pub mod assumed;
 pub mod client_certificate;
+pub mod delivery;
 pub mod in_force;
 pub mod inbound;
 pub mod names;
