@@ -123,3 +123,7 @@ fn report(totals: &Totals, cases: Vec<Value>, errors: &[Diagnostic]) -> Value {
         "errors": errors,
     })
 }
+
+#[cfg(test)]
+#[path = "policy_test_tests.rs"]
+mod tests;
