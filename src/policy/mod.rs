@@ -2,6 +2,7 @@
 //!
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
+pub mod changes;
 pub mod client_certificate;
 pub mod in_force;
 pub mod inbound;
