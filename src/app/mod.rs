@@ -6,6 +6,7 @@
 //! Must not: hold logic of its own beyond wiring.
 
 mod build;
+mod calendar;
 mod certificates;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]

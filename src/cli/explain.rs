@@ -8,7 +8,9 @@ mod scene;
 mod session;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+#[cfg(test)]
+mod timed_tests;
 
 use std::path::Path;
 

@@ -9,16 +9,21 @@ pub mod starter;
 mod combinations;
 mod document;
 mod domain_file;
+mod enforcement;
 mod listener;
 mod listener_checks;
 mod load;
 mod main_file;
+mod moment;
 mod place;
 mod policy_checks;
 mod policy_tables;
 mod recipients;
 mod sections;
 mod source;
+mod strictness;
+mod timed_checks;
+mod timed_tables;
 mod values;
 
 #[cfg(test)]
@@ -39,7 +44,7 @@ use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
-pub use load::load;
+pub use load::{load, load_at};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =
