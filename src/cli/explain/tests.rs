@@ -280,7 +280,7 @@ fn what_the_listener_offers_says_which_sessions_are_possible() {
 #[test]
 fn what_cannot_be_asked_names_the_remedy() {
     for (line, error, help) in [
-        ("--from a@x.example --to b@bank.example --direction outbound", "not implemented yet", "inbound"),
+        ("--from a@x.example --to b@bank.example --facts x", "--facts is about deliveries", "--direction outbound"),
         ("--from a@x.example --to b@bank.example --at 2027-1-1", "a day such as 2027-01-02", ""),
         ("--from a@x.example --to b@bank.example --at 2027-01-01T10:00:00", "2027-01-02T03:04:05Z", ""),
         ("--from a@x.example --to b@bank.example --listener ni", "no listener is named \"ni\"", "out, in"),

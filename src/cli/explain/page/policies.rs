@@ -60,13 +60,13 @@ fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> Vec<Cell> {
     line(row, &set_by, style)
 }
 
-fn line(row: Because, set_by: &str, style: Style) -> Vec<Cell> {
+pub(in crate::cli::explain) fn line(row: Because, set_by: &str, style: Style) -> Vec<Cell> {
     let value = shown(&row.value).into_owned();
     vec![row.key.into(), value.into(), Cell::styled(row.source.to_string(), style), Cell::styled(set_by, style)]
 }
 
 /// In at most 15 columns.
-fn set_by(origin: &Origin<'_>) -> String {
+pub(in crate::cli::explain) fn set_by(origin: &Origin<'_>) -> String {
     match (origin.part, origin.level) {
         (Part::Base, Level::Default) => "default".to_owned(),
         (Part::Base, Level::DomainFile) => "domain file".to_owned(),
@@ -77,7 +77,7 @@ fn set_by(origin: &Origin<'_>) -> String {
 }
 
 /// Those that are about this client and sender.
-fn exceptions(found: &[Excepted<'_>]) -> Vec<String> {
+pub(in crate::cli::explain) fn exceptions(found: &[Excepted<'_>]) -> Vec<String> {
     if found.is_empty() {
         return Vec::new();
     }
