@@ -3,10 +3,19 @@
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
 pub mod chain;
+pub mod checkpoint;
 pub mod compress;
 pub mod derive;
 pub mod event;
+mod hex;
+pub mod keep;
+pub mod key;
+pub mod keyfile;
 pub mod log;
+mod reading;
+mod retention;
+pub mod segments;
 pub mod ship;
 pub mod trace;
+pub mod tree;
 pub mod verify;

@@ -71,9 +71,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, Invalid> {
 
 /// How long evidence is kept: a day to a hundred years.
 pub(super) fn retention(text: &str) -> Result<Duration, Invalid> {
-    let secs = duration_secs(text)?.filter(|secs| {
-        (RETENTION_DAYS.start() * DAY_SECS..=RETENTION_DAYS.end() * DAY_SECS).contains(secs)
-    });
+    let secs = duration_secs(text)?
+        .filter(|secs| (RETENTION_DAYS.start() * DAY_SECS..=RETENTION_DAYS.end() * DAY_SECS).contains(secs));
     secs.map(Duration::from_secs).ok_or_else(|| {
         let remedy = format!("write a duration from \"{}d\" to \"{}d\"", RETENTION_DAYS.start(), RETENTION_DAYS.end());
         Invalid::new(format!("\"{}\" is out of bounds", shown(text)), remedy)

@@ -28,8 +28,8 @@ use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::time::Timestamp;
 
 pub use self::report::{Report, Standing};
-pub use self::tray::{Shipment, Trouble};
 use self::tray::{News, Tray, Wants};
+pub use self::tray::{Shipment, Trouble};
 
 /// For one datagram or one request, from the look-up of the name to the answer.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);

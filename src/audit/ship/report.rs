@@ -73,15 +73,7 @@ mod tests {
 
     fn standing(since: i64, sent: Option<i64>, waiting: usize) -> Standing {
         let sent = sent.map(|secs| (1, at(secs)));
-        Standing {
-            kind: "file",
-            target: String::new(),
-            since: at(since),
-            sent,
-            waiting,
-            given_up: 0,
-            trouble: None,
-        }
+        Standing { kind: "file", target: String::new(), since: at(since), sent, waiting, given_up: 0, trouble: None }
     }
 
     #[test]

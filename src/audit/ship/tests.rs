@@ -127,12 +127,13 @@ async fn over_tls_nothing_is_sent_to_a_server_that_nobody_vouches_for() {
     ] {
         let issued = authority.issue(&names, KeyKind::P256, day).unwrap();
         let chain = vec![issued.certificate_der.clone()];
-        let config = rustls::ServerConfig::builder_with_provider(https_client(&roots).unwrap().crypto_provider().clone())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, rustls::pki_types::PrivateKeyDer::from(issued.private_key()).clone_key())
-            .unwrap();
+        let config =
+            rustls::ServerConfig::builder_with_provider(https_client(&roots).unwrap().crypto_provider().clone())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(chain, rustls::pki_types::PrivateKeyDer::from(issued.private_key()).clone_key())
+                .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let (address, seen) = start(Server::Answers("HTTP/1.1 200 OK\r\n\r\n"), Some(acceptor)).await;
         let url = format!("https://localhost:{}/", address.port());
