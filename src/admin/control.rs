@@ -1,6 +1,7 @@
 //! The control socket: reads one request, answers it, closes. Who asked is known by the kernel's word.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const CONNECTIONS_MAX: usize = 32;
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Asks the writer of the audit log for a checkpoint, and gives its line once it is durable.
+pub type AskWriter = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+
 /// What answers are made of.
 #[derive(Clone)]
 pub struct Desk {
@@ -33,6 +37,8 @@ pub struct Desk {
     pub reload: mpsc::Sender<oneshot::Sender<Response>>,
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     pub stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
+    pub checkpoint: AskWriter,
+    pub rotate_key: AskWriter,
 }
 
 impl fmt::Debug for Desk {
@@ -89,10 +95,39 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueList { filter, after } => queue::list(desk, &filter, after).await,
         Request::QueueShow { id } => queue::show(desk, id).await,
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
+        Request::AuditCheckpoint => {
+            tracing::info!(uid, "checkpoint asked for on the control socket");
+            checkpoint(&desk.checkpoint).await
+        }
+        Request::AuditRotateKey => {
+            tracing::warn!(uid, "a new key for the audit log asked for on the control socket");
+            let detail = format!("a new key for checkpoints, asked for by uid {uid}");
+            match record(desk, None, detail).await {
+                Ok(()) => checkpoint(&desk.rotate_key).await,
+                Err(not_done) => not_done,
+            }
+        }
+    }
+}
+
+async fn checkpoint(ask: &AskWriter) -> Response {
+    match ask().await {
+        Ok(line) => Response::Checkpoint { line },
+        Err(message) => Response::Error { message },
     }
 }
 
 /// A change is on record before it is made.
+async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Result<(), Response> {
+    let stamp = (desk.stamp)();
+    let time = clock::timestamp();
+    let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
+    record.message = message;
+    record.detail = Some(detail);
+    let recorded = desk.spool.record(None, Vec::new(), vec![record.entry()]).await;
+    recorded.map_err(|fault| Response::Error { message: format!("not done, because it could not be recorded: {fault}") })
+}
+
 async fn retry(
     desk: &Desk,
     id: Option<MessageId>,
@@ -105,13 +140,8 @@ async fn retry(
         (None, Some(domain)) => (format!("all mail to {domain}"), Retry::Domain(domain)),
         (None, None) => ("the whole queue".to_owned(), Retry::All),
     };
-    let stamp = (desk.stamp)();
-    let time = clock::timestamp();
-    let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
-    record.message = id;
-    record.detail = Some(format!("retry of {what}, asked for by uid {uid}"));
-    if let Err(fault) = desk.spool.record(None, Vec::new(), vec![record.entry()]).await {
-        return Response::Error { message: format!("not done, because it could not be recorded: {fault}") };
+    if let Err(not_done) = record(desk, id, format!("retry of {what}, asked for by uid {uid}")).await {
+        return not_done;
     }
     let (sender, receiver) = oneshot::channel();
     _ = desk.commands.send(Command::Retry(retry, sender)).await;

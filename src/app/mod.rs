@@ -7,6 +7,7 @@
 
 mod build;
 mod certificates;
+mod evidence;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]
 mod old_next_hops;

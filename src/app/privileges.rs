@@ -131,7 +131,13 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
             rules = rules.add_rule(PathBeneath::new(handle, read))?;
         }
     }
-    let writable = [Some(config.spool.path.clone()), Some(config.audit.path.clone()), folder(&config.admin.socket)];
+    let writable = [
+        Some(config.spool.path.clone()),
+        Some(config.audit.path.clone()),
+        folder(&config.audit.key),
+        config.audit.checkpoint_file.as_deref().and_then(folder),
+        folder(&config.admin.socket),
+    ];
     for path in writable.into_iter().flatten() {
         if let Ok(handle) = PathFd::new(&path) {
             rules = rules.add_rule(PathBeneath::new(handle, write))?;

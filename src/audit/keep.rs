@@ -55,14 +55,16 @@ pub struct Kept {
 /// The thread.
 #[derive(Debug)]
 pub struct Keeper {
-    orders: Orders,
-    fault: Arc<Mutex<Option<String>>>,
+    handle: KeeperHandle,
     thread: JoinHandle<()>,
 }
 
 /// The way to the thread. Cheap to clone; it does not keep the thread alive.
 #[derive(Clone, Debug)]
-pub struct Orders(Sender<Order>);
+pub struct KeeperHandle {
+    orders: Sender<Order>,
+    fault: Arc<Mutex<Option<String>>>,
+}
 
 #[derive(Debug)]
 enum Order {
@@ -99,26 +101,21 @@ impl Keeper {
         let fault = Arc::default();
         let mut worker = Worker::new(kept, receiver, Arc::clone(&fault));
         let thread = std::thread::Builder::new().name("gatepost-keep".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { orders: Orders(sender), fault, thread })
+        Ok(Self { handle: KeeperHandle { orders: sender, fault }, thread })
     }
 
-    pub fn orders(&self) -> Orders {
-        self.orders.clone()
-    }
-
-    /// What could not be done at the last pass.
-    pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn handle(&self) -> KeeperHandle {
+        self.handle.clone()
     }
 
     /// Ends the thread, in the middle of a segment if need be. Blocks until it has ended.
     pub fn stop(self) {
-        self.orders.give(Order::Stop);
+        self.handle.give(Order::Stop);
         _ = self.thread.join();
     }
 }
 
-impl Orders {
+impl KeeperHandle {
     /// Segments up to this one are closed, and the log will not go back to them.
     pub fn closed(&self, segment: u64) {
         self.give(Order::Closed(segment));
@@ -128,9 +125,14 @@ impl Orders {
         self.give(Order::Settings(settings));
     }
 
+    /// What could not be done at the last pass.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// After the end of the thread there is nobody to tell.
     fn give(&self, order: Order) {
-        _ = self.0.send(order);
+        _ = self.orders.send(order);
     }
 }
 

@@ -1,5 +1,7 @@
-//! `gatepost audit …`: reads the log of decisions; works without a daemon.
+//! `gatepost audit …`: reads the log of decisions. Only what changes it needs the daemon.
 
+pub(super) mod checkpoint;
+pub(super) mod key;
 pub(super) mod trace;
 pub(super) mod verify;
 

@@ -40,6 +40,7 @@ use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
+pub use audit_table::DEFAULT_AUDIT_KEY;
 pub use load::load;
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
