@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod compress;
 pub mod derive;
 pub mod event;
+pub mod feed;
 mod hex;
 pub mod keep;
 pub mod key;
@@ -14,8 +15,12 @@ pub mod keyfile;
 pub mod log;
 mod reading;
 mod retention;
+mod resume;
 pub mod segments;
 pub mod ship;
 pub mod trace;
 pub mod tree;
 pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod tests;
