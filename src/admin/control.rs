@@ -1,7 +1,6 @@
 //! The control socket: reads one request, answers it, closes. Who asked is known by the kernel's word.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::audit::event::{Event, Record, Stamp};
+use crate::audit::feed::{Answer, Feed};
 use crate::clock;
 use crate::model::id::MessageId;
 use crate::outbound::dispatch::{Command, Retry};
@@ -26,9 +26,6 @@ const CONNECTIONS_MAX: usize = 32;
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks the writer of the audit log for a checkpoint, and gives its line once it is durable.
-pub type AskWriter = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
-
 /// What answers are made of.
 #[derive(Clone)]
 pub struct Desk {
@@ -37,8 +34,8 @@ pub struct Desk {
     pub reload: mpsc::Sender<oneshot::Sender<Response>>,
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     pub stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
-    pub checkpoint: AskWriter,
-    pub rotate_key: AskWriter,
+    /// To the writer of the audit log.
+    pub feed: Feed,
 }
 
 impl fmt::Debug for Desk {
@@ -97,23 +94,24 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
         Request::AuditCheckpoint => {
             tracing::info!(uid, "checkpoint asked for on the control socket");
-            checkpoint(&desk.checkpoint).await
+            checkpoint(desk.feed.checkpoint()).await
         }
         Request::AuditRotateKey => {
             tracing::warn!(uid, "a new key for the audit log asked for on the control socket");
             let detail = format!("a new key for checkpoints, asked for by uid {uid}");
             match record(desk, None, detail).await {
-                Ok(()) => checkpoint(&desk.rotate_key).await,
+                Ok(()) => checkpoint(desk.feed.rotate_key()).await,
                 Err(not_done) => not_done,
             }
         }
     }
 }
 
-async fn checkpoint(ask: &AskWriter) -> Response {
-    match ask().await {
-        Ok(line) => Response::Checkpoint { line },
-        Err(message) => Response::Error { message },
+async fn checkpoint(answer: oneshot::Receiver<Answer>) -> Response {
+    match answer.await {
+        Ok(Ok(line)) => Response::Checkpoint { line },
+        Ok(Err(error)) => Response::Error { message: error.to_string() },
+        Err(_) => Response::Error { message: "the daemon is stopping".to_owned() },
     }
 }
 

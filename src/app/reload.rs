@@ -85,6 +85,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         ("[spool].min_free_space", old.spool.min_free_space != new.spool.min_free_space),
         ("[audit].path", old.audit.path != new.audit.path),
         ("[audit].key", old.audit.key != new.audit.key),
+        ("[audit].checkpoint_every", old.audit.checkpoint_every != new.audit.checkpoint_every),
         // The sandbox has room for those of the start.
         ("the folder of [audit].checkpoint_file", folder(old) != folder(new) && folder(new).is_some()),
         ("[metrics].bind", old.metrics.bind != new.metrics.bind),

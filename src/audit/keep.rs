@@ -21,11 +21,10 @@ use super::checkpoint::Removed;
 use super::compress::{self, CompressError, Forms};
 use super::log::LogError;
 use super::reading::Reading;
+use super::resume::LINE_BYTES_MAX;
 use super::retention::{Ends, expired};
 use super::segments::{self, Segment, UNFINISHED_SUFFIX};
 
-/// The longest line that is read; records are far shorter.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// A pass is made this often, and whenever a segment is closed or the settings change.
 const PASS_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Between two pieces of a segment that is compressed, so that mail comes first.
@@ -52,11 +51,11 @@ pub struct Kept {
     pub tombstone: Tombstone,
 }
 
-/// The thread.
+/// The thread. When this is dropped it ends soon, in the middle of a segment if need be.
 #[derive(Debug)]
 pub struct Keeper {
     handle: KeeperHandle,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The way to the thread. Cheap to clone; it does not keep the thread alive.
@@ -101,17 +100,23 @@ impl Keeper {
         let fault = Arc::default();
         let mut worker = Worker::new(kept, receiver, Arc::clone(&fault));
         let thread = std::thread::Builder::new().name("gatepost-keep".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { handle: KeeperHandle { orders: sender, fault }, thread })
+        Ok(Self { handle: KeeperHandle { orders: sender, fault }, thread: Some(thread) })
     }
 
     pub fn handle(&self) -> KeeperHandle {
         self.handle.clone()
     }
 
-    /// Ends the thread, in the middle of a segment if need be. Blocks until it has ended.
-    pub fn stop(self) {
+    /// Ends the thread. Blocks until it has ended.
+    pub fn stop(mut self) {
         self.handle.give(Order::Stop);
-        _ = self.thread.join();
+        _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.handle.give(Order::Stop);
     }
 }
 

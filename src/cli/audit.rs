@@ -5,6 +5,8 @@ pub(super) mod key;
 pub(super) mod trace;
 pub(super) mod verify;
 
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 use std::path::{Path, PathBuf};

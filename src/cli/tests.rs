@@ -145,7 +145,7 @@ fn a_message_is_traced_and_an_unknown_one_is_a_no() {
 }
 
 /// A daemon that gives one answer to each of the connections, in order. Returns the requests it got.
-fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
+pub(super) fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let answer = |answer: Response| {
@@ -163,7 +163,15 @@ fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<V
 fn without_a_daemon_the_exit_code_is_3_and_the_remedy_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("gatepost.toml"), "admin = { socket = \"c.sock\" }\nwrong").unwrap();
-    for line in ["status", "reload", "queue list", "queue retry --all", "queue list --socket /nonexistent/socket"] {
+    for line in [
+        "status",
+        "reload",
+        "queue list",
+        "queue retry --all",
+        "queue list --socket /nonexistent/socket",
+        "audit checkpoint",
+        "audit key --rotate",
+    ] {
         let ran = run(folder.path(), line);
         assert!(ran.exit == 3 && ran.err.contains("gatepost serve"), "{line}: {ran:?}");
     }
