@@ -108,8 +108,9 @@ pub(super) fn keep_settings(config: &AuditConfig) -> KeepSettings {
 }
 
 /// Hands a checkpoint of the log on. A line that is none is left alone.
-pub(super) fn ship(shipper: &Shipper, line: &str) {
-    if let Some(Checkpoint { seq, time, .. }) = Checkpoint::parse(line.as_bytes()) {
+pub(super) fn ship(shipper: &Shipper, line: &[u8]) {
+    let checkpoint = Checkpoint::parse(line);
+    if let Some((Checkpoint { seq, time, .. }, line)) = checkpoint.zip(str::from_utf8(line).ok()) {
         shipper.put(&Shipment { seq, time, line: line.into() });
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn connections_possible(config: &Config) -> u64 {
 /// Makes the daemon's folders, gives them to the configured account, and becomes it. Must run before any thread does.
 pub(super) fn hand_over(config: &Config) -> Result<(), PrivilegeError> {
     let folders = [&config.spool.path, &config.audit.path];
-    for path in folders {
+    let of_key = config.audit.key.parent().filter(|folder| *folder != Path::new("")).map(Path::to_path_buf);
+    for path in folders.into_iter().chain(&of_key) {
         let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
         made.map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
     }
@@ -162,7 +163,7 @@ mod tests {
             fs::create_dir_all(at(name)).unwrap();
         }
         let main = "hostname = \"mx1.example.org\"\ndomains = \"domains.d\"\npostmaster = \"p@example.org\"\n\
-                    [spool]\npath = \"spool\"\n[audit]\npath = \"audit\"\n\
+                    [spool]\npath = \"spool\"\n[audit]\npath = \"audit\"\nkey = \"audit.key\"\n\
                     [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:0\"]\nrole = \"mx\"\n\
                     [[certificate]]\nchain = \"../live/c.pem\"\nkey = \"../live/c.key\"\n";
         fs::write(at("etc/gatepost.toml"), main).unwrap();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::audit::derive::Health;
+use crate::audit::feed::Health;
 use crate::audit::event::Stamp;
 use crate::clock;
 use crate::metrics::Metrics;
