@@ -123,7 +123,8 @@ async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Resu
     record.message = message;
     record.detail = Some(detail);
     let recorded = desk.spool.record(None, Vec::new(), vec![record.entry()]).await;
-    recorded.map_err(|fault| Response::Error { message: format!("not done, because it could not be recorded: {fault}") })
+    recorded
+        .map_err(|fault| Response::Error { message: format!("not done, because it could not be recorded: {fault}") })
 }
 
 async fn retry(

@@ -22,6 +22,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audit::keyfile::KeyError;
 use crate::audit::log::LogOrKeyError;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
@@ -61,9 +62,9 @@ pub enum StartError {
     #[error("the spool is damaged; nothing was started\n{}", lines(.0))]
     Damaged(Vec<Damage>),
     #[error("{0}")]
-    Audit(#[from] crate::audit::log::LogOrKeyError),
+    Audit(#[from] LogOrKeyError),
     #[error("the key of the audit log: {0}")]
-    AuditKey(#[from] crate::audit::keyfile::KeyError),
+    AuditKey(#[from] KeyError),
     #[error("{0}")]
     Dns(#[from] DnsError),
     #[error("{0}")]

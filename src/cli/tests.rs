@@ -10,9 +10,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
-use crate::audit::log::Log;
+use crate::audit::tests::scratch;
 use crate::model::id::{MessageId, RecordId};
 use crate::model::record::AuditEntry;
+use crate::model::time::Timestamp;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 
 /// What came out, without colours.
@@ -104,12 +105,12 @@ fn check_tells_errors_of_configuration_and_certificates_together() {
 /// An audit log of four records, two of them about message 7, and a configuration that names it beside an error.
 fn audited() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let (mut log, _) = Log::open(&folder.path().join("audit"), None).unwrap();
+    let mut log = scratch(&folder.path().join("audit"));
     for n in 1..=4_u128 {
         let (id, message) = (RecordId::from_u128(n), MessageId::from_u128(7 + n % 2));
         let json =
             format!("{{\"id\":\"{id}\",\"event\":\"queue.admin\",\"message\":\"{message}\",\"detail\":\"n{n}\"}}");
-        log.append(&AuditEntry { id, json: json.into() }).unwrap();
+        log.append(&AuditEntry { id, json: json.into() }, Timestamp::default()).unwrap();
     }
     log.sync().unwrap();
     fs::write(folder.path().join("gatepost.toml"), "wrong = \n[audit]\npath = \"audit\"\n").unwrap();

@@ -50,11 +50,7 @@ fn page(line: &str, checkpoint: &Checkpoint) -> String {
         _ => format!("records {} to {}, and through the chain all before", statement.first, seq - 1),
     };
     let mut page = vec![format!("{GOOD}Signed{GOOD:#}: checkpoint {BOLD}{seq}{BOLD:#} is on stable storage.")];
-    for (label, value) in [
-        ("time", second(checkpoint.time)),
-        ("covers", covers),
-        ("key", statement.key.to_string()),
-    ] {
+    for (label, value) in [("time", second(checkpoint.time)), ("covers", covers), ("key", statement.key.to_string())] {
         page.extend(labelled(label, &value));
     }
     page.push(String::new());

@@ -41,7 +41,11 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    if asked.rotate { rotate(&socket::find(config, &asked.socket)?, json, console) } else { show(config, json, console) }
+    if asked.rotate {
+        rotate(&socket::find(config, &asked.socket)?, json, console)
+    } else {
+        show(config, json, console)
+    }
 }
 
 fn show(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
@@ -72,7 +76,8 @@ fn rotate(at: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Fail
         console.json(&Replaced { old_key: statement.key, key, seq, line: &line })?;
         return Ok(Exit::Done);
     }
-    let mut page = vec![format!("{GOOD}Replaced{GOOD:#}: checkpoint {} is the last that the old key signed.", checkpoint.seq)];
+    let mut page =
+        vec![format!("{GOOD}Replaced{GOOD:#}: checkpoint {} is the last that the old key signed.", checkpoint.seq)];
     for (label, key) in [("old", checkpoint.statement.key), ("new", key)] {
         page.extend(labelled(label, &key.to_string()));
     }

@@ -86,7 +86,8 @@ fn a_replaced_key_is_shown_with_the_one_before() {
     let line = line(30, &old, Some(new));
     let answers = vec![Response::Checkpoint { line: line.clone() }, Response::Checkpoint { line: line.clone() }];
     let daemon = answering(&socket, answers);
-    let ask = |options: &str| run(folder.path(), &format!("audit key --rotate --socket {} {options}", socket.display()));
+    let ask =
+        |options: &str| run(folder.path(), &format!("audit key --rotate --socket {} {options}", socket.display()));
     let ran = ask("");
     let expected = format!(
         "Replaced: checkpoint 42 is the last that the old key signed.\nold       {}\nnew       {new}\n\nKeep it",

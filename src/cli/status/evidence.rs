@@ -22,7 +22,8 @@ pub(super) fn summary(status: &Status, now: Timestamp) -> String {
 
 /// Where checkpoints go, and below it why they do not arrive. Empty if there is nothing to tell.
 pub(super) fn destinations(audit: &AuditStatus, now: Timestamp) -> Vec<String> {
-    let columns = [Column::left("CHECKPOINTS"), Column::left("TO").shrinking(), Column::left("LAST"), Column::left("STATE")];
+    let columns =
+        [Column::left("CHECKPOINTS"), Column::left("TO").shrinking(), Column::left("LAST"), Column::left("STATE")];
     let row = |one: &DestinationStatus| {
         let last = one.sent.map_or_else(|| "none yet".to_owned(), |sent| place(sent, now));
         let state = match (&one.error, one.waiting) {
@@ -48,7 +49,8 @@ pub(super) fn destinations(audit: &AuditStatus, now: Timestamp) -> Vec<String> {
 fn problems(one: &DestinationStatus) -> Vec<String> {
     let failing = one.error.iter().zip(one.failing_since);
     let failing = failing.map(|(error, since)| format!("{}: failing since {}: {error}", one.kind, second(since)));
-    let lost = (one.given_up > 0).then(|| format!("{}: {} never sent, because too many waited", one.kind, count(one.given_up, "checkpoint")));
+    let lost = (one.given_up > 0)
+        .then(|| format!("{}: {} never sent, because too many waited", one.kind, count(one.given_up, "checkpoint")));
     failing.chain(lost).collect()
 }
 
@@ -85,9 +87,7 @@ mod tests {
             fault: None,
         };
         let now = time + std::time::Duration::from_secs(120);
-        let text = |audit: &AuditStatus| {
-            anstream::adapter::strip_str(&destinations(audit, now).join("\n")).to_string()
-        };
+        let text = |audit: &AuditStatus| anstream::adapter::strip_str(&destinations(audit, now).join("\n")).to_string();
         let expected = "\
 CHECKPOINTS  TO                                LAST          STATE
 file         /mnt/elsewhere/checkpoints.jsonl  1234, 2m ago  up to date
