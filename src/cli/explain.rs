@@ -11,6 +11,7 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use crate::clock;
 use crate::config::{Config, ListenerConfig};
 use crate::model::tls::TlsFacts;
 use crate::policy::inbound::Verdict;
@@ -51,6 +52,7 @@ pub(super) fn run(
         client: asked.client.unwrap_or(STRANGER),
         client_is_assumed: asked.client.is_none(),
         certificate: asked.client_certificate,
+        at: clock::timestamp(),
         from: &asked.from,
         to: &asked.to,
     };

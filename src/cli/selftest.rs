@@ -131,7 +131,7 @@ async fn test(
     let (listener, door) = (target.listener, config.door(target.listener));
     let way = Way::new(config, target, asked.source);
     let client = way.client()?;
-    let trust = door.trust(&Visitor { ip: client, tls: None });
+    let trust = door.trust(&Visitor { at: clock::timestamp(), ip: client, tls: None });
     let plan = columns::plan(&config.policies, listener.role.answers_to_floor(trust), &asked.domains);
     let attempts = spread::attempts(listener.tls);
     let bar = ProgressBar::new(u64::try_from(attempts.len()).unwrap_or(u64::MAX));

@@ -75,8 +75,8 @@ impl<'a> DomainFile<'a> {
             group: self.group.as_ref().map(|at| at.value.as_str().into()),
             hosted: self.is_hosted(),
             recipients,
-            inbound: self.inbound.layer(),
-            outbound: self.outbound.tls.layer(),
+            inbound: self.inbound.layer().into(),
+            outbound: self.outbound.tls.layer().into(),
             delivery: self.outbound.delivery(),
             route: self.route.as_ref().and_then(RouteTable::route),
         }

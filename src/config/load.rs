@@ -189,8 +189,8 @@ fn policies(
     recipients: Vec<Option<Recipients>>,
 ) -> Option<Arc<PolicySet>> {
     let defaults = Defaults {
-        inbound: main.inbound.layer(),
-        outbound: main.outbound.tls.layer(),
+        inbound: main.inbound.layer().into(),
+        outbound: main.outbound.tls.layer().into(),
         delivery: main.outbound.delivery(),
         route: main.route.as_ref().and_then(RouteTable::route),
     };

@@ -102,6 +102,7 @@ impl<'a> InboundTable<'a> {
             client_certificate: self.client_certificate.as_ref().map(At::sourced),
             applies_to: self.applies_to.as_ref().map(At::sourced),
             mode: self.mode.as_ref().map(At::sourced),
+            ..InboundLayer::default()
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::ListenerTls;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::inbound::{Because, Judgement, Stage, Subject, Verdict};
+use crate::policy::in_force::Because;
+use crate::policy::inbound::{Judgement, Stage, Subject, Verdict};
 use crate::policy::relay::{Denial, Role, Trust};
 use crate::policy::settings::Source;
 

@@ -6,6 +6,7 @@ use crate::cli::arguments::ShownCertificate;
 use crate::config::{Config, ListenerConfig, ListenerTls};
 use crate::model::address::{Address, ReversePath};
 use crate::model::reply::{Code, EnhancedCode, Reply};
+use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::relay::Trust;
 use crate::policy::transaction::{Outcome, Transacted, Visitor};
@@ -24,6 +25,8 @@ pub(super) struct Scene<'a> {
     pub(super) client_is_assumed: bool,
     /// What the client would show if it were asked.
     pub(super) certificate: Option<ShownCertificate>,
+    /// The moment by which it is judged.
+    pub(super) at: Timestamp,
     pub(super) from: &'a ReversePath,
     pub(super) to: &'a Address,
 }
@@ -45,7 +48,7 @@ impl Scene<'_> {
             Some(certificate) => session::showing(facts, certificate),
             None => facts,
         });
-        let visitor = Visitor { ip: self.client, tls: tls.as_ref() };
+        let visitor = Visitor { at: self.at, ip: self.client, tls: tls.as_ref() };
         let door = self.config.door(self.listener);
         let transacted = door.transact(&visitor, self.from, self.to);
         let (trust, outcome) = (door.trust(&visitor), transacted.outcome(visitor.tls, ID));

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::clock;
 use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::{Domain, DomainPattern};
 use crate::model::tls::ProtocolVersion;
-use crate::policy::inbound::{InForce, Judgement};
+use crate::policy::in_force::InForce;
+use crate::policy::inbound::Judgement;
 use crate::policy::relay::{Denial, Permission, admit};
 use crate::policy::rules::{DomainPolicy, PolicySet};
 use crate::policy::settings::{ClientCertificateRule, InboundTls, Mode};
@@ -158,7 +160,7 @@ impl Settings {
 }
 
 fn in_force(policies: &PolicySet, policy: &DomainPolicy) -> InForce {
-    InForce::of(&[&policies.defaults.inbound, &policy.inbound])
+    InForce::usual(policies, policy, clock::timestamp())
 }
 
 /// Hosted domains are asked at RCPT, unless their policy is for mail from them alone.
@@ -197,7 +199,7 @@ impl Column {
 
     /// What the policy engine asks of such mail, in words.
     pub(super) fn asks(&self, door: &Door<'_>, client: IpAddr) -> String {
-        let visitor = Visitor { ip: client, tls: None };
+        let visitor = Visitor { at: clock::timestamp(), ip: client, tls: None };
         let at_mail = door.judge_mail(&visitor, &self.from);
         let answer = self.to.as_ref().map(|to| door.judge_rcpt(&visitor, &self.from, to));
         let denial = answer.as_ref().and_then(|answer| answer.denial);

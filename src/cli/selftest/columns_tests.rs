@@ -23,7 +23,8 @@ fn policies(files: &[(&[&str], &[&str])]) -> PolicySet {
                 cipher: has("aead").then_some(Sourced::built_in(CipherGrade::Aead)),
                 applies_to: has("senders").then_some(Sourced::built_in(sides)),
                 ..InboundLayer::default()
-            },
+            }
+            .into(),
             ..DomainPolicy::default()
         }
     };
@@ -120,7 +121,8 @@ fn more_sets_of_settings_than_fit_are_counted() {
                 vec![crate::policy::names::Fingerprint::from_bytes([n; 32])].into(),
             ))),
             ..InboundLayer::default()
-        },
+        }
+        .into(),
         ..DomainPolicy::default()
     };
     let set = PolicySet::new(defaults, (0..).zip(&names).map(policy).collect()).unwrap();

@@ -69,7 +69,7 @@ fn obedient(config: &Config) -> Matrix {
         Row { attempt, prospect, met: Met::Made { cells: cells.collect(), facts } }
     };
     let rows = spread::attempts(listener.tls).into_iter().map(row).collect();
-    Matrix { client, trust: door.trust(&Visitor { ip: client, tls: None }), plan, rows }
+    Matrix { client, trust: door.trust(&Visitor { at: crate::clock::timestamp(), ip: client, tls: None }), plan, rows }
 }
 
 fn report(config: &Config, outcome: Result<Matrix, super::super::WalkError>) -> Report<'_> {
