@@ -9,8 +9,13 @@ pub mod event;
 mod hex;
 pub mod key;
 pub mod keyfile;
+pub mod lines;
 pub mod log;
+pub mod receipt;
 pub mod segments;
+#[cfg(test)]
+pub(crate) mod specimen;
+pub mod tail;
 pub mod trace;
 pub mod tree;
 pub mod verify;

@@ -15,6 +15,7 @@ use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::Fingerprint;
 
+use super::audit::arguments as audit;
 use super::human;
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -247,26 +248,14 @@ pub(super) struct SocketPath {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Walk the whole chain of records and say where it breaks
-    Verify(Verify),
+    /// Prove that the log, or one segment or receipt, is as it was written, or say what exactly is wrong with it
+    Verify(audit::Verify),
     /// Show what happened to one message, in order
-    Trace(Trace),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Trace {
-    /// The id that the sender was told in the 250 reply
-    pub(super) message: MessageId,
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
+    Trace(audit::Trace),
+    /// Write a small file that proves the records of one message without the log
+    Receipt(audit::Receipt),
+    /// Show the last records in a line each; -f goes on with those that come
+    Tail(audit::Tail),
 }
 
 fn sender(text: &str) -> Result<ReversePath, String> {

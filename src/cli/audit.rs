@@ -1,17 +1,28 @@
-//! `gatepost audit …`: reads the log of decisions; works without a daemon.
+//! `gatepost audit …`: reads the log of decisions. Only what changes it needs the daemon.
 
+pub(super) mod arguments;
+pub(super) mod receipt;
+pub(super) mod tail;
 pub(super) mod trace;
 pub(super) mod verify;
 
+mod proof;
 mod timeline;
 
 use std::path::{Path, PathBuf};
 
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::audit::lines::total_bytes;
 use crate::audit::log::LogError;
+use crate::audit::segments::segments;
 
 use super::configuration;
 use super::main_file::MainFile;
 use super::output::Failure;
+
+/// Where the key is if the configuration does not say.
+const DEFAULT_KEY: &str = "/var/lib/gatepost/audit.key";
 
 /// `--path`, else what the configuration says, however wrong the rest of it is.
 fn folder(config: Option<&Path>, asked: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -29,6 +40,23 @@ fn folder(config: Option<&Path>, asked: Option<&Path>) -> Result<PathBuf, Failur
         .ok_or_else(|| Failure::usage(format!("{} names no [audit] path", file.display()), help))
 }
 
+/// The file of the key that signs the log in `folder`; `None` if the configuration is that of another log.
+fn key_file(config: Option<&Path>, folder: &Path) -> Option<PathBuf> {
+    let main = MainFile::read(&configuration::file(config)).ok()?;
+    let same = main.path_at("audit", "path")?.canonicalize().ok()? == folder.canonicalize().ok()?;
+    same.then(|| main.path_at("audit", "key").unwrap_or_else(|| DEFAULT_KEY.into()))
+}
+
 fn unreadable(error: &LogError) -> Failure {
     Failure::usage(error.to_string(), "name the folder of the log with --path DIR, and read it as root or as its owner")
+}
+
+/// A bar over the bytes of the log, which shows itself only on a terminal.
+fn progress_bar(folder: &Path) -> Result<ProgressBar, Failure> {
+    let segments = segments(folder).map_err(|error| unreadable(&error))?;
+    let bar = ProgressBar::new(total_bytes(&segments));
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left") {
+        bar.set_style(style);
+    }
+    Ok(bar)
 }

@@ -71,7 +71,7 @@ impl Judge<'_> {
                 }
             }
             if let Some(start) = strangers.start {
-                self.strangers(gap.before, start, strangers.lines, findings);
+                self.strangers(&gap, start, strangers.lines, findings);
             }
         }
     }
@@ -199,7 +199,7 @@ impl Judge<'_> {
     ) {
         let what = capital(&records(first, last));
         let verb = are(first, last);
-        let from = before.map_or(0, |before| before.end.segment);
+        let from = before.map_or(self.anchor.segment, |before| before.end.segment);
         let to = next.start.segment;
         let ends_file = before.is_none_or(|before| self.ends_file(before));
         let is_between_files = from < to && ends_file && next.start.line == 1;
@@ -225,10 +225,10 @@ impl Judge<'_> {
             let behind = if before.is_none() { ", and no signed tombstone says that they were removed" } else { "" };
             let what = format!("{segments}, with {}{behind}.", records(first, last));
             findings.add(Kind::SegmentMissing, Place { line: 0, ..next.start }, (first, last), what);
-        } else if let Some(before) = before.filter(|before| is_between_files && !before.last_is_checkpoint) {
+        } else if let Some(before) = before.filter(|before| is_between_files && !before.last_closes) {
             let what = format!(
                 "{what} {verb} missing: this segment ends with record {} and without its closing checkpoint, while the \
-                 next one begins with record {}. Its end was cut off, or an older copy of it was put back.",
+                 next one begins with record {}. An older copy of it was put back, or its end was cut off.",
                 before.last, next.first
             );
             findings.add(Kind::SegmentReplaced, before.end, (first, last), what);
@@ -242,11 +242,19 @@ impl Judge<'_> {
     }
 
     /// Lines that no gap in the numbers explains.
-    fn strangers(&self, before: Option<&Run>, start: Place, lines: u64, findings: &mut Findings) {
-        let last = before.map_or(self.anchor.last, |before| before.last);
+    fn strangers(&self, gap: &Gap<'_>, start: Place, lines: u64, findings: &mut Findings) {
+        let last = gap.fills.last().copied().or(gap.before).map_or(self.anchor.last, |before| before.last);
+        let next = last.saturating_add(1);
         let count = if lines == 1 { "a line".to_owned() } else { format!("{lines} lines") };
-        let what = format!("Behind record {last} {count} {} that no record of the chain knows.", stand(lines));
-        findings.add(Kind::Inserted, start, (last.saturating_add(1), last.saturating_add(1)), what);
+        let mut what = format!("Behind record {last} {count} {} that no record of the chain knows", stand(lines));
+        let kind = if gap.next.is_some() {
+            what.push('.');
+            Kind::Inserted
+        } else {
+            what.push_str(&format!(": record {next} was changed, or something was added."));
+            Kind::Changed
+        };
+        findings.add(kind, start, (next, next), what);
     }
 
     fn moved(&self, findings: &mut Findings) {
@@ -282,22 +290,21 @@ impl Judge<'_> {
 
     /// The run that stands where the moved one belongs, and belongs where that one stands.
     fn swapped_with(&self, index: usize, gap: usize, told: &mut Vec<usize>) -> Option<&Run> {
-        let main = |at: Option<usize>| at.and_then(|at| self.order.main.get(at)).copied();
-        let (before, next) = (main(gap.checked_sub(1)), main(Some(gap)));
-        // Beside each other: the run only has to pass its neighbour.
-        if next.is_some_and(|next| next + 1 == index) || before.is_some_and(|before| before == index + 1) {
-            let other = if next.is_some_and(|next| next + 1 == index) { next } else { before };
-            return other.and_then(|other| self.run(other)).filter(|other| {
-                self.run(index).is_some_and(|run| run.is_single() == other.is_single())
-            });
-        }
         let stands_in = |at: usize| self.order.main.iter().take_while(|main| **main < at).count();
         let home = stands_in(index);
-        let (other, _) = self.order.moved.iter().find(|(other, its_gap)| {
-            *other != index && !told.contains(other) && *its_gap == home && stands_in(*other) == gap
-        })?;
-        told.push(*other);
-        self.run(*other)
+        let exchanged = self.order.moved.iter().find(|(other, its_gap)| {
+            *other != index && !told.contains(other) && *its_gap == home && stands_in(*other) == gap && home != gap
+        });
+        if let Some((other, _)) = exchanged {
+            told.push(*other);
+            return self.run(*other);
+        }
+        // Beside each other: the run only has to pass its neighbour.
+        let main = |at: Option<usize>| at.and_then(|at| self.order.main.get(at)).copied();
+        let before = main(gap.checked_sub(1)).filter(|before| *before == index + 1);
+        let next = main(Some(gap)).filter(|next| next + 1 == index);
+        let neighbour = next.or(before).and_then(|other| self.run(other))?;
+        (self.run(index)?.is_single() == neighbour.is_single()).then_some(neighbour)
     }
 
     fn doubled(&self, findings: &mut Findings) {
