@@ -16,6 +16,7 @@ use crate::admin::control::{self, Desk};
 use crate::admin::http::{self, Page};
 use crate::admin::protocol::Response;
 use crate::audit::event::{Event, Record, Stamp};
+use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
@@ -58,6 +59,8 @@ pub struct Running {
     draining: Arc<AtomicBool>,
     sessions: JoinSet<()>,
     services: JoinSet<()>,
+    /// The way to the audit log's thread.
+    pub(super) feed: Feed,
     audit_thread: std::thread::JoinHandle<()>,
     addresses: Addresses,
     /// Taken when they are listened to.
@@ -107,8 +110,8 @@ impl Running {
         let Prepared { config, built } = prepared;
         fill_metrics(&metrics, &config);
         metrics.certificates(&built.certificates.ends());
-        let (storage, config) = open_storage(config, metrics.clone(), accept_damage).await?;
         let stamp = built.inbound.stamp.clone();
+        let (storage, config) = open_storage(config, stamp.clone(), metrics.clone(), accept_damage).await?;
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
@@ -151,6 +154,7 @@ impl Running {
             draining: Arc::new(AtomicBool::new(false)),
             sessions: JoinSet::new(),
             services: JoinSet::new(),
+            feed: storage.feed,
             audit_thread: storage.audit_thread,
             addresses: Addresses::default(),
             signals,
@@ -292,13 +296,14 @@ impl Running {
             self.sessions.shutdown().await;
         }
         self.services.shutdown().await;
-        let Self { inbound, outbound, audit_thread, control, .. } = self;
+        let Self { inbound, outbound, feed, audit_thread, control, .. } = self;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
         let spool = outbound.spool.clone();
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
             spool.close();
             drop(spool);
+            feed.stop();
             _ = audit_thread.join();
         });
         if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
@@ -328,10 +333,11 @@ fn leave_at_once() -> ! {
 /// Opens the storage off the runtime's threads; hands the configuration back.
 async fn open_storage(
     config: Config,
+    stamp: Stamp,
     metrics: Arc<Metrics>,
     accept_damage: bool,
 ) -> Result<(storage::Storage, Config), StartError> {
-    let work = move || storage::open(&config, &metrics, accept_damage).map(|storage| (storage, config));
+    let work = move || storage::open(&config, stamp, &metrics, accept_damage).map(|storage| (storage, config));
     let opened = tokio::task::spawn_blocking(work).await;
     opened.map_err(|error| StartError::System(std::io::Error::other(error)))?
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
-use crate::audit::derive::Health;
+use crate::audit::feed::Health;
 use crate::clock;
 use crate::config::Config;
 use crate::model::time::Timestamp;

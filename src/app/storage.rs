@@ -1,12 +1,15 @@
 //! Opens spool and audit log and ties them together: what the journal makes durable, the log writes down.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::audit::derive::{Batch, Derived, Health, Observer, channel};
-use crate::audit::log::{Log, LogError};
+use crate::audit::derive::{Derived, Observer, Start};
+use crate::audit::event::Stamp;
+use crate::audit::feed::{Batch, Feed, Health, channel};
+use crate::audit::keyfile::{KeyError, KeyFiles};
+use crate::audit::log::{Bounds, Log, LogError, Opening, Resumed};
+use crate::audit::segments::Segment;
 use crate::config::Config;
 use crate::journal;
 use crate::journal::disk::Disk;
@@ -26,6 +29,8 @@ const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 pub(super) struct Storage {
     pub(super) spool: Spool,
     pub(super) audit: Health,
+    /// The way to the log's thread.
+    pub(super) feed: Feed,
     pub(super) audit_thread: JoinHandle<()>,
     /// Messages from before the start.
     pub(super) pending: Vec<MessageId>,
@@ -33,8 +38,13 @@ pub(super) struct Storage {
     pub(super) gaps: Vec<String>,
 }
 
-/// Blocks: reads the whole journal's metadata.
-pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool) -> Result<Storage, StartError> {
+/// Blocks: reads the whole journal's metadata. `stamp` is that of the log's checkpoints.
+pub(super) fn open(
+    config: &Config,
+    stamp: Stamp,
+    metrics: &Arc<Metrics>,
+    accept_damage: bool,
+) -> Result<Storage, StartError> {
     let (feed, source) = channel();
     let sink = feed.clone();
     let options = Options {
@@ -48,8 +58,16 @@ pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool)
     let (spool, recovered) = Spool::open(options, Arc::new(Disk::default()), audit_sink)
         .map_err(|source| StartError::Spool { path: config.spool.path.clone(), source })?;
     let mut gaps = report(&recovered, accept_damage)?;
-    let (log, resumed) = open_log(&config.audit.path, recovered.mark.as_ref())?;
-    gaps.extend(resumed.problems);
+    let (log, resumed) = open_log(config, stamp, &recovered)?;
+    let Resumed { present, problems, cut, new_key, wants_checkpoint } = resumed;
+    if let Some(cut) = cut {
+        tracing::warn!("the last write of the audit log was not finished before the stop: {cut}");
+    }
+    if let Some(key) = new_key {
+        let path = config.audit.key.display();
+        tracing::warn!(%key, %path, "the audit log has a new key; keep its public half elsewhere, to verify by");
+    }
+    gaps.extend(problems);
     for gap in &gaps {
         tracing::error!("{gap}");
     }
@@ -58,10 +76,11 @@ pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool)
         feed.push(Batch { sequence, entries });
     }
     let audit = source.health();
-    let keeper = Keeper { spool: spool.clone(), metrics: metrics.clone() };
-    let audit_thread = source.spawn(log, resumed.present, Box::new(keeper)).map_err(StartError::System)?;
+    let keeper = Keeper { spool: spool.clone(), metrics: metrics.clone(), segment: 0 };
+    let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
+    let audit_thread = source.spawn(start, Box::new(keeper)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
-    Ok(Storage { spool, audit, audit_thread, pending: recovered.pending, gaps })
+    Ok(Storage { spool, audit, feed, audit_thread, pending: recovered.pending, gaps })
 }
 
 /// Tells what was found wrong. Damage stops the start unless the operator has said otherwise.
@@ -83,15 +102,28 @@ fn report(recovered: &Recovered, accept_damage: bool) -> Result<Vec<String>, Sta
         .collect())
 }
 
-fn open_log(folder: &Path, mark: Option<&Mark>) -> Result<(Log, crate::audit::log::Resumed), LogError> {
-    let derived: Option<Derived> = mark.and_then(|mark| serde_json::from_str(&mark.note).ok());
-    Log::open(folder, derived.as_ref().map(|derived| &derived.mark))
+fn open_log(config: &Config, stamp: Stamp, recovered: &Recovered) -> Result<(Log, Resumed), StartError> {
+    let derived: Option<Derived> = recovered.mark.as_ref().and_then(|mark| serde_json::from_str(&mark.note).ok());
+    let folder = &config.audit.path;
+    let keys = KeyFiles::new(Arc::new(Disk::default()), &config.audit.key, folder)?;
+    let opening = Opening {
+        filesystem: Arc::new(Disk::readable_by_group()),
+        folder,
+        keys,
+        stamp,
+        mark: derived.as_ref().map(|derived| &derived.mark),
+        replayed: &recovered.audit.iter().flat_map(|(_, entries)| entries).map(|entry| entry.id).collect(),
+        bounds: Bounds::default(),
+    };
+    Ok(Log::open(opening)?)
 }
 
 /// Remembers in the journal how far the log is, counts, and reports.
 struct Keeper {
     spool: Spool,
     metrics: Arc<Metrics>,
+    /// The segment of the log that the journal knows of.
+    segment: u64,
 }
 
 impl Observer for Keeper {
@@ -100,11 +132,18 @@ impl Observer for Keeper {
         let sequence = derived.sequence;
         // Strings and numbers only: this cannot fail, and an empty note only costs reading at the next start.
         let note = serde_json::to_string(&derived).unwrap_or_default();
-        if records > 0
+        let is_new_segment = std::mem::replace(&mut self.segment, derived.mark.segment) != derived.mark.segment;
+        if (records > 0 || is_new_segment)
             && let Err(fault) = self.spool.audit_is_durable(Mark { sequence, note })
         {
             tracing::debug!(%fault, "the state of the audit log was not remembered");
         }
+    }
+
+    fn checkpointed(&mut self, _: &str) {}
+
+    fn closed(&mut self, segment: &Segment) {
+        tracing::debug!(segment = segment.number, "a segment of the audit log is closed");
     }
 
     fn failed(&mut self, error: &LogError) {
@@ -114,5 +153,9 @@ impl Observer for Keeper {
 
     fn recovered(&mut self) {
         tracing::info!("the audit log is written again");
+    }
+
+    fn not_remembered(&mut self, error: &KeyError) {
+        tracing::error!(%error, "the newest checkpoint could not be kept beside the key of the audit log");
     }
 }

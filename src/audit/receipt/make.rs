@@ -10,7 +10,7 @@ use crate::audit::lines::{LineReader, Piece, Progress, in_parallel};
 use crate::audit::log::LogError;
 use crate::audit::segments::{Segment, segments};
 use crate::audit::trace::Wanted;
-use crate::audit::tree::inclusion_path;
+use crate::audit::tree::{TreeBuilder, inclusion_path};
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
@@ -19,6 +19,9 @@ use super::{Entry, RECEIPT_RECORDS_MAX, RECEIPT_VERSION, Receipt};
 
 /// Lines under one checkpoint at most: the daemon signs far more often.
 const TREE_LINES_MAX: usize = 1_000_000;
+
+/// A checkpoint that its key signed, and its line.
+type Signed = (Checkpoint, String);
 
 /// Why there is no receipt.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +54,14 @@ pub fn make(folder: &Path, message: MessageId, made: Timestamp, progress: Progre
         _ => (),
     }
     let mut records = Vec::with_capacity(all);
-    let mut cited: Vec<(Checkpoint, String)> = Vec::new();
+    let mut cited: Vec<Signed> = Vec::new();
     for (segment, found) in segments.iter().zip(&found).filter(|(_, found)| !found.records.is_empty()) {
-        gather(segment, &found.records, (&mut records, &mut cited))?;
+        let (proved, by) = gather(segment, &found.records)?;
+        records.extend(proved);
+        cited.extend(by);
     }
     if records.len() < all {
-        let is_proved = |seq: &&u64| records.iter().any(|(proved, _)| proved == *seq);
+        let is_proved = |seq: &&u64| records.iter().any(|(proved, _): &(u64, Entry)| proved == *seq);
         let first = found.iter().flat_map(|found| &found.records).find(|seq| !is_proved(seq)).copied();
         return Err(MakeError::Unsigned { count: all - records.len(), all, first: first.unwrap_or(0) });
     }
@@ -76,7 +81,7 @@ pub fn make(folder: &Path, message: MessageId, made: Timestamp, progress: Progre
 /// What a segment holds of the message, and the checkpoints in it that name a next key.
 struct Survey {
     records: Vec<u64>,
-    successions: Vec<(Checkpoint, String)>,
+    successions: Vec<Signed>,
 }
 
 fn survey(segment: &Segment, wanted: &Wanted, progress: Progress<'_>) -> Result<Survey, LogError> {
@@ -100,19 +105,15 @@ fn survey(segment: &Segment, wanted: &Wanted, progress: Progress<'_>) -> Result<
     Ok(found)
 }
 
-/// A checkpoint that its key signed, with its line.
-fn signed(line: &[u8]) -> Option<(Checkpoint, String)> {
+fn signed(line: &[u8]) -> Option<Signed> {
     let checkpoint = Checkpoint::parse(line)?;
     let is_signed = verify_signature(line, &checkpoint.statement.key);
     is_signed.then_some((checkpoint, str::from_utf8(line).ok()?.to_owned()))
 }
 
 /// The records of one segment with their paths, and the checkpoints that these lead to.
-fn gather(
-    segment: &Segment,
-    wanted: &[u64],
-    (records, cited): (&mut Vec<(u64, Entry)>, &mut Vec<(Checkpoint, String)>),
-) -> Result<(), MakeError> {
+fn gather(segment: &Segment, wanted: &[u64]) -> Result<(Vec<(u64, Entry)>, Vec<Signed>), MakeError> {
+    let (mut records, mut cited) = (Vec::new(), Vec::new());
     let mut reader = LineReader::open(segment, &|_| ())?;
     let mut hashes: Vec<Hash> = Vec::new();
     let mut held: Vec<(u64, usize, String)> = Vec::new();
@@ -129,7 +130,7 @@ fn gather(
                     let path = inclusion_path(&hashes, index).unwrap_or_default();
                     records.push((seq, Entry { line, checkpoint: checkpoint.seq, path }));
                 }
-                let mut tree = crate::audit::tree::TreeBuilder::default();
+                let mut tree = TreeBuilder::default();
                 hashes.iter().for_each(|hash| tree.push(hash));
                 if tree.root() != checkpoint.statement.root {
                     return Err(MakeError::Broken { seq: checkpoint.seq });
@@ -148,11 +149,11 @@ fn gather(
             hashes.push(Hash::of(line));
         }
     }
-    Ok(())
+    Ok((records, cited))
 }
 
 /// Adds the checkpoints that lead, from key to key, from the oldest key that is known to the one that signed last.
-fn add_successions(cited: &mut Vec<(Checkpoint, String)>, mut successions: Vec<(Checkpoint, String)>) {
+fn add_successions(cited: &mut Vec<Signed>, mut successions: Vec<Signed>) {
     successions.sort_by_key(|(checkpoint, _)| std::cmp::Reverse(checkpoint.seq));
     let Some((last, _)) = cited.iter().max_by_key(|(checkpoint, _)| checkpoint.seq) else { return };
     let (mut key, mut seq) = (last.statement.key, last.seq);

@@ -43,6 +43,15 @@ struct Gap<'a> {
     copy: Option<&'a Run>,
 }
 
+/// Records that are not there, between two runs.
+struct Hole<'a> {
+    before: Option<&'a Run>,
+    next: &'a Run,
+    first: u64,
+    last: u64,
+    copy: Option<&'a Run>,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Strangers {
     start: Option<Place>,
@@ -122,7 +131,10 @@ impl Judge<'_> {
             let found = std::mem::take(strangers);
             match found.start {
                 Some(start) => replaced(lost, start, found.lines, findings),
-                None => self.missing(before, next, lost, copy, findings),
+                None => {
+                    let hole = Hole { before, next, first: lost.0, last: lost.1, copy };
+                    self.missing(&hole, findings);
+                }
             }
         } else if next.first < expected {
             let doubled = (next.first, last.min(next.last));
@@ -189,14 +201,8 @@ impl Judge<'_> {
         (next.first == run.last.saturating_add(1)).then_some(next)
     }
 
-    fn missing(
-        &self,
-        before: Option<&Run>,
-        next: &Run,
-        (first, last): (u64, u64),
-        copy: Option<&Run>,
-        findings: &mut Findings,
-    ) {
+    fn missing(&self, hole: &Hole<'_>, findings: &mut Findings) {
+        let Hole { before, next, first, last, copy } = *hole;
         let what = capital(&records(first, last));
         let verb = are(first, last);
         let from = before.map_or(self.anchor.segment, |before| before.end.segment);

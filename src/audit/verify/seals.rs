@@ -2,14 +2,13 @@
 
 use crate::audit::checkpoint::{Removed, Why};
 use crate::audit::key::PublicKey;
+use crate::audit::log::CHECKPOINT_LINES_MAX;
 
 use super::finding::{Findings, Kind, records};
 use super::order::Anchor;
 use super::scan::{Met, Place, Scan, Stretch, Tree};
 use super::{Compared, Expected, Vouched};
 
-/// The daemon signs at the latest after this many lines.
-const UNSIGNED_LINES_MAX: u64 = 50_000;
 /// Keys that one log is followed through.
 const KEYS_MAX: usize = 1000;
 
@@ -153,9 +152,9 @@ impl Seals {
     }
 
     pub(super) fn check_tail(&self, behind: u64, last: u64, end: Place, findings: &mut Findings) {
-        if behind > UNSIGNED_LINES_MAX && self.count > 0 {
+        if behind > CHECKPOINT_LINES_MAX && self.count > 0 {
             let what = format!(
-                "{} behind the last checkpoint are not signed, though the daemon signs after {UNSIGNED_LINES_MAX} \
+                "{} behind the last checkpoint are not signed, though the daemon signs after {CHECKPOINT_LINES_MAX} \
                  lines at the latest: checkpoints were taken out and the chain written anew, or the daemon could not sign.",
                 capital_records(last - behind + 1, last)
             );

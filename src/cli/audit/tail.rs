@@ -1,6 +1,6 @@
 //! `gatepost audit tail`: the last records in a line each, and those that come.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,7 +33,10 @@ pub(in crate::cli) fn run(
     for line in &lines {
         printer.print(line, console)?;
     }
-    while asked.follow {
+    if !asked.follow {
+        return Ok(Exit::Done);
+    }
+    loop {
         console.out.flush()?;
         let mut lines = Vec::new();
         let polled = follower.poll(&mut |line| {
@@ -49,7 +52,6 @@ pub(in crate::cli) fn run(
             std::thread::park_timeout(POLL_INTERVAL);
         }
     }
-    Ok(Exit::Done)
 }
 
 struct Printer {
