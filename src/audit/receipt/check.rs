@@ -100,12 +100,8 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     {
         return Err(Refusal::KeyUnexpected { expected, found: *found });
     }
-    let vouched = checkpoints.into_iter().map(|it| Vouched {
-        seq: it.seq,
-        time: it.time,
-        node: it.node,
-        key: it.statement.key,
-    });
+    let vouched =
+        checkpoints.into_iter().map(|it| Vouched { seq: it.seq, time: it.time, node: it.node, key: it.statement.key });
     let (message, made) = (receipt.message, receipt.made);
     Ok(Proof { message, made, records, vouched: vouched.collect(), keys, is_pinned: pinned.is_some() })
 }

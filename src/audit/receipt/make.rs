@@ -56,9 +56,9 @@ pub fn make(folder: &Path, message: MessageId, made: Timestamp, progress: Progre
     let mut records = Vec::with_capacity(all);
     let mut cited: Vec<Signed> = Vec::new();
     for (segment, found) in segments.iter().zip(&found).filter(|(_, found)| !found.records.is_empty()) {
-        let (proved, by) = gather(segment, &found.records)?;
-        records.extend(proved);
-        cited.extend(by);
+        let gathered = gather(segment, &found.records)?;
+        records.extend(gathered.records);
+        cited.extend(gathered.cited);
     }
     if records.len() < all {
         let is_proved = |seq: &&u64| records.iter().any(|(proved, _): &(u64, Entry)| proved == *seq);
@@ -111,9 +111,15 @@ fn signed(line: &[u8]) -> Option<Signed> {
     is_signed.then_some((checkpoint, str::from_utf8(line).ok()?.to_owned()))
 }
 
+#[derive(Default)]
+struct Gathered {
+    records: Vec<(u64, Entry)>,
+    cited: Vec<Signed>,
+}
+
 /// The records of one segment with their paths, and the checkpoints that these lead to.
-fn gather(segment: &Segment, wanted: &[u64]) -> Result<(Vec<(u64, Entry)>, Vec<Signed>), MakeError> {
-    let (mut records, mut cited) = (Vec::new(), Vec::new());
+fn gather(segment: &Segment, wanted: &[u64]) -> Result<Gathered, MakeError> {
+    let Gathered { mut records, mut cited } = Gathered::default();
     let mut reader = LineReader::open(segment, &|_| ())?;
     let mut hashes: Vec<Hash> = Vec::new();
     let mut held: Vec<(u64, usize, String)> = Vec::new();
@@ -149,7 +155,7 @@ fn gather(segment: &Segment, wanted: &[u64]) -> Result<(Vec<(u64, Entry)>, Vec<S
             hashes.push(Hash::of(line));
         }
     }
-    Ok((records, cited))
+    Ok(Gathered { records, cited })
 }
 
 /// Adds the checkpoints that lead, from key to key, from the oldest key that is known to the one that signed last.

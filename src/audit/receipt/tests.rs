@@ -95,20 +95,14 @@ fn what_was_done_to_a_receipt_is_named() {
         Refusal::RootWrong { seq: 2, checkpoint: 10 },
     );
     check(&|r| r.records[0].line.clear(), Refusal::NotARecord(1));
-    check(
-        &|r| r.message = message(3),
-        Refusal::OtherMessage { seq: 2, found: Some(message(2).to_string()) },
-    );
+    check(&|r| r.message = message(3), Refusal::OtherMessage { seq: 2, found: Some(message(2).to_string()) });
     let other = receipt(&log, 3);
     check(
         &|r| r.records[0] = other.records[0].clone(),
         Refusal::OtherMessage { seq: 3, found: Some(message(3).to_string()) },
     );
     let key = log.public();
-    check(
-        &|r| r.checkpoints[0] = r.checkpoints[0].replace("mx1", "mx2"),
-        Refusal::SignatureWrong { seq: 10, key },
-    );
+    check(&|r| r.checkpoints[0] = r.checkpoints[0].replace("mx1", "mx2"), Refusal::SignatureWrong { seq: 10, key });
     check(&|r| r.checkpoints[0].truncate(100), Refusal::NotACheckpoint(1));
     let whole = text(&honest);
     let cut = super::check(&whole[..whole.len() - 100], None);

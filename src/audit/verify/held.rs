@@ -85,12 +85,8 @@ impl Comparison<'_> {
         if self.known.get(&checkpoint.hash) == Some(&seq) {
             self.held.confirmed += 1;
             if self.held.newest.as_ref().is_none_or(|newest| newest.seq < seq) {
-                self.held.newest = Some(Vouched {
-                    seq,
-                    time: checkpoint.time,
-                    node: checkpoint.node,
-                    key: checkpoint.statement.key,
-                });
+                self.held.newest =
+                    Some(Vouched { seq, time: checkpoint.time, node: checkpoint.node, key: checkpoint.statement.key });
             }
             return;
         }

@@ -156,7 +156,9 @@ impl Judge<'_> {
         let at = before.map_or(next.start, |before| before.end);
         let (last, first) = (before.map_or(self.anchor.last, |before| before.last), next.first);
         match (before_holds, next_holds) {
-            (false, true) => changed(last, at, "what stands here is not what the record behind it vouches for", findings),
+            (false, true) => {
+                changed(last, at, "what stands here is not what the record behind it vouches for", findings)
+            }
             (true, true) => {
                 let what = format!(
                     "Record {first} does not continue record {last}, though each is vouched for by what stands \
@@ -209,9 +211,14 @@ impl Judge<'_> {
         let to = next.start.segment;
         let ends_file = before.is_none_or(|before| self.ends_file(before));
         let is_between_files = from < to && ends_file && next.start.line == 1;
-        let gone: Vec<u64> =
-            if is_between_files { (from + 1..to).filter(|n| self.lines_of(*n) == 0).take(10).collect() } else { vec![] };
-        if let Some(damaged) = self.scans.iter().find(|scan| scan.damage.is_some() && (from..=to).contains(&scan.segment)) {
+        let gone: Vec<u64> = if is_between_files {
+            (from + 1..to).filter(|n| self.lines_of(*n) == 0).take(10).collect()
+        } else {
+            vec![]
+        };
+        if let Some(damaged) =
+            self.scans.iter().find(|scan| scan.damage.is_some() && (from..=to).contains(&scan.segment))
+        {
             let reason = damaged.damage.as_deref().unwrap_or_default();
             let what = format!("{what} cannot be read: the compressed segment was changed ({reason}).");
             let at = Place { segment: damaged.segment, line: damaged.lines.saturating_add(1) };
@@ -281,7 +288,8 @@ impl Judge<'_> {
                 }
                 None => {
                     let beside = index.checked_sub(1).and_then(|at| self.run(at));
-                    let place = beside.map_or("at the very beginning".to_owned(), |it| format!("behind record {}", it.last));
+                    let place =
+                        beside.map_or("at the very beginning".to_owned(), |it| format!("behind record {}", it.last));
                     let what = format!(
                         "{} {} as written, but {} in the wrong place: {place}.",
                         capital(&numbers),
@@ -318,8 +326,7 @@ impl Judge<'_> {
             let Some(run) = self.run(*index) else { continue };
             // A whole segment in the place of another one has been told.
             let is_told = |finding: &super::Finding| {
-                finding.kind == Kind::SegmentReplaced
-                    && findings.files().get(&run.start.segment) == Some(&finding.file)
+                finding.kind == Kind::SegmentReplaced && findings.files().get(&run.start.segment) == Some(&finding.file)
             };
             if self.is_whole_file(run) && findings.listed.iter().any(is_told) {
                 continue;
@@ -355,7 +362,8 @@ impl Place {
 
 /// One finding for each changed record, however many of its joints are broken.
 fn changed(seq: u64, at: Place, why: &str, findings: &mut Findings) {
-    let is_told = findings.listed.iter().rev().take(4).any(|f| f.kind == Kind::Changed && f.first == seq && f.last == seq);
+    let is_told =
+        findings.listed.iter().rev().take(4).any(|f| f.kind == Kind::Changed && f.first == seq && f.last == seq);
     if !is_told {
         findings.add(Kind::Changed, at, (seq, seq), format!("Record {seq} was changed: {why}."));
     }

@@ -64,7 +64,10 @@ impl Run {
 pub(super) enum Stretch {
     Run(Run),
     /// Lines that are no records.
-    Junk { start: Place, lines: u64 },
+    Junk {
+        start: Place,
+        lines: u64,
+    },
 }
 
 /// How the lines compare with what a checkpoint says of them.

@@ -29,12 +29,7 @@ pub(super) struct Seals {
 
 impl Seals {
     /// `is_last_closed`: whether even the last segment ends with a checkpoint.
-    pub(super) fn check(
-        &mut self,
-        scans: &[Scan],
-        (anchor, is_last_closed): (Anchor, bool),
-        findings: &mut Findings,
-    ) {
+    pub(super) fn check(&mut self, scans: &[Scan], (anchor, is_last_closed): (Anchor, bool), findings: &mut Findings) {
         let mut all: Vec<&Met> = scans.iter().flat_map(|scan| &scan.checkpoints).collect();
         all.sort_by_key(|met| met.checkpoint.seq);
         all.dedup_by_key(|met| met.checkpoint.hash);
@@ -190,12 +185,7 @@ impl Seals {
 
 pub(super) fn vouched(met: &Met) -> Vouched {
     let checkpoint = &met.checkpoint;
-    Vouched {
-        seq: checkpoint.seq,
-        time: checkpoint.time,
-        node: checkpoint.node.clone(),
-        key: checkpoint.statement.key,
-    }
+    Vouched { seq: checkpoint.seq, time: checkpoint.time, node: checkpoint.node.clone(), key: checkpoint.statement.key }
 }
 
 /// `before` is the number of the checkpoint before this one.

@@ -6,7 +6,11 @@ mod seals;
 use std::fs;
 
 use super::*;
+use crate::audit::checkpoint::Why;
 use crate::audit::specimen::Specimen;
+use crate::audit::tests::scratch;
+use crate::model::id::RecordId;
+use crate::model::record::AuditEntry;
 
 /// The findings by kind and numbers.
 fn found(report: &Report) -> Vec<(Kind, u64, u64)> {
@@ -72,6 +76,24 @@ fn a_log_as_it_was_written_is_whole_and_vouched_for() {
 }
 
 #[test]
+fn what_the_daemon_writes_is_whole_from_day_to_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = scratch(folder.path());
+    let entry = |n: u32| {
+        let id = RecordId::from_u128(n.into());
+        AuditEntry { id, json: format!("{{\"id\":\"{id}\",\"n\":{n}}}").into() }
+    };
+    for n in 0..6 {
+        log.append(&entry(n), Timestamp::from_secs(i64::from(n) * 50_000)).unwrap();
+    }
+    log.checkpoint(Why::Stop, Timestamp::from_secs(300_000)).unwrap();
+    log.sync().unwrap();
+    let report = verify(folder.path()).unwrap();
+    assert_eq!((report.break_count, report.behind, report.segments), (0, 0, 3), "{report:#?}");
+    assert_eq!(report.tip, *log.tip());
+}
+
+#[test]
 fn a_changed_record_is_named_whatever_was_changed_in_it() {
     use Kind::Changed;
     for (from, to) in [
@@ -109,10 +131,8 @@ fn a_changed_record_is_named_whatever_was_changed_in_it() {
         },
         &[(Changed, 4, 4), (Changed, 24, 24)],
     );
-    let report = check(
-        |log| edit(log, 3, |lines| lines[2] = lines[2].replace("as it was", "false")),
-        &[(Changed, 23, 23)],
-    );
+    let report =
+        check(|log| edit(log, 3, |lines| lines[2] = lines[2].replace("as it was", "false")), &[(Changed, 23, 23)]);
     let finding = &report.breaks[0];
     assert!(finding.file.ends_with("00000003.jsonl"));
     assert_eq!(finding.line, 3);
@@ -143,8 +163,24 @@ fn records_in_another_order_are_named() {
     use Kind::{Duplicated, Inserted, Reordered};
     check(|log| edit(log, 3, |lines| lines.swap(2, 3)), &[(Reordered, 23, 24)]);
     check(|log| edit(log, 3, |lines| lines.swap(1, 6)), &[(Reordered, 22, 27)]);
-    check(|log| edit(log, 3, |lines| { let line = lines.remove(1); lines.insert(5, line) }), &[(Reordered, 22, 22)]);
-    check(|log| edit(log, 3, |lines| { let line = lines.remove(5); lines.insert(1, line) }), &[(Reordered, 26, 26)]);
+    check(
+        |log| {
+            edit(log, 3, |lines| {
+                let line = lines.remove(1);
+                lines.insert(5, line)
+            })
+        },
+        &[(Reordered, 22, 22)],
+    );
+    check(
+        |log| {
+            edit(log, 3, |lines| {
+                let line = lines.remove(5);
+                lines.insert(1, line)
+            })
+        },
+        &[(Reordered, 26, 26)],
+    );
     check(
         |log| {
             let (two, three) = (lines(log, 2), lines(log, 3));
@@ -213,7 +249,8 @@ fn a_tail_that_was_cut_is_named_where_a_later_checkpoint_is_known() {
 #[test]
 fn a_log_full_of_nonsense_is_told_in_few_words() {
     let log = Specimen::usual();
-    let nonsense: String = (0..5000).map(|n| format!("{{\"seq\":{},\"prev\":\"{:064}\"}}\n", n * 7 % 991 + 1, n)).collect();
+    let nonsense: String =
+        (0..5000).map(|n| format!("{{\"seq\":{},\"prev\":\"{:064}\"}}\n", n * 7 % 991 + 1, n)).collect();
     fs::write(log.path(2), nonsense).unwrap();
     let report = run(&log, &pinned(&log));
     assert!(report.break_count > 0 && report.breaks.len() <= BREAKS_MAX);

@@ -73,8 +73,9 @@ pub(super) fn verify(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let text = read(file)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display()), "name the receipt's file"))?;
+    let text = read(file).map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", file.display()), "name the receipt's file")
+    })?;
     let checked = check(&text, pinned);
     if json {
         #[derive(Serialize)]
@@ -130,14 +131,22 @@ fn page(proof: &Proof) -> String {
     let span = if since == until { format!("on {until}") } else { format!("between {since} and {until}") };
     tell(&format!(
         "{} stood in the log of {nodes} as shown, under {} made {span}, and signed with",
-        if proof.records.len() == 1 { "The record".to_owned() } else { format!("These {}", count(proof.records.len(), "record")) },
+        if proof.records.len() == 1 {
+            "The record".to_owned()
+        } else {
+            format!("These {}", count(proof.records.len(), "record"))
+        },
         count(proof.vouched.len(), "checkpoint"),
     ));
     for key in &proof.keys {
         tell(&key.to_string());
     }
     if proof.is_pinned {
-        tell(if proof.keys.len() == 1 { "which is the key that you named." } else { "each named by the one before; you named one of them." });
+        tell(if proof.keys.len() == 1 {
+            "which is the key that you named."
+        } else {
+            "each named by the one before; you named one of them."
+        });
     }
     page.extend([String::new(), format!("{BOLD}Not proved{BOLD:#}")]);
     let mut tell = |text: &str| {

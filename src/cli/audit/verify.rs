@@ -32,8 +32,7 @@ pub(in crate::cli) fn run(
 
 /// What is known besides the log, and why it is not more.
 fn expected(config: Option<&Path>, asked: &Verify, folder: &Path) -> (Expected, Option<String>) {
-    let mut expected =
-        Expected { pinned: asked.key, held: asked.checkpoints.clone(), current: None, seen: None };
+    let mut expected = Expected { pinned: asked.key, held: asked.checkpoints.clone(), current: None, seen: None };
     let Some(file) = super::key_file(config, folder) else { return (expected, None) };
     let mut note = None;
     match keyfile::public_key(&file) {

@@ -46,7 +46,9 @@ fn a_chain_that_was_written_anew_is_seen_by_its_checkpoints() {
     write(&log, 3, &third);
     let report = run(&log, &pinned(&log));
     assert_eq!(found(&report), [(Kind::Changed, 14, 14)]);
-    assert!(report.breaks[0].what.ends_with("More that checkpoint 15 covers, records 11 to 14, may have been changed."));
+    assert!(
+        report.breaks[0].what.ends_with("More that checkpoint 15 covers, records 11 to 14, may have been changed.")
+    );
 }
 
 #[test]
