@@ -15,6 +15,7 @@ use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::Fingerprint;
 
+use super::audit::arguments::AuditCommand;
 use super::human;
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -243,52 +244,6 @@ pub(super) struct SocketPath {
     /// The control socket of the daemon [default: [admin].socket of the configuration]
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AuditCommand {
-    /// Walk the whole chain of records and say where it breaks
-    Verify(Verify),
-    /// Show what happened to one message, in order
-    Trace(Trace),
-    /// Make the running daemon sign the log up to now, and print the line that proves it
-    Checkpoint(Checkpoint),
-    /// Show the public half of the key that signs the log, or have it replaced
-    Key(Key),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Checkpoint {
-    /// Print the line alone, as it is to be kept elsewhere
-    #[arg(long)]
-    pub(super) line: bool,
-    #[command(flatten)]
-    pub(super) socket: SocketPath,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Key {
-    /// Make the running daemon sign with a new key from now on; the old one vouches for it in the log
-    #[arg(long)]
-    pub(super) rotate: bool,
-    #[command(flatten)]
-    pub(super) socket: SocketPath,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Trace {
-    /// The id that the sender was told in the 250 reply
-    pub(super) message: MessageId,
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
 }
 
 fn sender(text: &str) -> Result<ReversePath, String> {

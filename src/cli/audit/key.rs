@@ -8,7 +8,7 @@ use crate::admin::protocol::Request;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
 use crate::audit::keyfile;
-use crate::cli::arguments::Key;
+use super::arguments::Key;
 use crate::cli::configuration;
 use crate::cli::human::{labelled, wrap};
 use crate::cli::main_file::MainFile;
