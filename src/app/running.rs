@@ -36,7 +36,7 @@ use super::maintenance::{self, Upkeep};
 use super::sockets::{ControlSocket, Sockets};
 use super::status::StatusSource;
 use super::storage::{Opening, Storage};
-use super::{StartError, privileges, reload, storage};
+use super::{StartError, calendar, privileges, reload, storage};
 
 /// What a shell gives for a process that SIGINT ended.
 const CUT_OFF_EXIT_CODE: i32 = 130;
@@ -364,7 +364,9 @@ async fn record_start(outbound: &Outbound, stamp: &Stamp, gaps: &[String]) {
         records.push(record.entry());
     }
     let mut loaded = head(Event::ConfigLoaded, clock::timestamp());
-    loaded.detail = Some(format!("gatepost {} started", env!("CARGO_PKG_VERSION")));
+    let started = format!("gatepost {} started", env!("CARGO_PKG_VERSION"));
+    let policies = &outbound.snapshot.load().policies;
+    loaded.detail = Some(calendar::told_with_suspension(&started, policies, clock::timestamp()));
     records.push(loaded.entry());
     if let Err(fault) = outbound.spool.record(None, Vec::new(), records).await {
         tracing::error!(%fault, "the start could not be recorded");

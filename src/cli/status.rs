@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anstyle::Style;
 
-use crate::admin::protocol::{CertificateStatus, Request, Response, Status};
+use crate::admin::protocol::{
+    CertificateStatus, ChangeStatus, ExceptionStatus, PolicyStatus, Request, Response, Status, SuspensionStatus,
+};
 use crate::clock;
 use crate::model::time::Timestamp;
 use crate::tls::certificates::EXPIRY_NOTICE;
@@ -45,6 +47,7 @@ fn page(status: &Status, now: Timestamp) -> String {
     ] {
         page.extend(human::labelled(name, &value));
     }
+    page.extend(policy(&status.policy).iter().flat_map(|text| human::labelled("policy", text)));
     page.push(String::new());
     page.extend(listeners(status));
     for part in [certificates(status, now), evidence::destinations(&status.audit, now)] {
@@ -61,11 +64,34 @@ fn standing(status: &Status) -> (anstyle::Style, &'static str) {
     match status {
         Status { spool_fault: Some(_), .. } => (BAD, "takes no mail"),
         Status { audit_writable: false, .. } => (BAD, "the audit log lags"),
+        Status { policy: PolicyStatus { suspended: Some(_), .. }, .. } => (BAD, "ENFORCEMENT IS SUSPENDED"),
         Status { draining: true, .. } => (ODD, "draining"),
         _ if evidence::is_at_risk(&status.audit) => (ODD, "the audit log needs a look"),
         _ if status.certificates.iter().any(|one| !one.problems.is_empty()) => (ODD, "runs with old certificates"),
         _ => (GOOD, "running"),
     }
+}
+
+/// What depends on the day, one text for each; none where nothing does.
+fn policy(status: &PolicyStatus) -> Vec<String> {
+    let PolicyStatus { suspended, exceptions, next_change } = status;
+    let suspended = suspended.as_ref().map(|SuspensionStatus { until, rule }| {
+        let until = human::second(*until);
+        format!("{BAD}not enforced inbound until {until}{BAD:#}: {}", human::shown(rule))
+    });
+    let ExceptionStatus { active, expiring, expired } = exceptions;
+    let all = active + expiring + expired;
+    let states = format!("{}: {active} active, {expiring} expiring, {expired} expired", human::count(all, "exception"));
+    let next = next_change.as_ref().map(|ChangeStatus { at, kind, rule, owner }| {
+        let what = match kind.as_str() {
+            "step" => "a step comes into force",
+            "exception" => "an exception ends",
+            _ => "policies are enforced again",
+        };
+        let owner = owner.as_ref().map_or(String::new(), |owner| format!(" (owner: {owner})"));
+        human::shown(&format!("next {}: {what}, {rule}{owner}", at.brief())).into_owned()
+    });
+    suspended.into_iter().chain((all > 0).then_some(states)).chain(next).collect()
 }
 
 fn spool(status: &Status) -> String {
@@ -153,6 +179,7 @@ mod tests {
                 tls: "starttls".into(),
             }],
             certificates: vec![],
+            policy: PolicyStatus::default(),
             messages: 1234,
             deliveries: DeliveryCounts { ready: 1, waiting: 2, active: 3, held: 0 },
             spool_free_bytes: 12_000_000_000,
@@ -183,6 +210,27 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
         assert!(plain(&status).contains("spool     less free space than spool.min_free_space; 12GB free"));
 
         status.spool_fault = None;
+        status.policy = PolicyStatus {
+            suspended: Some(SuspensionStatus { until: started_at, rule: "gatepost.toml:4".into() }),
+            exceptions: ExceptionStatus { active: 1, expiring: 2, expired: 0 },
+            next_change: Some(ChangeStatus {
+                at: started_at,
+                kind: "step".into(),
+                rule: "domains.d/bank.toml:14".into(),
+                owner: Some("treasury".into()),
+            }),
+        };
+        let expected = "\
+policy    not enforced inbound until 2027-01-15 08:00:00 UTC: gatepost.toml:4
+policy    3 exceptions: 1 active, 2 expiring, 0 expired
+policy    next 2027-01-15T08:00:00Z: a step comes into force,
+          domains.d/bank.toml:14 (owner: treasury)
+
+LISTENER";
+        assert!(plain(&status).contains(expected), "{}", plain(&status));
+        assert!(plain(&status).contains("up 2h, ENFORCEMENT IS SUSPENDED"));
+        status.policy = PolicyStatus::default();
+
         let certificate = |key: &str, stack: &str, ocsp: Option<&str>, problems: &[&str]| CertificateStatus {
             name: "mx1.example.org".into(),
             names: vec!["mx1.example.org".into()],
