@@ -1,13 +1,18 @@
 //! `gatepost audit …`: reads the log of decisions. Only what changes it needs the daemon.
 
 pub(super) mod arguments;
-pub(super) mod receipt;
-pub(super) mod tail;
-pub(super) mod trace;
-pub(super) mod verify;
 
+mod checkpoint;
+mod key;
 mod proof;
+mod receipt;
+mod tail;
 mod timeline;
+mod trace;
+mod verify;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -17,12 +22,31 @@ use crate::audit::lines::total_bytes;
 use crate::audit::log::LogError;
 use crate::audit::segments::segments;
 
-use super::configuration;
 use super::main_file::MainFile;
-use super::output::Failure;
+use super::output::{Console, Exit, Failure};
+use super::{configuration, socket};
+use arguments::AuditCommand;
 
 /// Where the key is if the configuration does not say.
 const DEFAULT_KEY: &str = "/var/lib/gatepost/audit.key";
+
+pub(super) fn run(
+    config: Option<&Path>,
+    command: &AuditCommand,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    match command {
+        AuditCommand::Verify(asked) => verify::run(config, asked, json, console),
+        AuditCommand::Trace(asked) => trace::run(config, asked, json, console),
+        AuditCommand::Receipt(asked) => receipt::run(config, asked, json, console),
+        AuditCommand::Tail(asked) => tail::run(config, asked, json, console),
+        AuditCommand::Checkpoint(asked) => {
+            checkpoint::run(&socket::find(config, &asked.socket)?, asked.line, json, console)
+        }
+        AuditCommand::Key(asked) => key::run(config, asked, json, console),
+    }
+}
 
 /// `--path`, else what the configuration says, however wrong the rest of it is.
 fn folder(config: Option<&Path>, asked: Option<&Path>) -> Result<PathBuf, Failure> {

@@ -71,7 +71,9 @@ fn what_init_writes_passes_check_and_is_never_overwritten() {
 
     let ran = run(&dir, "check");
     assert_eq!((ran.exit, ran.err.as_str()), (0, ""));
-    assert_eq!(ran.out, "ok: 1 domain in 1 file, 1 listener, 2 certificates\n");
+    assert_eq!(ran.out, "ok: 1 domain in 1 file, 1 listener, 2 certificates, 2 policy cases\n");
+    let ran = run(&dir, "policy test");
+    assert!(ran.exit == 0 && ran.out.ends_with("\n2 cases: all as expected\n"), "{ran:?}");
     let ran = run(&dir, "policy explain --from a@x.example --to postmaster@bank.example --plaintext");
     assert_eq!(ran.exit, 0, "{ran:?}");
 
@@ -201,7 +203,7 @@ fn the_last_records_are_shown_in_a_line_each_or_raw() {
 }
 
 /// A daemon that gives one answer to each of the connections, in order. Returns the requests it got.
-fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
+pub(super) fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let answer = |answer: Response| {
@@ -219,7 +221,15 @@ fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<V
 fn without_a_daemon_the_exit_code_is_3_and_the_remedy_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("gatepost.toml"), "admin = { socket = \"c.sock\" }\nwrong").unwrap();
-    for line in ["status", "reload", "queue list", "queue retry --all", "queue list --socket /nonexistent/socket"] {
+    for line in [
+        "status",
+        "reload",
+        "queue list",
+        "queue retry --all",
+        "queue list --socket /nonexistent/socket",
+        "audit checkpoint",
+        "audit key --rotate",
+    ] {
         let ran = run(folder.path(), line);
         assert!(ran.exit == 3 && ran.err.contains("gatepost serve"), "{line}: {ran:?}");
     }

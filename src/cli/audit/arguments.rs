@@ -1,13 +1,32 @@
-//! What `gatepost audit verify`, `receipt`, `trace` and `tail` are asked.
+//! What the commands of `gatepost audit` are asked.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::audit::key::PublicKey;
 use crate::audit::tail::TAIL_LINES_MAX;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
+
+use crate::cli::arguments::SocketPath;
+
+/// The questions to the log, and what changes its keys.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum AuditCommand {
+    /// Prove that the log, or one segment or receipt, is as it was written, or say what exactly is wrong with it
+    Verify(Verify),
+    /// Show what happened to one message, in order
+    Trace(Trace),
+    /// Write a small file that proves the records of one message without the log
+    Receipt(Receipt),
+    /// Show the last records in a line each; -f goes on with those that come
+    Tail(Tail),
+    /// Make the running daemon sign the log up to now, and print the line that proves it
+    Checkpoint(Checkpoint),
+    /// Show the public half of the key that signs the log, or have it replaced
+    Key(Key),
+}
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LogFolder {
@@ -75,4 +94,22 @@ pub(in crate::cli) struct Tail {
 fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number <= TAIL_LINES_MAX);
     number.ok_or_else(|| format!("a number up to {TAIL_LINES_MAX} is expected"))
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Checkpoint {
+    /// Print the line alone, as it is to be kept elsewhere
+    #[arg(long)]
+    pub(in crate::cli) line: bool,
+    #[command(flatten)]
+    pub(in crate::cli) socket: SocketPath,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Key {
+    /// Make the running daemon sign with a new key from now on; the old one vouches for it in the log
+    #[arg(long)]
+    pub(in crate::cli) rotate: bool,
+    #[command(flatten)]
+    pub(in crate::cli) socket: SocketPath,
 }
