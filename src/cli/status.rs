@@ -45,7 +45,8 @@ fn page(status: &Status, now: Timestamp) -> String {
     ] {
         page.extend(human::labelled(name, &value));
     }
-    page.extend(policy(&status.policy).iter().flat_map(|text| human::labelled("policy", text)));
+    let labels = std::iter::once("policy").chain(std::iter::repeat(""));
+    page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| human::labelled(label, text)));
     page.push(String::new());
     page.extend(listeners(status));
     if !status.certificates.is_empty() {
@@ -72,7 +73,7 @@ fn policy(status: &PolicyStatus) -> Vec<String> {
     let PolicyStatus { suspended, exceptions, next_change } = status;
     let suspended = suspended.as_ref().map(|SuspensionStatus { until, rule }| {
         let until = human::second(*until);
-        format!("{BAD}not enforced inbound until {until}{BAD:#}: {}", human::shown(rule))
+        format!("{BAD}not enforced inbound until {until}{BAD:#} ({})", human::shown(rule))
     });
     let ExceptionStatus { active, expiring, expired } = exceptions;
     let all = active + expiring + expired;
@@ -212,9 +213,10 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
             }),
         };
         let expected = "\
-policy    not enforced inbound until 2027-01-15 08:00:00 UTC: gatepost.toml:4
-policy    3 exceptions: 1 active, 2 expiring, 0 expired
-policy    next 2027-01-15T08:00:00Z: a step comes into force,
+policy    not enforced inbound until 2027-01-15 08:00:00 UTC
+          (gatepost.toml:4)
+          3 exceptions: 1 active, 2 expiring, 0 expired
+          next 2027-01-15T08:00:00Z: a step comes into force,
           domains.d/bank.toml:14 (owner: treasury)
 
 LISTENER";

@@ -222,7 +222,11 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
 
     fn read(table: &mut Table<'a>, part: Part) -> Self {
         if part != Part::Base {
-            table.misplaced(&DELIVERY_KEYS, "stands in [outbound] alone", "move it there: it holds with all of this too");
+            table.misplaced(
+                &DELIVERY_KEYS,
+                "stands in [outbound] alone",
+                "move it there: it holds with all of this too",
+            );
         }
         Self {
             tls: table.get("tls").and_then(|value| value.word(OUTBOUND_TLS)),

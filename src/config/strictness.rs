@@ -55,12 +55,19 @@ pub(super) fn inbound<'t, 'a>(own: &'t InboundKeys<'a>, below: &InboundKeys<'a>)
         Mode::Enforce => 2,
     });
     // Nobody is let off who was never asked.
-    let change = |mode: &Difference<'_, '_>| if before == InboundTls::Optional { Strictness::Other } else { mode.change };
+    let change =
+        |mode: &Difference<'_, '_>| if before == InboundTls::Optional { Strictness::Other } else { mode.change };
     let mode = mode.map(|mode| Difference { change: change(&mode), ..mode });
-    [tls, version(&own.min_version, &below.min_version), cipher(&own.cipher, &below.cipher), certificate(own, below), mode]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        tls,
+        version(&own.min_version, &below.min_version),
+        cipher(&own.cipher, &below.cipher),
+        certificate(own, below),
+        mode,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(super) fn outbound<'t, 'a>(own: &'t TlsKeys<'a>, below: &TlsKeys<'a>) -> Vec<Difference<'t, 'a>> {
@@ -145,6 +152,7 @@ fn other<'t, 'a, T: Clone + PartialEq>(
     let (own, below) = (own.as_ref()?, below.as_ref());
     let is_same = below.is_some_and(|below| below.items() == own.items());
     let before_place = below.map(|below| below.place.clone());
-    let difference = || Difference { place: &own.place, change: Strictness::Other, before: "another list", before_place };
+    let difference =
+        || Difference { place: &own.place, change: Strictness::Other, before: "another list", before_place };
     (!is_same).then(difference)
 }

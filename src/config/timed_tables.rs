@@ -142,7 +142,8 @@ fn check_order<K>(steps: &[(StepTable<'_, K>, Place<'_>)]) {
         }
     }
     if let Some((step, _)) = steps.get(STEPS_MAX) {
-        step.place.error(format!("there are more than {STEPS_MAX} steps"), "put what has come into force into the table");
+        step.place
+            .error(format!("there are more than {STEPS_MAX} steps"), "put what has come into force into the table");
     }
 }
 

@@ -109,8 +109,8 @@ impl PolicySet {
         let defaults = (&self.defaults.inbound, &self.defaults.outbound, None);
         let files = self.policies().map(|policy| (&policy.inbound, &policy.outbound, policy.owner.as_deref()));
         let written = std::iter::once(defaults).chain(files);
-        let by_rules =
-            written.flat_map(|(inbound, outbound, owner)| rule_changes(inbound, owner).chain(rule_changes(outbound, owner)));
+        let by_rules = written
+            .flat_map(|(inbound, outbound, owner)| rule_changes(inbound, owner).chain(rule_changes(outbound, owner)));
         let by_switch = match &self.enforcement {
             Enforcement::On => None,
             Enforcement::ReportUntil { until, source } => {
