@@ -3,8 +3,24 @@
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
 pub mod chain;
+pub mod checkpoint;
+pub mod compress;
 pub mod derive;
 pub mod event;
+pub mod feed;
+mod hex;
+pub mod keep;
+pub mod key;
+pub mod keyfile;
 pub mod log;
+mod reading;
+mod resume;
+mod retention;
+pub mod segments;
+pub mod ship;
 pub mod trace;
+pub mod tree;
 pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod cipher;
 pub mod client_offer;
+pub mod destination;
 pub mod domain;
 pub mod envelope;
 pub mod escape;
