@@ -90,7 +90,7 @@ pub(super) fn told_with_suspension(what: &str, policies: &PolicySet, now: Timest
         return what.to_owned();
     }
     let until = until.brief();
-    tracing::warn!(%until, rule = %source, "ENFORCEMENT IS SUSPENDED: what inbound policies would refuse is let through");
+    tracing::warn!(%until, rule = %source, "ENFORCEMENT IS SUSPENDED: what inbound policies refuse is let through");
     format!("{what}; {source}: enforcement is suspended until {until}")
 }
 

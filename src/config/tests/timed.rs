@@ -9,7 +9,8 @@ use crate::policy::timed::Enforcement;
 use super::{HEAD, LISTENER, findings, load_files};
 
 const MAIN: &str = "enforcement = \"report\"\nreport_until = 2026-12-01T12:00:00+02:00\n[[default.inbound.exception]]\n\
-                    clients = [\"192.0.2.1\"]\nmode = \"report\"\nowner = \"o\"\nreason = \"r\"\nexpires = 2027-12-01\n";
+                    clients = [\"192.0.2.1\"]\nmode = \"report\"\nowner = \"o\"\nreason = \"r\"\n\
+                    expires = 2027-12-01\n";
 
 const BANK: &str = "\
 domains = [\"bank.example\"]
@@ -142,7 +143,7 @@ fn whether_there_are_errors_does_not_depend_on_the_day() {
                   [[outbound.step]]\nfrom = 2020-03-01\ntls = \"verify\"\n";
     let main = format!("{HEAD}{LISTENER}");
     let found = findings(&[("gatepost.toml", &main), ("domains.d/bank.toml", domain)]);
-    let error = "domains.d/bank.toml:10:9: error: outbound.step.match: needs tls = \"verify\", and here it is \"encrypt\" \
-                 (write tls = \"verify\" beside it, or remove it)";
+    let error = "domains.d/bank.toml:10:9: error: outbound.step.match: needs tls = \"verify\", and here it is \
+                 \"encrypt\"                  (write tls = \"verify\" beside it, or remove it)";
     assert!(found.iter().any(|finding| finding == error), "{found:#?}");
 }
