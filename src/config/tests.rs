@@ -16,7 +16,7 @@ use crate::model::time::Timestamp;
 const NOW: Timestamp = Timestamp::from_secs(1_796_083_200);
 
 /// A main file without faults; further lines follow as line 5.
-const HEAD: &str = "\
+pub(in crate::config) const HEAD: &str = "\
 hostname = \"mx1.example.org\"
 postmaster = \"postmaster@example.org\"
 spool = { path = \"spool\" }
@@ -24,7 +24,8 @@ audit = { path = \"audit\" }
 ";
 
 /// A listener without faults on one line.
-const LISTENER: &str = "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
+pub(in crate::config) const LISTENER: &str =
+    "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
 
 /// Writes the files to a new folder and loads `gatepost.toml` there.
 fn load_files(files: &[(&str, &str)]) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {

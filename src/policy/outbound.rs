@@ -8,7 +8,7 @@ use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 
 use super::in_force::Because;
-use super::names::{Fingerprint, NamePattern};
+use super::names::{Fingerprint, Identity, NamePattern};
 use super::rules::PolicySet;
 use super::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced};
 use super::timed::{Asker, Shadow, Terms, lay};
@@ -26,6 +26,11 @@ pub struct Requirement {
 }
 
 impl Requirement {
+    /// Lays `layers` over the built-in values, the later ones on top.
+    pub fn of(layers: &[&OutboundLayer]) -> Self {
+        requirement(layers, &[NamePattern::Domain, NamePattern::Mx])
+    }
+
     /// `min_version` and `cipher` exclude plaintext, so does every level from `encrypt` on.
     pub fn permits_plaintext(&self) -> bool {
         self.tls.value <= OutboundTls::Opportunistic
@@ -93,15 +98,6 @@ pub struct HostIdentity<'a> {
     pub name_is_trusted: bool,
 }
 
-/// What a certificate is held against: any one name, pattern or fingerprint suffices. Nothing in it: nothing suffices.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
-    pub names: Vec<Domain>,
-    /// Domains below which any one label may stand.
-    pub one_below: Vec<Domain>,
-    pub fingerprints: Vec<Fingerprint>,
-}
-
 /// Where a delivery goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHop {
@@ -118,7 +114,7 @@ pub struct Decision {
     pub requirement: Requirement,
     /// The exception that holds for this message, whether it made a difference or not.
     pub exception: Option<Arc<Terms>>,
-    pub on_tls_failure: OnTlsFailure,
+    pub on_tls_failure: Sourced<OnTlsFailure>,
     /// `None`: the general limit.
     pub concurrency: Option<u32>,
     /// `None`: the spool's.
@@ -146,7 +142,7 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
             let default = &policies.defaults.outbound;
             let levels: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
             let laid = lay(&levels, asker, Shadow::Left);
-            (requirement(&laid.layers, &[NamePattern::Domain, NamePattern::Mx]), laid.exception.cloned())
+            (Requirement::of(&laid.layers), laid.exception.cloned())
         }
     };
     Decision {
@@ -155,8 +151,8 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         exception,
         on_tls_failure: delivery
             .iter()
-            .find_map(|layer| layer.on_tls_failure.as_ref())
-            .map_or(OnTlsFailure::Defer, |sourced| sourced.value),
+            .find_map(|layer| layer.on_tls_failure.clone())
+            .unwrap_or(Sourced::built_in(OnTlsFailure::Defer)),
         concurrency: delivery.iter().find_map(|layer| layer.concurrency),
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),

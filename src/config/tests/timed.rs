@@ -144,6 +144,6 @@ fn whether_there_are_errors_does_not_depend_on_the_day() {
     let main = format!("{HEAD}{LISTENER}");
     let found = findings(&[("gatepost.toml", &main), ("domains.d/bank.toml", domain)]);
     let error = "domains.d/bank.toml:10:9: error: outbound.step.match: needs tls = \"verify\", and here it is \
-                 \"encrypt\"                  (write tls = \"verify\" beside it, or remove it)";
+                 \"encrypt\" (write tls = \"verify\" beside it, or remove it)";
     assert!(found.iter().any(|finding| finding == error), "{found:#?}");
 }
