@@ -13,6 +13,7 @@ use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
 
 use super::calendar::Calendar;
+use super::evidence::EvidenceWatch;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -22,6 +23,7 @@ pub(super) struct Upkeep {
     pub(super) inbound: Arc<Inbound>,
     pub(super) outbound: Arc<Outbound>,
     pub(super) counts: watch::Receiver<Counts>,
+    pub(super) evidence: EvidenceWatch,
 }
 
 pub(super) async fn run(upkeep: Upkeep) {
@@ -62,6 +64,7 @@ fn tell_space(free: FreeSpace, enough: &mut bool) {
 impl Upkeep {
     fn set_gauges(&self) {
         let metrics = &self.outbound.metrics;
+        self.evidence.set_gauges(metrics);
         for took in self.outbound.spool.take_commit_times() {
             metrics.spool_commit_duration.observe(took.as_secs_f64());
         }

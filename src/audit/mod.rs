@@ -3,8 +3,29 @@
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
 pub mod chain;
+pub mod checkpoint;
+pub mod compress;
 pub mod derive;
 pub mod event;
+pub mod feed;
+mod hex;
+pub mod keep;
+pub mod key;
+pub mod keyfile;
+pub mod lines;
 pub mod log;
+mod reading;
+pub mod receipt;
+mod resume;
+mod retention;
+pub mod segments;
+pub mod ship;
+#[cfg(test)]
+pub(crate) mod specimen;
+pub mod tail;
 pub mod trace;
+pub mod tree;
 pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod tests;

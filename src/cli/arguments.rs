@@ -16,6 +16,7 @@ use crate::model::tls::ProtocolVersion;
 use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
+use super::audit::arguments::AuditCommand;
 use super::human;
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -244,30 +245,6 @@ pub(super) struct SocketPath {
     /// The control socket of the daemon [default: [admin].socket of the configuration]
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AuditCommand {
-    /// Walk the whole chain of records and say where it breaks
-    Verify(Verify),
-    /// Show what happened to one message, in order
-    Trace(Trace),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Trace {
-    /// The id that the sender was told in the 250 reply
-    pub(super) message: MessageId,
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
 }
 
 fn sender(text: &str) -> Result<ReversePath, String> {

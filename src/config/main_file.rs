@@ -11,6 +11,7 @@ use crate::model::tls::CertificateStack;
 use crate::policy::names::Fingerprint;
 use crate::policy::relay::TrustedClients;
 
+use super::audit_table;
 use super::document::{Table, Words};
 use super::enforcement::Switch;
 use super::listener::Listener;
@@ -71,7 +72,7 @@ impl<'a> MainFile<'a> {
         let hostname = table.require("hostname", "write the name of this host: hostname = \"mx1.example.org\"");
         table.not_implemented(&["route"]);
         let spool = sections::spool(table.section("spool"));
-        let audit = sections::audit(table.section("audit"), &spool);
+        let audit = audit_table::audit(table.section("audit"), &spool);
         let (metrics, metrics_bind) = sections::metrics(table.section("metrics"));
         let (has_listener, has_certificate) = (table.has("listener"), table.has("certificate"));
         let mut default = table.section("default");

@@ -27,10 +27,6 @@ impl Problems {
         self.found.borrow_mut().push(Found { file_order, offset, diagnostic });
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.found.borrow().len()
-    }
-
     /// How many there are so far.
     pub(super) fn count(&self) -> usize {
         self.found.borrow().len()
