@@ -239,6 +239,8 @@ fn checkpoints_are_kept_elsewhere_to_the_last_and_a_new_key_is_vouched_for_by_th
     assert_eq!(exit, Some(0), "{error}");
     let (_, status, _) = home.run("status", &[]);
     assert!(status.contains("elsewhere/checkpoints.jsonl"), "{status}");
+    // Leaves a record for the checkpoint of the stop to cover.
+    assert_eq!(home.run("reload", &[]).0, Some(0));
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!(home.run("audit", &["checkpoint"]).0, Some(3));
 

@@ -98,7 +98,11 @@ fn the_queue_format_lists_every_kind_of_entry() {
 fn the_example_configuration_of_the_readme_loads_without_a_finding() {
     let folder = tempfile::tempdir().unwrap();
     let names = write_examples("README.md", folder.path());
-    assert_eq!(names.first(), Some(&"gatepost.toml".to_owned()), "the first line of each block of TOML is `# file name`");
+    assert_eq!(
+        names.first(),
+        Some(&"gatepost.toml".to_owned()),
+        "the first line of each block of TOML is `# file name`"
+    );
     let (config, warnings) = gatepost::config::load(&folder.path().join("gatepost.toml")).unwrap();
     assert_eq!(warnings, []);
     for domain in ["bank.example", "partner.example"] {

@@ -12,8 +12,8 @@ use crate::outbound::Outbound;
 use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
 
-use super::evidence::EvidenceWatch;
 use super::calendar::Calendar;
+use super::evidence::EvidenceWatch;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -19,7 +19,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
+use crate::model::domain::Domain;
 use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::outbound::targets::{Surroundings, next_hosts};
 use crate::policy::delivery::DeliveryVerdict;
@@ -125,16 +127,33 @@ fn look_up(question: &Question<'_>, decision: &Decision, resolver_of: ResolverOf
     }))
 }
 
+/// One host that takes the message suffices; of others the last one tells.
+fn best(played: &[Played]) -> Option<(DeliveryVerdict, Option<Reason>)> {
+    let ends = || played.iter().map(|played| (played.verdict, played.reason));
+    let taken = ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Deliver);
+    let open = || ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Unknown);
+    taken.or_else(open).or_else(|| ends().next_back())
+}
+
 impl Explained<'_> {
-    /// What becomes of the message, if anything is asked or certain: one host that takes it suffices.
+    /// What becomes of the message, if anything is asked or certain.
     fn verdict(&self) -> Option<(DeliveryVerdict, Option<Reason>)> {
         if let Some(failure) = self.facts.failure.as_ref().filter(|failure| failure.permanent) {
             return Some((DeliveryVerdict::Bounce, Some(failure.reason)));
         }
-        let ends = || self.asked.iter().map(|played| (played.verdict, played.reason));
-        let taken = ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Deliver);
-        let open = || ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Unknown);
-        taken.or_else(open).or_else(|| ends().next_back())
+        best(&self.asked)
+    }
+
+    /// What the session that was asked about gets at another moment from the same hosts.
+    fn verdict_at(&self, at: Timestamp) -> Option<(DeliveryVerdict, Option<Reason>)> {
+        let question = Question { at, ..self.question };
+        let decision = question.decide();
+        let hosts = self.facts.identities();
+        let played = |(host, asked): (&Option<Domain>, &Played)| {
+            let bare = asked.tls.clone().map(|facts| TlsFacts { peer: None, ..facts });
+            question.play(&decision, host.as_ref(), bare)
+        };
+        best(&hosts.iter().zip(&self.asked).map(played).collect::<Vec<_>>())
     }
 
     fn exit(&self) -> Exit {

@@ -298,13 +298,18 @@ fn to_come(explained: &Explained<'_>) -> Vec<String> {
             Coming::Step(step) => {
                 let keys = crate::policy::provenance::written(&step.layer);
                 let keys: Vec<String> = keys.iter().map(|key| format!("{} = {}", key.key, key.value)).collect();
-                format!("{}  {}, {}", step.from.brief(), keys.join(", "), step.source)
+                format!("{}: {}, {}", step.from.brief(), keys.join(", "), step.source)
             }
             Coming::Expiry(terms) => {
-                format!("{}  the exception of {} ends, {}", terms.expires.brief(), shown(&terms.owner), terms.source)
+                format!("{}: the exception of {} ends, {}", terms.expires.brief(), shown(&terms.owner), terms.source)
             }
         };
-        page.extend(indented(&text));
+        let then = match explained.verdict_at(change.at()) {
+            Some((verdict, Some(reason))) => format!("; this session is then {}: {reason}", word(verdict).0),
+            Some((verdict, None)) => format!("; this session is then {}", word(verdict).0),
+            None => String::new(),
+        };
+        page.extend(indented(&format!("{text}{then}")));
     }
     page
 }
@@ -314,7 +319,7 @@ fn told(explained: &Explained<'_>) -> Vec<String> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let mut page = vec![String::new(), format!("{BOLD}What the sender is told{BOLD:#}")];
+    let mut page = vec![String::new(), format!("{BOLD}What comes of it{BOLD:#}")];
     page.extend(rows.iter().flat_map(|(label, text)| labelled(label, text)));
     page
 }
