@@ -6,7 +6,9 @@
 //! Must not: hold logic of its own beyond wiring.
 
 mod build;
+mod calendar;
 mod certificates;
+mod evidence;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]
 mod old_next_hops;

@@ -137,6 +137,7 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         Some(config.spool.path.clone()),
         Some(config.audit.path.clone()),
         folder(&config.audit.key),
+        config.audit.checkpoint_file.as_deref().and_then(folder),
         folder(&config.admin.socket),
     ];
     for path in writable.into_iter().flatten() {

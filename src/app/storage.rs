@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::audit::derive::{Derived, Observer, Start};
 use crate::audit::event::Stamp;
 use crate::audit::feed::{Batch, Feed, Health, channel};
-use crate::audit::keyfile::{KeyError, KeyFiles};
-use crate::audit::log::{Bounds, Log, LogError, Opening, Resumed};
-use crate::audit::segments::Segment;
+use crate::audit::keep::{Keeper, KeeperHandle, Kept};
+use crate::audit::keyfile::{self, KeyError, KeyFiles};
+use crate::audit::log::{self, Bounds, Log, LogError, LogOrKeyError, Resumed};
+use crate::audit::segments::{self, Segment};
+use crate::audit::ship::Shipper;
 use crate::config::Config;
 use crate::journal;
 use crate::journal::disk::Disk;
@@ -18,7 +20,7 @@ use crate::model::id::MessageId;
 use crate::random;
 use crate::spool::{BodyBudget, Mark, Options, Recovered, Spool};
 
-use super::StartError;
+use super::{StartError, evidence};
 
 /// Refusals and ends of attempts wait at most this long for company. With the log's own delay it makes less than the
 /// second within which a refusal is on record.
@@ -32,19 +34,28 @@ pub(super) struct Storage {
     /// The way to the log's thread.
     pub(super) feed: Feed,
     pub(super) audit_thread: JoinHandle<()>,
+    /// Looks after closed segments.
+    pub(super) keeper: Keeper,
     /// Messages from before the start.
     pub(super) pending: Vec<MessageId>,
     /// What the log cannot vouch for, to be recorded.
     pub(super) gaps: Vec<String>,
 }
 
-/// Blocks: reads the whole journal's metadata. `stamp` is that of the log's checkpoints.
-pub(super) fn open(
-    config: &Config,
-    stamp: Stamp,
-    metrics: &Arc<Metrics>,
-    accept_damage: bool,
-) -> Result<Storage, StartError> {
+/// What spool and log are opened with, beside the configuration.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// Of the log's checkpoints.
+    pub(super) stamp: Stamp,
+    pub(super) metrics: Arc<Metrics>,
+    /// Takes the checkpoints.
+    pub(super) shipper: Shipper,
+    pub(super) accept_damage: bool,
+}
+
+/// Blocks: reads the whole journal's metadata.
+pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartError> {
+    let Opening { stamp, metrics, shipper, accept_damage } = opening;
     let (feed, source) = channel();
     let sink = feed.clone();
     let options = Options {
@@ -76,11 +87,16 @@ pub(super) fn open(
         feed.push(Batch { sequence, entries });
     }
     let audit = source.health();
-    let keeper = Keeper { spool: spool.clone(), metrics: metrics.clone(), segment: 0 };
+    if let Ok(Some(seen)) = keyfile::seen(&config.audit.key) {
+        // What did not arrive before the stop.
+        evidence::ship(&shipper, &seen);
+    }
+    let keeper = keep(config, &feed)?;
+    let scribe = Scribe { spool: spool.clone(), metrics, segment: 0, shipper, keeper: keeper.handle() };
     let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
-    let audit_thread = source.spawn(start, Box::new(keeper)).map_err(StartError::System)?;
+    let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
-    Ok(Storage { spool, audit, feed, audit_thread, pending: recovered.pending, gaps })
+    Ok(Storage { spool, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
 }
 
 /// Tells what was found wrong. Damage stops the start unless the operator has said otherwise.
@@ -106,7 +122,7 @@ fn open_log(config: &Config, stamp: Stamp, recovered: &Recovered) -> Result<(Log
     let derived: Option<Derived> = recovered.mark.as_ref().and_then(|mark| serde_json::from_str(&mark.note).ok());
     let folder = &config.audit.path;
     let keys = KeyFiles::new(Arc::new(Disk::default()), &config.audit.key, folder)?;
-    let opening = Opening {
+    let opening = log::Opening {
         filesystem: Arc::new(Disk::readable_by_group()),
         folder,
         keys,
@@ -118,15 +134,37 @@ fn open_log(config: &Config, stamp: Stamp, recovered: &Recovered) -> Result<(Log
     Ok(Log::open(opening)?)
 }
 
-/// Remembers in the journal how far the log is, counts, and reports.
-struct Keeper {
+/// Starts to look after the segments before the active one. The log is open, and nothing is appended yet.
+fn keep(config: &Config, feed: &Feed) -> Result<Keeper, StartError> {
+    let folder = &config.audit.path;
+    let segments = segments::segments(folder).map_err(LogOrKeyError::Log)?;
+    let feed = feed.clone();
+    let tombstone = move |removed| match feed.tombstone(removed).blocking_recv() {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the daemon is stopping".to_owned()),
+    };
+    let kept = Kept {
+        fs: Arc::new(Disk::readable_by_group()),
+        folder: folder.clone(),
+        closed: segments.last().map_or(0, |active| active.number.saturating_sub(1)),
+        settings: evidence::keep_settings(&config.audit),
+        tombstone: Box::new(tombstone),
+    };
+    Keeper::spawn(kept).map_err(StartError::System)
+}
+
+/// Remembers in the journal how far the log is, hands on its checkpoints and closed segments, counts, and reports.
+struct Scribe {
     spool: Spool,
     metrics: Arc<Metrics>,
     /// The segment of the log that the journal knows of.
     segment: u64,
+    shipper: Shipper,
+    keeper: KeeperHandle,
 }
 
-impl Observer for Keeper {
+impl Observer for Scribe {
     fn derived(&mut self, derived: Derived, records: u64) {
         self.metrics.audit_records.inc_by(records);
         let sequence = derived.sequence;
@@ -140,10 +178,12 @@ impl Observer for Keeper {
         }
     }
 
-    fn checkpointed(&mut self, _: &str) {}
+    fn checkpointed(&mut self, line: &str) {
+        evidence::ship(&self.shipper, line.as_bytes());
+    }
 
     fn closed(&mut self, segment: &Segment) {
-        tracing::debug!(segment = segment.number, "a segment of the audit log is closed");
+        self.keeper.closed(segment.number);
     }
 
     fn failed(&mut self, error: &LogError) {

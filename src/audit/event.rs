@@ -11,8 +11,10 @@ use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
-use crate::policy::inbound::{Because, Judgement};
-use crate::policy::outbound::Requirement;
+use crate::policy::in_force::Because;
+use crate::policy::inbound::{Judgement, ReportedBy};
+use crate::policy::outbound::Decision;
+use crate::policy::timed::Terms;
 
 use super::checkpoint::Statement;
 
@@ -67,7 +69,7 @@ pub struct Stamp {
     pub config: Arc<str>,
 }
 
-/// The client of an inbound session.
+/// The client of an inbound session, or the one that brought a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Client<'a> {
     pub ip: IpAddr,
@@ -89,13 +91,36 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<String>,
     pub reason: Option<Reason>,
+    /// Of a `would_refuse`: why it is not enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_by: Option<&'static str>,
+    /// The exception that holds for this client and sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionRecord>,
     pub because: Vec<String>,
+}
+
+/// An exception that was in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExceptionRecord {
+    /// `domains.d/bank.toml:17`.
+    pub rule: String,
+    pub owner: String,
+    pub reason: String,
+    pub expires: Timestamp,
+}
+
+impl ExceptionRecord {
+    pub fn of(terms: &Terms) -> Self {
+        let Terms { source, owner, reason, expires, .. } = terms;
+        Self { rule: source.to_string(), owner: owner.clone(), reason: reason.clone(), expires: *expires }
+    }
 }
 
 impl Policy {
     /// Explains refusals and would-be refusals in full; of an acceptance, names the rule that decided.
     pub fn of(judgement: &Judgement) -> Self {
-        let in_force = &judgement.in_force;
+        let in_force = judgement.unmet();
         let because = match judgement.reason {
             Some(_) => in_force.because().iter().map(because_line).collect(),
             None => judgement.exempt.map(|exempt| exempt.as_str().to_owned()).into_iter().collect(),
@@ -109,6 +134,8 @@ impl Policy {
             cipher: in_force.cipher.value.as_str(),
             client_certificate: in_force.certificate_asked_for().map(ToString::to_string),
             reason: judgement.reason,
+            reported_by: judgement.reported_by.map(ReportedBy::as_str),
+            exception: judgement.exception.as_deref().map(ExceptionRecord::of),
             because,
         }
     }
@@ -124,6 +151,8 @@ impl Policy {
             cipher: "any",
             client_certificate: None,
             reason: Some(reason),
+            reported_by: None,
+            exception: None,
             because: Vec::new(),
         }
     }
@@ -140,15 +169,20 @@ pub struct RequirementRecord {
     pub tls: &'static str,
     pub min_version: Option<&'static str>,
     pub cipher: &'static str,
+    /// The exception that holds for this client and sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionRecord>,
     pub because: Vec<String>,
 }
 
 impl RequirementRecord {
-    pub fn of(requirement: &Requirement) -> Self {
+    pub fn of(decision: &Decision) -> Self {
+        let requirement = &decision.requirement;
         Self {
             tls: requirement.level().as_str(),
             min_version: requirement.min_version.as_ref().map(|version| version.value.as_str()),
             cipher: requirement.cipher.value.as_str(),
+            exception: decision.exception.as_deref().map(ExceptionRecord::of),
             because: requirement.because().iter().map(because_line).collect(),
         }
     }
@@ -168,8 +202,12 @@ pub struct Handshake<'a> {
 /// The part of a record that only deliveries have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outbound {
-    /// The name of the next hop, `None` if none was found.
+    /// The name of the route, `None` where the mail hosts of the domain are looked up.
+    pub route: Option<String>,
+    /// The name of the next hop, or its address in brackets; `None` if none was found.
     pub mx: Option<String>,
+    /// The name was written by the operator, not taken from unsigned DNS.
+    pub mx_trusted: bool,
     /// Its address and port.
     pub remote: Option<String>,
     /// The DNSSEC state of the look-up that led there.

@@ -21,11 +21,10 @@ use super::checkpoint::Removed;
 use super::compress::{self, CompressError, Forms};
 use super::log::LogError;
 use super::reading::Reading;
+use super::resume::LINE_BYTES_MAX;
 use super::retention::{Ends, expired};
 use super::segments::{self, Segment, UNFINISHED_SUFFIX};
 
-/// The longest line that is read; records are far shorter.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// A pass is made this often, and whenever a segment is closed or the settings change.
 const PASS_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Between two pieces of a segment that is compressed, so that mail comes first.
@@ -52,17 +51,19 @@ pub struct Kept {
     pub tombstone: Tombstone,
 }
 
-/// The thread.
+/// The thread. When this is dropped it ends soon, in the middle of a segment if need be.
 #[derive(Debug)]
 pub struct Keeper {
-    orders: Orders,
-    fault: Arc<Mutex<Option<String>>>,
-    thread: JoinHandle<()>,
+    handle: KeeperHandle,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The way to the thread. Cheap to clone; it does not keep the thread alive.
 #[derive(Clone, Debug)]
-pub struct Orders(Sender<Order>);
+pub struct KeeperHandle {
+    orders: Sender<Order>,
+    fault: Arc<Mutex<Option<String>>>,
+}
 
 #[derive(Debug)]
 enum Order {
@@ -99,26 +100,27 @@ impl Keeper {
         let fault = Arc::default();
         let mut worker = Worker::new(kept, receiver, Arc::clone(&fault));
         let thread = std::thread::Builder::new().name("gatepost-keep".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { orders: Orders(sender), fault, thread })
+        Ok(Self { handle: KeeperHandle { orders: sender, fault }, thread: Some(thread) })
     }
 
-    pub fn orders(&self) -> Orders {
-        self.orders.clone()
+    pub fn handle(&self) -> KeeperHandle {
+        self.handle.clone()
     }
 
-    /// What could not be done at the last pass.
-    pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Ends the thread, in the middle of a segment if need be. Blocks until it has ended.
-    pub fn stop(self) {
-        self.orders.give(Order::Stop);
-        _ = self.thread.join();
+    /// Ends the thread. Blocks until it has ended.
+    pub fn stop(mut self) {
+        self.handle.give(Order::Stop);
+        _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-impl Orders {
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.handle.give(Order::Stop);
+    }
+}
+
+impl KeeperHandle {
     /// Segments up to this one are closed, and the log will not go back to them.
     pub fn closed(&self, segment: u64) {
         self.give(Order::Closed(segment));
@@ -128,9 +130,14 @@ impl Orders {
         self.give(Order::Settings(settings));
     }
 
+    /// What could not be done at the last pass.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// After the end of the thread there is nobody to tell.
     fn give(&self, order: Order) {
-        _ = self.0.send(order);
+        _ = self.orders.send(order);
     }
 }
 

@@ -22,7 +22,7 @@ use super::segments::{Segment, of_names, read_line, reader};
 use super::tree::TreeBuilder;
 
 /// What is longer is no line of ours.
-const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Problems that are told; one cause may break many lines.
 const PROBLEMS_MAX: usize = 100;
 

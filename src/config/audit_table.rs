@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::document::{Table, Value, Words};
 use super::{AuditConfig, OnAuditFailure, SpoolConfig, values};
 
-const DEFAULT_KEY: &str = "/var/lib/gatepost/audit.key";
+/// Where the key is if nothing is written.
+pub const DEFAULT_AUDIT_KEY: &str = "/var/lib/gatepost/audit.key";
 const DEFAULT_CHECKPOINT_EVERY: Duration = Duration::from_secs(5 * 60);
 
 const ON_AUDIT_FAILURE: &Words<OnAuditFailure> =
@@ -18,8 +19,8 @@ pub(super) fn audit(mut table: Table<'_>, spool: &SpoolConfig) -> AuditConfig {
     let folder = path.as_ref().and_then(Value::path).unwrap_or_default();
     if let Some(value) = path.as_ref().filter(|_| folder == spool.path && folder != Path::new("")) {
         value.place.error("the audit log and the spool share a folder", "give each a folder of its own");
-    } else if let Some(value) = path.filter(|_| !table.has("key") && is_below(Path::new(DEFAULT_KEY), &folder)) {
-        let message = format!("{DEFAULT_KEY}, which signs checkpoints, would lie in the folder of the log");
+    } else if let Some(value) = path.filter(|_| !table.has("key") && is_below(Path::new(DEFAULT_AUDIT_KEY), &folder)) {
+        let message = format!("{DEFAULT_AUDIT_KEY}, which signs checkpoints, would lie in the folder of the log");
         value.place.error(message, "name a file in another folder with `key`");
     }
     let key = outside(table.get("key"), &folder, "the key would lie beside what it proves");
@@ -36,7 +37,7 @@ pub(super) fn audit(mut table: Table<'_>, spool: &SpoolConfig) -> AuditConfig {
     table.finish();
     AuditConfig {
         path: folder,
-        key: key.unwrap_or_else(|| DEFAULT_KEY.into()),
+        key: key.unwrap_or_else(|| DEFAULT_AUDIT_KEY.into()),
         on_failure: on_failure.map_or(OnAuditFailure::Refuse, |at| at.value),
         checkpoint_every: every.map_or(DEFAULT_CHECKPOINT_EVERY, |at| at.value),
         checkpoint_file: file,

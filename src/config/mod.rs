@@ -2,6 +2,7 @@
 //!
 //! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; each part gets its own struct.
 
+pub mod cases;
 pub mod diagnostic;
 pub mod starter;
 
@@ -9,16 +10,21 @@ mod audit_table;
 mod combinations;
 mod document;
 mod domain_file;
+mod enforcement;
 mod listener;
 mod listener_checks;
 mod load;
 mod main_file;
+mod moment;
 mod place;
 mod policy_checks;
 mod policy_tables;
 mod recipients;
 mod sections;
 mod source;
+mod strictness;
+mod timed_checks;
+mod timed_tables;
 mod values;
 
 #[cfg(test)]
@@ -40,7 +46,8 @@ use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
-pub use load::load;
+pub use audit_table::DEFAULT_AUDIT_KEY;
+pub use load::{load, load_at};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =
@@ -53,6 +60,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Every folder that a file was read from, for a reload to be able to.
     pub folders: Vec<PathBuf>,
+    /// The folder of policy cases; it need not exist.
+    pub cases: PathBuf,
     /// SHA-256 over the main file, the domain files and the recipient lists, hexadecimal: `config` in audit records.
     pub digest: String,
     /// The name in greeting, EHLO and `Received:`.

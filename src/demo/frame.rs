@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use crate::clock;
+use crate::model::address::ReversePath;
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::inbound::InForce;
+use crate::policy::in_force::InForce;
 use crate::policy::outbound::{Decision, decide};
 use crate::policy::rules::{DomainPolicy, PolicySet};
 use crate::policy::settings::{InboundTls, Mode, OnTlsFailure};
+use crate::policy::timed::Asker;
 
 use super::layout::{BAD, FAINT, GOOD, PLAIN, Page, TITLE, cell};
 use super::outcome::{Played, PlayedLeg};
@@ -77,7 +80,7 @@ fn inbound(policies: &PolicySet, policy: &DomainPolicy) -> String {
     if !policy.hosted {
         return "not hosted here".to_owned();
     }
-    let in_force = InForce::of(&[&policies.defaults.inbound, &policy.inbound]);
+    let in_force = InForce::usual(policies, policy, clock::timestamp());
     let what = match (&in_force.min_version, in_force.tls.value) {
         (Some(minimum), _) => at_least(minimum.value),
         (None, InboundTls::Required) => "TLS".to_owned(),
@@ -90,9 +93,10 @@ fn inbound(policies: &PolicySet, policy: &DomainPolicy) -> String {
 }
 
 fn outbound(policies: &PolicySet, domain: &Domain) -> String {
-    let Decision { requirement, on_tls_failure, .. } = decide(policies, Some(domain));
+    let asker = Asker { at: clock::timestamp(), client: None, sender: &ReversePath::Null };
+    let Decision { requirement, on_tls_failure, .. } = decide(policies, Some(domain), &asker);
     let minimum = requirement.min_version.as_ref().map(|minimum| at_least(minimum.value));
-    let bounce = (on_tls_failure == OnTlsFailure::Bounce).then(|| "bounce".to_owned());
+    let bounce = (on_tls_failure.value == OnTlsFailure::Bounce).then(|| "bounce".to_owned());
     let parts = [Some(requirement.level().as_str().to_owned()), minimum, bounce];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -10,6 +10,7 @@ use crate::model::envelope::{Recipient, Sender};
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::SessionId;
 use crate::model::reply::{Code, EnhancedCode, Reply};
+use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::client_certificate::accepted_by;
 use crate::policy::inbound::{Judgement, Verdict};
@@ -33,6 +34,8 @@ pub(super) struct Context {
 /// A transaction under way: the configuration that it is judged by, and what was decided so far.
 #[derive(Debug)]
 pub(super) struct Transaction {
+    /// The moment by which the policies are asked.
+    at: Timestamp,
     pub(super) snapshot: Arc<Snapshot>,
     /// The listener as this snapshot has it, which may be newer than the session.
     listener: Arc<Listener>,
@@ -63,7 +66,8 @@ impl Transaction {
         let snapshot = context.inbound.snapshot.load_full();
         ready(&context.inbound, &snapshot)?;
         let listener = snapshot.listeners.get(&context.listener.name).unwrap_or(&context.listener).clone();
-        let visitor = visitor(context, standing);
+        let at = clock::timestamp();
+        let visitor = visitor(context, standing, at);
         let trust = snapshot.trusts_session(visitor.ip, visitor.tls);
         let mail = snapshot.door(&listener).judge_mail(&visitor, &sender.path);
         count(context, &mail);
@@ -71,7 +75,7 @@ impl Transaction {
             let refused = Refused { sender: &sender.path, recipient: None };
             return Err(record(context, &snapshot, (refusal, refused), standing));
         }
-        Ok(Self { snapshot, listener, trust, sender: sender.path.clone(), mail, recipients: Vec::new() })
+        Ok(Self { at, snapshot, listener, trust, sender: sender.path.clone(), mail, recipients: Vec::new() })
     }
 
     /// Judges RCPT.
@@ -83,7 +87,7 @@ impl Transaction {
     ) -> Result<(), Reply> {
         let address = &recipient.address;
         let door = self.snapshot.door(&self.listener);
-        let answer = door.judge_rcpt(&visitor(context, standing), &self.sender, address);
+        let answer = door.judge_rcpt(&visitor(context, standing, self.at), &self.sender, address);
         if let Some(judgement) = &answer.judgement {
             count(context, judgement);
         }
@@ -95,13 +99,14 @@ impl Transaction {
         Ok(())
     }
 
-    /// The accepted recipients by the judgement that weighs more for each, MAIL's or its own.
+    /// The accepted recipients by the judgement that weighs more for each, MAIL's or its own; of those with the same
+    /// verdict, rule and exception one stands for all.
     pub(super) fn verdicts(&self) -> Vec<(&Judgement, Vec<&str>)> {
         let mut groups: Vec<(&Judgement, Vec<&str>)> = Vec::new();
         for (address, judgement) in &self.recipients {
             let weighing = if judgement.verdict == Verdict::Accept { self.heavier(judgement) } else { judgement };
             let same = |(seen, _): &&mut (&Judgement, Vec<&str>)| {
-                seen.verdict == weighing.verdict && seen.rule == weighing.rule
+                seen.verdict == weighing.verdict && seen.rule == weighing.rule && seen.exception == weighing.exception
             };
             match groups.iter_mut().find(same) {
                 Some((_, addresses)) => addresses.push(address.as_str()),
@@ -128,8 +133,8 @@ impl Transaction {
     }
 }
 
-fn visitor<'a>(context: &Context, standing: Standing<'a>) -> Visitor<'a> {
-    Visitor { ip: context.address.ip(), tls: standing.tls }
+fn visitor<'a>(context: &Context, standing: Standing<'a>, at: Timestamp) -> Visitor<'a> {
+    Visitor { at, ip: context.address.ip(), tls: standing.tls }
 }
 
 fn count(context: &Context, judgement: &Judgement) {

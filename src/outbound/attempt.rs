@@ -70,11 +70,12 @@ pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     let snapshot = outbound.snapshot.load_full();
     let Some(stored) = outbound.spool.load(work.message) else { return Ended::Done };
     let Some(address) = destination::address(&stored.envelope, &work.recipients) else { return Ended::Done };
-    let decision = decide(&snapshot.policies, address.domain());
+    let asker = destination::asker(&stored.envelope, clock::timestamp());
+    let decision = decide(&snapshot.policies, address.domain(), &asker);
     let still_there = |place: &u32| {
         let recipient = usize::try_from(*place).ok().and_then(|place| stored.envelope.recipients.get(place));
         recipient.is_some_and(|recipient| {
-            let decision = decide(&snapshot.policies, recipient.address.domain());
+            let decision = decide(&snapshot.policies, recipient.address.domain(), &asker);
             destination::name(&decision, &recipient.address) == work.destination
         })
     };
@@ -112,7 +113,7 @@ impl Attempt {
             stamp: snapshot.stamp.clone(),
             session: random::session_id(clock::timestamp()),
             envelope: stored.envelope.clone(),
-            requirement: decision.requirement.clone(),
+            decision: decision.clone(),
             attempt,
         };
         let began = clock::now();

@@ -10,6 +10,7 @@ use crate::model::time::Timestamp;
 use crate::policy::names::NamePattern;
 use crate::policy::outbound::{Decision, NextHop, decide};
 use crate::policy::rules::PolicySet;
+use crate::policy::timed::Asker;
 use crate::schedule::lane::LaneKey;
 use crate::spool::state::RecipientState;
 
@@ -30,11 +31,13 @@ pub(super) fn shares(
     policies: &PolicySet,
     envelope: &Envelope,
     states: &[RecipientState],
+    at: Timestamp,
 ) -> BTreeMap<Arc<str>, Share> {
     let mut shares: BTreeMap<Arc<str>, Share> = BTreeMap::new();
+    let asker = asker(envelope, at);
     for ((place, recipient), state) in (0..).zip(&envelope.recipients).zip(states) {
         let Some(pending) = state.pending() else { continue };
-        let decision = decide(policies, recipient.address.domain());
+        let decision = decide(policies, recipient.address.domain(), &asker);
         let share = shares.entry(name(&decision, &recipient.address)).or_insert(Share {
             recipients: Vec::new(),
             next_attempt: pending.next_attempt,
@@ -46,6 +49,11 @@ pub(super) fn shares(
         share.next_attempt = share.next_attempt.min(pending.next_attempt);
     }
     shares
+}
+
+/// On whose behalf the policies are asked about a message.
+pub(super) fn asker(envelope: &Envelope, at: Timestamp) -> Asker<'_> {
+    Asker { at, client: envelope.origin.ip, sender: &envelope.sender.path }
 }
 
 /// The name of the destination that `address` belongs to: its domain, or the route that replaces the look-up. A route
@@ -148,7 +156,7 @@ mod tests {
             "g@[192.0.2.1]",
         ]);
         let states = vec![RecipientState::default(); 7];
-        let found: Vec<(String, Vec<u32>)> = shares(&policies(), &envelope, &states)
+        let found: Vec<(String, Vec<u32>)> = shares(&policies(), &envelope, &states, Timestamp::default())
             .into_iter()
             .map(|(name, share)| (name.to_string(), share.recipients))
             .collect();
@@ -170,7 +178,7 @@ mod tests {
             RecipientState::Pending(Pending { attempts, next_attempt, ..Pending::default() })
         };
         let states = [RecipientState::Settled(Settled::Delivered), pending(3, 90), pending(1, 60)];
-        let shares = shares(&policies(), &envelope, &states);
+        let shares = shares(&policies(), &envelope, &states, Timestamp::default());
         let share = &shares["store"];
         assert_eq!((&share.recipients[..], share.attempts), (&[1, 2][..], 3));
         assert_eq!(share.next_attempt, Some(Timestamp::from_secs(60)));

@@ -138,7 +138,7 @@ impl Dispatcher {
             return;
         }
         let Some(stored) = self.outbound.spool.load(id) else { return };
-        let shares = shares(&self.snapshot.policies, &stored.envelope, &stored.states);
+        let shares = shares(&self.snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
         for (destination, share) in shares {
             self.add_job(id, destination, share);
         }
@@ -249,7 +249,8 @@ impl Dispatcher {
     /// was served must not be planned again.
     fn plan(&mut self, message: MessageId, open: &[u32]) {
         let Some(stored) = self.outbound.spool.load(message) else { return };
-        let planned: BTreeMap<Arc<str>, Share> = shares(&self.snapshot.policies, &stored.envelope, &stored.states);
+        let planned: BTreeMap<Arc<str>, Share> =
+            shares(&self.snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
         for (destination, mut share) in planned {
             share.recipients.retain(|place| open.contains(place));
             if !share.recipients.is_empty() {

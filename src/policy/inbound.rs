@@ -1,18 +1,24 @@
 //! The inbound verdict: what was negotiated, held against the floor of whoever's mail it is. Pure and total.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::address::{Address, ReversePath};
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
+use crate::model::time::Timestamp;
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 
 use super::client_certificate;
+use super::in_force::InForce;
+use super::refusal_text::{Filling, render};
 use super::relay::Role;
 use super::rules::{DomainPolicy, PolicySet};
-use super::settings::{AppliesTo, ClientCertificateRule, InboundLayer, InboundTls, Mode, Source, Sourced};
+use super::settings::{AppliesTo, ClientCertificateRule, InboundLayer, Mode, Source, Sourced};
+use super::timed::{Asker, Rules, Shadow, Terms, lay};
 
 /// Where in the transaction the question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,12 +71,15 @@ fn at_least<T: Ord>(written: Option<Sourced<T>>, built_in: T) -> Sourced<T> {
 #[derive(Clone, Copy, Debug)]
 pub enum Client<'a> {
     Stranger,
-    Trusted(&'a Floor),
+    /// With the role of the listener, which has a floor of its own below the written one.
+    Trusted(&'a Floor, Role),
 }
 
 /// Everything that the verdict depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
+    pub at: Timestamp,
+    pub ip: IpAddr,
     pub client: Client<'a>,
     pub sender: &'a ReversePath,
     /// `None` at MAIL.
@@ -89,7 +98,7 @@ impl Question<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     Accept,
-    /// Not met, but the mode only reports.
+    /// Not met, but only reported.
     WouldRefuse,
     /// Not met: try again later.
     Defer,
@@ -110,112 +119,25 @@ impl Verdict {
     }
 }
 
-/// One key of the policy in force, and where it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Because {
-    pub key: &'static str,
-    pub value: String,
-    pub source: Source,
+/// Why what is not met is only reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportedBy {
+    /// `mode = "report"`.
+    Mode,
+    /// The settings in force are met; those of the shadow are not.
+    Shadow,
+    /// The emergency switch of the whole relay.
+    Enforcement,
 }
 
-/// The settings in force for one question, each with its source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InForce {
-    pub tls: Sourced<InboundTls>,
-    pub min_version: Option<Sourced<ProtocolVersion>>,
-    pub cipher: Sourced<CipherGrade>,
-    pub client_certificate: Sourced<ClientCertificateRule>,
-    pub applies_to: Sourced<AppliesTo>,
-    pub mode: Sourced<Mode>,
-}
-
-impl InForce {
-    /// Lays `layers` over the built-in values, key by key, the later ones on top.
-    pub fn of(layers: &[&InboundLayer]) -> Self {
-        Self {
-            tls: top(layers, |layer| &layer.tls).unwrap_or(Sourced::built_in(InboundTls::Optional)),
-            min_version: top(layers, |layer| &layer.min_version),
-            cipher: top(layers, |layer| &layer.cipher).unwrap_or(Sourced::built_in(CipherGrade::Any)),
-            client_certificate: top(layers, |layer| &layer.client_certificate)
-                .unwrap_or(Sourced::built_in(ClientCertificateRule::None)),
-            applies_to: top(layers, |layer| &layer.applies_to)
-                .unwrap_or(Sourced::built_in(AppliesTo { sender: true, recipient: true })),
-            mode: top(layers, |layer| &layer.mode).unwrap_or(Sourced::built_in(Mode::Enforce)),
+impl ReportedBy {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Shadow => "shadow",
+            Self::Enforcement => "enforcement",
         }
     }
-
-    fn of_floor(floor: &Floor) -> Self {
-        let built_in = Self::of(&[]);
-        Self {
-            min_version: floor.min_version.clone(),
-            cipher: floor.cipher.clone().unwrap_or(built_in.cipher),
-            ..built_in
-        }
-    }
-
-    /// The rule that forbids plaintext, if one does. A minimum version or grade implies TLS, and so does a certificate.
-    fn requires_tls(&self) -> Option<&Source> {
-        if self.tls.value == InboundTls::Required {
-            return Some(&self.tls.source);
-        }
-        let by_version = self.min_version.as_ref().map(|version| &version.source);
-        let by_cipher = (self.cipher.value > CipherGrade::Any).then_some(&self.cipher.source);
-        by_version.or(by_cipher).or(self.certificate_asked_for().map(|_| &self.client_certificate.source))
-    }
-
-    /// `None` where no certificate is asked for.
-    pub fn certificate_asked_for(&self) -> Option<&ClientCertificateRule> {
-        Some(&self.client_certificate.value).filter(|rule| **rule != ClientCertificateRule::None)
-    }
-
-    /// Whether plaintext is forbidden, by `tls` itself or by what implies it.
-    pub fn effective_tls(&self) -> InboundTls {
-        if self.requires_tls().is_some() { InboundTls::Required } else { InboundTls::Optional }
-    }
-
-    /// The first thing that the session lacks, with the rule that asks for it.
-    fn shortfall(&self, tls: Option<&TlsFacts>) -> Option<(Reason, &Source)> {
-        let Some(tls) = tls else {
-            return self.requires_tls().map(|source| (Reason::TlsRequired, source));
-        };
-        if let Some(minimum) = self.min_version.as_ref().filter(|minimum| tls.version < minimum.value) {
-            return Some((Reason::VersionBelowMinimum, &minimum.source));
-        }
-        if tls.grade() < self.cipher.value {
-            return Some((Reason::CipherBelowMinimum, &self.cipher.source));
-        }
-        let rule = &self.client_certificate;
-        let lacking = client_certificate::check(&rule.value, Some(tls)).is_err();
-        lacking.then_some((Reason::ClientCertificate, &rule.source))
-    }
-
-    /// Every key with its source, for explanations; what nobody wrote about certificates is left out.
-    pub fn because(&self) -> Vec<Because> {
-        let sides = match self.applies_to.value {
-            AppliesTo { sender: true, recipient: true } => "sender, recipient",
-            AppliesTo { sender: true, .. } => "sender",
-            AppliesTo { recipient: true, .. } => "recipient",
-            AppliesTo { .. } => "nobody",
-        };
-        let mut out = vec![because("tls", self.tls.value.as_str(), &self.tls.source)];
-        out.extend(self.min_version.as_ref().map(|v| because("min_version", v.value.as_str(), &v.source)));
-        out.push(because("cipher", self.cipher.value.as_str(), &self.cipher.source));
-        let certificate = &self.client_certificate;
-        if certificate.source != Source::BuiltIn {
-            out.push(because("client_certificate", &certificate.value.to_string(), &certificate.source));
-        }
-        out.push(because("applies_to", sides, &self.applies_to.source));
-        out.push(because("mode", self.mode.value.as_str(), &self.mode.source));
-        out
-    }
-}
-
-fn because(key: &'static str, value: &str, source: &Source) -> Because {
-    Because { key, value: value.to_owned(), source: source.clone() }
-}
-
-fn top<T: Clone>(layers: &[&InboundLayer], key: impl Fn(&InboundLayer) -> &Option<Sourced<T>>) -> Option<Sourced<T>> {
-    layers.iter().rev().find_map(|layer| key(layer).clone())
 }
 
 /// Why a policy was not asked at all.
@@ -276,45 +198,123 @@ pub struct Judgement {
     pub subject: Subject,
     pub exempt: Option<Exempt>,
     pub in_force: InForce,
+    /// The settings of the shadow, where these are what was not met.
+    pub shadow: Option<InForce>,
+    /// The exception that holds for this client and sender, whether it made a difference or not.
+    pub exception: Option<Arc<Terms>>,
+    /// `Some` exactly if the verdict is [`Verdict::WouldRefuse`].
+    pub reported_by: Option<ReportedBy>,
 }
 
 /// Judges one MAIL or RCPT.
 pub fn judge(policies: &PolicySet, question: &Question<'_>) -> Judgement {
-    let (subject, in_force, exempt) = applicable(policies, question);
+    let Applicable { subject, levels, policy } = applicable(policies, question);
+    let asker = Asker { at: question.at, client: Some(question.ip), sender: question.sender };
+    let laid = lay(&levels, &asker, Shadow::Left);
+    let in_force = match question.client {
+        Client::Trusted(floor, _) => InForce::of_floor(floor),
+        Client::Stranger => InForce::of(&laid.layers),
+    };
+    let exempt = match question.client {
+        Client::Trusted(..) => None,
+        Client::Stranger => exemption(question, policy, in_force.applies_to.value),
+    };
+    let rule = in_force.requires_tls().unwrap_or(&in_force.tls.source).clone();
+    let exception = laid.exception.cloned();
     let stage = question.stage();
-    let shortfall = if exempt.is_some() { None } else { in_force.shortfall(question.tls) };
-    let Some((reason, rule)) = shortfall else {
-        let rule = in_force.requires_tls().unwrap_or(&in_force.tls.source).clone();
-        return Judgement { stage, verdict: Verdict::Accept, reason: None, rule, subject, exempt, in_force };
+    let accepted = Judgement {
+        stage,
+        verdict: Verdict::Accept,
+        reason: None,
+        rule,
+        subject,
+        exempt,
+        in_force,
+        shadow: None,
+        exception,
+        reported_by: None,
     };
-    let verdict = match in_force.mode.value {
-        Mode::Report => Verdict::WouldRefuse,
-        Mode::Defer => Verdict::Defer,
-        Mode::Enforce => Verdict::Refuse,
-    };
-    Judgement { stage, verdict, reason: Some(reason), rule: rule.clone(), subject, exempt, in_force }
+    if exempt.is_some() {
+        return accepted;
+    }
+    match accepted.in_force.shortfall(question.tls).map(|(reason, rule)| (reason, rule.clone())) {
+        Some(lacking) => held_against(policies, question, lacking, accepted),
+        None => beside_shadow(&levels, &asker, question.tls, accepted),
+    }
 }
 
-/// Whose settings hold, and whether the question is exempt from them.
-fn applicable(policies: &PolicySet, question: &Question<'_>) -> (Subject, InForce, Option<Exempt>) {
-    if let Client::Trusted(floor) = question.client {
-        return (Subject::Listener, InForce::of_floor(floor), None);
+/// The verdict about a session that lacks something.
+fn held_against(
+    policies: &PolicySet,
+    question: &Question<'_>,
+    (reason, rule): (Reason, Source),
+    accepted: Judgement,
+) -> Judgement {
+    let is_suspended = policies.enforcement.is_suspended(question.at) && !is_below_role(question);
+    let (verdict, reported_by) = match accepted.in_force.mode.value {
+        Mode::Report => (Verdict::WouldRefuse, Some(ReportedBy::Mode)),
+        _ if is_suspended => (Verdict::WouldRefuse, Some(ReportedBy::Enforcement)),
+        Mode::Defer => (Verdict::Defer, None),
+        Mode::Enforce => (Verdict::Refuse, None),
+    };
+    Judgement { verdict, reason: Some(reason), rule, reported_by, ..accepted }
+}
+
+/// Whether the session is below what its listener's role has built in, which no switch suspends.
+fn is_below_role(question: &Question<'_>) -> bool {
+    let Client::Trusted(_, role) = question.client else { return false };
+    InForce::of_floor(&Floor::of(role, Floor::default())).shortfall(question.tls).is_some()
+}
+
+/// The verdict about a session that lacks nothing: the shadow may say what it would lack.
+fn beside_shadow(
+    levels: &[&Rules<InboundLayer>],
+    asker: &Asker<'_>,
+    tls: Option<&TlsFacts>,
+    accepted: Judgement,
+) -> Judgement {
+    if levels.iter().all(|level| level.shadow.is_none()) {
+        return accepted;
+    }
+    let shadow = InForce::of(&lay(levels, asker, Shadow::Laid).layers);
+    match shadow.shortfall(tls).map(|(reason, rule)| (reason, rule.clone())) {
+        None => accepted,
+        Some((reason, rule)) => Judgement {
+            verdict: Verdict::WouldRefuse,
+            reason: Some(reason),
+            rule,
+            shadow: Some(shadow),
+            reported_by: Some(ReportedBy::Shadow),
+            ..accepted
+        },
+    }
+}
+
+/// Whose settings hold.
+struct Applicable<'a> {
+    subject: Subject,
+    /// Lowest first; none for a client that answers to its listener's floor.
+    levels: Vec<&'a Rules<InboundLayer>>,
+    policy: Option<&'a DomainPolicy>,
+}
+
+fn applicable<'a>(policies: &'a PolicySet, question: &Question<'_>) -> Applicable<'a> {
+    if let Client::Trusted(..) = question.client {
+        return Applicable { subject: Subject::Listener, levels: Vec::new(), policy: None };
     }
     let domain = match question.recipient {
         Some(recipient) => recipient.domain(),
         None => question.sender.domain(),
     };
-    let found = domain.and_then(|domain| policies.find(domain).map(|(policy, _)| (domain, policy)));
     let default = &policies.defaults.inbound;
-    let (subject, in_force) = match found {
-        Some((domain, policy)) => (
-            Subject::Domain { name: domain.clone(), group: policy.group.clone() },
-            InForce::of(&[default, &policy.inbound]),
-        ),
-        None => (Subject::Default, InForce::of(&[default])),
-    };
-    let exempt = exemption(question, found.map(|(_, policy)| policy.as_ref()), in_force.applies_to.value);
-    (subject, in_force, exempt)
+    match domain.and_then(|domain| policies.find(domain).map(|(policy, _)| (domain, policy))) {
+        Some((domain, policy)) => Applicable {
+            subject: Subject::Domain { name: domain.clone(), group: policy.group.clone() },
+            levels: vec![default, &policy.inbound],
+            policy: Some(policy),
+        },
+        None => Applicable { subject: Subject::Default, levels: vec![default], policy: None },
+    }
 }
 
 fn exemption(question: &Question<'_>, policy: Option<&DomainPolicy>, applies_to: AppliesTo) -> Option<Exempt> {
@@ -350,34 +350,45 @@ impl Judgement {
     }
 
     fn text(&self, tls: Option<&TlsFacts>, id: &str) -> String {
-        let who = match &self.subject {
+        let domain = match &self.subject {
             Subject::Domain { name, .. } => name.as_str(),
             Subject::Default | Subject::Listener => "this server",
         };
-        let mut text = format!("Encryption needed: {who} requires {}; ", self.requirement());
-        let lack = client_certificate::check(&self.in_force.client_certificate.value, tls).err();
+        let (required, negotiated) = (self.requirement(), self.negotiated(tls));
+        let InForce { refusal_text, refusal_url, .. } = self.unmet();
+        let url = refusal_url.as_ref().map(|url| &*url.value);
+        let filling = Filling { domain, required: &required, negotiated: &negotiated, url, id };
+        render(refusal_text.as_ref().map(|text| &text.value), &filling)
+    }
+
+    /// What the session has of what is asked for, in words.
+    fn negotiated(&self, tls: Option<&TlsFacts>) -> String {
+        let lack = client_certificate::check(&self.unmet().client_certificate.value, tls).err();
         match (tls, lack.filter(|_| self.reason == Some(Reason::ClientCertificate))) {
-            (_, Some(lack)) => text.push_str(lack.as_str()),
-            (Some(tls), None) => _ = write!(text, "this session uses {tls}"),
-            (None, None) => text.push_str("this session is not encrypted"),
+            (_, Some(lack)) => lack.as_str().to_owned(),
+            (Some(tls), None) => format!("this session uses {tls}"),
+            (None, None) => "this session is not encrypted".to_owned(),
         }
-        _ = write!(text, "; id={id}");
-        text
+    }
+
+    /// The settings that were not met, or those in force where all is well.
+    pub fn unmet(&self) -> &InForce {
+        self.shadow.as_ref().unwrap_or(&self.in_force)
     }
 
     /// `TLSv1.2 or later with a forward-secret cipher and a client certificate`, the requirement in words.
     pub fn requirement(&self) -> String {
-        let mut text = match &self.in_force.min_version {
+        let mut text = match &self.unmet().min_version {
             Some(minimum) => format!("{} or later", minimum.value),
             None => "TLS".to_owned(),
         };
-        let cipher = match self.in_force.cipher.value {
+        let cipher = match self.unmet().cipher.value {
             CipherGrade::Any => None,
             CipherGrade::Strong => Some("a strong cipher"),
             CipherGrade::ForwardSecret => Some("a forward-secret cipher"),
             CipherGrade::Aead => Some("a forward-secret AEAD cipher"),
         };
-        let certificate = match self.in_force.client_certificate.value {
+        let certificate = match self.unmet().client_certificate.value {
             ClientCertificateRule::None => None,
             ClientCertificateRule::Verified => Some("a client certificate that is verified"),
             ClientCertificateRule::Fingerprints(_) => Some("a client certificate that is listed"),

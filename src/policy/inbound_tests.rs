@@ -7,6 +7,7 @@ use crate::model::reason::Reason;
 use crate::model::tls::{PeerCertificate, ProtocolVersion, TlsFacts, Verified};
 use crate::policy::names::Fingerprint;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
+use crate::policy::settings::InboundTls;
 
 use super::*;
 
@@ -85,16 +86,16 @@ fn policies(default: &str, bank: &str) -> PolicySet {
         patterns: vec![DomainPattern::parse("bank.example").unwrap()],
         hosted: true,
         group: Some("banks".into()),
-        inbound: layer(bank),
+        inbound: layer(bank).into(),
         ..DomainPolicy::default()
     };
     let partner = DomainPolicy {
         file: "domains.d/partner.toml".into(),
         patterns: vec![DomainPattern::parse("partner.example").unwrap()],
-        inbound: layer("tls=required"),
+        inbound: layer("tls=required").into(),
         ..DomainPolicy::default()
     };
-    let defaults = Defaults { inbound: layer(default), ..Defaults::default() };
+    let defaults = Defaults { inbound: layer(default).into(), ..Defaults::default() };
     PolicySet::new(defaults, vec![bank, partner]).unwrap()
 }
 
@@ -105,10 +106,16 @@ fn sender(text: &str) -> ReversePath {
     }
 }
 
+/// A question at MAIL in plaintext, on the first day.
+fn by_stranger(sender: &ReversePath) -> Question<'_> {
+    let ip = IpAddr::from([192, 0, 2, 1]);
+    Question { at: Timestamp::default(), ip, client: Client::Stranger, sender, recipient: None, tls: None }
+}
+
 /// The verdict in one line: `accept`, or verdict, reply codes, reason and rule.
 fn ask(policies: &PolicySet, from: &str, to: Option<&str>, tls: Option<&TlsFacts>) -> String {
     let (sender, recipient) = (sender(from), to.map(|to| Address::parse(to, Charset::Ascii).unwrap()));
-    let question = Question { client: Client::Stranger, sender: &sender, recipient: recipient.as_ref(), tls };
+    let question = Question { recipient: recipient.as_ref(), tls, ..by_stranger(&sender) };
     line(&judge(policies, &question), tls)
 }
 
@@ -256,13 +263,10 @@ fn trusted_clients_answer_to_the_floor_of_their_listener_instead() {
     ] {
         let (tls, floor, sender) = (facts(session), floor(min, cipher), sender("a@bank.example"));
         let recipient = to.map(|to| Address::parse(to, Charset::Ascii).unwrap());
-        let question = Question {
-            client: Client::Trusted(&floor),
-            sender: &sender,
-            recipient: recipient.as_ref(),
-            tls: tls.as_ref(),
-        };
-        assert_eq!(line(&judge(&policies, &question), tls.as_ref()), expected, "{min:?} {cipher:?} {session:?}");
+        let client = Client::Trusted(&floor, Role::Smarthost);
+        let (recipient, tls) = (recipient.as_ref(), tls.as_ref());
+        let question = Question { client, recipient, tls, ..by_stranger(&sender) };
+        assert_eq!(line(&judge(&policies, &question), tls), expected, "{min:?} {cipher:?} {session:?}");
     }
 }
 
@@ -371,8 +375,7 @@ fn replies_say_what_is_required_what_is_there_and_where_to_look() {
     ] {
         let (policies, tls, sender) = (policies("", bank), facts(session), sender("a@x.example"));
         let recipient = Address::parse("b@bank.example", Charset::Ascii).unwrap();
-        let question =
-            Question { client: Client::Stranger, sender: &sender, recipient: Some(&recipient), tls: tls.as_ref() };
+        let question = Question { recipient: Some(&recipient), tls: tls.as_ref(), ..by_stranger(&sender) };
         let reply = judge(&policies, &question).reply(tls.as_ref(), "01X").unwrap().to_string();
         assert_eq!(reply, expected);
         assert!(reply.len() <= 510);
@@ -387,7 +390,7 @@ fn the_longest_reply_fits_into_512_octets() {
     let policy = DomainPolicy {
         patterns: vec![DomainPattern::parse(&name).unwrap()],
         hosted: true,
-        inbound: layer("min_version=TLSv1.1 cipher=aead client_certificate=verified"),
+        inbound: layer("min_version=TLSv1.1 cipher=aead client_certificate=verified").into(),
         ..DomainPolicy::default()
     };
     let policies = PolicySet::new(Defaults::default(), vec![policy]).unwrap();
@@ -398,8 +401,7 @@ fn the_longest_reply_fits_into_512_octets() {
     let recipient = Address::parse(&format!("b@{name}"), Charset::Ascii).unwrap();
     let sender = sender("a@x.example");
     for tls in [too_old, resumed] {
-        let question =
-            Question { client: Client::Stranger, sender: &sender, recipient: Some(&recipient), tls: Some(&tls) };
+        let question = Question { recipient: Some(&recipient), tls: Some(&tls), ..by_stranger(&sender) };
         let reply = judge(&policies, &question).reply(Some(&tls), &"0".repeat(26)).unwrap();
         assert!(reply.to_string().len() <= 510, "{reply}");
     }

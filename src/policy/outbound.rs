@@ -7,10 +7,11 @@ use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 
-use super::inbound::Because;
-use super::names::{Fingerprint, NamePattern};
+use super::in_force::Because;
+use super::names::{Fingerprint, Identity, NamePattern};
 use super::rules::PolicySet;
 use super::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced};
+use super::timed::{Asker, Shadow, Terms, lay};
 
 /// What TLS must be before a message goes out: a conjunction. The transport may exceed it and never weakens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,11 @@ pub struct Requirement {
 }
 
 impl Requirement {
+    /// Lays `layers` over the built-in values, the later ones on top.
+    pub fn of(layers: &[&OutboundLayer]) -> Self {
+        requirement(layers, &[NamePattern::Domain, NamePattern::Mx])
+    }
+
     /// `min_version` and `cipher` exclude plaintext, so does every level from `encrypt` on.
     pub fn permits_plaintext(&self) -> bool {
         self.tls.value <= OutboundTls::Opportunistic
@@ -92,15 +98,6 @@ pub struct HostIdentity<'a> {
     pub name_is_trusted: bool,
 }
 
-/// What a certificate is held against: any one name, pattern or fingerprint suffices. Nothing in it: nothing suffices.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
-    pub names: Vec<Domain>,
-    /// Domains below which any one label may stand.
-    pub one_below: Vec<Domain>,
-    pub fingerprints: Vec<Fingerprint>,
-}
-
 /// Where a delivery goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHop {
@@ -115,7 +112,9 @@ pub enum NextHop {
 pub struct Decision {
     pub next_hop: NextHop,
     pub requirement: Requirement,
-    pub on_tls_failure: OnTlsFailure,
+    /// The exception that holds for this message, whether it made a difference or not.
+    pub exception: Option<Arc<Terms>>,
+    pub on_tls_failure: Sourced<OnTlsFailure>,
     /// `None`: the general limit.
     pub concurrency: Option<u32>,
     /// `None`: the spool's.
@@ -125,7 +124,7 @@ pub struct Decision {
 }
 
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
-pub fn decide(policies: &PolicySet, domain: Option<&Domain>) -> Decision {
+pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) -> Decision {
     let policy = domain.and_then(|domain| policies.find(domain)).map(|(policy, _)| policy);
     let delivery: Vec<&DeliveryLayer> =
         policy.map(|policy| &policy.delivery).into_iter().chain([&policies.defaults.delivery]).collect();
@@ -136,22 +135,24 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>) -> Decision {
         (None, None) => None,
     };
     // A static route answers to its own TLS keys; what [default.outbound] says does not reach it.
-    let requirement = match route {
+    let (requirement, exception) = match route {
         // Its hosts were written down, so a certificate must be for them; a recipient's domain has no say.
-        Some(route) => requirement(&[&route.tls], &[NamePattern::Mx]),
+        Some(route) => (requirement(&[&route.tls], &[NamePattern::Mx]), None),
         None => {
             let default = &policies.defaults.outbound;
-            let layers: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
-            requirement(&layers, &[NamePattern::Domain, NamePattern::Mx])
+            let levels: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
+            let laid = lay(&levels, asker, Shadow::Left);
+            (Requirement::of(&laid.layers), laid.exception.cloned())
         }
     };
     Decision {
         next_hop: route.map_or(NextHop::Mx, |route| NextHop::Route(route.clone())),
         requirement,
+        exception,
         on_tls_failure: delivery
             .iter()
-            .find_map(|layer| layer.on_tls_failure.as_ref())
-            .map_or(OnTlsFailure::Defer, |sourced| sourced.value),
+            .find_map(|layer| layer.on_tls_failure.clone())
+            .unwrap_or(Sourced::built_in(OnTlsFailure::Defer)),
         concurrency: delivery.iter().find_map(|layer| layer.concurrency),
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
@@ -176,10 +177,13 @@ fn top<T: Clone>(layers: &[&OutboundLayer], key: impl Fn(&OutboundLayer) -> &Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::address::Host;
+    use crate::model::address::{Host, ReversePath};
     use crate::model::domain::DomainPattern;
+    use crate::model::time::Timestamp;
     use crate::policy::rules::{Defaults, DomainPolicy};
     use crate::policy::settings::{HostPort, IpChoice};
+
+    const ASKER: Asker<'static> = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
 
     fn outbound(tls: Option<OutboundTls>, min: Option<ProtocolVersion>, line: u32) -> OutboundLayer {
         let source = Source::File { file: "f".into(), line };
@@ -209,7 +213,7 @@ mod tests {
 
     fn describe(policies: &PolicySet, name: Option<&str>) -> String {
         let name = name.map(domain);
-        let decision = decide(policies, name.as_ref());
+        let decision = decide(policies, name.as_ref(), &ASKER);
         let hop = match &decision.next_hop {
             NextHop::Mx => "mx".to_owned(),
             NextHop::Route(route) => route.name.to_string(),
@@ -221,9 +225,9 @@ mod tests {
     #[test]
     fn routes_answer_to_their_own_keys_and_look_ups_to_the_layers() {
         use OutboundTls::{Encrypt, Off, Opportunistic, Verify};
-        let file = |name: &str, outbound, route| DomainPolicy {
+        let file = |name: &str, outbound: OutboundLayer, route| DomainPolicy {
             patterns: vec![DomainPattern::parse(name).unwrap()],
-            outbound,
+            outbound: outbound.into(),
             route,
             ..DomainPolicy::default()
         };
@@ -236,9 +240,9 @@ mod tests {
                 file("routed.example", OutboundLayer::default(), Some(route("store", OutboundLayer::default()))),
             ]
         };
-        let encrypted = Defaults { outbound: outbound(Some(Encrypt), None, 9), ..Defaults::default() };
+        let encrypted = Defaults { outbound: outbound(Some(Encrypt), None, 9).into(), ..Defaults::default() };
         let smarthost = Defaults {
-            outbound: outbound(Some(Encrypt), None, 9),
+            outbound: outbound(Some(Encrypt), None, 9).into(),
             route: Some(route("smart", outbound(Some(Verify), None, 8))),
             ..Defaults::default()
         };
@@ -268,7 +272,7 @@ mod tests {
         };
         let policies = PolicySet::new(smarthost, Vec::new()).unwrap();
         let (recipient, host) = (domain("attacker.example"), domain("relay.example"));
-        let requirement = decide(&policies, Some(&recipient)).requirement;
+        let requirement = decide(&policies, Some(&recipient), &ASKER).requirement;
         let identity = requirement.identity(&HostIdentity {
             recipient_domain: Some(&recipient),
             name: Some(&host),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::domain::{Domain, DomainPattern};
 
 use super::settings::{DeliveryLayer, InboundLayer, KeyPair, OutboundLayer, Route};
+use super::timed::{Enforcement, Rules};
 
 /// Which local parts a hosted domain has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct DomainPolicy {
     /// Role `mx` accepts mail for these domains from strangers.
     pub hosted: bool,
     pub recipients: Recipients,
-    pub inbound: InboundLayer,
-    pub outbound: OutboundLayer,
+    pub inbound: Rules<InboundLayer>,
+    pub outbound: Rules<OutboundLayer>,
     pub delivery: DeliveryLayer,
     pub route: Option<Arc<Route>>,
 }
@@ -38,8 +39,8 @@ pub struct DomainPolicy {
 /// The layers below all domain files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
-    pub inbound: InboundLayer,
-    pub outbound: OutboundLayer,
+    pub inbound: Rules<InboundLayer>,
+    pub outbound: Rules<OutboundLayer>,
     pub delivery: DeliveryLayer,
     pub route: Option<Arc<Route>>,
 }
@@ -48,6 +49,7 @@ pub struct Defaults {
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     pub defaults: Defaults,
+    pub enforcement: Enforcement,
     policies: Vec<Arc<DomainPolicy>>,
     exact: HashMap<Domain, usize>,
     below: HashMap<Domain, usize>,

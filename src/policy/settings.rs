@@ -12,6 +12,7 @@ use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 
 use super::names::{Fingerprint, NamePattern};
+use super::refusal_text::RefusalText;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +127,9 @@ pub struct InboundLayer {
     pub client_certificate: Option<Sourced<ClientCertificateRule>>,
     pub applies_to: Option<Sourced<AppliesTo>>,
     pub mode: Option<Sourced<Mode>>,
+    pub refusal_text: Option<Sourced<RefusalText>>,
+    /// Where a refused sender may read more.
+    pub refusal_url: Option<Sourced<Arc<str>>>,
 }
 
 /// The levels of outbound TLS, weakest first.
@@ -160,6 +164,15 @@ pub enum OnTlsFailure {
     /// Retry until the lifetime is over, then bounce.
     Defer,
     Bounce,
+}
+
+impl OnTlsFailure {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Defer => "defer",
+            Self::Bounce => "bounce",
+        }
+    }
 }
 
 /// One layer of the keys that rule deliveries: of `[outbound]`, or of a `[route]`, which answers to its own.

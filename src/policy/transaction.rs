@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::model::address::{Address, ReversePath};
 use crate::model::reason::Reason;
 use crate::model::reply::Reply;
+use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 
 use super::inbound::{Client, Floor, Judgement, Question, Stage, Verdict, judge};
@@ -27,6 +28,8 @@ pub struct Door<'a> {
 /// Who comes to a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Visitor<'a> {
+    /// The moment by which the policies are asked, the same for a whole transaction.
+    pub at: Timestamp,
     pub ip: IpAddr,
     /// `None` is plaintext.
     pub tls: Option<&'a TlsFacts>,
@@ -59,8 +62,9 @@ impl Door<'_> {
 
     fn ask(&self, visitor: &Visitor<'_>, sender: &ReversePath, recipient: Option<&Address>) -> Judgement {
         let answers_to_floor = self.role.answers_to_floor(self.trust(visitor));
-        let client = if answers_to_floor { Client::Trusted(self.floor) } else { Client::Stranger };
-        judge(self.policies, &Question { client, sender, recipient, tls: visitor.tls })
+        let client = if answers_to_floor { Client::Trusted(self.floor, self.role) } else { Client::Stranger };
+        let Visitor { at, ip, tls } = *visitor;
+        judge(self.policies, &Question { at, ip, client, sender, recipient, tls })
     }
 }
 
@@ -125,11 +129,11 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The command that was answered last.
     pub stage: Stage,
-    /// `None` if it was taken, except by a mode that only reports.
+    /// `None` if it was taken and nothing is reported.
     pub reason: Option<Reason>,
     /// The reply to the command that was not taken; `None` where the recipient is taken.
     pub reply: Option<Reply>,
-    /// What enforcing would answer where the mode only reports.
+    /// What enforcing would answer where it is only reported.
     pub would_be: Option<Reply>,
 }
 

@@ -45,9 +45,10 @@ impl Scene {
         Kept { fs: Arc::new(Disk::default()), folder: self.folder.path().to_owned(), closed, settings, tombstone }
     }
 
-    fn worker(&self, settings: KeepSettings, works: bool) -> (Worker, Orders) {
-        let (sender, receiver) = mpsc::channel();
-        (Worker::new(self.kept(settings, works), receiver, Arc::default()), Orders(sender))
+    fn worker(&self, settings: KeepSettings, works: bool) -> (Worker, KeeperHandle) {
+        let ((sender, receiver), fault) = (mpsc::channel(), Arc::default());
+        let worker = Worker::new(self.kept(settings, works), receiver, Arc::clone(&fault));
+        (worker, KeeperHandle { orders: sender, fault })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -162,13 +163,13 @@ fn the_thread_works_on_what_it_is_told_is_closed_until_it_is_stopped() {
     let mut kept = scene.kept(COMPRESSED, true);
     kept.closed = 0;
     let keeper = Keeper::spawn(kept).unwrap();
-    keeper.orders().closed(2);
+    keeper.handle().closed(2);
     let began = clock::now();
     while scene.names().iter().filter(|name| name.ends_with(".zst")).count() < 2 {
         assert!(clock::now().saturating_since(began) < Duration::from_secs(20));
         std::thread::yield_now();
     }
-    assert_eq!(keeper.fault(), None);
+    assert_eq!(keeper.handle().fault(), None);
     keeper.stop();
     assert!(scene.path("00000003.jsonl").exists());
 }

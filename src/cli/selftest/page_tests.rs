@@ -50,7 +50,7 @@ fn configuration() -> (tempfile::TempDir, Config) {
 fn obedient(config: &Config) -> Matrix {
     let (listener, client) = (&config.listeners[0], [127, 0, 0, 1].into());
     let door = config.door(listener);
-    let plan = columns::plan(&config.policies, false, &[]);
+    let plan = columns::plan(&config.policies, &columns::tests::stranger(false), &[]);
     let keys = [rustls::SignatureAlgorithm::ECDSA];
     let row = |attempt| {
         let prospect = spread::prospect(attempt, listener, Some(&keys));
@@ -69,7 +69,7 @@ fn obedient(config: &Config) -> Matrix {
         Row { attempt, prospect, met: Met::Made { cells: cells.collect(), facts } }
     };
     let rows = spread::attempts(listener.tls).into_iter().map(row).collect();
-    Matrix { client, trust: door.trust(&Visitor { ip: client, tls: None }), plan, rows }
+    Matrix { client, trust: door.trust(&Visitor { at: crate::clock::timestamp(), ip: client, tls: None }), plan, rows }
 }
 
 fn report(config: &Config, outcome: Result<Matrix, super::super::WalkError>) -> Report<'_> {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::clock;
 use crate::model::reply::{Code, EnhancedCode, Reply, Severity};
 use crate::model::tls::TlsFacts;
 use crate::policy::inbound::{Stage, Verdict};
@@ -33,7 +34,7 @@ pub(super) struct Expected {
 impl Expected {
     /// `facts` are those of the session, `None` for plaintext.
     pub(super) fn of(door: &Door<'_>, client: IpAddr, facts: Option<&TlsFacts>, column: &Column) -> Self {
-        let visitor = Visitor { ip: client, tls: facts };
+        let visitor = Visitor { at: clock::timestamp(), ip: client, tls: facts };
         let transacted = match &column.to {
             Some(to) => door.transact(&visitor, &column.from, to),
             None => Transacted { mail: door.judge_mail(&visitor, &column.from), rcpt: None },

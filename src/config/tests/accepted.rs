@@ -171,12 +171,12 @@ client_certificate = { chain = \"lab.pem\", key = \"/etc/lab.key\" }
     assert_eq!(warnings, []);
     let (bank, _) = config.policies.find(&Domain::parse("www.bank.example").unwrap()).unwrap();
     assert_eq!((bank.owner.as_deref(), bank.group.as_deref(), bank.hosted), (Some("treasury"), Some("banks"), false));
-    assert_eq!(bank.inbound.tls.as_ref().unwrap().source.to_string(), "etc/bank.toml:5");
-    let applies_to = bank.inbound.applies_to.as_ref().unwrap();
+    assert_eq!(bank.inbound.base.tls.as_ref().unwrap().source.to_string(), "etc/bank.toml:5");
+    let applies_to = bank.inbound.base.applies_to.as_ref().unwrap();
     assert_eq!((applies_to.value.sender, applies_to.value.recipient), (true, false));
     assert_eq!(applies_to.source.to_string(), "etc/bank.toml:6");
-    assert_eq!(bank.outbound.tls.as_ref().unwrap().value, OutboundTls::Verify);
-    assert_eq!(bank.outbound.match_names.as_ref().unwrap().value.len(), 2);
+    assert_eq!(bank.outbound.base.tls.as_ref().unwrap().value, OutboundTls::Verify);
+    assert_eq!(bank.outbound.base.match_names.as_ref().unwrap().value.len(), 2);
     assert_eq!(
         (bank.delivery.concurrency, bank.delivery.retry.as_deref()),
         (Some(3), Some(&[Duration::from_secs(60)][..]))
@@ -187,7 +187,7 @@ client_certificate = { chain = \"lab.pem\", key = \"/etc/lab.key\" }
     assert_eq!(route.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a.example:25", "[IPv6:::1]:26"]);
     let pair = KeyPair { chain: config.file.with_file_name("etc").join("lab.pem"), key: "/etc/lab.key".into() };
     assert_eq!(route.client_certificate, Some(pair));
-    let min_version = config.policies.defaults.outbound.min_version.as_ref().unwrap();
+    let min_version = config.policies.defaults.outbound.base.min_version.as_ref().unwrap();
     assert_eq!(min_version.source.to_string(), "gatepost.toml:6");
 }
 

@@ -19,12 +19,13 @@ fn policies() -> PolicySet {
         patterns: vec![DomainPattern::parse("hosted.example").unwrap()],
         hosted: true,
         recipients: listed,
-        inbound: InboundLayer { tls: required.clone(), ..InboundLayer::default() },
+        inbound: InboundLayer { tls: required.clone(), ..InboundLayer::default() }.into(),
         ..DomainPolicy::default()
     };
     let report = DomainPolicy {
         patterns: vec![DomainPattern::parse("report.example").unwrap()],
-        inbound: InboundLayer { tls: required, mode: Some(Sourced::built_in(Mode::Report)), ..InboundLayer::default() },
+        inbound: InboundLayer { tls: required, mode: Some(Sourced::built_in(Mode::Report)), ..InboundLayer::default() }
+            .into(),
         ..DomainPolicy::default()
     };
     PolicySet::new(Defaults::default(), vec![hosted, report]).unwrap()
@@ -58,7 +59,7 @@ fn walk(role: Role, relay: bool, (ip, session): (&str, &str), from: &str, to: &s
     let floor = Floor::of(role, Floor::default());
     let door = Door { policies: &policies, trusted: &trusted, role, relay, floor: &floor };
     let tls = tls(session);
-    let visitor = Visitor { ip: ip.parse().unwrap(), tls: tls.as_ref() };
+    let visitor = Visitor { at: Timestamp::default(), ip: ip.parse().unwrap(), tls: tls.as_ref() };
     let sender = ReversePath::Mailbox(Address::parse(from, Charset::Ascii).unwrap());
     let transacted = door.transact(&visitor, &sender, &Address::parse(to, Charset::Ascii).unwrap());
     let outcome = transacted.outcome(tls.as_ref(), "X");

@@ -1,0 +1,210 @@
+//! Steps, exceptions, the shadow and the emergency switch, as the inbound verdict and the requirement show them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::address::{Address, Charset, ReversePath};
+use crate::model::cipher::CipherSuite;
+use crate::model::domain::{Domain, DomainPattern};
+use crate::model::time::Timestamp;
+use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::policy::inbound::{Client, Floor, Question, judge};
+use crate::policy::outbound::decide;
+use crate::policy::refusal_text::RefusalText;
+use crate::policy::relay::Role;
+use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
+use crate::policy::settings::{InboundLayer, Mode, OutboundLayer, OutboundTls, Source, Sourced};
+
+use super::{Asker, Enforcement, Exception, Rules, Step, Terms};
+
+const SCANNER: &str = "203.0.113.7";
+const STRANGER: &str = "192.0.2.1";
+
+fn day(n: i64) -> Timestamp {
+    Timestamp::from_secs(n * 86_400)
+}
+
+fn at(line: u32) -> Source {
+    Source::File { file: "bank".into(), line }
+}
+
+/// The minimum version `v`, and the mode, both written in `line`.
+fn layer(version: Option<&str>, mode: Option<Mode>, line: u32) -> InboundLayer {
+    let version = version.map(|version| ProtocolVersion::parse(version).unwrap());
+    InboundLayer {
+        min_version: version.map(|value| Sourced { value, source: at(line) }),
+        mode: mode.map(|value| Sourced { value, source: at(line) }),
+        ..InboundLayer::default()
+    }
+}
+
+fn excepted<L>(layer: L, line: u32) -> Exception<L> {
+    let terms = Terms {
+        source: at(line),
+        clients: vec!["203.0.113.0/24".parse().unwrap()],
+        senders: Vec::new(),
+        owner: "facilities".to_owned(),
+        reason: "scanner fleet".to_owned(),
+        expires: day(30),
+    };
+    Exception { terms: Arc::new(terms), layer }
+}
+
+/// TLSv1.2 reported from the start, deferred from day 10, enforced from day 20; scanners may use TLSv1 until day 30;
+/// TLSv1.3 in the shadow.
+fn bank() -> Rules<InboundLayer> {
+    let step = |days, mode, line| Step { from: day(days), source: at(line), layer: layer(None, Some(mode), line) };
+    Rules {
+        base: layer(Some("TLSv1.2"), Some(Mode::Report), 1),
+        steps: vec![step(10, Mode::Defer, 2), step(20, Mode::Enforce, 3)],
+        shadow: Some(layer(Some("TLSv1.3"), None, 4)),
+        exceptions: vec![excepted(layer(Some("TLSv1"), None, 5), 5)],
+    }
+}
+
+fn policies(inbound: Rules<InboundLayer>, outbound: Rules<OutboundLayer>) -> PolicySet {
+    let bank = DomainPolicy {
+        patterns: vec![DomainPattern::parse("bank.example").unwrap()],
+        hosted: true,
+        inbound,
+        outbound,
+        ..DomainPolicy::default()
+    };
+    PolicySet::new(Defaults::default(), vec![bank]).unwrap()
+}
+
+fn session(version: &str) -> TlsFacts {
+    let suite = if version == "TLSv1.3" { "TLS_AES_128_GCM_SHA256" } else { "ECDHE-RSA-AES128-SHA" };
+    TlsFacts::assumed(ProtocolVersion::parse(version).unwrap(), CipherSuite::by_name(suite).unwrap())
+}
+
+/// `verdict rule`, with what reports it and the line of the exception.
+fn ask(policies: &PolicySet, at: Timestamp, ip: &str, version: &str) -> String {
+    let (sender, ip): (_, IpAddr) = (path("a@x.example"), ip.parse().unwrap());
+    let recipient = Address::parse("b@bank.example", Charset::Ascii).unwrap();
+    let (recipient, tls) = (Some(&recipient), session(version));
+    let judgement =
+        judge(policies, &Question { at, ip, client: Client::Stranger, sender: &sender, recipient, tls: Some(&tls) });
+    let by = judgement.reported_by.map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
+    let excepted = judgement.exception.map(|terms| format!(" excepted {}", terms.source)).unwrap_or_default();
+    format!("{} {}{by}{excepted}", judgement.verdict.as_str(), judgement.rule)
+}
+
+fn path(text: &str) -> ReversePath {
+    ReversePath::Mailbox(Address::parse(text, Charset::Ascii).unwrap())
+}
+
+#[test]
+fn the_schedule_tightens_day_by_day_around_the_exception_and_the_shadow_only_reports() {
+    let policies = policies(bank(), Rules::default());
+    for (days, ip, version, expected) in [
+        (0, STRANGER, "TLSv1", "would_refuse bank:1 by mode"),
+        (9, STRANGER, "TLSv1", "would_refuse bank:1 by mode"),
+        (10, STRANGER, "TLSv1", "defer bank:1"),
+        (20, STRANGER, "TLSv1", "refuse bank:1"),
+        (20, STRANGER, "TLSv1.2", "would_refuse bank:4 by shadow"),
+        (20, STRANGER, "TLSv1.3", "accept bank:1"),
+        (20, SCANNER, "TLSv1", "accept bank:5 excepted bank:5"),
+        (29, SCANNER, "TLSv1.1", "accept bank:5 excepted bank:5"),
+        (30, SCANNER, "TLSv1", "refuse bank:1"),
+    ] {
+        assert_eq!(ask(&policies, day(days), ip, version), expected, "day {days} {ip} {version}");
+    }
+}
+
+#[test]
+fn an_exception_of_the_default_never_lowers_what_a_domain_file_says() {
+    let default = Rules { exceptions: vec![excepted(layer(Some("TLSv1"), None, 9), 9)], ..bank() };
+    let own = Rules::from(layer(Some("TLSv1.2"), Some(Mode::Enforce), 7));
+    let mut policies = policies(own, Rules::default());
+    policies.defaults.inbound = default;
+    assert_eq!(ask(&policies, day(0), SCANNER, "TLSv1"), "refuse bank:7 excepted bank:9");
+}
+
+#[test]
+fn the_emergency_switch_lets_everything_through_until_its_end() {
+    let mut policies = policies(bank(), Rules::default());
+    policies.enforcement = Enforcement::ReportUntil { until: day(25), source: at(99) };
+    for (days, expected) in [
+        (0, "would_refuse bank:1 by mode"),
+        (10, "would_refuse bank:1 by enforcement"),
+        (24, "would_refuse bank:1 by enforcement"),
+        (25, "refuse bank:1"),
+    ] {
+        assert_eq!(ask(&policies, day(days), STRANGER, "TLSv1"), expected, "day {days}");
+    }
+}
+
+#[test]
+fn the_emergency_switch_suspends_what_was_written_and_not_what_a_role_has_built_in() {
+    let mut policies = PolicySet::default();
+    policies.enforcement = Enforcement::ReportUntil { until: day(25), source: at(99) };
+    let written = Floor { min_version: Some(Sourced { value: ProtocolVersion::Tls1_3, source: at(1) }), cipher: None };
+    let sender = path("a@x.example");
+    for (role, version, expected) in [
+        (Role::Smarthost, "TLSv1", "would_refuse"),
+        (Role::Submission, "TLSv1", "refuse"),
+        (Role::Submission, "TLSv1.2", "would_refuse"),
+    ] {
+        let (floor, tls) = (Floor::of(role, written.clone()), session(version));
+        let question = Question {
+            at: day(0),
+            ip: STRANGER.parse().unwrap(),
+            client: Client::Trusted(&floor, role),
+            sender: &sender,
+            recipient: None,
+            tls: Some(&tls),
+        };
+        assert_eq!(judge(&policies, &question).verdict.as_str(), expected, "{role:?} {version}");
+    }
+}
+
+#[test]
+fn refusals_carry_the_text_and_the_url_of_their_domain() {
+    let text = RefusalText::parse("Sorry, {domain} wants {required} ({negotiated})").unwrap();
+    let base = InboundLayer {
+        refusal_text: Some(Sourced { value: text, source: at(2) }),
+        refusal_url: Some(Sourced { value: "https://bank.example/tls".into(), source: at(3) }),
+        ..layer(Some("TLSv1.2"), None, 1)
+    };
+    let policies = policies(base.into(), Rules::default());
+    let (sender, tls) = (path("a@x.example"), session("TLSv1"));
+    let recipient = Address::parse("b@bank.example", Charset::Ascii).unwrap();
+    let question = Question {
+        at: day(0),
+        ip: STRANGER.parse().unwrap(),
+        client: Client::Stranger,
+        sender: &sender,
+        recipient: Some(&recipient),
+        tls: Some(&tls),
+    };
+    let reply = judge(&policies, &question).reply(Some(&tls), "01X").unwrap().to_string();
+    let expected = "554 5.7.10 Sorry, bank.example wants TLSv1.2 or later (this session uses TLSv1 \
+                    ECDHE-RSA-AES128-SHA); see https://bank.example/tls; id=01X";
+    assert_eq!(reply, expected);
+}
+
+#[test]
+fn outbound_requirements_follow_steps_and_exceptions_too() {
+    let layer =
+        |value, line| OutboundLayer { tls: Some(Sourced { value, source: at(line) }), ..OutboundLayer::default() };
+    let rules = Rules {
+        base: layer(OutboundTls::Opportunistic, 1),
+        steps: vec![Step { from: day(10), source: at(2), layer: layer(OutboundTls::Verify, 2) }],
+        shadow: None,
+        exceptions: vec![excepted(layer(OutboundTls::Encrypt, 3), 3)],
+    };
+    let policies = policies(Rules::default(), rules);
+    let (domain, sender) = (Domain::parse("bank.example").unwrap(), ReversePath::Null);
+    for (days, client, expected, excepted) in [
+        (0, None, OutboundTls::Opportunistic, false),
+        (10, None, OutboundTls::Verify, false),
+        (10, Some(SCANNER), OutboundTls::Encrypt, true),
+        (30, Some(SCANNER), OutboundTls::Verify, false),
+    ] {
+        let client = client.map(|ip| ip.parse().unwrap());
+        let decision = decide(&policies, Some(&domain), &Asker { at: day(days), client, sender: &sender });
+        let seen = (decision.requirement.level(), decision.exception.is_some());
+        assert_eq!(seen, (expected, excepted), "day {days} {client:?}");
+    }
+}
