@@ -9,6 +9,8 @@ use super::output::{DIM, WIDTH_COLUMNS};
 
 /// Where the texts behind labels begin.
 const LABEL_COLUMNS: usize = 10;
+/// The same for texts that need nearly the whole line.
+const LABEL_COLUMNS_MIN: usize = 4;
 
 /// Cuts to `columns_max` characters; what was cut ends with "…".
 pub(super) fn cut(text: &str, columns_max: usize) -> Cow<'_, str> {
@@ -48,6 +50,11 @@ pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
     let wrapped = wrap(text, WIDTH_COLUMNS - LABEL_COLUMNS).into_iter();
     let first = std::iter::once(label).chain(std::iter::repeat(""));
     wrapped.zip(first).map(|(line, label)| format!("{DIM}{label:LABEL_COLUMNS$}{DIM:#}{line}")).collect()
+}
+
+/// A label and a text that must stay in one piece, such as a key: it is copied from the terminal.
+pub(super) fn labelled_whole(label: &str, text: &str) -> String {
+    format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#} {text}")
 }
 
 /// A text for the terminal: what could move the cursor or turn the direction of writing is escaped.

@@ -276,5 +276,5 @@ fn of_a_path_that_is_too_long_the_end_is_shown() {
     policies.defaults.inbound =
         InboundLayer { tls: Some(long(InboundTls::Required)), ..InboundLayer::default() }.into();
     let seen = page(policies, QUESTION);
-    assert!(seen.contains("  …her-long-name-of-a-file.toml:1234  default\n"), "{seen}");
+    assert!(seen.contains("  …long-name-of-a-file.toml:1234  default\n"), "{seen}");
 }
