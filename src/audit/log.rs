@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::id::RecordId;
 use crate::model::record::AuditEntry;
 
-use super::chain::{Break, Link, Tip};
+use super::chain::{Break, Tip};
+use super::segments::{Segment, segments};
 
 /// A segment that has grown to this many bytes is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -41,7 +42,7 @@ pub struct LogError {
 }
 
 impl LogError {
-    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+    pub(super) fn of(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self { path: path.to_owned(), source }
     }
 }
@@ -76,7 +77,7 @@ impl Log {
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(LogError::of(folder))?;
         let lock = take(folder)?;
         let mut resumed = Resumed::default();
-        let segments = segments(folder)?;
+        let segments: Vec<_> = segments(folder)?.into_iter().map(|segment| (segment.number, segment.path)).collect();
         let known = mark.filter(|mark| segments.iter().any(|(number, _)| *number == mark.segment));
         let mut tip = known.map(|mark| mark.tip.clone()).unwrap_or_default();
         let from = known.map_or((0, 0), |mark| (mark.segment, mark.offset));
@@ -133,7 +134,7 @@ impl Log {
 
     /// After a fault: forgets what was not synced and opens the file anew, cut to what was.
     pub fn rewind(&mut self) -> Result<(), LogError> {
-        for (number, path) in segments(&self.folder)? {
+        for Segment { number, path, .. } in segments(&self.folder)? {
             if number > self.synced.segment {
                 fs::remove_file(&path).map_err(LogError::of(&path))?;
             }
@@ -167,20 +168,6 @@ impl Log {
         self.length = 0;
         Ok(())
     }
-}
-
-/// The segments of a folder in order.
-pub fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(LogError::of(folder))? {
-        let path = entry.map_err(LogError::of(folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(number) = name.strip_suffix(SUFFIX).and_then(|stem| stem.parse().ok()) {
-            found.push((number, path));
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn segment_path(folder: &Path, number: u64) -> PathBuf {
@@ -233,15 +220,18 @@ fn read_segment(path: &Path, offset: u64, tip: &mut Tip, resumed: &mut Resumed) 
             return Ok(end);
         }
         match tip.follow(&line) {
-            Ok(link) => resumed.present.extend(link.id),
-            Err(broken) => {
-                resumed.problems.push(place(path, end, &broken));
-                // It is written, however badly it fits: the record is not written again.
-                resumed.present.extend(serde_json::from_slice::<Link>(&line).ok().and_then(|link| link.id));
-            }
+            Ok(_) => {}
+            // It is written, however badly it fits: the record is not written again.
+            Err(broken) => resumed.problems.push(place(path, end, &broken)),
         }
+        resumed.present.extend(serde_json::from_slice::<Named>(&line).ok().map(|record| record.id));
         end += read as u64;
     }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: RecordId,
 }
 
 fn place(path: &Path, offset: u64, broken: &Break) -> String {
@@ -258,7 +248,7 @@ mod tests {
     }
 
     fn folder_lines(folder: &Path) -> Vec<String> {
-        let read = |(_, path): (u64, PathBuf)| fs::read_to_string(path).unwrap();
+        let read = |segment: Segment| fs::read_to_string(segment.path).unwrap();
         segments(folder)
             .unwrap()
             .into_iter()

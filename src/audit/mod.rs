@@ -3,8 +3,14 @@
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
 pub mod chain;
+pub mod checkpoint;
 pub mod derive;
 pub mod event;
+mod hex;
+pub mod key;
+pub mod keyfile;
 pub mod log;
+pub mod segments;
 pub mod trace;
+pub mod tree;
 pub mod verify;
