@@ -2,6 +2,7 @@
 //!
 //! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; each part gets its own struct.
 
+pub mod change;
 pub mod diagnostic;
 pub mod starter;
 
@@ -38,7 +39,7 @@ use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
-pub use load::load;
+pub use load::{load, load_changed};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =

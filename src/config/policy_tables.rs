@@ -118,7 +118,7 @@ pub(super) struct TlsKeys<'a> {
 }
 
 impl<'a> TlsKeys<'a> {
-    fn read(table: &mut Table<'a>) -> Self {
+    pub(super) fn read(table: &mut Table<'a>) -> Self {
         Self {
             tls: table.get("tls").and_then(|value| value.word(OUTBOUND_TLS)),
             min_version: min_version(table),
@@ -166,7 +166,7 @@ pub(super) struct OutboundTable<'a> {
     pub(super) dane_off: bool,
     /// Written as "off".
     pub(super) mta_sts_off: bool,
-    on_tls_failure: Option<At<'a, OnTlsFailure>>,
+    pub(super) on_tls_failure: Option<At<'a, OnTlsFailure>>,
     concurrency: Option<u32>,
     retry: Option<Vec<Duration>>,
     lifetime: Option<Duration>,

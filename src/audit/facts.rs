@@ -1,0 +1,286 @@
+//! What a record says about one transaction or delivery, borrowed from its line: what the policy engine needs to judge
+//! it anew, and what was recorded of its end.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::fields::{Malformed, fields, text, texts};
+
+/// The events that can be judged anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Accepted,
+    Refused,
+    Delivered,
+    Deferred,
+    Bounced,
+}
+
+impl Kind {
+    fn of(event: &[u8]) -> Option<Self> {
+        match event {
+            b"\"inbound.accepted\"" => Some(Self::Accepted),
+            b"\"inbound.refused\"" => Some(Self::Refused),
+            b"\"outbound.delivered\"" => Some(Self::Delivered),
+            b"\"outbound.deferred\"" => Some(Self::Deferred),
+            b"\"outbound.bounced\"" => Some(Self::Bounced),
+            _ => None,
+        }
+    }
+
+    pub const fn is_inbound(self) -> bool {
+        matches!(self, Self::Accepted | Self::Refused)
+    }
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    pub kind: Kind,
+    /// RFC 3339 in UTC, always of the same length: sorts as a text.
+    pub time: &'a str,
+    pub id: &'a str,
+    pub message: Option<&'a str>,
+    pub listener: Option<Cow<'a, str>>,
+    /// Who brings the message, or brought it.
+    pub client: Option<IpAddr>,
+    /// Empty for the null sender; `None` if it is not recorded.
+    pub from: Option<Cow<'a, str>>,
+    to: &'a [u8],
+    /// The facts of the session as JSON; `null` is plaintext.
+    pub tls: &'a [u8],
+    policy: &'a [u8],
+    reply: &'a [u8],
+    detail: &'a [u8],
+    /// Of a delivery.
+    pub next_hop: NextHopFacts<'a>,
+}
+
+/// What only deliveries have.
+#[derive(Clone, Debug, Default)]
+pub struct NextHopFacts<'a> {
+    pub mx: Option<Cow<'a, str>>,
+    /// Whether the operator wrote the name of the host down; `None` if it is not recorded.
+    pub mx_trusted: Option<bool>,
+    /// The name of the route, `None` if the MX hosts were taken.
+    pub route: Option<Cow<'a, str>>,
+    reason: &'a [u8],
+}
+
+/// What one line is to a reader of facts.
+#[derive(Clone, Debug)]
+pub enum Said<'a> {
+    Facts(Facts<'a>),
+    /// `audit.summary`: refusals that have no record of their own.
+    Unrecorded { time: &'a str, count: u64 },
+    /// Another event.
+    Other,
+}
+
+/// Reads one line of the log.
+pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
+    let mut all = fields(line)?;
+    let (mut time, mut id) = ("", "");
+    for field in all.by_ref() {
+        let (name, value) = field?;
+        match name {
+            b"time" => time = plain(value).ok_or(Malformed)?,
+            b"id" => id = plain(value).ok_or(Malformed)?,
+            b"event" => {
+                return match Kind::of(value) {
+                    Some(kind) => facts(kind, (time, id), all).map(Said::Facts),
+                    None if value == b"\"audit.summary\"" => Ok(Said::Unrecorded { time, count: count(all)? }),
+                    None => Ok(Said::Other),
+                };
+            }
+            _ => {}
+        }
+    }
+    Err(Malformed)
+}
+
+fn facts<'a>(
+    kind: Kind,
+    (time, id): (&'a str, &'a str),
+    rest: impl Iterator<Item = Result<(&'a [u8], &'a [u8]), Malformed>>,
+) -> Result<Facts<'a>, Malformed> {
+    let mut facts = Facts {
+        kind,
+        time,
+        id,
+        message: None,
+        listener: None,
+        client: None,
+        from: None,
+        to: b"",
+        tls: b"null",
+        policy: b"",
+        reply: b"",
+        detail: b"",
+        next_hop: NextHopFacts::default(),
+    };
+    for field in rest {
+        let (name, value) = field?;
+        match name {
+            b"message" => facts.message = plain(value),
+            b"listener" => facts.listener = text(value),
+            b"client" => facts.client = ip(value)?,
+            b"from" => facts.from = text(value),
+            b"to" => facts.to = value,
+            b"tls" => facts.tls = value,
+            b"policy" => facts.policy = value,
+            b"reply" => facts.reply = value,
+            b"detail" => facts.detail = value,
+            b"mx" => facts.next_hop.mx = text(value),
+            b"mx_trusted" => facts.next_hop.mx_trusted = Some(value == b"true"),
+            b"route" => facts.next_hop.route = text(value),
+            b"reason" => facts.next_hop.reason = value,
+            _ => {}
+        }
+    }
+    Ok(facts)
+}
+
+fn count<'a>(rest: impl Iterator<Item = Result<(&'a [u8], &'a [u8]), Malformed>>) -> Result<u64, Malformed> {
+    for field in rest {
+        if let (b"count", value) = field? {
+            return std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(Malformed);
+        }
+    }
+    Err(Malformed)
+}
+
+/// The address in the object `client`.
+fn ip(client: &[u8]) -> Result<Option<IpAddr>, Malformed> {
+    if client == b"null" {
+        return Ok(None);
+    }
+    for field in fields(client)? {
+        if let (b"ip", value) = field? {
+            return Ok(plain(value).and_then(|ip| ip.parse().ok()));
+        }
+    }
+    Ok(None)
+}
+
+/// A string that has nothing escaped.
+fn plain(value: &[u8]) -> Option<&str> {
+    match text(value)? {
+        Cow::Borrowed(text) => Some(text),
+        Cow::Owned(_) => None,
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// The recipients; none if it was refused at MAIL.
+    pub fn to(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
+        texts(self.to)
+    }
+
+    /// Verdict, stage and reason of an inbound record.
+    pub fn recorded(&self) -> Recorded<'a> {
+        let mut recorded = Recorded::default();
+        for (name, value) in fields(self.policy).into_iter().flatten().flatten() {
+            match name {
+                b"verdict" => recorded.verdict = plain(value).unwrap_or_default(),
+                b"stage" => recorded.stage = plain(value).unwrap_or_default(),
+                b"reason" => {
+                    recorded.reason = plain(value);
+                    // What follows is for the reader of one record.
+                    break;
+                }
+                _ => {}
+            }
+        }
+        recorded
+    }
+
+    /// Why a delivery did not succeed, as recorded.
+    pub fn delivery_reason(&self) -> Option<&'a str> {
+        plain(self.next_hop.reason)
+    }
+
+    /// What was answered, by us or by the next hop.
+    pub fn reply(&self) -> Option<Cow<'a, str>> {
+        text(self.reply)
+    }
+
+    pub fn detail(&self) -> Option<Cow<'a, str>> {
+        text(self.detail)
+    }
+}
+
+/// What an inbound record says about its verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded<'a> {
+    pub verdict: &'a str,
+    pub stage: &'a str,
+    pub reason: Option<&'a str>,
+}
+
+/// The domain of an address as it was written; an address without one is its own.
+pub fn domain_of(address: &str) -> &str {
+    address.rsplit_once('@').map_or(address, |(_, domain)| domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::event::{Client, Event, Policy, Record, Stamp};
+    use crate::model::id::{MessageId, RecordId};
+    use crate::model::reason::Reason;
+    use crate::model::time::Timestamp;
+
+    fn line(change: impl FnOnce(&mut Record<'_>)) -> String {
+        let stamp = Stamp { node: "mx1".into(), config: "abc".into() };
+        let mut record = Record::new(&stamp, Timestamp::from_secs(0), RecordId::from_u128(7), Event::InboundRefused);
+        change(&mut record);
+        crate::audit::chain::Tip::default().extend(&record.entry().json)
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let line = line(|record| {
+            record.message = Some(MessageId::from_u128(9));
+            record.listener = Some("mx");
+            record.client = Some(Client { ip: [192, 0, 2, 1].into(), port: 4242, helo: Some("a\"}\\b") });
+            record.from = Some("\"a b\"@partner.example");
+            record.to = vec!["b@bank.example", "\u{fc}@bank.example"];
+            record.policy = Some(Policy::other("rcpt", "refuse", Reason::RelayDenied));
+            record.reply = Some("550 5.7.1 no".to_owned());
+        });
+        let Said::Facts(facts) = read(line.as_bytes()).unwrap() else { panic!("{line}") };
+        assert_eq!((facts.kind, facts.time), (Kind::Refused, "1970-01-01T00:00:00.000000Z"));
+        assert_eq!(facts.id.parse(), Ok(RecordId::from_u128(7)));
+        assert_eq!(facts.message.unwrap().parse(), Ok(MessageId::from_u128(9)));
+        assert_eq!((facts.listener.as_deref(), facts.client), (Some("mx"), Some([192, 0, 2, 1].into())));
+        assert_eq!(facts.from.as_deref(), Some("\"a b\"@partner.example"));
+        assert_eq!(facts.to().collect::<Vec<_>>(), ["b@bank.example", "\u{fc}@bank.example"]);
+        assert_eq!(facts.tls, b"null");
+        let expected = Recorded { verdict: "refuse", stage: "rcpt", reason: Some("relay-denied") };
+        assert_eq!((facts.recorded(), facts.reply().as_deref()), (expected, Some("550 5.7.1 no")));
+    }
+
+    #[test]
+    fn summaries_are_counted_and_other_events_passed_over() {
+        let summary = line(|record| {
+            record.event = Event::AuditSummary;
+            record.count = Some(12);
+        });
+        assert!(matches!(read(summary.as_bytes()), Ok(Said::Unrecorded { count: 12, .. })));
+        let other = line(|record| record.event = Event::ConfigLoaded);
+        assert!(matches!(read(other.as_bytes()), Ok(Said::Other)));
+        for broken in ["", "{}", "{\"seq\":1", "null"] {
+            assert!(read(broken.as_bytes()).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_domain_stands_behind_the_last_at() {
+        for (address, domain) in
+            [("a@b.example", "b.example"), ("\"a@b\"@[192.0.2.1]", "[192.0.2.1]"), ("", ""), ("x", "x")]
+        {
+            assert_eq!(domain_of(address), domain);
+        }
+    }
+}
