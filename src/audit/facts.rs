@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::fields::{Malformed, fields, text, texts};
+use super::fields::{Fields, Malformed, fields, text, texts};
 
 /// The events that can be judged anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +72,10 @@ pub struct NextHopFacts<'a> {
 pub enum Said<'a> {
     Facts(Facts<'a>),
     /// `audit.summary`: refusals that have no record of their own.
-    Unrecorded { time: &'a str, count: u64 },
+    Unrecorded {
+        time: &'a str,
+        count: u64,
+    },
     /// Another event.
     Other,
 }
@@ -80,34 +83,44 @@ pub enum Said<'a> {
 /// Reads one line of the log.
 pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
     let mut all = fields(line)?;
-    let (mut time, mut id) = ("", "");
+    let mut head = Head::default();
     for field in all.by_ref() {
-        let (name, value) = field?;
-        match name {
-            b"time" => time = plain(value).ok_or(Malformed)?,
-            b"id" => id = plain(value).ok_or(Malformed)?,
-            b"event" => {
-                return match Kind::of(value) {
-                    Some(kind) => facts(kind, (time, id), all).map(Said::Facts),
-                    None if value == b"\"audit.summary\"" => Ok(Said::Unrecorded { time, count: count(all)? }),
+        match field? {
+            (b"event", event) => {
+                return match Kind::of(event) {
+                    Some(kind) => facts(kind, head, all).map(Said::Facts),
+                    None if event == b"\"audit.summary\"" => summary(head, all),
                     None => Ok(Said::Other),
                 };
             }
-            _ => {}
+            (name, value) => head.take(name, value),
         }
     }
     Err(Malformed)
 }
 
-fn facts<'a>(
-    kind: Kind,
-    (time, id): (&'a str, &'a str),
-    rest: impl Iterator<Item = Result<(&'a [u8], &'a [u8]), Malformed>>,
-) -> Result<Facts<'a>, Malformed> {
+/// What every record has, before or behind its event.
+#[derive(Clone, Copy, Default)]
+struct Head<'a> {
+    time: Option<&'a str>,
+    id: Option<&'a str>,
+}
+
+impl<'a> Head<'a> {
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        match name {
+            b"time" => self.time = plain(value),
+            b"id" => self.id = plain(value),
+            _ => {}
+        }
+    }
+}
+
+fn facts<'a>(kind: Kind, mut head: Head<'a>, rest: Fields<'a>) -> Result<Facts<'a>, Malformed> {
     let mut facts = Facts {
         kind,
-        time,
-        id,
+        time: "",
+        id: "",
         message: None,
         listener: None,
         client: None,
@@ -135,19 +148,24 @@ fn facts<'a>(
             b"mx_trusted" => facts.next_hop.mx_trusted = Some(value == b"true"),
             b"route" => facts.next_hop.route = text(value),
             b"reason" => facts.next_hop.reason = value,
-            _ => {}
+            _ => head.take(name, value),
         }
     }
+    facts.time = head.time.ok_or(Malformed)?;
+    facts.id = head.id.ok_or(Malformed)?;
     Ok(facts)
 }
 
-fn count<'a>(rest: impl Iterator<Item = Result<(&'a [u8], &'a [u8]), Malformed>>) -> Result<u64, Malformed> {
+fn summary<'a>(mut head: Head<'a>, rest: Fields<'a>) -> Result<Said<'a>, Malformed> {
+    let mut count = None;
     for field in rest {
-        if let (b"count", value) = field? {
-            return std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(Malformed);
+        match field? {
+            (b"count", value) => count = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()),
+            (name, value) => head.take(name, value),
         }
     }
-    Err(Malformed)
+    let (time, count) = head.time.zip(count).ok_or(Malformed)?;
+    Ok(Said::Unrecorded { time, count })
 }
 
 /// The address in the object `client`.

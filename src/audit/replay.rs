@@ -179,10 +179,11 @@ impl<'a> Replay<'a> {
             self.key.push(b'\n');
         };
         part(&session.number.to_be_bytes());
+        // How long an address is stands before it, so that no two questions have one key.
         match facts.client {
-            Some(IpAddr::V4(ip)) => part(&ip.octets()),
-            Some(IpAddr::V6(ip)) => part(&ip.octets()),
-            None => part(&[]),
+            Some(IpAddr::V4(ip)) => [&[4], &ip.octets()[..]].into_iter().for_each(&mut part),
+            Some(IpAddr::V6(ip)) => [&[6], &ip.octets()[..]].into_iter().for_each(&mut part),
+            None => part(&[0]),
         }
         let from = facts.from.as_deref();
         let sender = if self.names_senders { from } else { from.map(domain_of) };
@@ -353,3 +354,7 @@ impl From<Verdict> for Effect {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::Fingerprint;
 
+use super::audit::asked::{Digest, Report, WhatIf};
 use super::human;
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -251,6 +252,12 @@ pub(super) enum AuditCommand {
     Verify(Verify),
     /// Show what happened to one message, in order
     Trace(Trace),
+    /// Put the mail on record to the policy engine under another setting, and list who would be refused
+    WhatIf(WhatIf),
+    /// Shares of versions, ciphers and identities, refusals and their trend, for all mail or one partner
+    Report(Report),
+    /// What was refused for one domain, for its owner
+    Digest(Digest),
 }
 
 #[derive(Debug, Args)]

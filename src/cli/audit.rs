@@ -1,7 +1,17 @@
 //! `gatepost audit …`: reads the log of decisions; works without a daemon.
 
+pub(super) mod asked;
+pub(super) mod digest;
+pub(super) mod report;
 pub(super) mod trace;
 pub(super) mod verify;
+pub(super) mod what_if;
+
+mod csv;
+mod reading;
+#[cfg(test)]
+mod recorded;
+mod share;
 
 mod timeline;
 

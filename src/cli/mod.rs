@@ -92,6 +92,9 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Trace(asked) } => audit::trace::run(config, asked, json, console),
+        Command::Audit { command: AuditCommand::WhatIf(asked) } => audit::what_if::run(config, asked, json, console),
+        Command::Audit { command: AuditCommand::Report(asked) } => audit::report::run(config, asked, json, console),
+        Command::Audit { command: AuditCommand::Digest(asked) } => audit::digest::run(config, asked, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }
