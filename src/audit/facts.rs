@@ -80,43 +80,21 @@ pub enum Said<'a> {
     Other,
 }
 
-/// Reads one line of the log.
+/// Reads one line of the log, whatever the order of its fields.
 pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
-    let mut all = fields(line)?;
-    let mut head = Head::default();
-    for field in all.by_ref() {
-        match field? {
-            (b"event", event) => {
-                return match Kind::of(event) {
-                    Some(kind) => facts(kind, head, all).map(Said::Facts),
-                    None if event == b"\"audit.summary\"" => summary(head, all),
-                    None => Ok(Said::Other),
-                };
-            }
-            (name, value) => head.take(name, value),
+    for field in fields(line)? {
+        if let (b"event", event) = field? {
+            return match Kind::of(event) {
+                Some(kind) => facts(kind, fields(line)?).map(Said::Facts),
+                None if event == b"\"audit.summary\"" => summary(fields(line)?),
+                None => Ok(Said::Other),
+            };
         }
     }
     Err(Malformed)
 }
 
-/// What every record has, before or behind its event.
-#[derive(Clone, Copy, Default)]
-struct Head<'a> {
-    time: Option<&'a str>,
-    id: Option<&'a str>,
-}
-
-impl<'a> Head<'a> {
-    fn take(&mut self, name: &[u8], value: &'a [u8]) {
-        match name {
-            b"time" => self.time = plain(value),
-            b"id" => self.id = plain(value),
-            _ => {}
-        }
-    }
-}
-
-fn facts<'a>(kind: Kind, mut head: Head<'a>, rest: Fields<'a>) -> Result<Facts<'a>, Malformed> {
+fn facts(kind: Kind, all: Fields<'_>) -> Result<Facts<'_>, Malformed> {
     let mut facts = Facts {
         kind,
         time: "",
@@ -132,9 +110,11 @@ fn facts<'a>(kind: Kind, mut head: Head<'a>, rest: Fields<'a>) -> Result<Facts<'
         detail: b"",
         next_hop: NextHopFacts::default(),
     };
-    for field in rest {
+    for field in all {
         let (name, value) = field?;
         match name {
+            b"time" => facts.time = plain(value).ok_or(Malformed)?,
+            b"id" => facts.id = plain(value).ok_or(Malformed)?,
             b"message" => facts.message = plain(value),
             b"listener" => facts.listener = text(value),
             b"client" => facts.client = ip(value)?,
@@ -148,23 +128,22 @@ fn facts<'a>(kind: Kind, mut head: Head<'a>, rest: Fields<'a>) -> Result<Facts<'
             b"mx_trusted" => facts.next_hop.mx_trusted = Some(value == b"true"),
             b"route" => facts.next_hop.route = text(value),
             b"reason" => facts.next_hop.reason = value,
-            _ => head.take(name, value),
+            _ => {}
         }
     }
-    facts.time = head.time.ok_or(Malformed)?;
-    facts.id = head.id.ok_or(Malformed)?;
-    Ok(facts)
+    if facts.time.is_empty() || facts.id.is_empty() { Err(Malformed) } else { Ok(facts) }
 }
 
-fn summary<'a>(mut head: Head<'a>, rest: Fields<'a>) -> Result<Said<'a>, Malformed> {
-    let mut count = None;
-    for field in rest {
+fn summary(all: Fields<'_>) -> Result<Said<'_>, Malformed> {
+    let (mut time, mut count) = (None, None);
+    for field in all {
         match field? {
+            (b"time", value) => time = plain(value),
             (b"count", value) => count = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()),
-            (name, value) => head.take(name, value),
+            _ => {}
         }
     }
-    let (time, count) = head.time.zip(count).ok_or(Malformed)?;
+    let (time, count) = time.zip(count).ok_or(Malformed)?;
     Ok(Said::Unrecorded { time, count })
 }
 

@@ -8,7 +8,7 @@ pub mod derive;
 pub mod digest;
 pub mod event;
 pub mod facts;
-mod fields;
+pub mod fields;
 mod hex;
 pub mod key;
 pub mod keyfile;

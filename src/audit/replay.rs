@@ -22,7 +22,7 @@ use crate::policy::transaction::{Door, Visitor};
 use super::facts::{Facts, Kind, domain_of};
 
 /// Answers, sessions and recipients that are remembered; beyond that all are forgotten and asked anew.
-const ANSWERS_MAX: usize = 100_000;
+const ANSWERS_MAX: usize = 50_000;
 const SESSIONS_MAX: usize = 20_000;
 const RECIPIENTS_MAX: usize = 200_000;
 /// Stands for the id of the audit record that a real reply names.

@@ -52,7 +52,7 @@ fn grades() -> impl Strategy<Value = CipherGrade> {
     select(&CipherGrade::ALL)
 }
 
-fn inbound_layer() -> impl Strategy<Value = InboundLayer> {
+fn inbound_layer() -> BoxedStrategy<InboundLayer> {
     let certificate = prop_oneof![
         4 => Just(ClientCertificateRule::None),
         1 => Just(ClientCertificateRule::Verified),
@@ -78,9 +78,10 @@ fn inbound_layer() -> impl Strategy<Value = InboundLayer> {
         mode,
         ..InboundLayer::default()
     })
+    .boxed()
 }
 
-fn outbound_layer() -> impl Strategy<Value = OutboundLayer> {
+fn outbound_layer() -> BoxedStrategy<OutboundLayer> {
     let tls = select(&OutboundTls::ALL);
     (sourced(tls), sourced(versions()), sourced(grades())).prop_map(|(tls, min_version, cipher)| OutboundLayer {
         tls,
@@ -88,9 +89,10 @@ fn outbound_layer() -> impl Strategy<Value = OutboundLayer> {
         cipher,
         ..OutboundLayer::default()
     })
+    .boxed()
 }
 
-fn terms() -> impl Strategy<Value = Arc<Terms>> {
+fn terms() -> BoxedStrategy<Arc<Terms>> {
     let senders = vec![
         SenderPattern::Null,
         SenderPattern::Mailbox(Address::parse("fax@a.example", Charset::Ascii).unwrap()),
@@ -101,9 +103,10 @@ fn terms() -> impl Strategy<Value = Arc<Terms>> {
         let expires = Timestamp::from_secs(expires);
         Arc::new(Terms { source: Source::BuiltIn, clients, senders, owner: "o".into(), reason: "r".into(), expires })
     })
+    .boxed()
 }
 
-fn rules<L: Clone + std::fmt::Debug, S: Strategy<Value = L>>(layer: fn() -> S) -> impl Strategy<Value = Rules<L>> {
+fn rules<L: Clone + std::fmt::Debug + 'static>(layer: fn() -> BoxedStrategy<L>) -> BoxedStrategy<Rules<L>> {
     let step = (select(vec![50, 150]), layer()).prop_map(|(from, layer)| Step {
         from: Timestamp::from_secs(from),
         source: Source::BuiltIn,
@@ -112,9 +115,10 @@ fn rules<L: Clone + std::fmt::Debug, S: Strategy<Value = L>>(layer: fn() -> S) -
     let exception = (terms(), layer()).prop_map(|(terms, layer)| Exception { terms, layer });
     (layer(), vec(step, 0..2), option::of(layer()), vec(exception, 0..2))
         .prop_map(|(base, steps, shadow, exceptions)| Rules { base, steps, shadow, exceptions })
+    .boxed()
 }
 
-fn policies() -> impl Strategy<Value = PolicySet> {
+fn policies() -> BoxedStrategy<PolicySet> {
     let end = sourced(select(vec![OnTlsFailure::Defer, OnTlsFailure::Bounce]));
     let domain = (rules(inbound_layer), rules(outbound_layer), end, any::<bool>(), any::<bool>());
     let suspended = option::of(select(vec![50, 150]));
@@ -144,9 +148,10 @@ fn policies() -> impl Strategy<Value = PolicySet> {
             set
         },
     )
+    .boxed()
 }
 
-fn session() -> impl Strategy<Value = Option<TlsFacts>> {
+fn session() -> BoxedStrategy<Option<TlsFacts>> {
     let suite = select(vec!["TLS_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-SHA", "AES256-SHA", "DES-CBC3-SHA"]);
     let verified = select(vec![Verified::None, Verified::Webpki]);
     let peer = (0..3_u8, verified).prop_map(|(n, verified)| PeerCertificate {
@@ -163,6 +168,7 @@ fn session() -> impl Strategy<Value = Option<TlsFacts>> {
             ..TlsFacts::assumed(version, CipherSuite::by_name(suite).unwrap())
         },
     ))
+    .boxed()
 }
 
 #[derive(Clone, Debug)]
@@ -174,11 +180,12 @@ struct Scene {
     tls: Option<TlsFacts>,
 }
 
-fn scenes() -> impl Strategy<Value = Vec<Scene>> {
+fn scenes() -> BoxedStrategy<Vec<Scene>> {
     let listener = 0..LISTENERS.len();
     let scene = (listener, select(&CLIENTS), select(&SENDERS), select(&RECIPIENTS), session())
         .prop_map(|(listener, client, from, to, tls)| Scene { listener, client, from, to, tls });
     vec(scene, 1..24)
+    .boxed()
 }
 
 fn path(text: &str) -> ReversePath {

@@ -116,8 +116,15 @@ pub(in crate::cli) struct SpanAsked {
 }
 
 impl SpanAsked {
-    pub(super) fn is_until_now(&self) -> bool {
-        self.to.is_none()
+    /// `since 2027-01-02`, or `from 2027-01-02 to 2027-01-31`, of which the last day is in it.
+    pub(super) fn in_words(&self, span: Span) -> String {
+        let from = span.from.day();
+        let is_midnight = span.until.micros().rem_euclid(i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX)) == 0;
+        match (self.to, is_midnight) {
+            (None, _) => format!("since {from}"),
+            (Some(_), true) => format!("from {from} to {}", (span.until - DAY).day()),
+            (Some(_), false) => format!("from {from} to {}", human::second(span.until)),
+        }
     }
 
     pub(super) fn span(&self, now: Timestamp) -> Result<Span, Failure> {
@@ -283,7 +290,7 @@ mod tests {
             ("inbound.mode=report", Ok((Some("inbound"), "mode = \"report\""))),
             ("route.match=[\"mx\"]", Ok((Some("route"), "match = [\"mx\"]"))),
             ("cipher = \"aead\"", Ok((None, "cipher = \"aead\""))),
-            ("mode=\"a\nb = 1", Ok((None, "mode = '''\n\"a\nb = 1'''"))),
+            ("mode=\"a\nb = 1", Ok((None, "mode = \"\"\"\n\"a\nb = 1\"\"\""))),
             ("mode=a\nmode=b", Ok((None, "mode = \"\"\"\na\nmode=b\"\"\""))),
             ("concurrency=5", Ok((None, "concurrency = 5"))),
             ("mode", Err(())),

@@ -16,7 +16,7 @@ const MAIN: &str = "\
 hostname = \"mx1.example.org\"
 postmaster = \"postmaster@example.org\"
 spool = { path = \"spool\" }
-audit = { path = \"audit\", key = \"audit.key\" }
+audit = { path = \"audit\" }
 domains = \"domains.d\"
 [[listener]]
 name = \"mx\"

@@ -46,7 +46,8 @@ impl Letter {
         let foot = [
             String::new(),
             "-- ".to_owned(),
-            format!("{host} keeps the whole story: gatepost audit trace, and the ids above."),
+            "The mail host keeps the whole story of each message and record:".to_owned(),
+            host.to_string(),
         ];
         let body = lines(answered, LINE_COLUMNS_MAX);
         head.into_iter().chain(body).chain(foot).map(|line| line + "\r\n").collect()

@@ -70,7 +70,7 @@ const fn in_words(ending: Ending) -> &'static str {
         Ending::Deferred => "told to try again",
         Ending::Bounced => "bounced",
         Ending::Delayed => "delayed",
-        Ending::Reported => "accepted that a stricter policy would refuse",
+        Ending::Reported => "accepted though a stricter policy would refuse them",
     }
 }
 
@@ -83,7 +83,11 @@ fn told((subject, entry): &(Subject, Entry), columns_max: usize) -> Vec<String> 
     let recipient = subject.recipient.as_deref().map_or_else(String::new, |to| format!(" to {}", safe(to)));
     let noun = if subject.ending == Ending::Delayed { "attempt" } else { "message" };
     let number = count(entry.messages, noun);
-    let head = format!("{number} from {sender}{recipient}, {}: {}", in_words(subject.ending), safe(&subject.reason));
+    let ending = match subject.ending {
+        Ending::Reported => "would be refused",
+        ending => in_words(ending),
+    };
+    let head = format!("{number} from {sender}{recipient}, {ending}: {}", safe(&subject.reason));
     let mut lines = wrap(&head, columns_max);
     let seen = moment(&entry.last_seen);
     let to = entry.to.as_deref().map_or_else(String::new, |to| format!(" to <{}>", safe(to)));

@@ -52,22 +52,21 @@ fn direction(answered: &Answered<'_>, is_inbound: bool) -> Vec<String> {
     page
 }
 
-/// `Mail in from partner.example, 2027-01-01 to 2027-01-31: 12,345 messages accepted, 87 refused.`
+/// `Mail in from partner.example from 2027-01-01 to 2027-01-31: 12,345 messages accepted, 87 refused.`
 fn headline(answered: &Answered<'_>, is_inbound: bool, total: &Sums) -> String {
     let below = if answered.asked.below { " and below" } else { "" };
     let partner = |word: &str| match &answered.asked.partner {
         Some(partner) => format!(" {word} {partner}{below}"),
         None => String::new(),
     };
-    let until = answered.span.until.to_string();
-    let span = format!("{} to {}", answered.span.from.day(), moment(&until).get(..16).unwrap_or(&until));
+    let span = answered.asked.span.in_words(answered.span);
     let sum = |counts: &BTreeMap<Box<str>, u64>| counts.values().sum::<u64>();
     let (refused, deferred) = (sum(&total.refused), sum(&total.deferred));
     let (way, taken, refused_word) = match is_inbound {
         true => (format!("Mail in{}", partner("from")), "accepted", "refused"),
         false => (format!("Mail out{}", partner("to")), "delivered", "bounced"),
     };
-    let mut text = format!("{way}, {span}: {} {taken}", count(total.messages, "message"));
+    let mut text = format!("{way} {span}: {} {taken}", count(total.messages, "message"));
     for (number, word) in [(refused, refused_word), (deferred, "deferred")] {
         if number > 0 {
             text.push_str(&format!(", {} {word}", thousands(number)));
@@ -87,7 +86,7 @@ fn trend(answered: &Answered<'_>, is_inbound: bool, periods: &BTreeMap<Box<str>,
         Column::right("OLDER"),
         Column::right("PLAIN"),
         Column::right(if is_inbound { "REFUSED" } else { "BOUNCED" }),
-        Column::right(if is_inbound { "WOULD" } else { "DEFERRED" }),
+        Column::right(if is_inbound { "REPORTED" } else { "DEFERRED" }),
     ];
     let mut rows: Vec<Vec<Cell>> = periods.iter().map(|(period, sums)| row(period, sums, is_inbound)).collect();
     if periods.len() > 1 {
@@ -129,7 +128,7 @@ fn shares(kind: &str, is_inbound: bool, rows: &[(&str, u64)], messages: u64) -> 
         "refused" if is_inbound => ("REFUSED", false),
         "refused" => ("BOUNCED", false),
         "deferred" => ("DEFERRED", false),
-        _ => ("WOULD BE REFUSED", false),
+        _ => ("REPORTED", false),
     };
     let columns = [
         Column::left(title).at_least(NAME_COLUMNS),

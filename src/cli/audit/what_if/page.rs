@@ -39,11 +39,7 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
 fn sentence(answered: &Answered<'_>) -> String {
     let total = answered.totals.messages;
     let what = subject(answered, total);
-    let until = answered.span.until.to_string();
-    let span = match answered.asked.span.is_until_now() {
-        true => format!("since {}", answered.span.from.day()),
-        false => format!("from {} to {}", answered.span.from.day(), moment(&until).get(..16).unwrap_or(&until)),
-    };
+    let span = answered.asked.span.in_words(answered.span);
     if total == 0 {
         return format!("There is no record {span} that could be judged: {what}.");
     }

@@ -145,7 +145,6 @@ fn csv_has_a_row_for_each_group_and_a_hit_can_fail_a_script() {
 fn wrong_settings_are_told_as_in_a_configuration() {
     let folder = folder(&mails());
     for (more, exit, expected) in [
-        ("", 2, "no other setting"),
         ("--set min_version=TLSv9 --domain bank.example", 2, "--set:2:15"),
         ("--set min_versoin=TLSv1.2", 2, "did you mean `min_version`?"),
         ("--direction both --set tls=required", 2, "write inbound.tls=… or outbound.tls=…"),
@@ -157,4 +156,6 @@ fn wrong_settings_are_told_as_in_a_configuration() {
         let ran = run(folder.path(), &format!("{ASKED} {more}"));
         assert!(ran.exit == exit && ran.err.contains(expected), "{more}: {ran:?}");
     }
+    let ran = run(folder.path(), "audit what-if --domain bank.example");
+    assert!(ran.exit == 2 && ran.err.contains("no other setting"), "{ran:?}");
 }
