@@ -36,6 +36,10 @@ pub enum Request {
         #[serde(default)]
         to_domain: Option<Domain>,
     },
+    /// A checkpoint of the audit log, now.
+    AuditCheckpoint,
+    /// A new key for the checkpoints from now on.
+    AuditRotateKey,
 }
 
 /// Which messages; what is `None` does not matter.
@@ -75,6 +79,10 @@ pub enum Response {
     Retried {
         count: usize,
     },
+    /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
+    Checkpoint {
+        line: String,
+    },
     NotFound,
     Error {
         message: String,
@@ -109,13 +117,51 @@ pub struct Status {
     pub config_file: String,
     pub listeners: Vec<ListenerStatus>,
     pub certificates: Vec<CertificateStatus>,
+    pub policy: PolicyStatus,
     pub messages: usize,
     pub deliveries: DeliveryCounts,
     pub spool_free_bytes: u64,
     /// `None`: the spool takes mail.
     pub spool_fault: Option<String>,
     pub audit_writable: bool,
+    #[serde(default)]
+    pub audit: AuditStatus,
     pub draining: bool,
+}
+
+/// How the evidence stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// The newest that this daemon has made or found.
+    pub checkpoint: Option<CheckpointStatus>,
+    /// Where checkpoints are sent.
+    pub destinations: Vec<DestinationStatus>,
+    /// Why old segments are not removed or compressed.
+    pub fault: Option<String>,
+}
+
+/// A checkpoint by its number in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointStatus {
+    pub seq: u64,
+    pub time: Timestamp,
+}
+
+/// A place that checkpoints are sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// `file`, `syslog`, `webhook`.
+    pub kind: String,
+    /// Without what may be a secret.
+    pub target: String,
+    /// The last that arrived since the start.
+    pub sent: Option<CheckpointStatus>,
+    pub waiting: usize,
+    /// Checkpoints that are never sent there, because too many waited.
+    pub given_up: u64,
+    /// Why the last one did not arrive, and since when none does.
+    pub error: Option<String>,
+    pub failing_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +191,43 @@ pub struct CertificateStatus {
     pub ocsp: Option<String>,
     /// Why what its files hold now is not in use. Empty: it is.
     pub problems: Vec<String>,
+}
+
+/// What of the policies depends on the day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// The emergency switch, while it is on.
+    pub suspended: Option<SuspensionStatus>,
+    pub exceptions: ExceptionStatus,
+    pub next_change: Option<ChangeStatus>,
+}
+
+/// Inbound policies report and do not refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspensionStatus {
+    pub until: Timestamp,
+    /// File and line of the switch.
+    pub rule: String,
+}
+
+/// Exceptions by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExceptionStatus {
+    pub active: usize,
+    /// In force for at most 14 days more.
+    pub expiring: usize,
+    pub expired: usize,
+}
+
+/// What changes next by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeStatus {
+    pub at: Timestamp,
+    /// `step` comes into force, `exception` ends, `enforcement` is resumed.
+    pub kind: String,
+    /// File and line.
+    pub rule: String,
+    pub owner: Option<String>,
 }
 
 /// Deliveries by state.

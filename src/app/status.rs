@@ -7,14 +7,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
-use crate::audit::derive::Health;
+use crate::audit::feed::Health;
 use crate::clock;
 use crate::config::Config;
 use crate::model::time::Timestamp;
 use crate::schedule::job::Counts;
 use crate::spool::Spool;
 
+use super::calendar;
 use super::certificates::Certificates;
+use super::evidence::EvidenceWatch;
 
 /// Where the answers come from.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub(super) struct StatusSource {
     pub(super) certificates: Arc<ArcSwap<Certificates>>,
     pub(super) spool: Spool,
     pub(super) audit: Health,
+    pub(super) evidence: EvidenceWatch,
     pub(super) counts: watch::Receiver<Counts>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started_at: Timestamp,
@@ -40,6 +43,7 @@ impl StatusSource {
             config_file: config.file.display().to_string(),
             listeners: config.listeners.iter().map(listener).collect(),
             certificates: self.certificates.load().status(clock::timestamp()),
+            policy: calendar::status(&config.policies, clock::timestamp()),
             messages: self.spool.message_count(),
             deliveries: DeliveryCounts {
                 ready: counts.ready,
@@ -50,6 +54,7 @@ impl StatusSource {
             spool_free_bytes: self.spool.free_bytes(),
             spool_fault: self.spool.admission().err().map(|fault| fault.to_string()),
             audit_writable: self.audit.is_writable(),
+            audit: self.evidence.status(),
             draining: self.draining.load(Ordering::Relaxed),
         }
     }

@@ -14,9 +14,9 @@ use crate::model::record::RECORD_BYTES_MAX;
 
 use super::key::{CryptoFault, PublicKey, SigningKey};
 
-/// A key in PEM has 119 bytes; comments may stand around it.
+/// Bytes of a key file that are read. A key in PEM has 119 bytes; comments may stand around it.
 const KEY_FILE_BYTES_MAX: usize = 16 * 1024;
-/// A checkpoint's line and its end.
+/// Bytes of a remembered checkpoint that are read: its line and its end.
 const SEEN_FILE_BYTES_MAX: usize = RECORD_BYTES_MAX + 1024;
 
 /// Why a key cannot be had. Each but `Io` and `Crypto` is the operator's to mend.
@@ -84,12 +84,12 @@ impl KeyFiles {
     }
 
     /// The key that is to follow, if a replacement was begun.
-    pub(super) fn load_next(&self) -> Result<Option<SigningKey>, KeyError> {
+    fn load_next(&self) -> Result<Option<SigningKey>, KeyError> {
         self.load_from(&self.beside("next"))
     }
 
     /// Makes a key where there is none. It is durable when this returns.
-    pub(super) fn create(&self) -> Result<SigningKey, KeyError> {
+    fn create(&self) -> Result<SigningKey, KeyError> {
         let folder = self.folder();
         self.filesystem.ensure_folder(folder).map_err(KeyError::of(folder))?;
         self.create_at(&self.path)
@@ -107,9 +107,38 @@ impl KeyFiles {
     }
 
     /// Forgets a next key that never came into force.
-    pub(super) fn discard_next(&self) -> Result<(), KeyError> {
+    fn discard_next(&self) -> Result<(), KeyError> {
         self.remove(&self.beside("next"))?;
         self.sync_folder()
+    }
+
+    /// The key that signs from now on, where the last checkpoint of the log puts `in_force` in force: finishes or
+    /// forgets a replacement that was interrupted, and makes a key if there is none.
+    ///
+    /// Gives whether the key is new, and what the log cannot vouch for.
+    pub(super) fn settle(&self, in_force: Option<PublicKey>) -> Result<(SigningKey, bool, Option<String>), KeyError> {
+        self.settle_next(in_force)?;
+        let loaded = self.load()?;
+        let is_new = loaded.is_none();
+        let key = loaded.map_or_else(|| self.create(), Ok)?;
+        let (path, public) = (self.path.display(), key.public());
+        let problem = in_force.filter(|in_force| *in_force != public).map(|in_force| match is_new {
+            true => format!("the key of the audit log, {in_force}, is gone from {path}; a new one, {public}, signs"),
+            false => format!(
+                "the key in {path}, {public}, is not the one of the audit log, {in_force}; it signs from now on, \
+                 and the old key does not confirm it"
+            ),
+        });
+        Ok((key, is_new, problem))
+    }
+
+    /// Finishes or forgets a replacement that was interrupted.
+    pub(super) fn settle_next(&self, in_force: Option<PublicKey>) -> Result<(), KeyError> {
+        match self.load_next()? {
+            None => Ok(()),
+            Some(next) if in_force == Some(next.public()) => self.promote_next(),
+            Some(_) => self.discard_next(),
+        }
     }
 
     /// The line of the newest checkpoint that is known, without its line end.
@@ -154,16 +183,13 @@ impl KeyFiles {
         self.sync_folder()
     }
 
+    /// The file's first bytes, as many as a file of ours can have.
     fn read(&self, path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, KeyError> {
         let file = match self.filesystem.open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(KeyError::of(path))?,
         };
-        let length = usize::try_from(file.length().map_err(KeyError::of(path))?).unwrap_or(usize::MAX);
-        if length > bytes_max {
-            return Err(KeyError::Malformed { path: path.to_owned() });
-        }
-        let mut bytes = vec![0; length];
+        let mut bytes = vec![0; bytes_max];
         let read = file.read_at(0, &mut bytes).map_err(KeyError::of(path))?;
         bytes.truncate(read);
         Ok(Some(bytes))

@@ -4,21 +4,35 @@
 
 pub mod chain;
 pub mod checkpoint;
+pub mod compress;
 pub mod derive;
 pub mod digest;
 pub mod event;
 pub mod facts;
+pub mod feed;
 pub mod fields;
 mod hex;
+pub mod keep;
 pub mod key;
 pub mod keyfile;
 pub mod lines;
 pub mod log;
 pub mod pass;
+mod reading;
+pub mod receipt;
 pub mod replay;
 pub mod report;
+mod resume;
+mod retention;
 pub mod segments;
+pub mod ship;
+#[cfg(test)]
+pub(crate) mod specimen;
+pub mod tail;
 pub mod trace;
 pub mod tree;
 pub mod verify;
 pub mod what_if;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::address::{Address, Charset, ReversePath};
+use crate::model::address::{Address, Charset, Host, ReversePath};
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
@@ -196,7 +196,6 @@ impl<'a> Replay<'a> {
             let hop = &facts.next_hop;
             part(hop.mx.as_deref().unwrap_or_default().as_bytes());
             part(&[u8::from(has_session(facts)), u8::from(hop.route.is_some()), u8::from(is_trusted(facts))]);
-            part(hop.route.as_deref().unwrap_or_default().as_bytes());
         }
     }
 
@@ -260,7 +259,7 @@ struct Question<'a> {
 
 enum Way<'a> {
     In { listener: &'a str },
-    Out { mx: Option<Domain>, mx_is_trusted: bool, route: Option<&'a str> },
+    Out { mx: Option<&'a str>, mx_is_trusted: bool, is_routed: bool },
 }
 
 impl<'a> Question<'a> {
@@ -278,8 +277,8 @@ impl<'a> Question<'a> {
         let way = if facts.kind.is_inbound() {
             Way::In { listener: facts.listener.as_deref()? }
         } else if has_session(facts) {
-            let mx = facts.next_hop.mx.as_deref().and_then(|mx| Domain::parse(mx).ok());
-            Way::Out { mx, mx_is_trusted: is_trusted(facts), route: facts.next_hop.route.as_deref() }
+            let hop = &facts.next_hop;
+            Way::Out { mx: hop.mx.as_deref(), mx_is_trusted: is_trusted(facts), is_routed: hop.route.is_some() }
         } else {
             return None;
         };
@@ -289,9 +288,10 @@ impl<'a> Question<'a> {
     fn ask(&self, setting: &Setting<'_>) -> Result<Answer, Unknown> {
         match &self.way {
             Way::In { listener } => self.ask_inbound(setting, listener),
-            Way::Out { mx, mx_is_trusted, route } => {
-                let host = HostFacts { name: mx.as_ref(), name_is_trusted: *mx_is_trusted, tls: self.tls };
-                self.ask_outbound(setting, &host, *route)
+            Way::Out { mx, mx_is_trusted, is_routed } => {
+                let name = mx.and_then(|mx| Domain::parse(mx).ok());
+                let host = HostFacts { name: name.as_ref(), name_is_trusted: *mx_is_trusted, tls: self.tls };
+                self.ask_outbound(setting, &host, mx.filter(|_| *is_routed))
             }
         }
     }
@@ -312,20 +312,25 @@ impl<'a> Question<'a> {
         Ok(Answer { effect: outcome.verdict.into(), reason: outcome.reason, rule, reply })
     }
 
+    /// `written` is the host of a route on record; `None` is one of the MX hosts.
     fn ask_outbound(
         &self,
         setting: &Setting<'_>,
         host: &HostFacts<'_>,
-        route: Option<&str>,
+        written: Option<&str>,
     ) -> Result<Answer, Unknown> {
         let asker = Asker { at: setting.at, client: self.client, sender: &self.from };
         let domain = self.to.as_ref().and_then(Address::domain);
         let judged = judge_delivery(setting.policies, &asker, domain, host);
-        let taken = match &judged.decision.next_hop {
-            NextHop::Mx => None,
-            NextHop::Route(route) => Some(&*route.name),
+        let is_same = match (&judged.decision.next_hop, written) {
+            (NextHop::Mx, None) => true,
+            (NextHop::Route(route), Some(written)) => route.hosts.iter().any(|hop| match &hop.host {
+                Host::Name(name) => name.as_str() == written,
+                Host::Literal(ip) => format!("[{ip}]") == written,
+            }),
+            _ => false,
         };
-        if taken != route {
+        if !is_same {
             return Err(Unknown::OtherNextHop);
         }
         let effect = match judged.verdict {

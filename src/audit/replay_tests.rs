@@ -83,13 +83,9 @@ fn inbound_layer() -> BoxedStrategy<InboundLayer> {
 
 fn outbound_layer() -> BoxedStrategy<OutboundLayer> {
     let tls = select(&OutboundTls::ALL);
-    (sourced(tls), sourced(versions()), sourced(grades())).prop_map(|(tls, min_version, cipher)| OutboundLayer {
-        tls,
-        min_version,
-        cipher,
-        ..OutboundLayer::default()
-    })
-    .boxed()
+    (sourced(tls), sourced(versions()), sourced(grades()))
+        .prop_map(|(tls, min_version, cipher)| OutboundLayer { tls, min_version, cipher, ..OutboundLayer::default() })
+        .boxed()
 }
 
 fn terms() -> BoxedStrategy<Arc<Terms>> {
@@ -99,11 +95,19 @@ fn terms() -> BoxedStrategy<Arc<Terms>> {
         SenderPattern::Domain(DomainPattern::parse("a.example").unwrap()),
     ];
     let clients = select(vec!["192.0.2.0/24", "198.51.100.7/32"]).prop_map(|network| network.parse().unwrap());
-    (vec(clients, 0..2), vec(select(senders), 0..2), select(vec![50, 150])).prop_map(|(clients, senders, expires)| {
-        let expires = Timestamp::from_secs(expires);
-        Arc::new(Terms { source: Source::BuiltIn, clients, senders, owner: "o".into(), reason: "r".into(), expires })
-    })
-    .boxed()
+    (vec(clients, 0..2), vec(select(senders), 0..2), select(vec![50, 150]))
+        .prop_map(|(clients, senders, expires)| {
+            let expires = Timestamp::from_secs(expires);
+            Arc::new(Terms {
+                source: Source::BuiltIn,
+                clients,
+                senders,
+                owner: "o".into(),
+                reason: "r".into(),
+                expires,
+            })
+        })
+        .boxed()
 }
 
 fn rules<L: Clone + std::fmt::Debug + 'static>(layer: fn() -> BoxedStrategy<L>) -> BoxedStrategy<Rules<L>> {
@@ -115,15 +119,15 @@ fn rules<L: Clone + std::fmt::Debug + 'static>(layer: fn() -> BoxedStrategy<L>) 
     let exception = (terms(), layer()).prop_map(|(terms, layer)| Exception { terms, layer });
     (layer(), vec(step, 0..2), option::of(layer()), vec(exception, 0..2))
         .prop_map(|(base, steps, shadow, exceptions)| Rules { base, steps, shadow, exceptions })
-    .boxed()
+        .boxed()
 }
 
 fn policies() -> BoxedStrategy<PolicySet> {
     let end = sourced(select(vec![OnTlsFailure::Defer, OnTlsFailure::Bounce]));
     let domain = (rules(inbound_layer), rules(outbound_layer), end, any::<bool>(), any::<bool>());
     let suspended = option::of(select(vec![50, 150]));
-    (rules(inbound_layer), rules(outbound_layer), [domain], suspended).prop_map(
-        |(inbound, outbound, [one], suspended)| {
+    (rules(inbound_layer), rules(outbound_layer), [domain], suspended)
+        .prop_map(|(inbound, outbound, [one], suspended)| {
             let (own_inbound, own_outbound, on_tls_failure, hosted, listed) = one;
             let names = Arc::new(["b".to_owned()].into());
             let of = |(index, name): (usize, &&str)| DomainPolicy {
@@ -146,9 +150,8 @@ fn policies() -> BoxedStrategy<PolicySet> {
                 set.enforcement = Enforcement::ReportUntil { until, source: Source::BuiltIn };
             }
             set
-        },
-    )
-    .boxed()
+        })
+        .boxed()
 }
 
 fn session() -> BoxedStrategy<Option<TlsFacts>> {
@@ -184,8 +187,7 @@ fn scenes() -> BoxedStrategy<Vec<Scene>> {
     let listener = 0..LISTENERS.len();
     let scene = (listener, select(&CLIENTS), select(&SENDERS), select(&RECIPIENTS), session())
         .prop_map(|(listener, client, from, to, tls)| Scene { listener, client, from, to, tls });
-    vec(scene, 1..24)
-    .boxed()
+    vec(scene, 1..24).boxed()
 }
 
 fn path(text: &str) -> ReversePath {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod audit;
+mod cases;
 mod check;
 mod configuration;
 mod demo;
@@ -12,6 +13,7 @@ mod human;
 mod init;
 mod main_file;
 mod output;
+mod policy_test;
 mod queue;
 mod reload;
 mod selftest;
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::{Arguments, AuditCommand, Command, PolicyCommand};
+use arguments::{Arguments, Command, PolicyCommand};
 use output::{Console, Exit, Failure};
 
 /// The whole program: runs the command that the arguments of the process name. Colours only on a terminal.
@@ -88,13 +90,10 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Check => check::run(config, json, console),
         Command::Init(asked) => init::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
+        Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Trace(asked) } => audit::trace::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::WhatIf(asked) } => audit::what_if::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Report(asked) } => audit::report::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Digest(asked) } => audit::digest::run(config, asked, json, console),
+        Command::Audit { command } => audit::run(config, command, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }

@@ -1,10 +1,14 @@
 //! `gatepost status`: how the running daemon does, on one page.
 
+mod evidence;
+
 use std::path::Path;
 
 use anstyle::Style;
 
-use crate::admin::protocol::{CertificateStatus, Request, Response, Status};
+use crate::admin::protocol::{
+    CertificateStatus, ChangeStatus, ExceptionStatus, PolicyStatus, Request, Response, Status, SuspensionStatus,
+};
 use crate::clock;
 use crate::model::time::Timestamp;
 use crate::tls::certificates::EXPIRY_NOTICE;
@@ -39,15 +43,18 @@ fn page(status: &Status, now: Timestamp) -> String {
         ("since", human::second(status.started_at)),
         ("queue", format!("{}: {deliveries}", human::count(status.messages, "message"))),
         ("spool", spool(status)),
-        ("audit", if status.audit_writable { "writable".to_owned() } else { "cannot be written".to_owned() }),
+        ("audit", evidence::summary(status, now)),
     ] {
         page.extend(human::labelled(name, &value));
     }
+    page.extend(policy(&status.policy).iter().flat_map(|text| human::labelled("policy", text)));
     page.push(String::new());
     page.extend(listeners(status));
-    if !status.certificates.is_empty() {
-        page.push(String::new());
-        page.extend(certificates(status, now));
+    for part in [certificates(status, now), evidence::destinations(&status.audit, now)] {
+        if !part.is_empty() {
+            page.push(String::new());
+            page.extend(part);
+        }
     }
     page.push(String::new());
     page.join("\n")
@@ -57,10 +64,34 @@ fn standing(status: &Status) -> (anstyle::Style, &'static str) {
     match status {
         Status { spool_fault: Some(_), .. } => (BAD, "takes no mail"),
         Status { audit_writable: false, .. } => (BAD, "the audit log lags"),
+        Status { policy: PolicyStatus { suspended: Some(_), .. }, .. } => (BAD, "ENFORCEMENT IS SUSPENDED"),
         Status { draining: true, .. } => (ODD, "draining"),
+        _ if evidence::is_at_risk(&status.audit) => (ODD, "the audit log needs a look"),
         _ if status.certificates.iter().any(|one| !one.problems.is_empty()) => (ODD, "runs with old certificates"),
         _ => (GOOD, "running"),
     }
+}
+
+/// What depends on the day, one text for each; none where nothing does.
+fn policy(status: &PolicyStatus) -> Vec<String> {
+    let PolicyStatus { suspended, exceptions, next_change } = status;
+    let suspended = suspended.as_ref().map(|SuspensionStatus { until, rule }| {
+        let until = human::second(*until);
+        format!("{BAD}not enforced inbound until {until}{BAD:#}: {}", human::shown(rule))
+    });
+    let ExceptionStatus { active, expiring, expired } = exceptions;
+    let all = active + expiring + expired;
+    let states = format!("{}: {active} active, {expiring} expiring, {expired} expired", human::count(all, "exception"));
+    let next = next_change.as_ref().map(|ChangeStatus { at, kind, rule, owner }| {
+        let what = match kind.as_str() {
+            "step" => "a step comes into force",
+            "exception" => "an exception ends",
+            _ => "policies are enforced again",
+        };
+        let owner = owner.as_ref().map_or(String::new(), |owner| format!(" (owner: {owner})"));
+        human::shown(&format!("next {}: {what}, {rule}{owner}", at.brief())).into_owned()
+    });
+    suspended.into_iter().chain((all > 0).then_some(states)).chain(next).collect()
 }
 
 fn spool(status: &Status) -> String {
@@ -86,6 +117,9 @@ fn listeners(status: &Status) -> Vec<String> {
 
 /// What is in use, and below it why newer files are not.
 fn certificates(status: &Status, now: Timestamp) -> Vec<String> {
+    if status.certificates.is_empty() {
+        return Vec::new();
+    }
     let columns = [
         Column::left("CERTIFICATE").shrinking(),
         Column::left("KEY"),
@@ -127,7 +161,7 @@ fn until(end: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::protocol::{DeliveryCounts, ListenerStatus};
+    use crate::admin::protocol::{AuditStatus, DeliveryCounts, ListenerStatus};
 
     #[test]
     fn the_page_tells_state_queue_and_listeners_within_80_columns() {
@@ -145,11 +179,13 @@ mod tests {
                 tls: "starttls".into(),
             }],
             certificates: vec![],
+            policy: PolicyStatus::default(),
             messages: 1234,
             deliveries: DeliveryCounts { ready: 1, waiting: 2, active: 3, held: 0 },
             spool_free_bytes: 12_000_000_000,
             spool_fault: None,
             audit_writable: true,
+            audit: AuditStatus::default(),
             draining: false,
         };
         let plain = |status: &Status| {
@@ -174,6 +210,27 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
         assert!(plain(&status).contains("spool     less free space than spool.min_free_space; 12GB free"));
 
         status.spool_fault = None;
+        status.policy = PolicyStatus {
+            suspended: Some(SuspensionStatus { until: started_at, rule: "gatepost.toml:4".into() }),
+            exceptions: ExceptionStatus { active: 1, expiring: 2, expired: 0 },
+            next_change: Some(ChangeStatus {
+                at: started_at,
+                kind: "step".into(),
+                rule: "domains.d/bank.toml:14".into(),
+                owner: Some("treasury".into()),
+            }),
+        };
+        let expected = "\
+policy    not enforced inbound until 2027-01-15 08:00:00 UTC: gatepost.toml:4
+policy    3 exceptions: 1 active, 2 expiring, 0 expired
+policy    next 2027-01-15T08:00:00Z: a step comes into force,
+          domains.d/bank.toml:14 (owner: treasury)
+
+LISTENER";
+        assert!(plain(&status).contains(expected), "{}", plain(&status));
+        assert!(plain(&status).contains("up 2h, ENFORCEMENT IS SUSPENDED"));
+        status.policy = PolicyStatus::default();
+
         let certificate = |key: &str, stack: &str, ocsp: Option<&str>, problems: &[&str]| CertificateStatus {
             name: "mx1.example.org".into(),
             names: vec!["mx1.example.org".into()],

@@ -11,8 +11,9 @@ use crate::model::domain::Domain;
 use super::document::Table;
 use super::domain_file::DomainFile;
 use super::main_file::MainFile;
-use super::policy_tables::{InboundTable, OutboundTable, RouteTable, TlsKeys};
+use super::policy_tables::{InboundKeys, OutboundTable, RouteTable, TlsKeys, inbound};
 use super::source::SourceFile;
+use super::timed_tables::{Keys, Part, Timed};
 
 /// How findings and rules name the settings.
 const SETTINGS_NAME: &str = "--set";
@@ -77,45 +78,25 @@ impl Change {
 
 fn lay_over<'a>(
     mut table: Table<'a>,
-    inbound: &mut InboundTable<'a>,
+    below: &mut Timed<'a, InboundKeys<'a>>,
     outbound: &mut OutboundTable<'a>,
     route: Option<&mut RouteTable<'a>>,
 ) {
-    let over = InboundTable::read(table.section("inbound"));
-    replace(&mut inbound.tls, over.tls);
-    replace(&mut inbound.min_version, over.min_version);
-    replace(&mut inbound.cipher, over.cipher);
-    replace(&mut inbound.client_certificate, over.client_certificate);
-    replace(&mut inbound.applies_to, over.applies_to);
-    replace(&mut inbound.mode, over.mode);
+    below.base = inbound(table.section("inbound")).base.over(&below.base);
     let over = OutboundTable::read(table.section("outbound"));
-    replace_tls(&mut outbound.tls, over.tls);
-    replace(&mut outbound.on_tls_failure, over.on_tls_failure);
+    outbound.rules.base = over.rules.base.over(&outbound.rules.base);
+    outbound.on_tls_failure = over.on_tls_failure.or(outbound.on_tls_failure.take());
     let mut section = table.section("route");
     if section.is_written() {
         let place = section.place().clone();
-        let over = TlsKeys::read(&mut section);
+        let over = TlsKeys::read(&mut section, Part::Base);
         section.finish();
         match route {
-            Some(route) => replace_tls(&mut route.tls, over),
+            Some(route) => route.tls = over.over(&route.tls),
             None => place.error("there is no [route] to change", "change [outbound] instead"),
         }
     }
     table.finish();
-}
-
-fn replace_tls<'a>(under: &mut TlsKeys<'a>, over: TlsKeys<'a>) {
-    replace(&mut under.tls, over.tls);
-    replace(&mut under.min_version, over.min_version);
-    replace(&mut under.cipher, over.cipher);
-    replace(&mut under.match_names, over.match_names);
-    replace(&mut under.fingerprints, over.fingerprints);
-}
-
-fn replace<T>(under: &mut Option<T>, over: Option<T>) {
-    if over.is_some() {
-        *under = over;
-    }
 }
 
 /// Puts `file` in the place of those that it replaces.

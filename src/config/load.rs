@@ -9,6 +9,8 @@ use aws_lc_rs::digest;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::clock;
+use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
 use super::change::{self, Change};
@@ -17,27 +19,39 @@ use super::document::Table;
 use super::domain_file::{DomainFile, RecipientsFrom};
 use super::main_file::{self, DomainsKey, MainFile};
 use super::place::{Place, Problems};
-use super::policy_tables::RouteTable;
+use super::policy_tables::{InboundKeys, RouteTable, TlsKeys};
 use super::recipients::Lists;
 use super::source::{CONFIG_FILE_BYTES_MAX, SourceFile, read_text};
+use super::timed_tables::Keys;
 use super::{Config, RelayConfig, combinations};
 
 /// The most domain files.
 const DOMAIN_FILES_MAX: usize = 100_000;
 /// The folder of domain files if no other is named.
 const DEFAULT_DOMAINS: &str = "domains.d";
+/// The folder of policy cases, beside that of domain files.
+const CASES_FOLDER: &str = "tests.d";
 const DOMAIN_FILE_EXTENSION: &str = "toml";
 
 /// Reads the main file, every `*.toml` of its folder of domain files in the order of their names, and the lists of
 /// recipients that those name. Gives the configuration with its warnings, or every error and warning at once.
 pub fn load(file: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    load_changed(file, &Change::default())
+    load_at(file, clock::timestamp())
+}
+
+/// The same with the findings of another day. Whether there are errors does not depend on it.
+pub fn load_at(file: &Path, now: Timestamp) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    load_changed(file, &Change::default(), now)
 }
 
 /// The same for a configuration that differs from the files.
-pub fn load_changed(file: &Path, change: &Change) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn load_changed(
+    file: &Path,
+    change: &Change,
+    now: Timestamp,
+) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let problems = Problems::default();
-    let config = load_all(file, change, &problems);
+    let config = load_all(file, (change, now), &problems);
     let found = problems.into_sorted();
     match config {
         Some(config) if !found.iter().any(Diagnostic::is_error) => Ok((config, found)),
@@ -46,7 +60,7 @@ pub fn load_changed(file: &Path, change: &Change) -> Result<(Config, Vec<Diagnos
 }
 
 /// `None` only after an error was reported.
-fn load_all(file: &Path, change: &Change, problems: &Problems) -> Option<Config> {
+fn load_all(file: &Path, (change, now): (&Change, Timestamp), problems: &Problems) -> Option<Config> {
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let source = read_source(&path, &folder, 0, problems)?;
@@ -77,26 +91,27 @@ fn load_all(file: &Path, change: &Change, problems: &Problems) -> Option<Config>
     let recipients = files.iter().map(|file| read_recipients(file, &folder, &mut lists)).collect();
     combinations::check_among_files(&files);
     let main = main?;
-    combinations::check(&main, &files);
+    combinations::check(&main, &files, now);
     let texts = std::iter::once(&source).chain(&sources).map(|source| (&*source.name, source.text.as_str()));
     let digest = digest(texts.chain(lists.read.iter().map(|(name, text)| (&**name, text.as_str()))));
     let policies = policies(&main, &files, recipients)?;
     let domains = domains.map_or_else(|| folder.join(DEFAULT_DOMAINS), |key| key.path.clone());
+    let cases = domains.parent().unwrap_or(&folder).join(CASES_FOLDER);
     let folders = [folder.clone(), domains].into_iter().chain(lists.folders()).collect();
-    assemble(main, Whole { file: path, folders, digest, policies })
+    assemble(main, Whole { file: path, folders, cases, digest, policies })
 }
 
 /// A file as TOML.
 #[derive(Debug)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     source: &'a SourceFile,
-    entries: Spanned<DeTable<'a>>,
+    pub(super) entries: Spanned<DeTable<'a>>,
     /// Without syntax errors; else keys may be missing.
-    is_whole: bool,
+    pub(super) is_whole: bool,
 }
 
 impl<'a> Document<'a> {
-    fn parse(source: &'a SourceFile, problems: &'a Problems) -> Self {
+    pub(super) fn parse(source: &'a SourceFile, problems: &'a Problems) -> Self {
         let (entries, errors) = DeTable::parse_recoverable(&source.text);
         for error in &errors {
             let span = error.span().unwrap_or(source.text.len()..source.text.len());
@@ -108,7 +123,7 @@ impl<'a> Document<'a> {
 }
 
 /// `None` after the error was reported.
-fn read_source(path: &Path, root: &Path, order: usize, problems: &Problems) -> Option<SourceFile> {
+pub(super) fn read_source(path: &Path, root: &Path, order: usize, problems: &Problems) -> Option<SourceFile> {
     let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
     let folder = path.parent().unwrap_or(root).to_owned();
     match read_text(path, CONFIG_FILE_BYTES_MAX) {
@@ -153,7 +168,7 @@ fn read_domain_sources(root: &Path, key: Option<&DomainsKey<'_>>, problems: &Pro
 }
 
 /// Sorted; hidden files and files of another extension are left out.
-fn domain_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn domain_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -206,8 +221,8 @@ fn policies(
     recipients: Vec<Option<Recipients>>,
 ) -> Option<Arc<PolicySet>> {
     let defaults = Defaults {
-        inbound: main.inbound.layer().into(),
-        outbound: main.outbound.tls.layer().into(),
+        inbound: main.inbound.rules(InboundKeys::layer),
+        outbound: main.outbound.rules.rules(TlsKeys::layer),
         delivery: main.outbound.delivery(),
         route: main.route.as_ref().and_then(RouteTable::route),
     };
@@ -221,7 +236,9 @@ fn policies(
             groups.contains(group) || (has_room && groups.insert(group.clone()))
         });
     }
-    PolicySet::new(defaults, policies).ok().map(Arc::new)
+    let mut set = PolicySet::new(defaults, policies).ok()?;
+    set.enforcement = main.switch.enforcement();
+    Some(Arc::new(set))
 }
 
 /// What is not in the main file.
@@ -229,6 +246,7 @@ fn policies(
 struct Whole {
     file: PathBuf,
     folders: Vec<PathBuf>,
+    cases: PathBuf,
     digest: String,
     policies: Arc<PolicySet>,
 }
@@ -238,6 +256,7 @@ fn assemble(main: MainFile<'_>, whole: Whole) -> Option<Config> {
     Some(Config {
         file: whole.file,
         folders: whole.folders,
+        cases: whole.cases,
         digest: whole.digest,
         hostname: main.hostname?.value,
         postmaster: main.postmaster,

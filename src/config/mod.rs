@@ -2,23 +2,30 @@
 //!
 //! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; each part gets its own struct.
 
+pub mod cases;
 pub mod change;
 pub mod diagnostic;
 pub mod starter;
 
+mod audit_table;
 mod combinations;
 mod document;
 mod domain_file;
+mod enforcement;
 mod listener;
 mod listener_checks;
 mod load;
 mod main_file;
+mod moment;
 mod place;
 mod policy_checks;
 mod policy_tables;
 mod recipients;
 mod sections;
 mod source;
+mod strictness;
+mod timed_checks;
+mod timed_tables;
 mod values;
 
 #[cfg(test)]
@@ -32,6 +39,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::model::address::Address;
+use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
 use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
@@ -39,7 +47,8 @@ use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
-pub use load::{load, load_changed};
+pub use audit_table::DEFAULT_AUDIT_KEY;
+pub use load::{load, load_at, load_changed};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =
@@ -52,6 +61,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Every folder that a file was read from, for a reload to be able to.
     pub folders: Vec<PathBuf>,
+    /// The folder of policy cases; it need not exist.
+    pub cases: PathBuf,
     /// SHA-256 over the main file, the domain files and the recipient lists, hexadecimal: `config` in audit records.
     pub digest: String,
     /// The name in greeting, EHLO and `Received:`.
@@ -169,7 +180,19 @@ pub enum OnAuditFailure {
 #[derive(Clone, Debug)]
 pub struct AuditConfig {
     pub path: PathBuf,
+    /// Signs checkpoints; never in `path`.
+    pub key: PathBuf,
     pub on_failure: OnAuditFailure,
+    /// The longest that a record waits for a checkpoint.
+    pub checkpoint_every: Duration,
+    /// Every checkpoint is appended there; never in `path`.
+    pub checkpoint_file: Option<PathBuf>,
+    pub checkpoint_syslog: Option<SyslogTarget>,
+    pub checkpoint_webhook: Option<WebhookUrl>,
+    /// `None`: for ever.
+    pub keep: Option<Duration>,
+    /// Closed segments.
+    pub compress: bool,
 }
 
 #[derive(Clone, Debug)]

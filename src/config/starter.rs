@@ -24,16 +24,18 @@ const TEMPLATE_HOSTNAME: &str = "mx1.example.org";
 const TEMPLATE_DOMAIN: &str = "example.org";
 
 /// Paths of the templates, and what they are outside `/etc`: beside the configuration.
-const SYSTEM_PATHS: [(&str, &str); 3] = [
+const SYSTEM_PATHS: [(&str, &str); 4] = [
     ("\"/var/lib/gatepost\"", "\"spool\""),
+    ("\"/var/lib/gatepost/audit.key\"", "\"audit.key\""),
     ("\"/var/log/gatepost/audit\"", "\"audit\""),
     ("\"/run/gatepost/control.sock\"", "\"control.sock\""),
 ];
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
     ("gatepost.toml", include_str!("../../config/gatepost.toml")),
     ("domains.d/example.toml", include_str!("../../config/domains.d/example.toml")),
     ("domains.d/recipients.txt", include_str!("../../config/domains.d/recipients.txt")),
+    ("tests.d/example.toml", include_str!("../../config/tests.d/example.toml")),
 ];
 
 /// A file to write.

@@ -8,10 +8,14 @@ mod values;
 use std::fs;
 
 use super::diagnostic::Diagnostic;
-use super::{Config, load};
+use super::{Config, load_at};
+use crate::model::time::Timestamp;
+
+/// 2026-12-01.
+const NOW: Timestamp = Timestamp::from_secs(1_796_083_200);
 
 /// A main file without faults; further lines follow as line 5.
-const HEAD: &str = "\
+pub(in crate::config) const HEAD: &str = "\
 hostname = \"mx1.example.org\"
 postmaster = \"postmaster@example.org\"
 spool = { path = \"spool\" }
@@ -19,7 +23,8 @@ audit = { path = \"audit\" }
 ";
 
 /// A listener without faults on one line.
-const LISTENER: &str = "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
+pub(in crate::config) const LISTENER: &str =
+    "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
 
 /// Writes the files to a new folder and loads `gatepost.toml` there.
 fn load_files(files: &[(&str, &str)]) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
@@ -29,7 +34,7 @@ fn load_files(files: &[(&str, &str)]) -> Result<(Config, Vec<Diagnostic>), Vec<D
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    load(&folder.path().join("gatepost.toml"))
+    load_at(&folder.path().join("gatepost.toml"), NOW)
 }
 
 /// The findings on one line each.

@@ -3,8 +3,10 @@
 //! Must not: do I/O, read a clock, log, or know any other module of this crate.
 
 pub mod address;
+pub mod assumed;
 pub mod cipher;
 pub mod client_offer;
+pub mod destination;
 pub mod domain;
 pub mod envelope;
 pub mod escape;
@@ -12,5 +14,6 @@ pub mod id;
 pub mod reason;
 pub mod record;
 pub mod reply;
+pub mod spelling;
 pub mod time;
 pub mod tls;

@@ -43,6 +43,15 @@ struct Gap<'a> {
     copy: Option<&'a Run>,
 }
 
+/// Records that are not there, between two runs.
+struct Hole<'a> {
+    before: Option<&'a Run>,
+    next: &'a Run,
+    first: u64,
+    last: u64,
+    copy: Option<&'a Run>,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Strangers {
     start: Option<Place>,
@@ -71,7 +80,7 @@ impl Judge<'_> {
                 }
             }
             if let Some(start) = strangers.start {
-                self.strangers(gap.before, start, strangers.lines, findings);
+                self.strangers(&gap, start, strangers.lines, findings);
             }
         }
     }
@@ -122,7 +131,10 @@ impl Judge<'_> {
             let found = std::mem::take(strangers);
             match found.start {
                 Some(start) => replaced(lost, start, found.lines, findings),
-                None => self.missing(before, next, lost, copy, findings),
+                None => {
+                    let hole = Hole { before, next, first: lost.0, last: lost.1, copy };
+                    self.missing(&hole, findings);
+                }
             }
         } else if next.first < expected {
             let doubled = (next.first, last.min(next.last));
@@ -144,7 +156,9 @@ impl Judge<'_> {
         let at = before.map_or(next.start, |before| before.end);
         let (last, first) = (before.map_or(self.anchor.last, |before| before.last), next.first);
         match (before_holds, next_holds) {
-            (false, true) => changed(last, at, "what stands here is not what the record behind it vouches for", findings),
+            (false, true) => {
+                changed(last, at, "what stands here is not what the record behind it vouches for", findings)
+            }
             (true, true) => {
                 let what = format!(
                     "Record {first} does not continue record {last}, though each is vouched for by what stands \
@@ -189,23 +203,22 @@ impl Judge<'_> {
         (next.first == run.last.saturating_add(1)).then_some(next)
     }
 
-    fn missing(
-        &self,
-        before: Option<&Run>,
-        next: &Run,
-        (first, last): (u64, u64),
-        copy: Option<&Run>,
-        findings: &mut Findings,
-    ) {
+    fn missing(&self, hole: &Hole<'_>, findings: &mut Findings) {
+        let Hole { before, next, first, last, copy } = *hole;
         let what = capital(&records(first, last));
         let verb = are(first, last);
-        let from = before.map_or(0, |before| before.end.segment);
+        let from = before.map_or(self.anchor.segment, |before| before.end.segment);
         let to = next.start.segment;
         let ends_file = before.is_none_or(|before| self.ends_file(before));
         let is_between_files = from < to && ends_file && next.start.line == 1;
-        let gone: Vec<u64> =
-            if is_between_files { (from + 1..to).filter(|n| self.lines_of(*n) == 0).take(10).collect() } else { vec![] };
-        if let Some(damaged) = self.scans.iter().find(|scan| scan.damage.is_some() && (from..=to).contains(&scan.segment)) {
+        let gone: Vec<u64> = if is_between_files {
+            (from + 1..to).filter(|n| self.lines_of(*n) == 0).take(10).collect()
+        } else {
+            vec![]
+        };
+        if let Some(damaged) =
+            self.scans.iter().find(|scan| scan.damage.is_some() && (from..=to).contains(&scan.segment))
+        {
             let reason = damaged.damage.as_deref().unwrap_or_default();
             let what = format!("{what} cannot be read: the compressed segment was changed ({reason}).");
             let at = Place { segment: damaged.segment, line: damaged.lines.saturating_add(1) };
@@ -225,10 +238,10 @@ impl Judge<'_> {
             let behind = if before.is_none() { ", and no signed tombstone says that they were removed" } else { "" };
             let what = format!("{segments}, with {}{behind}.", records(first, last));
             findings.add(Kind::SegmentMissing, Place { line: 0, ..next.start }, (first, last), what);
-        } else if let Some(before) = before.filter(|before| is_between_files && !before.last_is_checkpoint) {
+        } else if let Some(before) = before.filter(|before| is_between_files && !before.last_closes) {
             let what = format!(
                 "{what} {verb} missing: this segment ends with record {} and without its closing checkpoint, while the \
-                 next one begins with record {}. Its end was cut off, or an older copy of it was put back.",
+                 next one begins with record {}. An older copy of it was put back, or its end was cut off.",
                 before.last, next.first
             );
             findings.add(Kind::SegmentReplaced, before.end, (first, last), what);
@@ -242,11 +255,19 @@ impl Judge<'_> {
     }
 
     /// Lines that no gap in the numbers explains.
-    fn strangers(&self, before: Option<&Run>, start: Place, lines: u64, findings: &mut Findings) {
-        let last = before.map_or(self.anchor.last, |before| before.last);
+    fn strangers(&self, gap: &Gap<'_>, start: Place, lines: u64, findings: &mut Findings) {
+        let last = gap.fills.last().copied().or(gap.before).map_or(self.anchor.last, |before| before.last);
+        let next = last.saturating_add(1);
         let count = if lines == 1 { "a line".to_owned() } else { format!("{lines} lines") };
-        let what = format!("Behind record {last} {count} {} that no record of the chain knows.", stand(lines));
-        findings.add(Kind::Inserted, start, (last.saturating_add(1), last.saturating_add(1)), what);
+        let mut what = format!("Behind record {last} {count} {} that no record of the chain knows", stand(lines));
+        let kind = if gap.next.is_some() {
+            what.push('.');
+            Kind::Inserted
+        } else {
+            what.push_str(&format!(": record {next} was changed, or something was added."));
+            Kind::Changed
+        };
+        findings.add(kind, start, (next, next), what);
     }
 
     fn moved(&self, findings: &mut Findings) {
@@ -267,7 +288,8 @@ impl Judge<'_> {
                 }
                 None => {
                     let beside = index.checked_sub(1).and_then(|at| self.run(at));
-                    let place = beside.map_or("at the very beginning".to_owned(), |it| format!("behind record {}", it.last));
+                    let place =
+                        beside.map_or("at the very beginning".to_owned(), |it| format!("behind record {}", it.last));
                     let what = format!(
                         "{} {} as written, but {} in the wrong place: {place}.",
                         capital(&numbers),
@@ -282,22 +304,21 @@ impl Judge<'_> {
 
     /// The run that stands where the moved one belongs, and belongs where that one stands.
     fn swapped_with(&self, index: usize, gap: usize, told: &mut Vec<usize>) -> Option<&Run> {
-        let main = |at: Option<usize>| at.and_then(|at| self.order.main.get(at)).copied();
-        let (before, next) = (main(gap.checked_sub(1)), main(Some(gap)));
-        // Beside each other: the run only has to pass its neighbour.
-        if next.is_some_and(|next| next + 1 == index) || before.is_some_and(|before| before == index + 1) {
-            let other = if next.is_some_and(|next| next + 1 == index) { next } else { before };
-            return other.and_then(|other| self.run(other)).filter(|other| {
-                self.run(index).is_some_and(|run| run.is_single() == other.is_single())
-            });
-        }
         let stands_in = |at: usize| self.order.main.iter().take_while(|main| **main < at).count();
         let home = stands_in(index);
-        let (other, _) = self.order.moved.iter().find(|(other, its_gap)| {
-            *other != index && !told.contains(other) && *its_gap == home && stands_in(*other) == gap
-        })?;
-        told.push(*other);
-        self.run(*other)
+        let exchanged = self.order.moved.iter().find(|(other, its_gap)| {
+            *other != index && !told.contains(other) && *its_gap == home && stands_in(*other) == gap && home != gap
+        });
+        if let Some((other, _)) = exchanged {
+            told.push(*other);
+            return self.run(*other);
+        }
+        // Beside each other: the run only has to pass its neighbour.
+        let main = |at: Option<usize>| at.and_then(|at| self.order.main.get(at)).copied();
+        let before = main(gap.checked_sub(1)).filter(|before| *before == index + 1);
+        let next = main(Some(gap)).filter(|next| next + 1 == index);
+        let neighbour = next.or(before).and_then(|other| self.run(other))?;
+        (self.run(index)?.is_single() == neighbour.is_single()).then_some(neighbour)
     }
 
     fn doubled(&self, findings: &mut Findings) {
@@ -305,8 +326,7 @@ impl Judge<'_> {
             let Some(run) = self.run(*index) else { continue };
             // A whole segment in the place of another one has been told.
             let is_told = |finding: &super::Finding| {
-                finding.kind == Kind::SegmentReplaced
-                    && findings.files().get(&run.start.segment) == Some(&finding.file)
+                finding.kind == Kind::SegmentReplaced && findings.files().get(&run.start.segment) == Some(&finding.file)
             };
             if self.is_whole_file(run) && findings.listed.iter().any(is_told) {
                 continue;
@@ -342,7 +362,8 @@ impl Place {
 
 /// One finding for each changed record, however many of its joints are broken.
 fn changed(seq: u64, at: Place, why: &str, findings: &mut Findings) {
-    let is_told = findings.listed.iter().rev().take(4).any(|f| f.kind == Kind::Changed && f.first == seq && f.last == seq);
+    let is_told =
+        findings.listed.iter().rev().take(4).any(|f| f.kind == Kind::Changed && f.first == seq && f.last == seq);
     if !is_told {
         findings.add(Kind::Changed, at, (seq, seq), format!("Record {seq} was changed: {why}."));
     }

@@ -13,6 +13,8 @@ pub(super) struct Anchor {
     pub(super) last: u64,
     /// `None` if any hash will do.
     pub(super) hash: Option<Hash>,
+    /// The last segment before it.
+    pub(super) segment: u64,
 }
 
 /// The stretches of all segments, joined where one goes on in the next, with numbers mended where the chain tells that
@@ -36,6 +38,7 @@ pub(super) fn join(stretches: impl Iterator<Item = Stretch>, anchor: Anchor) -> 
             (Some(Stretch::Run(run)), Stretch::Run(next)) if run.goes_on_in(&next) && next.misnumbered.is_none() => {
                 (run.end, run.last, run.hash) = (next.end, next.last, next.hash);
                 (run.last_signed, run.last_is_checkpoint) = (next.last_signed, next.last_is_checkpoint);
+                run.last_closes = next.last_closes;
                 run.opening = None;
             }
             (Some(Stretch::Junk { lines, .. }), Stretch::Junk { lines: more, .. }) => *lines += more,
@@ -86,16 +89,16 @@ fn backbone(runs: &[(usize, &Run)], anchor: Anchor) -> Vec<usize> {
         lines: u64,
         fit: i64,
     }
-    let start = |run: &Run| {
+    let start = |run: &Run, index: usize| {
         let follows = run.first == anchor.last.saturating_add(1);
         let links = anchor.hash.is_none_or(|hash| hash == run.prev);
-        fit(follows, links)
+        fit(follows && links, follows, index == 0)
     };
     let mut best: Vec<(Score, Option<usize>)> = Vec::with_capacity(runs.len());
-    for (at, (_, run)) in runs.iter().enumerate() {
-        let alone = Score { lines: run.last.saturating_sub(run.first).saturating_add(1), fit: start(run) };
+    for (at, (index, run)) in runs.iter().enumerate() {
+        let alone = Score { lines: run.last.saturating_sub(run.first).saturating_add(1), fit: start(run, *index) };
         let mut chosen = (alone, None);
-        for (earlier, ((_, before), (score, _))) in runs.iter().zip(&best).take(at).enumerate() {
+        for (earlier, ((before_index, before), (score, _))) in runs.iter().zip(&best).take(at).enumerate() {
             if before.first >= run.first || before.last >= run.last {
                 continue;
             }
@@ -103,7 +106,7 @@ fn backbone(runs: &[(usize, &Run)], anchor: Anchor) -> Vec<usize> {
             let follows = run.first == before.last.saturating_add(1);
             let score = Score {
                 lines: score.lines.saturating_add(added),
-                fit: score.fit + fit(follows, run.prev == before.hash),
+                fit: score.fit + fit(before.goes_on_in(run), follows, before_index + 1 == *index),
             };
             // Of equals the nearest.
             if score >= chosen.0 {
@@ -125,11 +128,13 @@ fn backbone(runs: &[(usize, &Run)], anchor: Anchor) -> Vec<usize> {
     chain
 }
 
-const fn fit(follows: bool, links: bool) -> i64 {
-    match (follows, links) {
-        (true, true) => 2,
-        (true, false) => 0,
-        (false, _) => -1,
+/// How well a run stands behind another: one that is its continuation and right behind it best.
+const fn fit(goes_on: bool, follows: bool, is_beside: bool) -> i64 {
+    match (goes_on, follows, is_beside) {
+        (true, _, true) => 3,
+        (true, _, false) => 2,
+        (false, true, _) => 0,
+        (false, false, _) => -1,
     }
 }
 

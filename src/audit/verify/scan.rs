@@ -2,8 +2,10 @@
 
 use std::io;
 
+use memchr::memmem;
+
 use crate::audit::chain::{Hash, Link};
-use crate::audit::checkpoint::{Checkpoint, verify_signature};
+use crate::audit::checkpoint::{Checkpoint, Why, verify_signature};
 use crate::audit::lines::{LineReader, Piece, Progress};
 use crate::audit::log::LogError;
 use crate::audit::segments::Segment;
@@ -39,6 +41,8 @@ pub(super) struct Run {
     pub(super) first_signed: bool,
     pub(super) last_signed: bool,
     pub(super) last_is_checkpoint: bool,
+    /// The last line is the checkpoint with which a segment is closed.
+    pub(super) last_closes: bool,
     /// The first line, as long as it is the only one.
     pub(super) opening: Option<Box<[u8]>>,
     /// The number that the only line carries, if it has to be another one.
@@ -60,7 +64,10 @@ impl Run {
 pub(super) enum Stretch {
     Run(Run),
     /// Lines that are no records.
-    Junk { start: Place, lines: u64 },
+    Junk {
+        start: Place,
+        lines: u64,
+    },
 }
 
 /// How the lines compare with what a checkpoint says of them.
@@ -163,21 +170,23 @@ impl Scanner {
 
     fn line(&mut self, line: &[u8]) {
         let Some(link) = Link::parse(line) else { return self.junk() };
-        self.scan.lines += 1;
-        let place = self.place();
+        let place = Place { segment: self.scan.segment, line: self.scan.lines + 1 };
         let checkpoint = Checkpoint::parse(line);
         let hash = checkpoint.as_ref().map_or_else(|| Hash::of(line), |checkpoint| checkpoint.hash);
         let signed = checkpoint.as_ref().is_some_and(|it| verify_signature(line, &it.statement.key));
+        let closes = checkpoint.as_ref().is_some_and(|it| it.statement.why == Why::Rotation);
         let follows = match self.scan.stretches.last_mut() {
             Some(Stretch::Run(run)) if run.last.saturating_add(1) == link.seq && run.hash == link.prev => {
                 (run.end, run.last, run.hash) = (place, link.seq, hash);
-                (run.last_signed, run.last_is_checkpoint) = (signed, checkpoint.is_some());
+                (run.last_signed, run.last_is_checkpoint, run.last_closes) = (signed, checkpoint.is_some(), closes);
                 run.opening = None;
                 true
             }
             Some(Stretch::Run(run)) if run.hash == hash => return self.repeat(link.seq),
+            _ if holds_two_lines(line) => return self.junk(),
             _ => false,
         };
+        self.scan.lines += 1;
         if !follows {
             self.begin(Stretch::Run(Run {
                 start: place,
@@ -189,6 +198,7 @@ impl Scanner {
                 first_signed: signed,
                 last_signed: signed,
                 last_is_checkpoint: checkpoint.is_some(),
+                last_closes: closes,
                 opening: (self.scan.stretches.len() < OPENINGS_MAX).then(|| line.into()),
                 misnumbered: None,
             }));
@@ -209,6 +219,7 @@ impl Scanner {
     }
 
     fn repeat(&mut self, seq: u64) {
+        self.scan.lines += 1;
         if self.scan.repeats.len() < STRETCHES_MAX {
             self.scan.repeats.push((self.place(), seq));
         }
@@ -221,6 +232,11 @@ impl Scanner {
             self.scan.broke_off = true;
         }
     }
+}
+
+/// Whether a line end was taken out of the middle. Texts of records have no bare quotes.
+fn holds_two_lines(line: &[u8]) -> bool {
+    memmem::find(line.get(1..).unwrap_or_default(), b"{\"seq\":").is_some()
 }
 
 /// The tree over the lines since the last checkpoint.

@@ -42,7 +42,7 @@ impl Answered {
     }
 }
 
-pub(in crate::cli) fn run(
+pub(super) fn run(
     config: Option<&Path>,
     asked: &Digest,
     json: bool,

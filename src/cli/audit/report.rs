@@ -32,7 +32,7 @@ struct Answered<'a> {
     met: Met,
 }
 
-pub(in crate::cli) fn run(
+pub(super) fn run(
     config: Option<&Path>,
     asked: &Report,
     json: bool,

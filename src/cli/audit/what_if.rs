@@ -50,7 +50,7 @@ impl Answered<'_> {
     }
 }
 
-pub(in crate::cli) fn run(
+pub(super) fn run(
     config: Option<&Path>,
     asked: &WhatIf,
     json: bool,
@@ -62,7 +62,7 @@ pub(in crate::cli) fn run(
     let now = clock::timestamp();
     let span = asked.span.span(now)?;
     let before = configuration::require(config, console)?;
-    let changed = changed::read(config, asked, &before, console)?;
+    let changed = changed::read(config, asked, (&before, now), console)?;
     let at = asked.at.map_or(now, |moment| moment.at);
     // Without another setting, only the day is another.
     let at_before = if changed.config.is_some() { at } else { now };

@@ -11,6 +11,7 @@ use crate::config::change::{Change, Settings, SettingsPlace};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
 use crate::policy::rules::{DomainPolicy, PolicySet};
 
 use super::super::asked::{Directions, Setting, WhatIf};
@@ -36,7 +37,7 @@ pub(super) struct Changed {
 pub(super) fn read(
     file: Option<&Path>,
     asked: &WhatIf,
-    before: &Config,
+    (before, now): (&Config, Timestamp),
     console: &mut Console<'_>,
 ) -> Result<Changed, Failure> {
     let (config, words) = if let Some(other) = &asked.with {
@@ -45,13 +46,13 @@ pub(super) fn read(
     } else if let Some(path) = &asked.with_domain {
         let change = Change { domain_file: Some(path.clone()), ..Change::default() };
         let words = format!("the domain file {}", shown(&path.display().to_string()));
-        (Some(require(config::load_changed(&configuration::file(file), &change), console)?), words)
+        (Some(require(config::load_changed(&configuration::file(file), &change, now), console)?), words)
     } else if !asked.set.is_empty() {
         let (place, where_to) = place(asked.domain.as_ref(), &before.policies);
         let tables = tables(asked, before, &place)?;
         let words = words(&tables, &where_to);
         let change = Change { settings: Some(Settings { place, text: text(&tables) }), ..Change::default() };
-        (Some(require(config::load_changed(&configuration::file(file), &change), console)?), words)
+        (Some(require(config::load_changed(&configuration::file(file), &change, now), console)?), words)
     } else if let Some(at) = &asked.at {
         (None, format!("what the configuration says on {}", second(at.at)))
     } else {
