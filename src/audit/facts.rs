@@ -49,11 +49,30 @@ pub struct Facts<'a> {
     to: &'a [u8],
     /// The facts of the session as JSON; `null` is plaintext.
     pub tls: &'a [u8],
-    policy: &'a [u8],
-    reply: &'a [u8],
-    detail: &'a [u8],
     /// Of a delivery.
     pub next_hop: NextHopFacts<'a>,
+    line: &'a [u8],
+    /// What stands behind all of these in a line as it is written: few ask for it.
+    behind: Fields<'a>,
+}
+
+/// The fields without which no record is written, as bits. Once all are met the rest of a line need not be walked.
+mod field {
+    pub(super) const TIME: u16 = 1;
+    pub(super) const ID: u16 = 1 << 1;
+    pub(super) const MESSAGE: u16 = 1 << 2;
+    pub(super) const LISTENER: u16 = 1 << 3;
+    pub(super) const CLIENT: u16 = 1 << 4;
+    pub(super) const FROM: u16 = 1 << 5;
+    pub(super) const TO: u16 = 1 << 6;
+    pub(super) const TLS: u16 = 1 << 7;
+    pub(super) const MX: u16 = 1 << 8;
+    pub(super) const MX_TRUSTED: u16 = 1 << 9;
+    pub(super) const ROUTE: u16 = 1 << 10;
+    pub(super) const REASON: u16 = 1 << 11;
+
+    pub(super) const OF_ALL: u16 = TIME | ID | MESSAGE | LISTENER | CLIENT | FROM | TO | TLS;
+    pub(super) const OF_DELIVERIES: u16 = OF_ALL | MX | MX_TRUSTED | ROUTE | REASON;
 }
 
 /// What only deliveries have.
@@ -65,6 +84,30 @@ pub struct NextHopFacts<'a> {
     /// The name of the route, `None` if the MX hosts were taken.
     pub route: Option<Cow<'a, str>>,
     reason: &'a [u8],
+}
+
+impl<'a> NextHopFacts<'a> {
+    fn take(&mut self, name: &[u8], value: &'a [u8]) -> u16 {
+        match name {
+            b"mx" => {
+                self.mx = text(value);
+                field::MX
+            }
+            b"mx_trusted" => {
+                self.mx_trusted = Some(value == b"true");
+                field::MX_TRUSTED
+            }
+            b"route" => {
+                self.route = text(value);
+                field::ROUTE
+            }
+            b"reason" => {
+                self.reason = value;
+                field::REASON
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// What one line is to a reader of facts.
@@ -85,7 +128,7 @@ pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
     for field in fields(line)? {
         if let (b"event", event) = field? {
             return match Kind::of(event) {
-                Some(kind) => facts(kind, fields(line)?).map(Said::Facts),
+                Some(kind) => facts(kind, line).map(Said::Facts),
                 None if event == b"\"audit.summary\"" => summary(fields(line)?),
                 None => Ok(Said::Other),
             };
@@ -94,7 +137,7 @@ pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
     Err(Malformed)
 }
 
-fn facts(kind: Kind, all: Fields<'_>) -> Result<Facts<'_>, Malformed> {
+fn facts(kind: Kind, line: &[u8]) -> Result<Facts<'_>, Malformed> {
     let mut facts = Facts {
         kind,
         time: "",
@@ -105,31 +148,16 @@ fn facts(kind: Kind, all: Fields<'_>) -> Result<Facts<'_>, Malformed> {
         from: None,
         to: b"",
         tls: b"null",
-        policy: b"",
-        reply: b"",
-        detail: b"",
         next_hop: NextHopFacts::default(),
+        line,
+        behind: fields(line)?,
     };
-    for field in all {
+    let needed = if kind.is_inbound() { field::OF_ALL } else { field::OF_DELIVERIES };
+    let mut met = 0;
+    while met & needed != needed {
+        let Some(field) = facts.behind.next() else { break };
         let (name, value) = field?;
-        match name {
-            b"time" => facts.time = plain(value).ok_or(Malformed)?,
-            b"id" => facts.id = plain(value).ok_or(Malformed)?,
-            b"message" => facts.message = plain(value),
-            b"listener" => facts.listener = text(value),
-            b"client" => facts.client = ip(value)?,
-            b"from" => facts.from = text(value),
-            b"to" => facts.to = value,
-            b"tls" => facts.tls = value,
-            b"policy" => facts.policy = value,
-            b"reply" => facts.reply = value,
-            b"detail" => facts.detail = value,
-            b"mx" => facts.next_hop.mx = text(value),
-            b"mx_trusted" => facts.next_hop.mx_trusted = Some(value == b"true"),
-            b"route" => facts.next_hop.route = text(value),
-            b"reason" => facts.next_hop.reason = value,
-            _ => {}
-        }
+        met |= facts.take(name, value)?;
     }
     if facts.time.is_empty() || facts.id.is_empty() { Err(Malformed) } else { Ok(facts) }
 }
@@ -169,6 +197,53 @@ fn plain(value: &[u8]) -> Option<&str> {
 }
 
 impl<'a> Facts<'a> {
+    /// Keeps a field that is asked for, and gives its bit.
+    fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<u16, Malformed> {
+        let bit = match name {
+            b"time" => {
+                self.time = plain(value).ok_or(Malformed)?;
+                field::TIME
+            }
+            b"id" => {
+                self.id = plain(value).ok_or(Malformed)?;
+                field::ID
+            }
+            b"message" => {
+                self.message = plain(value);
+                field::MESSAGE
+            }
+            b"listener" => {
+                self.listener = text(value);
+                field::LISTENER
+            }
+            b"client" => {
+                self.client = ip(value)?;
+                field::CLIENT
+            }
+            b"from" => {
+                self.from = text(value);
+                field::FROM
+            }
+            b"to" => {
+                self.to = value;
+                field::TO
+            }
+            b"tls" => {
+                self.tls = value;
+                field::TLS
+            }
+            name => self.next_hop.take(name, value),
+        };
+        Ok(bit)
+    }
+
+    /// A field that few ask for: behind the others as it is written, else anywhere.
+    fn late(&self, wanted: &[u8]) -> &'a [u8] {
+        let find = |mut all: Fields<'a>| all.find_map(|field| field.ok().filter(|(name, _)| *name == wanted));
+        let found = find(self.behind.clone()).or_else(|| find(fields(self.line).ok()?));
+        found.map_or(b"", |(_, value)| value)
+    }
+
     /// The recipients; none if it was refused at MAIL.
     pub fn to(&self) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
         texts(self.to)
@@ -177,7 +252,7 @@ impl<'a> Facts<'a> {
     /// Verdict, stage and reason of an inbound record.
     pub fn recorded(&self) -> Recorded<'a> {
         let mut recorded = Recorded::default();
-        for (name, value) in fields(self.policy).into_iter().flatten().flatten() {
+        for (name, value) in fields(self.late(b"policy")).into_iter().flatten().flatten() {
             match name {
                 b"verdict" => recorded.verdict = plain(value).unwrap_or_default(),
                 b"stage" => recorded.stage = plain(value).unwrap_or_default(),
@@ -199,11 +274,11 @@ impl<'a> Facts<'a> {
 
     /// What was answered, by us or by the next hop.
     pub fn reply(&self) -> Option<Cow<'a, str>> {
-        text(self.reply)
+        text(self.late(b"reply"))
     }
 
     pub fn detail(&self) -> Option<Cow<'a, str>> {
-        text(self.detail)
+        text(self.late(b"detail"))
     }
 }
 

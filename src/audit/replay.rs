@@ -291,7 +291,7 @@ impl<'a> Question<'a> {
             Way::Out { mx, mx_is_trusted, is_routed } => {
                 let name = mx.and_then(|mx| Domain::parse(mx).ok());
                 let host = HostFacts { name: name.as_ref(), name_is_trusted: *mx_is_trusted, tls: self.tls };
-                self.ask_outbound(setting, &host, mx.filter(|_| *is_routed))
+                self.ask_outbound(setting, &host, is_routed.then(|| mx.unwrap_or_default()))
             }
         }
     }

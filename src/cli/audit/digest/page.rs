@@ -91,13 +91,12 @@ fn told((subject, entry): &(Subject, Entry), columns_max: usize) -> Vec<String> 
     let mut lines = wrap(&head, columns_max);
     let seen = moment(&entry.last_seen);
     let to = entry.to.as_deref().map_or_else(String::new, |to| format!(" to <{}>", safe(to)));
-    let last = format!(
-        "last at {} UTC from <{}>{to}, TLS {}, record {}",
-        seen.get(..19).unwrap_or(&seen),
-        safe(&entry.from),
-        session(entry),
-        entry.record
-    );
+    let tls = match session(entry).as_str() {
+        "none" => "without TLS".to_owned(),
+        session => format!("with {session}"),
+    };
+    let (seen, from) = (seen.get(..19).unwrap_or(&seen), safe(&entry.from));
+    let last = format!("last at {seen} UTC from <{from}>{to} {tls}, record {}", entry.record);
     lines.extend(wrap(&last, columns_max - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}")));
     if let Some(reply) = &entry.reply {
         let said = match subject.ending {

@@ -46,6 +46,29 @@ fn mails() -> Vec<Mail> {
 #[test]
 fn the_owner_reads_who_was_refused_and_the_exact_answer() {
     let expected = "\
+Mail of bank.example from 2027-01-02 00:00 to 2027-01-03 00:00 UTC: 3 refused, 1
+accepted though a stricter policy would refuse them.
+
+1 message from bank.example, refused: version-below-minimum
+  last at 2027-01-02 03:04:05 UTC from <c@bank.example> with TLSv1
+  ECDHE-RSA-AES128-SHA, record 00000000000000000000000004
+  the answer was:
+  | 554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later; this
+  | session uses TLSv1 ECDHE-RSA-AES128-SHA; id=00000000000000000000000001
+
+2 messages from old.example to bank.example, refused: version-below-minimum
+  last at 2027-01-02 05:00:00 UTC from <\"y\\x1b[2J\"@old.example> to
+  <b@bank.example> with TLSv1 ECDHE-RSA-AES128-SHA, record
+  00000000000000000000000002
+  the answer was:
+  | 554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later; this
+  | session uses TLSv1 ECDHE-RSA-AES128-SHA; id=00000000000000000000000001
+
+1 message from new.example to bank.example, would be refused: tls-required
+  last at 2027-01-02 03:04:05 UTC from <a@new.example> to <b@bank.example>
+  without TLS, record 00000000000000000000000005
+  the answer would be:
+  | 550 5.7.10 Encryption needed
 ";
     let page = anstream::adapter::strip_str(&page::page(&answered(&mails()))).to_string();
     assert_eq!(page, expected, "{page}");

@@ -31,6 +31,47 @@ fn the_page_has_the_trend_and_the_shares_of_both_directions() {
     let folder = folder(&mails());
     let ran = run(folder.path(), ASKED);
     let expected = "\
+Mail in from 2027-01-01 to 2027-01-31: 4 messages accepted, 2 refused.
+
+WEEK        MESSAGES  TLSv1.3  TLSv1.2   OLDER   PLAIN  REFUSED  REPORTED
+2026-12-28         3   66.7 %      0 %  33.3 %     0 %        2         1
+2027-01-11         1      0 %      0 %     0 %   100 %        0         0
+all                4   50.0 %      0 %  25.0 %  25.0 %        2         1
+
+TLS                             MESSAGES         SHARE
+TLSv1.3                                2        50.0 %
+TLSv1                                  1        25.0 %
+plaintext                              1        25.0 %
+
+CIPHER                          MESSAGES         SHARE
+aead                                   2        50.0 %
+forward-secret                         1        25.0 %
+plaintext                              1        25.0 %
+
+CLIENT CERTIFICATE              MESSAGES         SHARE
+none that was verified                 4         100 %
+
+REFUSED                            TIMES
+version-below-minimum                  2
+
+REPORTED                           TIMES
+version-below-minimum                  1
+
+Mail out from 2027-01-01 to 2027-01-31: 2 messages delivered.
+
+WEEK        MESSAGES  TLSv1.3  TLSv1.2  OLDER  PLAIN  BOUNCED  DEFERRED
+2026-12-28         2    100 %      0 %    0 %    0 %        0         0
+
+TLS                             MESSAGES         SHARE
+TLSv1.3                                2         100 %
+
+CIPHER                          MESSAGES         SHARE
+aead                                   2         100 %
+
+SERVER CERTIFICATE              MESSAGES         SHARE
+none that was verified                 2         100 %
+
+The log begins at 2027-01-02 03:04:05 UTC.
 ";
     assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{ran:?}");
     assert_eq!(ran.out, expected, "{}", ran.out);

@@ -11,7 +11,9 @@ use super::super::share::share;
 use super::Answered;
 use super::answer::{safe, sessions};
 
-const INDENT: &str = "    ";
+const INDENT: &str = "  ";
+/// As records and answers for programs have a session without TLS, with the bracket of its number.
+const PLAINTEXT: &str = "none (";
 /// The column of the subject, so that the others do not wander.
 const NAME_COLUMNS: usize = 24;
 
@@ -104,7 +106,7 @@ fn list(answered: &Answered<'_>) -> Vec<String> {
     let mut list: Vec<String> = lines.next().into_iter().collect();
     for (line, (_, group)) in lines.zip(&answered.groups) {
         list.push(line);
-        let about = format!("{}; record {}", sessions(group), group.example);
+        let about = format!("record {}: {}", group.example, sessions(group).replace(PLAINTEXT, "plaintext ("));
         let about = wrap(&about, WIDTH_COLUMNS - INDENT.len());
         list.extend(about.into_iter().map(|line| format!("{INDENT}{DIM}{line}{DIM:#}")));
     }
@@ -128,13 +130,8 @@ fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
         (Outcome::Accepted | Outcome::Unknown | Outcome::Unchanged, _) => Cell::styled("accepted", GOOD),
     };
     let last_seen = group.last_seen.get(..10).unwrap_or_default();
-    vec![
-        safe(&subject.name).into_owned().into(),
-        thousands(group.messages).into(),
-        end,
-        subject.reason.into(),
-        last_seen.into(),
-    ]
+    let name = if &*subject.name == "none" { "plaintext".into() } else { safe(&subject.name) };
+    vec![name.into_owned().into(), thousands(group.messages).into(), end, subject.reason.into(), last_seen.into()]
 }
 
 /// What the numbers leave open.

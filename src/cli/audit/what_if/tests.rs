@@ -34,6 +34,22 @@ fn the_page_says_in_one_sentence_who_is_hit_and_lists_them() {
     let folder = folder(&mails());
     let ran = run(folder.path(), &format!("{ASKED} --domain bank.example --set min_version=TLSv1.2"));
     let expected = "\
+Of 7 messages from or to bank.example from 2027-01-01 to 2027-01-31, 5 (71.4 %)
+from 3 senders would have been refused.
+
+setting   min_version = \"TLSv1.2\" in [inbound] of domains.d/bank.toml
+judged    by the policy engine, as of 2027-02-01 00:00:00 UTC
+
+SENDER                    MESSAGES  WOULD BE  REASON                 LAST SEEN
+old.example                      3  refused   version-below-minimum  2027-01-05
+  record 00000000000000000000000002: TLSv1 ECDHE-RSA-AES128-SHA (2), TLSv1.1
+  AES128-SHA (1)
+plain.example                    1  refused   tls-required           2027-01-02
+  record 00000000000000000000000004: plaintext (1)
+two.example                      1  refused   version-below-minimum  2027-01-02
+  record 00000000000000000000000007: TLSv1 ECDHE-RSA-AES128-SHA (1)
+
+The log begins at 2027-01-02 03:04:05 UTC.
 ";
     assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{ran:?}");
     assert_eq!(ran.out, expected, "{}", ran.out);
@@ -138,7 +154,7 @@ fn csv_has_a_row_for_each_group_and_a_hit_can_fail_a_script() {
     let first = "inbound,sender,old.example,newly_refused,version-below-minimum,3,2027-01-02T03:04:05.000000Z,";
     assert!(ran.out.lines().nth(1).unwrap().starts_with(first), "{ran:?}");
     let ran = run(folder.path(), &format!("{ASKED} --domain bank.example --set tls=optional --fail-if-hit"));
-    assert!(ran.exit == 0 && ran.out.contains("none would have met with another answer"), "{ran:?}");
+    assert!(ran.exit == 0 && ran.out.contains("2027-01-31, none would\nhave met with another answer."), "{ran:?}");
 }
 
 #[test]
