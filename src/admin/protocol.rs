@@ -7,6 +7,7 @@ use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+use crate::policy::changes::ExceptionCounts;
 
 /// Longest request line in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -217,6 +218,12 @@ pub struct ExceptionStatus {
     /// In force for at most 14 days more.
     pub expiring: usize,
     pub expired: usize,
+}
+
+impl ExceptionStatus {
+    pub fn of(ExceptionCounts { active, expiring, expired }: ExceptionCounts) -> Self {
+        Self { active, expiring, expired }
+    }
 }
 
 /// What changes next by itself.

@@ -90,12 +90,11 @@ pub(super) fn told_with_suspension(what: &str, policies: &PolicySet, now: Timest
         return what.to_owned();
     }
     let until = until.brief();
-    tracing::warn!(%until, rule = %source, "ENFORCEMENT IS SUSPENDED: what inbound policies would refuse is let through");
+    tracing::warn!(%until, rule = %source, "ENFORCEMENT IS SUSPENDED: what inbound policies refuse is let through");
     format!("{what}; {source}: enforcement is suspended until {until}")
 }
 
 pub(super) fn status(policies: &PolicySet, now: Timestamp) -> PolicyStatus {
-    let counts = policies.exception_counts(now);
     let suspended = match &policies.enforcement {
         Enforcement::ReportUntil { until, source } if now < *until => {
             Some(SuspensionStatus { until: *until, rule: source.to_string() })
@@ -104,7 +103,7 @@ pub(super) fn status(policies: &PolicySet, now: Timestamp) -> PolicyStatus {
     };
     PolicyStatus {
         suspended,
-        exceptions: ExceptionStatus { active: counts.active, expiring: counts.expiring, expired: counts.expired },
+        exceptions: ExceptionStatus::of(policies.exception_counts(now)),
         next_change: policies.next_change(now).map(|change| ChangeStatus {
             at: change.at,
             kind: change.kind.as_str().to_owned(),
@@ -115,95 +114,4 @@ pub(super) fn status(policies: &PolicySet, now: Timestamp) -> PolicyStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::policy::rules::{Defaults, DomainPolicy};
-    use crate::policy::settings::{InboundLayer, Source};
-    use crate::policy::timed::{Exception, Rules, Step, Terms};
-
-    const DAY: Duration = Duration::from_secs(86_400);
-    const START: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-    fn source(line: u32) -> Source {
-        Source::File { file: "bank.toml".into(), line }
-    }
-
-    /// A step on day 2, an exception until day 20, the switch until day 3.
-    fn policies() -> Arc<PolicySet> {
-        let step = Step { from: START + DAY * 2, source: source(1), layer: InboundLayer::default() };
-        let terms = Terms {
-            source: source(2),
-            clients: Vec::new(),
-            senders: Vec::new(),
-            owner: "facilities".to_owned(),
-            reason: "scanners".to_owned(),
-            expires: START + DAY * 20,
-        };
-        let exception = Exception { terms: Arc::new(terms), layer: InboundLayer::default() };
-        let inbound = Rules { steps: vec![step], exceptions: vec![exception], ..Rules::default() };
-        let bank = DomainPolicy { owner: Some("treasury".to_owned()), inbound, ..DomainPolicy::default() };
-        let mut set = PolicySet::new(Defaults::default(), vec![bank]).unwrap();
-        set.enforcement = Enforcement::ReportUntil { until: START + DAY * 3, source: source(3) };
-        Arc::new(set)
-    }
-
-    #[test]
-    fn what_changes_by_date_is_told_once_and_again_only_if_the_clock_goes_back() {
-        let set = policies();
-        let mut calendar = Calendar::new(set.clone(), START);
-        let step = "bank.toml:1: step of 2027-01-17T08:00:00Z is in force (owner: treasury)";
-        let switch = "bank.toml:3: policies are enforced again, report_until 2027-01-18T08:00:00Z has passed";
-        let exception = "bank.toml:2: exception has expired, 2027-02-04T08:00:00Z (owner: facilities)";
-        for (day, expected) in [
-            (1, None),
-            (2, Some(vec![step])),
-            (2, None),
-            (4, Some(vec![switch])),
-            (6, Some(vec![])),
-            (7, None),
-            (1, Some(vec![])),
-            (30, Some(vec![step, switch, exception])),
-            (31, None),
-        ] {
-            let told = calendar.turn(&set, START + DAY * day);
-            let told = told.as_ref().map(|told| told.iter().map(String::as_str).collect::<Vec<_>>());
-            assert_eq!(told, expected, "day {day}");
-        }
-    }
-
-    #[test]
-    fn other_policies_are_looked_at_anew() {
-        let mut calendar = Calendar::new(Arc::new(PolicySet::default()), START);
-        assert_eq!(calendar.turn(&policies(), START + DAY), Some(Vec::new()));
-        let told = calendar.turn(&calendar.policies.clone(), START + DAY * 2).unwrap();
-        assert_eq!(told.len(), 1, "{told:?}");
-    }
-
-    #[test]
-    fn metrics_status_and_words_say_that_policies_are_suspended_while_they_are() {
-        let (set, metrics) = (policies(), Metrics::new().unwrap());
-        for (day, is_suspended, gauges) in
-            [(0, true, [1, 1, 0, 0]), (6, false, [0, 0, 1, 0]), (20, false, [0, 0, 0, 1])]
-        {
-            let now = START + DAY * day;
-            set_gauges(&metrics, &set, now);
-            let text = String::from_utf8(metrics.render().unwrap()).unwrap();
-            let names = [
-                "gatepost_enforcement_suspended".to_owned(),
-                "gatepost_policy_exceptions{state=\"active\"}".to_owned(),
-                "gatepost_policy_exceptions{state=\"expiring\"}".to_owned(),
-                "gatepost_policy_exceptions{state=\"expired\"}".to_owned(),
-            ];
-            for (name, gauge) in names.iter().zip(gauges) {
-                assert!(text.lines().any(|line| line == format!("{name} {gauge}")), "day {day}: {name} {gauge}");
-            }
-            let status = status(&set, now);
-            assert_eq!(status.suspended.is_some(), is_suspended, "day {day}");
-            let words = told_with_suspension("reloaded", &set, now);
-            let suspended = "reloaded; bank.toml:3: enforcement is suspended until 2027-01-18T08:00:00Z";
-            assert_eq!(words, if is_suspended { suspended } else { "reloaded" });
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::audit::chain::{Hash, Tip};
 use crate::audit::checkpoint::{Draft, Removed, Why, sign};
@@ -44,6 +45,28 @@ impl Specimen {
     /// Three segments with eight records each, a checkpoint at the start of everything, in the middle of the second
     /// segment and at the end of each: 29 lines, of which 1, 10, 15, 20 and 29 are checkpoints.
     pub(crate) fn usual() -> Self {
+        static USUAL: LazyLock<(Specimen, [String; 3])> = LazyLock::new(|| {
+            let log = Specimen::made();
+            let texts = [1, 2, 3].map(|segment| log.text(segment));
+            (log, texts)
+        });
+        let (made, texts) = &*USUAL;
+        let log = Self {
+            folder: tempfile::tempdir().unwrap(),
+            key: SigningKey::from_pem(made.key.to_pem().unwrap().as_bytes()).unwrap(),
+            tip: made.tip.clone(),
+            tree: made.tree.clone(),
+            first: made.first,
+            segment: made.segment,
+            stamp: made.stamp.clone(),
+            checkpoints: made.checkpoints.clone(),
+        };
+        (1..).zip(texts).for_each(|(segment, text)| fs::write(log.path(segment), text).unwrap());
+        log
+    }
+
+    /// As [`Specimen::usual`], with a key of its own.
+    pub(crate) fn made() -> Self {
         let mut log = Self::new();
         log.checkpoint();
         log.records(8);

@@ -30,14 +30,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::audit::lines::total_bytes;
 use crate::audit::log::LogError;
 use crate::audit::segments::segments;
+use crate::config::DEFAULT_AUDIT_KEY;
 
 use super::main_file::MainFile;
 use super::output::{Console, Exit, Failure};
 use super::{configuration, socket};
 use arguments::AuditCommand;
-
-/// Where the key is if the configuration does not say.
-const DEFAULT_KEY: &str = "/var/lib/gatepost/audit.key";
 
 pub(super) fn run(
     config: Option<&Path>,
@@ -80,7 +78,7 @@ fn folder(config: Option<&Path>, asked: Option<&Path>) -> Result<PathBuf, Failur
 fn key_file(config: Option<&Path>, folder: &Path) -> Option<PathBuf> {
     let main = MainFile::read(&configuration::file(config)).ok()?;
     let same = main.path_at("audit", "path")?.canonicalize().ok()? == folder.canonicalize().ok()?;
-    same.then(|| main.path_at("audit", "key").unwrap_or_else(|| DEFAULT_KEY.into()))
+    same.then(|| main.path_at("audit", "key").unwrap_or_else(|| DEFAULT_AUDIT_KEY.into()))
 }
 
 fn unreadable(error: &LogError) -> Failure {

@@ -47,7 +47,8 @@ fn page(status: &Status, now: Timestamp) -> String {
     ] {
         page.extend(human::labelled(name, &value));
     }
-    page.extend(policy(&status.policy).iter().flat_map(|text| human::labelled("policy", text)));
+    let labels = std::iter::once("policy").chain(std::iter::repeat(""));
+    page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| human::labelled(label, text)));
     page.push(String::new());
     page.extend(listeners(status));
     for part in [certificates(status, now), evidence::destinations(&status.audit, now)] {
@@ -77,7 +78,7 @@ fn policy(status: &PolicyStatus) -> Vec<String> {
     let PolicyStatus { suspended, exceptions, next_change } = status;
     let suspended = suspended.as_ref().map(|SuspensionStatus { until, rule }| {
         let until = human::second(*until);
-        format!("{BAD}not enforced inbound until {until}{BAD:#}: {}", human::shown(rule))
+        format!("{BAD}not enforced inbound until {until}{BAD:#} ({})", human::shown(rule))
     });
     let ExceptionStatus { active, expiring, expired } = exceptions;
     let all = active + expiring + expired;
@@ -163,13 +164,13 @@ mod tests {
     use super::*;
     use crate::admin::protocol::{AuditStatus, DeliveryCounts, ListenerStatus};
 
-    #[test]
-    fn the_page_tells_state_queue_and_listeners_within_80_columns() {
-        let started_at = Timestamp::from_secs(1_800_000_000);
-        let mut status = Status {
+    const STARTED_AT: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn running() -> Status {
+        Status {
             version: "0.1.0".into(),
             hostname: "mx1.example.org".into(),
-            started_at,
+            started_at: STARTED_AT,
             config: "0123456789abcdef".repeat(4),
             config_file: "/etc/gatepost/gatepost.toml".into(),
             listeners: vec![ListenerStatus {
@@ -187,11 +188,18 @@ mod tests {
             audit_writable: true,
             audit: AuditStatus::default(),
             draining: false,
-        };
-        let plain = |status: &Status| {
-            let page = page(status, started_at + std::time::Duration::from_secs(7200));
-            anstream::adapter::strip_str(&page).to_string()
-        };
+        }
+    }
+
+    /// Two hours after the start.
+    fn plain(status: &Status) -> String {
+        let page = page(status, STARTED_AT + std::time::Duration::from_secs(7200));
+        anstream::adapter::strip_str(&page).to_string()
+    }
+
+    #[test]
+    fn the_page_tells_state_queue_and_listeners_within_80_columns() {
+        let mut status = running();
         let expected = "\
 mx1.example.org: gatepost 0.1.0, up 2h, running
 
@@ -208,29 +216,36 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
         status.spool_fault = Some("less free space than spool.min_free_space".into());
         assert!(plain(&status).contains("takes no mail"));
         assert!(plain(&status).contains("spool     less free space than spool.min_free_space; 12GB free"));
+    }
 
-        status.spool_fault = None;
+    #[test]
+    fn the_page_tells_what_of_the_policies_depends_on_the_day() {
+        let mut status = running();
         status.policy = PolicyStatus {
-            suspended: Some(SuspensionStatus { until: started_at, rule: "gatepost.toml:4".into() }),
+            suspended: Some(SuspensionStatus { until: STARTED_AT, rule: "gatepost.toml:4".into() }),
             exceptions: ExceptionStatus { active: 1, expiring: 2, expired: 0 },
             next_change: Some(ChangeStatus {
-                at: started_at,
+                at: STARTED_AT,
                 kind: "step".into(),
                 rule: "domains.d/bank.toml:14".into(),
                 owner: Some("treasury".into()),
             }),
         };
         let expected = "\
-policy    not enforced inbound until 2027-01-15 08:00:00 UTC: gatepost.toml:4
-policy    3 exceptions: 1 active, 2 expiring, 0 expired
-policy    next 2027-01-15T08:00:00Z: a step comes into force,
+policy    not enforced inbound until 2027-01-15 08:00:00 UTC
+          (gatepost.toml:4)
+          3 exceptions: 1 active, 2 expiring, 0 expired
+          next 2027-01-15T08:00:00Z: a step comes into force,
           domains.d/bank.toml:14 (owner: treasury)
 
 LISTENER";
         assert!(plain(&status).contains(expected), "{}", plain(&status));
         assert!(plain(&status).contains("up 2h, ENFORCEMENT IS SUSPENDED"));
-        status.policy = PolicyStatus::default();
+    }
 
+    #[test]
+    fn the_page_tells_which_certificates_are_in_use_and_why_newer_files_are_not() {
+        let mut status = running();
         let certificate = |key: &str, stack: &str, ocsp: Option<&str>, problems: &[&str]| CertificateStatus {
             name: "mx1.example.org".into(),
             names: vec!["mx1.example.org".into()],
@@ -238,7 +253,7 @@ LISTENER";
             key: key.into(),
             key_sha256: "00".repeat(32),
             stack: stack.into(),
-            not_after: started_at,
+            not_after: STARTED_AT,
             ocsp: ocsp.map(str::to_owned),
             problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
         };

@@ -50,7 +50,7 @@ impl<'a> Switch<'a> {
                 place.warn("has no effect: enforcement is \"on\"", "remove it");
             }
             (Some(report), None, _) => report.error(
-                "\"report\" suspends every policy, and nothing says until when",
+                "\"report\" suspends all inbound policies, and nothing says until when",
                 "write report_until = 2027-01-31T12:00:00Z beside it",
             ),
             (Some(report), _, Some(until)) if until.value > now => {

@@ -75,11 +75,15 @@ pub(super) fn check_tls_keys(own: &TlsKeys<'_>, below: Option<&TlsKeys<'_>>) {
 pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundTable<'_>>) {
     let dane_off = own.dane_off || default.is_some_and(|default| default.dane_off);
     let mta_sts_off = own.mta_sts_off || default.is_some_and(|default| default.mta_sts_off);
-    let written = own.rules.parts().filter_map(|keys| keys.tls.as_ref());
-    for off in written.filter(|tls| tls.value == OutboundTls::Off && !(dane_off && mta_sts_off)) {
+    if dane_off && mta_sts_off {
+        return;
+    }
+    for (index, keys) in own.rules.parts().enumerate() {
+        let Some(off) = keys.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off) else { continue };
+        let place = if index == 0 { "beside it" } else { "in [outbound]" };
         off.place.error(
             "\"off\" stands only where DANE and MTA-STS are off too",
-            "write dane = \"off\" and mta_sts = \"off\" in [outbound]",
+            format!("write dane = \"off\" and mta_sts = \"off\" {place}"),
         );
     }
 }

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod rendering;
+mod timed;
 mod transcripts;
 mod values;
 

@@ -116,11 +116,11 @@ pub struct LabelSets<'a> {
 
 const CONFIG_RELOAD: &str = "Whether the last reload of the configuration succeeded.";
 const CERTIFICATE_RELOAD: &str = "Whether the certificates in use are those in their files.";
+const EXCEPTIONS: &str = "Exceptions of the policies; expiring: for at most 14 days more.";
+const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by the emergency switch.";
 const CHECKPOINT_AGE: &str =
     "Age of the newest audit checkpoint that every destination has; grows while nothing is recorded.";
 const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpoint.";
-const EXCEPTIONS: &str = "Exceptions of the policies; expiring: for at most 14 days more.";
-const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by the emergency switch.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {

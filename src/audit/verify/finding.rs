@@ -106,9 +106,11 @@ impl Findings {
         })
     }
 
-    /// Adds a sentence to the last finding about one of these records.
+    /// Adds a sentence to the last finding that one of these records was changed or is missing.
     pub(super) fn append(&mut self, (first, last): (u64, u64), sentence: &str) {
-        let about = |finding: &&mut Finding| finding.first <= last && finding.last >= first;
+        let about = |finding: &&mut Finding| {
+            matches!(finding.kind, Kind::Changed | Kind::Missing) && finding.first <= last && finding.last >= first
+        };
         if let Some(finding) = self.listed.iter_mut().rev().find(about) {
             finding.what.push(' ');
             finding.what.push_str(sentence);

@@ -193,7 +193,7 @@ fn check_tree(met: &Met, before: u64, findings: &mut Findings) {
     let (seq, first) = (met.checkpoint.seq, met.checkpoint.statement.first);
     let last = seq.saturating_sub(1).max(first);
     // The checkpoint before belongs to it: without that one the lines are divided otherwise.
-    let is_told = findings.touches(first.saturating_sub(1).min(before), last);
+    let is_told = findings.touches(first.saturating_sub(1).min(before), seq);
     match met.tree {
         Tree::Incomplete => (),
         Tree::Good if is_told => {

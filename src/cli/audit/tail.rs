@@ -175,7 +175,7 @@ mod tests {
             &json!({"event": "inbound.refused", "client": {"ip": "203.0.113.5"}, "from": "a@p.example",
                     "to": ["b@bank.example"], "tls": {"version": "TLSv1.1"},
                     "policy": {"verdict": "refuse", "reason": "version-below-minimum"}}),
-            "03:04:05 inbound.refused    p.example>bank.example  TLSv1.1 refuse: version-belo…",
+            "03:04:05 inbound.refused    p.example>bank.example  TLSv1.1 refuse: version-bel…",
         );
         check(
             &json!({"event": "inbound.accepted", "client": {"ip": "203.0.113.5"}, "from": "",
@@ -185,7 +185,7 @@ mod tests {
         check(
             &json!({"event": "inbound.handshake_failed", "client": {"ip": "203.0.113.5"},
                     "handshake": {"reason": "no-shared-version"}}),
-            "03:04:05 inbound.handshake… 203.0.113.5             none    failed: no-shared-ve…",
+            "03:04:05 inbound.handshake… 203.0.113.5             none    failed: no-shared-v…",
         );
         check(
             &json!({"event": "checkpoint", "node": "mx1", "checkpoint": {"why": "interval"}}),

@@ -5,12 +5,14 @@ mod facts;
 mod json;
 mod notice;
 mod page;
-mod question;
+pub(in crate::cli) mod question;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::cli::arguments::Explain;
 use crate::cli::configuration;
@@ -19,7 +21,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
 use crate::dns::{Resolver, hickory};
+use crate::model::domain::Domain;
 use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::outbound::targets::{Surroundings, next_hosts};
 use crate::policy::delivery::DeliveryVerdict;
@@ -31,7 +35,7 @@ use question::{Played, Question};
 
 /// The answer to the whole question.
 #[derive(Debug)]
-struct Explained<'a> {
+pub(in crate::cli) struct Explained<'a> {
     question: Question<'a>,
     decision: Decision,
     facts: Facts,
@@ -125,16 +129,50 @@ fn look_up(question: &Question<'_>, decision: &Decision, resolver_of: ResolverOf
     }))
 }
 
-impl Explained<'_> {
-    /// What becomes of the message, if anything is asked or certain: one host that takes it suffices.
+/// One host that takes the message suffices; of others the last one tells.
+fn best(played: &[Played]) -> Option<(DeliveryVerdict, Option<Reason>)> {
+    let ends = || played.iter().map(|played| (played.verdict, played.reason));
+    let taken = ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Deliver);
+    let open = || ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Unknown);
+    taken.or_else(open).or_else(|| ends().next_back())
+}
+
+impl<'a> Explained<'a> {
+    /// One session with one host, both thought of.
+    pub(in crate::cli) fn of_session(question: Question<'a>, host: Option<&Domain>, tls: Option<TlsFacts>) -> Self {
+        let decision = question.decide();
+        let asked = vec![question.play(&decision, host, tls)];
+        let facts = Facts::thought_of(host.cloned());
+        Self { question, decision, facts, looked_up: false, asked, others: Vec::new() }
+    }
+
+    /// The lines of the page that say why.
+    pub(in crate::cli) fn short_page(&self) -> Vec<String> {
+        page::short(self)
+    }
+
+    pub(in crate::cli) fn json(&self) -> Value {
+        json::answer(self)
+    }
+
+    /// What becomes of the message, if anything is asked or certain.
     fn verdict(&self) -> Option<(DeliveryVerdict, Option<Reason>)> {
         if let Some(failure) = self.facts.failure.as_ref().filter(|failure| failure.permanent) {
             return Some((DeliveryVerdict::Bounce, Some(failure.reason)));
         }
-        let ends = || self.asked.iter().map(|played| (played.verdict, played.reason));
-        let taken = ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Deliver);
-        let open = || ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Unknown);
-        taken.or_else(open).or_else(|| ends().next_back())
+        best(&self.asked)
+    }
+
+    /// What the session that was asked about gets at another moment from the same hosts.
+    fn verdict_at(&self, at: Timestamp) -> Option<(DeliveryVerdict, Option<Reason>)> {
+        let question = Question { at, ..self.question };
+        let decision = question.decide();
+        let hosts = self.facts.identities();
+        let played = |(host, asked): (&Option<Domain>, &Played)| {
+            let bare = asked.tls.clone().map(|facts| TlsFacts { peer: None, ..facts });
+            question.play(&decision, host.as_ref(), bare)
+        };
+        best(&hosts.iter().zip(&self.asked).map(played).collect::<Vec<_>>())
     }
 
     fn exit(&self) -> Exit {

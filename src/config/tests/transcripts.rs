@@ -31,21 +31,6 @@ fn findings_about_time_are_those_of_the_transcript() {
     check(include_str!("timed.txt"));
 }
 
-#[test]
-fn print_tmp() {
-    for case in parse(include_str!("timed.txt")) {
-        let main = format!("{HEAD}{LISTENER}{}", case.main);
-        let mut files = vec![("gatepost.toml", main.as_str())];
-        if !case.domain.is_empty() {
-            files.push(("domains.d/a.toml", &case.domain));
-        }
-        println!("@{}", case.line);
-        for f in findings(&files) {
-            println!("> {f}");
-        }
-    }
-}
-
 fn check(transcript: &str) {
     let cases = parse(transcript);
     assert!(cases.len() > 30, "the transcript is read: {}", cases.len());

@@ -26,7 +26,7 @@ fn named(report: &Report, seq: u64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn a_byte(seq in 1_u64..=28, at in any::<Index>(), flip in 1_u8..=255, pin in any::<bool>()) {

@@ -152,6 +152,7 @@ fn checkpoints_held_elsewhere_confirm_the_log_or_refute_it() {
 
     // Whoever has the key writes the log anew, but not what is held elsewhere.
     let log = Specimen::usual();
+    let all: Vec<&str> = log.checkpoints.iter().map(String::as_str).collect();
     let mut forged = Specimen::new();
     forged.key = SigningKey::from_pem(log.key.to_pem().unwrap().as_bytes()).unwrap();
     forged.checkpoint();

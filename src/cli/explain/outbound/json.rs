@@ -107,7 +107,14 @@ fn over_time(explained: &Explained<'_>) -> Value {
             Coming::Step(_) => "step",
             Coming::Expiry(_) => "exception-ends",
         };
-        json!({ "at": change.at(), "kind": kind, "rule": change.source().to_string() })
+        let then = explained.verdict_at(change.at());
+        json!({
+            "at": change.at(),
+            "kind": kind,
+            "rule": change.source().to_string(),
+            "verdict": then.map(|(verdict, _)| verdict.as_str()),
+            "reason": then.and_then(|(_, reason)| reason),
+        })
     });
     json!({
         "exceptions": exceptions.collect::<Vec<_>>(),

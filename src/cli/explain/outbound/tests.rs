@@ -5,14 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use serde_json::Value;
 
 use super::*;
 use crate::cli::arguments::{Arguments, Command, PolicyCommand};
 use crate::cli::tests::{Ran, run};
 use crate::dns::fake::FakeResolver;
 use crate::dns::{Exchange, LookupError};
-use crate::model::domain::Domain;
 
 const MAIN: &str = r#"hostname = "mx1.example.org"
 spool = { path = "spool" }
@@ -149,18 +147,19 @@ What this session gets
   mx2.host.example  deferred  certificate-host-mismatch
 
 What a session must meet
-  KEY             VALUE              WHERE FROM              SET BY
-  tls             verify             domains.d/bank.toml:3   domain file
-  min_version     TLSv1.2            domains.d/bank.toml:4   domain file
+  KEY             VALUE              WHERE FROM             SET BY
+  tls             verify             domains.d/bank.toml:3  domain file
+  min_version     TLSv1.2            domains.d/bank.toml:4  domain file
   cipher          any                built-in
   match           domain, mx         built-in
   on_tls_failure  defer              built-in
   The certificate must be for bank.example.
 
 What is to come
-  2027-01-01 min_version = TLSv1.3, domains.d/bank.toml:5
+  2027-01-01: min_version = TLSv1.3, domains.d/bank.toml:5; this session is then
+  deferred: version-below-minimum
 
-What the sender is told
+What comes of it
 retries   after 1m, 5m, 15m, then every 1h, until 5d have passed
 warning   to the sender after 4h, if a trusted client brought the message
 bounce    after 5d, with status 4.4.7 and the reason certificate-host-mismatch:
@@ -286,7 +285,7 @@ fn the_null_sender_is_told_nothing() {
     let facts = folder.path().join("facts.json");
     let line = format!("--from <> --to b@bank.example --plaintext --facts {}", facts.display());
     let ran = run(folder.path(), &format!("policy explain --direction outbound {line}"));
-    assert!(ran.out.contains("dropped   after 1d; nobody is told"), "{}", ran.out);
+    assert!(ran.out.contains("dropped   after 24h; nobody is told"), "{}", ran.out);
     assert!(!ran.out.contains("warning"), "{}", ran.out);
 }
 
