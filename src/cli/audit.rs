@@ -2,14 +2,23 @@
 
 pub(super) mod arguments;
 
+mod asked;
 mod checkpoint;
+mod csv;
+mod digest;
 mod key;
 mod proof;
+mod reading;
 mod receipt;
+#[cfg(test)]
+mod recorded;
+mod report;
+mod share;
 mod tail;
 mod timeline;
 mod trace;
 mod verify;
+mod what_if;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +52,9 @@ pub(super) fn run(
             checkpoint::run(&socket::find(config, &asked.socket)?, asked.line, json, console)
         }
         AuditCommand::Key(asked) => key::run(config, asked, json, console),
+        AuditCommand::WhatIf(asked) => what_if::run(config, asked, json, console),
+        AuditCommand::Report(asked) => report::run(config, asked, json, console),
+        AuditCommand::Digest(asked) => digest::run(config, asked, json, console),
     }
 }
 

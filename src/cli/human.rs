@@ -102,9 +102,19 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{rest}PB")
 }
 
-/// `1 record`, `12,345 records`.
+/// `1 record`, `12,345 records`; a noun in -y has its plural in -ies.
 pub(super) fn count(number: impl TryInto<u64>, noun: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
+    let text = thousands(number);
+    match noun.strip_suffix('y') {
+        _ if number == 1 => format!("{text} {noun}"),
+        Some(stem) => format!("{text} {stem}ies"),
+        None => format!("{text} {noun}s"),
+    }
+}
+
+/// `12,345`.
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -113,8 +123,7 @@ pub(super) fn count(number: impl TryInto<u64>, noun: &str) -> String {
         }
         text.push(digit);
     }
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{text} {noun}{plural}")
+    text
 }
 
 /// `2027-01-02 03:04:05.678`, UTC.
