@@ -1,53 +1,157 @@
 //! The chain: each line carries its number and the SHA-256 of the line before it.
+//!
+//! What links a line is read byte by byte, not by a parser of JSON: it begins with `{"seq":N,` and ends with
+//! `,"prev":"…"}`. Anything else is no record.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use std::fmt;
+use std::str::FromStr;
 
-/// `prev` of the first line of a chain.
-pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::hex;
+
+const HEAD: &[u8] = b"{\"seq\":";
+const PREV: &[u8] = b",\"prev\":\"";
+const END: &[u8] = b"\"}";
+/// Hexadecimal digits of a hash.
+const HASH_DIGITS: usize = 2 * SHA256_OUTPUT_LEN;
+
+/// A SHA-256, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hash([u8; SHA256_OUTPUT_LEN]);
+
+impl Hash {
+    /// `prev` of the first line of a chain.
+    pub const GENESIS: Self = Self([0; SHA256_OUTPUT_LEN]);
+
+    /// The hash of these bytes; of a line: without its line end.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(digest(&SHA256, bytes).as_ref().try_into().unwrap_or_default())
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; SHA256_OUTPUT_LEN] {
+        &self.0
+    }
+
+    fn from_digits(digits: &[u8]) -> Option<Self> {
+        hex::decode(digits).map(Self)
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256: 64 lower-case hexadecimal digits are expected")]
+pub struct HashError;
+
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::from_digits(text.as_bytes()).ok_or(HashError)
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 /// The end of a chain: what the next line must carry.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tip {
     /// Number of the last line, 0 before the first.
     pub seq: u64,
-    /// SHA-256 of the last line without its line end, hexadecimal.
-    pub hash: String,
+    /// SHA-256 of the last line without its line end.
+    pub hash: Hash,
 }
 
 impl Default for Tip {
     fn default() -> Self {
-        Self { seq: 0, hash: GENESIS.to_owned() }
+        Self { seq: 0, hash: Hash::GENESIS }
     }
 }
 
 /// The link fields of one line, as written.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
+    /// From 1.
     pub seq: u64,
-    pub prev: String,
-    #[serde(default)]
-    pub id: Option<crate::model::id::RecordId>,
+    pub prev: Hash,
+}
+
+impl Link {
+    /// Reads the links of a line without its line end. `None` if it is no record.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let (seq, inner) = split_seq(line)?;
+        let inner = inner.strip_suffix(END)?;
+        let (inner, digits) = inner.split_at_checked(inner.len().checked_sub(HASH_DIGITS)?)?;
+        let prev = Hash::from_digits(digits)?;
+        inner.ends_with(PREV).then_some(Self { seq, prev })
+    }
+
+    /// What stands before the line.
+    pub const fn before(&self) -> Tip {
+        Tip { seq: self.seq.saturating_sub(1), hash: self.prev }
+    }
+}
+
+/// The number of a line, and what stands behind it: a comma and the fields.
+pub(super) fn split_seq(line: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = line.strip_prefix(HEAD)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, rest) = rest.split_at_checked(digits)?;
+    if number.first() == Some(&b'0') || rest.first() != Some(&b',') {
+        return None;
+    }
+    Some((std::str::from_utf8(number).ok()?.parse().ok()?, rest))
 }
 
 impl Tip {
     /// The next line (without line end) for `json`, an object without `seq` and `prev`; moves the tip on.
     pub fn extend(&mut self, json: &str) -> String {
-        let inner = json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or("\"error\":\"malformed\"");
-        let line = format!("{{\"seq\":{},{inner},\"prev\":\"{}\"}}", self.seq + 1, self.hash);
-        self.seq += 1;
-        self.hash = hash(line.as_bytes());
+        let line = self.compose(json);
+        self.advance(line.as_bytes());
         line
     }
 
-    /// Checks a line against the tip and moves on to it, whether it fits or not.
+    /// The next line for `json`; the tip stays where it is.
+    pub(super) fn compose(&self, json: &str) -> String {
+        let inner = json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or("\"error\":\"malformed\"");
+        format!("{{\"seq\":{},{inner},\"prev\":\"{}\"}}", self.seq.saturating_add(1), self.hash)
+    }
+
+    /// Moves on to a line that was composed for this place.
+    pub(super) fn advance(&mut self, line: &[u8]) {
+        self.seq = self.seq.saturating_add(1);
+        self.hash = Hash::of(line);
+    }
+
+    /// Checks a line against the tip and moves on to it, whether it fits or not: then `hash` is the hash of the line.
     pub fn follow(&mut self, line: &[u8]) -> Result<Link, Break> {
-        let link: Result<Link, _> = serde_json::from_slice(line);
-        let expected = std::mem::replace(&mut self.hash, hash(line));
-        let Ok(link) = link else {
-            self.seq += 1;
-            return Err(Break::NotARecord);
-        };
-        let wanted = self.seq + 1;
+        let expected = std::mem::replace(&mut self.hash, Hash::of(line));
+        let wanted = self.seq.saturating_add(1);
+        self.seq = wanted;
+        let link = Link::parse(line).ok_or(Break::NotARecord)?;
         self.seq = link.seq;
         if link.seq != wanted {
             return Err(Break::Sequence { expected: wanted, found: link.seq });
@@ -68,15 +172,6 @@ pub enum Break {
     Sequence { expected: u64, found: u64 },
     #[error("the record before it was changed, or this one: `prev` is not the hash of the line before")]
     Hash,
-}
-
-/// SHA-256 of a line without its line end, hexadecimal.
-pub fn hash(line: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest(&SHA256, line).as_ref().iter().fold(String::with_capacity(64), |mut out, byte| {
-        _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]
@@ -101,5 +196,32 @@ mod tests {
         assert!(walk(&swapped).iter().all(Option::is_some));
         let torn = [lines[0].clone(), lines[1].split_at(10).0.to_owned()];
         assert_eq!(walk(&torn), [None, Some(Break::NotARecord)]);
+    }
+
+    #[test]
+    fn links_have_one_spelling() {
+        let hash = Hash::of(b"line");
+        let wanted = Some(Link { seq: 12, prev: hash });
+        let check = |line: String, expected| assert_eq!(Link::parse(line.as_bytes()), expected, "{line}");
+        check(format!("{{\"seq\":12,\"n\":1,\"prev\":\"{hash}\"}}"), wanted);
+        for (seq, prev) in [("012", hash.to_string()), ("0", hash.to_string()), ("", hash.to_string())]
+            .into_iter()
+            .chain(["-1", "+1", "1.0", "18446744073709551616"].map(|seq| (seq, hash.to_string())))
+            .chain([("1", hash.to_string().to_uppercase()), ("1", "0".repeat(63)), ("1", String::new())])
+        {
+            check(format!("{{\"seq\":{seq},\"n\":1,\"prev\":\"{prev}\"}}"), None);
+        }
+        check(format!("{{ \"seq\":12,\"n\":1,\"prev\":\"{hash}\"}}"), None);
+        check(format!("{{\"seq\":12,\"n\":1, \"prev\":\"{hash}\"}}"), None);
+        check(format!("{{\"seq\":12,\"n\":1,\"prev\":\"{hash}\"}} "), None);
+        check(format!("{{\"seq\":12 ,\"n\":1,\"prev\":\"{hash}\"}}"), None);
+    }
+
+    #[test]
+    fn a_hash_is_the_sha_256_in_small_letters() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Hash::of(b"").to_string(), empty);
+        assert_eq!(empty.parse(), Ok(Hash::of(b"")));
+        assert_eq!(serde_json::from_str::<Hash>(&format!("\"{empty}\"")).unwrap(), Hash::of(b""));
     }
 }

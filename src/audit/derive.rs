@@ -1,34 +1,26 @@
-//! The one thread that turns committed journal entries into lines of the log, in order, each once.
+//! The one thread that turns committed journal entries into lines of the log, in order, each once, and vouches for them
+//! by checkpoints.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock;
 use crate::model::id::RecordId;
-use crate::model::record::AuditEntry;
 use crate::model::time::Instant;
 
-use super::log::{Log, LogError, Mark};
+use super::checkpoint::Why;
+use super::feed::{Answer, Batch, Demand, DemandError, Health, Message, Source, Wish};
+use super::keyfile::KeyError;
+use super::log::{Log, LogError, LogOrKeyError, Mark, News};
+use super::segments::Segment;
 
 /// Records between two syncs of the log at most.
 const SYNC_RECORDS_MAX: usize = 4096;
 /// The longest that a written record waits for its sync, and a failed log for its next try.
 const SYNC_DELAY_MAX: Duration = Duration::from_millis(400);
-/// Records that wait for the log; with more of them no mail is taken.
-const BACKLOG_RECORDS_MAX: u64 = 200_000;
-
-/// The audit entries of one journal batch.
-#[derive(Debug)]
-pub struct Batch {
-    /// The batch's number in the journal.
-    pub sequence: u64,
-    pub entries: Vec<AuditEntry>,
-}
 
 /// The log is durable up to and including this journal batch.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -37,257 +29,240 @@ pub struct Derived {
     pub mark: Mark,
 }
 
-/// What the thread tells the rest of the program.
+/// What the thread tells the rest of the program. Called on the thread: must not block for long.
 pub trait Observer: Send {
-    /// The log is durable up to here. Called on the thread; must not block for long.
+    /// The log is durable up to here, by so many records more.
     fn derived(&mut self, derived: Derived, records: u64);
+    /// The line of a checkpoint that is durable, without its line end.
+    fn checkpointed(&mut self, line: &str);
+    /// Nothing will be appended to this segment any more.
+    fn closed(&mut self, segment: &Segment);
     fn failed(&mut self, error: &LogError);
     fn recovered(&mut self);
+    /// The newest checkpoint could not be kept beside the key. The log itself is well.
+    fn not_remembered(&mut self, error: &KeyError);
 }
 
-/// A cheap view of how the log is doing.
-#[derive(Clone, Debug, Default)]
-pub struct Health(Arc<HealthState>);
-
-#[derive(Debug, Default)]
-struct HealthState {
-    failed: AtomicBool,
-    backlog: AtomicU64,
-}
-
-impl Health {
-    /// Whether the log takes records; if not, no mail may be accepted and no delivery begun.
-    pub fn is_writable(&self) -> bool {
-        !self.0.failed.load(Ordering::Relaxed) && self.0.backlog.load(Ordering::Relaxed) < BACKLOG_RECORDS_MAX
-    }
-}
-
-/// The way to the thread. Dropping every clone ends it after a last sync.
-#[derive(Clone, Debug)]
-pub struct Feed {
-    sender: Sender<Batch>,
-    health: Health,
-}
-
-impl Feed {
-    /// Hands over a batch in journal order. Never blocks.
-    pub fn push(&self, batch: Batch) {
-        self.health.0.backlog.fetch_add(batch.entries.len() as u64, Ordering::Relaxed);
-        // The receiver lives as long as a sender does, but for a panic of the thread, which health then shows.
-        if self.sender.send(batch).is_err() {
-            self.health.0.failed.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The batches that were pushed, for the thread to be started.
+/// What the thread starts from.
 #[derive(Debug)]
-pub struct Source {
-    receiver: Receiver<Batch>,
-    health: Health,
-}
-
-/// The way to a thread that is started later: the journal needs the feed before the log can be opened.
-pub fn channel() -> (Feed, Source) {
-    let (sender, receiver) = mpsc::channel();
-    let health = Health::default();
-    (Feed { sender, health: health.clone() }, Source { receiver, health })
+pub struct Start {
+    pub log: Log,
+    /// Records that the log has already.
+    pub present: HashSet<RecordId>,
+    /// A checkpoint is due at once.
+    pub wants_checkpoint: bool,
+    /// The longest that a record waits for a checkpoint.
+    pub checkpoint_every: Duration,
 }
 
 impl Source {
-    pub fn health(&self) -> Health {
-        self.health.clone()
-    }
-
-    /// Starts the thread. `present` are records that the log has already.
-    pub fn spawn(
-        self,
-        log: Log,
-        present: HashSet<RecordId>,
-        observer: Box<dyn Observer>,
-    ) -> io::Result<JoinHandle<()>> {
+    /// Starts the thread. It ends after a last checkpoint when it is told to stop or every feed is gone.
+    pub fn spawn(self, start: Start, observer: Box<dyn Observer>) -> io::Result<JoinHandle<()>> {
         let Self { receiver, health } = self;
-        let mut deriver =
-            Deriver { log, present, observer, health, unsynced: VecDeque::new(), waiting: 0, due: None, failed: false };
+        let mut deriver = Deriver::new(start, health, observer);
         std::thread::Builder::new().name("gatepost-audit".to_owned()).spawn(move || deriver.run(&receiver))
     }
 }
 
-struct Deriver {
+pub(super) struct Deriver {
     log: Log,
     present: HashSet<RecordId>,
     observer: Box<dyn Observer>,
     health: Health,
     /// Batches that the log may not have durably: written again after a fault.
     unsynced: VecDeque<Batch>,
+    /// Records of this run up to the last successful `settle`.
+    settled: u64,
+    /// The last batch that the log has durably in this run.
+    derived: Option<u64>,
     /// Records taken since the last try to sync.
     waiting: usize,
     /// When the log is synced at the latest.
-    due: Option<Instant>,
+    sync_due: Option<Instant>,
+    checkpoint_every: Duration,
+    /// When the lines behind the last checkpoint get one.
+    checkpoint_due: Option<Instant>,
+    /// The checkpoint of the start is still to be made.
+    wants_start: bool,
     failed: bool,
 }
 
 impl Deriver {
-    fn run(&mut self, receiver: &Receiver<Batch>) {
+    pub(super) fn new(start: Start, health: Health, observer: Box<dyn Observer>) -> Self {
+        let Start { log, present, wants_checkpoint: wants_start, checkpoint_every } = start;
+        let (unsynced, settled, derived, waiting, sync_due, checkpoint_due, failed) = Default::default();
+        #[rustfmt::skip]
+        let deriver = Self {
+            log, present, observer, health, unsynced, settled, derived, waiting,
+            sync_due, checkpoint_every, checkpoint_due, wants_start, failed,
+        };
+        deriver
+    }
+
+    fn run(&mut self, receiver: &Receiver<Message>) {
+        self.begin();
         loop {
-            let next = match self.due {
+            let next = match self.due() {
                 None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => receiver.recv_timeout(due.saturating_since(clock::now())),
             };
             match next {
-                Ok(batch) => self.take(batch),
-                Err(RecvTimeoutError::Timeout) => self.settle(),
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.settle();
-                    return;
-                }
-            }
-            if self.waiting >= SYNC_RECORDS_MAX {
-                self.settle();
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
+                Ok(message) => self.handle(message),
+                Err(RecvTimeoutError::Timeout) => _ = self.settle(None),
             }
         }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.sync_due.into_iter().chain(self.checkpoint_due).min()
+    }
+
+    /// What a crash left without a checkpoint gets one before anything new.
+    pub(super) fn begin(&mut self) {
+        if self.wants_start {
+            _ = self.settle(None);
+        }
+    }
+
+    pub(super) fn handle(&mut self, message: Message) {
+        match message {
+            Message::Batch(batch) => self.take(batch),
+            Message::Demand(demand) => self.fulfil(demand),
+            Message::Stamp(stamp) => self.log.set_stamp(stamp),
+            Message::Stop => self.end(),
+        }
+        if self.waiting >= SYNC_RECORDS_MAX {
+            _ = self.settle(None);
+        }
+    }
+
+    /// The last sync; an orderly end leaves no line without a checkpoint.
+    pub(super) fn end(&mut self) {
+        let has_more = self.failed || !self.log.is_vouched_for() || !self.unsynced.is_empty();
+        _ = self.settle(has_more.then_some(Wish::Checkpoint(Why::Stop)).as_ref());
     }
 
     fn take(&mut self, mut batch: Batch) {
         let before = batch.entries.len();
         batch.entries.retain(|entry| !self.present.remove(&entry.id));
-        self.health.0.backlog.fetch_sub((before - batch.entries.len()) as u64, Ordering::Relaxed);
+        self.health.written(before - batch.entries.len());
         if !self.failed
-            && let Err(error) = batch.entries.iter().try_for_each(|entry| self.log.append(entry))
+            && let Err(error) = self.append(&batch)
         {
             self.fail(&error);
         }
         self.waiting += batch.entries.len();
-        self.due.get_or_insert_with(|| clock::now() + SYNC_DELAY_MAX);
+        self.sync_due.get_or_insert_with(|| clock::now() + SYNC_DELAY_MAX);
         self.unsynced.push_back(batch);
     }
 
-    /// Brings everything taken so far to stable storage, after a fault from the last synced place on.
-    fn settle(&mut self) {
-        let Some(last) = self.unsynced.back().map(|batch| batch.sequence) else { return };
-        self.waiting = 0;
-        self.due = None;
-        match self.write_out() {
-            Ok(mark) => {
-                let records: u64 = self.unsynced.drain(..).map(|batch| batch.entries.len() as u64).sum();
-                self.health.0.backlog.fetch_sub(records, Ordering::Relaxed);
-                if std::mem::take(&mut self.failed) {
-                    self.health.0.failed.store(false, Ordering::Relaxed);
-                    self.observer.recovered();
-                }
-                self.observer.derived(Derived { sequence: last, mark }, records);
+    fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
+        let now = clock::timestamp();
+        batch.entries.iter().try_for_each(|entry| self.log.append(entry, now))
+    }
+
+    fn fulfil(&mut self, demand: Demand) {
+        let Demand { wish, answer } = demand;
+        let done = match wish {
+            Wish::NewKey => self.replace_key(),
+            _ => self.settle(Some(&wish)),
+        };
+        // Whoever asked may be gone.
+        _ = answer.send(done);
+    }
+
+    fn replace_key(&mut self) -> Answer {
+        self.settle(None)?;
+        match self.log.rotate_key(clock::timestamp()) {
+            Ok(()) => Ok(self.tell_news()),
+            Err(LogOrKeyError::Key(error)) => {
+                self.tell_news();
+                Err(DemandError::Key(error))
             }
-            Err(error) => {
-                self.due = Some(clock::now() + SYNC_DELAY_MAX);
+            Err(LogOrKeyError::Log(error)) => {
+                self.sync_due = Some(clock::now() + SYNC_DELAY_MAX);
                 self.fail(&error);
+                Err(DemandError::Log(error.to_string()))
             }
         }
     }
 
-    fn write_out(&mut self) -> Result<Mark, LogError> {
+    /// Brings everything taken so far to stable storage, after a fault from the last synced place on, with the
+    /// checkpoint that is wished for or due. Gives the line of the newest checkpoint that this made, else no text.
+    pub(super) fn settle(&mut self, wish: Option<&Wish>) -> Answer {
+        self.waiting = 0;
+        self.sync_due = None;
+        match self.write_out(wish) {
+            Ok(mark) => {
+                self.wants_start = false;
+                self.settled = self.log.records_synced();
+                let records: usize = self.unsynced.iter().map(|batch| batch.entries.len()).sum();
+                self.derived = self.unsynced.drain(..).last().map(|batch| batch.sequence).or(self.derived);
+                self.health.written(records);
+                if std::mem::take(&mut self.failed) {
+                    self.health.set_failed(false);
+                    self.observer.recovered();
+                }
+                let newest = self.tell_news();
+                if let Some(sequence) = self.derived {
+                    self.observer.derived(Derived { sequence, mark }, records as u64);
+                }
+                Ok(newest)
+            }
+            Err(error) => {
+                self.sync_due = Some(clock::now() + SYNC_DELAY_MAX);
+                self.fail(&error);
+                Err(DemandError::Log(error.to_string()))
+            }
+        }
+    }
+
+    fn write_out(&mut self, wish: Option<&Wish>) -> Result<Mark, LogError> {
+        let now = clock::timestamp();
         if self.failed {
             self.log.rewind()?;
-            self.unsynced.iter().flat_map(|batch| &batch.entries).try_for_each(|entry| self.log.append(entry))?;
+            // A segment that was closed since took its records along to stable storage.
+            let durable = usize::try_from(self.log.records_synced() - self.settled).unwrap_or(usize::MAX);
+            let mut lost = self.unsynced.iter().flat_map(|batch| &batch.entries).skip(durable);
+            lost.try_for_each(|entry| self.log.append(entry, now))?;
+        }
+        if self.wants_start {
+            self.log.checkpoint(Why::Start, now)?;
+        }
+        let is_due = self.checkpoint_due.is_some_and(|due| due <= clock::now()) && !self.log.is_vouched_for();
+        match wish {
+            None | Some(Wish::NewKey) if is_due => self.log.checkpoint(Why::Interval, now)?,
+            None | Some(Wish::NewKey) => {}
+            Some(Wish::Checkpoint(why)) => self.log.checkpoint(*why, now)?,
+            Some(Wish::Tombstone(removed)) => self.log.tombstone(removed.clone(), now)?,
         }
         self.log.sync()
     }
 
+    /// Tells what became durable, and when the next checkpoint is due. Gives the newest one.
+    fn tell_news(&mut self) -> String {
+        let News { mut checkpoints, closed } = self.log.take_news();
+        closed.iter().for_each(|segment| self.observer.closed(segment));
+        checkpoints.iter().for_each(|line| self.observer.checkpointed(line));
+        let newest = checkpoints.pop();
+        if let Some(line) = &newest
+            && let Err(error) = self.log.remember(line)
+        {
+            self.observer.not_remembered(&error);
+        }
+        if newest.is_some() || self.log.is_vouched_for() {
+            self.checkpoint_due = None;
+        }
+        if !self.log.is_vouched_for() {
+            self.checkpoint_due.get_or_insert_with(|| clock::now() + self.checkpoint_every);
+        }
+        newest.unwrap_or_default()
+    }
+
     fn fail(&mut self, error: &LogError) {
         self.failed = true;
-        self.health.0.failed.store(true, Ordering::Relaxed);
+        self.health.set_failed(true);
         self.observer.failed(error);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::audit::verify::verify;
-
-    enum Seen {
-        Derived(Derived, u64),
-        Failed,
-        Recovered,
-    }
-
-    struct Reporter(mpsc::Sender<Seen>);
-
-    impl Observer for Reporter {
-        fn derived(&mut self, derived: Derived, records: u64) {
-            _ = self.0.send(Seen::Derived(derived, records));
-        }
-
-        fn failed(&mut self, _: &LogError) {
-            _ = self.0.send(Seen::Failed);
-        }
-
-        fn recovered(&mut self) {
-            _ = self.0.send(Seen::Recovered);
-        }
-    }
-
-    fn batch(sequence: u64, ids: &[u128]) -> Batch {
-        let entry = |n: &u128| {
-            let id = RecordId::from_u128(*n);
-            AuditEntry { id, json: format!("{{\"id\":\"{id}\"}}").into() }
-        };
-        Batch { sequence, entries: ids.iter().map(entry).collect() }
-    }
-
-    fn run(folder: &Path, mark: Option<&Mark>, batches: Vec<Batch>) -> Option<Derived> {
-        let (log, resumed) = Log::open(folder, mark).unwrap();
-        let (sender, seen) = mpsc::channel();
-        let (feed, source) = channel();
-        let health = source.health();
-        let thread = source.spawn(log, resumed.present, Box::new(Reporter(sender))).unwrap();
-        batches.into_iter().for_each(|batch| feed.push(batch));
-        drop(feed);
-        thread.join().unwrap();
-        assert!(health.is_writable());
-        seen.iter().filter_map(|seen| if let Seen::Derived(derived, _) = seen { Some(derived) } else { None }).last()
-    }
-
-    #[test]
-    fn replayed_batches_are_written_once_whatever_was_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = run(folder.path(), None, vec![batch(1, &[1, 2]), batch(2, &[3])]).unwrap();
-        assert_eq!(first.sequence, 2);
-        // A restart that knows only an older mark replays batches 2 and 3; one that knows none replays everything.
-        let second = run(folder.path(), Some(&first.mark), vec![batch(3, &[4, 5])]).unwrap();
-        run(folder.path(), Some(&first.mark), vec![batch(3, &[4, 5]), batch(4, &[6])]).unwrap();
-        run(folder.path(), None, vec![batch(1, &[1, 2]), batch(2, &[3]), batch(3, &[4, 5]), batch(4, &[6])]).unwrap();
-        assert_eq!(second.mark.tip.seq, 5);
-        let report = verify(folder.path()).unwrap();
-        assert_eq!((report.records, report.breaks.len()), (6, 0));
-    }
-
-    #[test]
-    fn a_log_that_cannot_be_written_says_so_and_catches_up_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let (log, _) = Log::open(folder.path(), None).unwrap();
-        let (sender, seen) = mpsc::channel();
-        let mut deriver = Deriver {
-            log,
-            present: HashSet::new(),
-            observer: Box::new(Reporter(sender)),
-            health: Health::default(),
-            unsynced: VecDeque::new(),
-            waiting: 0,
-            due: None,
-            failed: false,
-        };
-        deriver.health.0.backlog.store(3, Ordering::Relaxed);
-        deriver.take(batch(1, &[1]));
-        let error = LogError { path: folder.path().to_owned(), source: io::ErrorKind::StorageFull.into() };
-        deriver.fail(&error);
-        assert!(!deriver.health.is_writable());
-        deriver.take(batch(2, &[2, 3]));
-        deriver.settle();
-        assert!(deriver.health.is_writable());
-        let seen: Vec<Seen> = seen.try_iter().collect();
-        assert!(matches!(seen[..], [Seen::Failed, Seen::Recovered, Seen::Derived(Derived { sequence: 2, .. }, 3)]));
-        assert_eq!(verify(folder.path()).unwrap().records, 3);
     }
 }

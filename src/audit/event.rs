@@ -16,6 +16,8 @@ use crate::policy::inbound::{Judgement, ReportedBy};
 use crate::policy::outbound::Requirement;
 use crate::policy::timed::Terms;
 
+use super::checkpoint::Statement;
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Event {
@@ -33,16 +35,31 @@ pub enum Event {
     OutboundDeferred,
     #[serde(rename = "outbound.bounced")]
     OutboundBounced,
+    /// Sent to the alternate route, because the first one did not meet the policy for too long.
+    #[serde(rename = "outbound.rerouted")]
+    OutboundRerouted,
     #[serde(rename = "queue.admin")]
     QueueAdmin,
     #[serde(rename = "config.loaded")]
     ConfigLoaded,
+    /// More is asked of a destination from now on, as it has shown that it can.
+    #[serde(rename = "learned.raised")]
+    LearnedRaised,
+    /// A destination offers less than what was learned of it.
+    #[serde(rename = "learned.violation")]
+    LearnedViolation,
+    /// Somebody on the way seems to take TLS out of sessions.
+    #[serde(rename = "path.interference")]
+    PathInterference,
     /// Records that were counted instead of written.
     #[serde(rename = "audit.summary")]
     AuditSummary,
     /// Something that the log cannot vouch for.
     #[serde(rename = "audit.gap")]
     AuditGap,
+    /// All before this line is vouched for by a signature.
+    #[serde(rename = "checkpoint")]
+    Checkpoint,
 }
 
 /// The node that writes and the configuration that it runs under.
@@ -230,6 +247,9 @@ pub struct Record<'a> {
     /// For summaries: how many events this line stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// Of a checkpoint. The last field: the place of its signature is told by what stands behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Statement>,
 }
 
 impl<'a> Record<'a> {
@@ -255,6 +275,7 @@ impl<'a> Record<'a> {
             size: None,
             detail: None,
             count: None,
+            checkpoint: None,
         }
     }
 

@@ -1,26 +1,35 @@
-//! The files of the log: numbered segments of JSON lines, appended to by one writer, resumed exactly where it stopped.
+//! The one writer of the log: chained lines in numbered segments, each closed by a checkpoint, resumed exactly where it
+//! stopped.
+//!
+//! After an error of `append`, `checkpoint`, `sync` or `rotate_key` nothing but [`Log::rewind`] may be called.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::filesystem::{File, FileSystem, Lock, LockError};
 use crate::model::id::RecordId;
 use crate::model::record::AuditEntry;
+use crate::model::time::Timestamp;
+use crate::random;
 
-use super::chain::{Break, Link, Tip};
+use super::chain::Tip;
+use super::checkpoint::{Checkpoint, Draft, Removed, Why, sign};
+use super::event::{Event, Record, Stamp};
+use super::key::{PublicKey, SigningKey};
+use super::keyfile::{KeyError, KeyFiles};
+use super::resume::{self, Found, Position, Request, day};
+use super::segments::{Segment, of_names};
 
 /// A segment that has grown to this many bytes is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Lines under one checkpoint.
+pub const CHECKPOINT_LINES_MAX: u64 = 50_000;
 /// Bytes that are collected before a write.
-const BUFFER_BYTES: usize = 256 * 1024;
-const SUFFIX: &str = ".jsonl";
-const LOCK_FILE: &str = "lock";
-const FOLDER_MODE: u32 = 0o750;
-const FILE_MODE: u32 = 0o640;
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// A place up to which the log is on stable storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,312 +50,295 @@ pub struct LogError {
 }
 
 impl LogError {
-    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+    pub(super) fn of(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self { path: path.to_owned(), source }
     }
+}
+
+/// Why the log does not open, or its key is not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum LogOrKeyError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("the key of the audit log: {0}")]
+    Key(#[from] KeyError),
+}
+
+/// When a segment and a tree have to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub segment_bytes_max: u64,
+    pub checkpoint_lines_max: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { segment_bytes_max: SEGMENT_BYTES_MAX, checkpoint_lines_max: CHECKPOINT_LINES_MAX }
+    }
+}
+
+/// What the log is opened with.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    pub filesystem: Arc<dyn FileSystem>,
+    pub folder: &'a Path,
+    pub keys: KeyFiles,
+    /// Of the checkpoints.
+    pub stamp: Stamp,
+    /// The last known synced place.
+    pub mark: Option<&'a Mark>,
+    /// The records that the journal hands over again.
+    pub replayed: &'a HashSet<RecordId>,
+    pub bounds: Bounds,
 }
 
 /// What was found when the log was opened.
 #[derive(Debug, Default)]
 pub struct Resumed {
-    /// Records that stand behind the mark: they were written before the stop and are not written again.
+    /// Of the replayed records those that the log has: they are not written again.
     pub present: HashSet<RecordId>,
     /// What does not fit; to be reported and recorded.
     pub problems: Vec<String>,
+    /// What an interrupted write left at the end and was cut off; nothing of it was ever reported durable.
+    pub cut: Option<String>,
+    /// A key was made, as there was none.
+    pub new_key: Option<PublicKey>,
+    /// Whether a checkpoint is due at once: the last line is none, or another key signs from now on.
+    pub wants_checkpoint: bool,
+}
+
+/// What became durable since it was last asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Lines of checkpoints, without line ends.
+    pub checkpoints: Vec<String>,
+    /// Segments that nothing will be appended to any more.
+    pub closed: Vec<Segment>,
 }
 
 /// The one writer.
 #[derive(Debug)]
 pub struct Log {
     /// Held as long as the log is written: two writers would tear the chain.
-    _lock: File,
+    _lock: Box<dyn Lock>,
+    filesystem: Arc<dyn FileSystem>,
     folder: PathBuf,
-    file: File,
-    segment: u64,
-    /// Bytes of the segment, written ones and buffered ones.
-    length: u64,
+    bounds: Bounds,
+    keys: KeyFiles,
+    key: SigningKey,
+    stamp: Stamp,
+    file: Box<dyn File>,
+    /// What is not yet written to the file.
     buffer: Vec<u8>,
-    tip: Tip,
-    synced: Mark,
+    end: Position,
+    /// Where the log ends on stable storage.
+    synced: Position,
+    /// Lines of checkpoints that are not yet durable.
+    unsynced_checkpoints: Vec<String>,
+    news: News,
 }
 
 impl Log {
-    /// Opens the folder, making it if need be, and goes on behind what is there. `mark` is the last known synced place.
-    pub fn open(folder: &Path, mark: Option<&Mark>) -> Result<(Self, Resumed), LogError> {
-        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(LogError::of(folder))?;
-        let lock = take(folder)?;
-        let mut resumed = Resumed::default();
-        let segments = segments(folder)?;
-        let known = mark.filter(|mark| segments.iter().any(|(number, _)| *number == mark.segment));
-        let mut tip = known.map(|mark| mark.tip.clone()).unwrap_or_default();
-        let from = known.map_or((0, 0), |mark| (mark.segment, mark.offset));
-        if let (Some(mark), None) = (mark, known) {
-            resumed
-                .problems
-                .push(format!("segment {} of the audit log is gone; the chain goes on without it", mark.segment));
-            if segments.is_empty() {
-                tip = mark.tip.clone();
-            }
-        }
-        let mut end = (mark.map_or(1, |mark| mark.segment), 0);
-        for (number, path) in segments.iter().filter(|(number, _)| *number >= from.0) {
-            let offset = if *number == from.0 { from.1 } else { 0 };
-            end = (*number, read_segment(path, offset, &mut tip, &mut resumed)?);
-        }
-        let path = segment_path(folder, end.0);
-        let file = open_at(&path, end.1).map_err(LogError::of(&path))?;
-        sync_folder(folder)?;
-        let synced = Mark { segment: end.0, offset: end.1, tip: tip.clone() };
+    /// Opens the folder, making it if need be, and goes on behind what is there.
+    ///
+    /// # Errors
+    /// What is wrong with the content of the log is no error but in [`Resumed::problems`].
+    pub fn open(opening: Opening<'_>) -> Result<(Self, Resumed), LogOrKeyError> {
+        let Opening { filesystem, folder, keys, stamp, mark, replayed, bounds } = opening;
+        filesystem.ensure_folder(folder).map_err(LogError::of(folder))?;
+        let lock = filesystem.lock(folder).map_err(|error| not_locked(folder, error))?;
+        let seen = keys.seen()?.and_then(|line| Checkpoint::parse(&line));
+        let request = Request { filesystem: &filesystem, folder, mark, seen: seen.as_ref(), replayed };
+        let Found { end, exists, present, mut problems, cut, newest } = resume::find(&request)?;
+        let newest = newest.into_iter().chain(seen).max_by_key(|checkpoint| checkpoint.seq);
+        let in_force = newest.map(|checkpoint| checkpoint.key_in_force());
+        let (key, is_new, problem) = keys.settle(in_force)?;
+        problems.extend(problem);
+        let wants_checkpoint = !end.is_vouched_for || in_force != Some(key.public());
+        let new_key = is_new.then(|| key.public());
+        let path = Segment::plain(folder, end.segment).path;
+        let file = open_at(filesystem.as_ref(), &path, exists.then_some(end.length)).map_err(LogError::of(&path))?;
+        filesystem.sync_folder(folder).map_err(LogError::of(folder))?;
+        let resumed = Resumed { present, problems, cut, new_key, wants_checkpoint };
+        let (synced, folder) = (end.clone(), folder.to_owned());
+        let (buffer, unsynced_checkpoints, news) = Default::default();
+        #[rustfmt::skip]
         let log = Self {
-            _lock: lock,
-            folder: folder.to_owned(),
-            file,
-            segment: end.0,
-            length: end.1,
-            buffer: Vec::new(),
-            tip,
-            synced,
+            _lock: lock, filesystem, folder, bounds, keys, key, stamp,
+            file, buffer, end, synced, unsynced_checkpoints, news,
         };
         Ok((log, resumed))
     }
 
     /// Adds one record. It is durable after the next `sync`.
-    pub fn append(&mut self, entry: &AuditEntry) -> Result<(), LogError> {
-        if self.length >= SEGMENT_BYTES_MAX {
-            self.rotate()?;
+    pub fn append(&mut self, entry: &AuditEntry, now: Timestamp) -> Result<(), LogError> {
+        let is_full = self.end.length >= self.bounds.segment_bytes_max;
+        if self.end.length > 0 && (is_full || self.end.day.is_some_and(|begun| begun < day(now))) {
+            self.rotate(now)?;
         }
-        let line = self.tip.extend(&entry.json);
-        self.buffer.extend_from_slice(line.as_bytes());
-        self.buffer.push(b'\n');
-        self.length += line.len() as u64 + 1;
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+        if self.end.tree.len() >= self.bounds.checkpoint_lines_max {
+            self.checkpoint(Why::Interval, now)?;
+        }
+        let line = self.end.tip.extend(&entry.json);
+        self.end.records = self.end.records.saturating_add(1);
+        self.write(&line, false, now)
+    }
+
+    /// Adds a checkpoint over the lines since the last one. It is durable after the next `sync`.
+    pub fn checkpoint(&mut self, why: Why, now: Timestamp) -> Result<(), LogError> {
+        self.sign(now, Draft { why, ..self.draft() })
+    }
+
+    /// Adds the tombstone of segments that are to be removed when it is durable.
+    pub fn tombstone(&mut self, removed: Removed, now: Timestamp) -> Result<(), LogError> {
+        self.sign(now, Draft { why: Why::Retention, removed: Some(removed), ..self.draft() })
+    }
+
+    /// Puts a new key in the place of the one that signs, by a checkpoint that the old one signs. Syncs.
+    ///
+    /// # Errors
+    /// After [`LogOrKeyError::Key`] the log goes on; whichever key it names by then stays in force.
+    pub fn rotate_key(&mut self, now: Timestamp) -> Result<(), LogOrKeyError> {
+        // What an earlier try left can be judged only when it is certain what the log says.
+        self.sync()?;
+        self.keys.settle_next(Some(self.key.public()))?;
+        let next = self.keys.create_next()?;
+        self.sign(now, Draft { why: Why::Key, next_key: Some(next.public()), ..self.draft() })?;
+        self.sync()?;
+        self.key = next;
+        Ok(self.keys.promote_next()?)
     }
 
     /// Makes everything durable and says up to where.
     pub fn sync(&mut self) -> Result<Mark, LogError> {
         self.flush()?;
-        let path = segment_path(&self.folder, self.segment);
-        self.file.sync_data().map_err(LogError::of(&path))?;
-        self.synced = Mark { segment: self.segment, offset: self.length, tip: self.tip.clone() };
-        Ok(self.synced.clone())
+        self.file.sync().map_err(LogError::of(&self.path()))?;
+        self.synced.clone_from(&self.end);
+        self.news.checkpoints.append(&mut self.unsynced_checkpoints);
+        Ok(Mark { segment: self.end.segment, offset: self.end.length, tip: self.end.tip.clone() })
     }
 
     /// After a fault: forgets what was not synced and opens the file anew, cut to what was.
     pub fn rewind(&mut self) -> Result<(), LogError> {
-        for (number, path) in segments(&self.folder)? {
+        let names = self.filesystem.list(&self.folder).map_err(LogError::of(&self.folder))?;
+        for Segment { number, path, .. } in of_names(&self.folder, names) {
             if number > self.synced.segment {
-                fs::remove_file(&path).map_err(LogError::of(&path))?;
+                self.filesystem.remove(&path).map_err(LogError::of(&path))?;
             }
         }
-        let path = segment_path(&self.folder, self.synced.segment);
-        self.file = open_at(&path, self.synced.offset).map_err(LogError::of(&path))?;
-        self.segment = self.synced.segment;
-        self.length = self.synced.offset;
-        self.tip = self.synced.tip.clone();
+        // One that came back after a crash would stand behind lines that are written now.
+        self.filesystem.sync_folder(&self.folder).map_err(LogError::of(&self.folder))?;
+        let path = Segment::plain(&self.folder, self.synced.segment).path;
+        let file = open_at(self.filesystem.as_ref(), &path, Some(self.synced.length));
+        self.file = file.map_err(LogError::of(&path))?;
+        self.end.clone_from(&self.synced);
         self.buffer.clear();
+        self.unsynced_checkpoints.clear();
         Ok(())
     }
 
-    pub fn tip(&self) -> &Tip {
-        &self.tip
+    /// What became durable since the last call.
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Keeps the line of a durable checkpoint outside of the log's folder, so that a log which was cut is seen.
+    pub fn remember(&self, checkpoint: &str) -> Result<(), KeyError> {
+        self.keys.remember(checkpoint)
+    }
+
+    /// The configuration that later checkpoints name.
+    pub fn set_stamp(&mut self, stamp: Stamp) {
+        self.stamp = stamp;
+    }
+
+    /// Whether the last line is a checkpoint.
+    pub const fn is_vouched_for(&self) -> bool {
+        self.end.is_vouched_for
+    }
+
+    /// How many of the records that were appended since the opening are durable: at least those before the last `sync`.
+    pub const fn records_synced(&self) -> u64 {
+        self.synced.records
+    }
+
+    pub const fn tip(&self) -> &Tip {
+        &self.end.tip
+    }
+
+    fn draft(&self) -> Draft {
+        let Position { tree, .. } = &self.end;
+        Draft { why: Why::Interval, first: self.end.first(), root: tree.root(), next_key: None, removed: None }
+    }
+
+    fn sign(&mut self, now: Timestamp, draft: Draft) -> Result<(), LogError> {
+        let record = Record::new(&self.stamp, now, random::record_id(now), Event::Checkpoint);
+        let signed = sign(draft, record, &self.end.tip, &self.key);
+        let line = signed.map_err(|fault| LogError::of(&self.folder)(io::Error::other(fault)))?;
+        self.end.tip.advance(line.as_bytes());
+        self.write(&line, true, now)?;
+        self.unsynced_checkpoints.push(line);
+        Ok(())
+    }
+
+    /// Takes in a line that the tip has moved on to.
+    fn write(&mut self, line: &str, is_checkpoint: bool, now: Timestamp) -> Result<(), LogError> {
+        if self.end.length == 0 {
+            self.end.day = Some(day(now));
+        }
+        self.end.take_in(line.len(), is_checkpoint);
+        self.buffer.extend_from_slice(line.as_bytes());
+        self.buffer.push(b'\n');
+        if self.buffer.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
-        let path = segment_path(&self.folder, self.segment);
-        self.file.write_all(&self.buffer).map_err(LogError::of(&path))?;
-        self.buffer.clear();
+        if !self.buffer.is_empty() {
+            self.file.append(&mut [IoSlice::new(&self.buffer)]).map_err(LogError::of(&self.path()))?;
+            self.buffer.clear();
+        }
         Ok(())
     }
 
-    fn rotate(&mut self) -> Result<(), LogError> {
+    /// Closes the segment with a checkpoint and begins the next. From then on there is no way back before it.
+    fn rotate(&mut self, now: Timestamp) -> Result<(), LogError> {
+        if !self.end.is_vouched_for {
+            self.checkpoint(Why::Rotation, now)?;
+        }
         self.sync()?;
-        let path = segment_path(&self.folder, self.segment + 1);
-        self.file = open_at(&path, 0).map_err(LogError::of(&path))?;
-        sync_folder(&self.folder)?;
-        self.segment += 1;
-        self.length = 0;
+        let next = self.end.segment.saturating_add(1);
+        let path = Segment::plain(&self.folder, next).path;
+        let file = self.filesystem.create(&path).map_err(LogError::of(&path))?;
+        self.filesystem.sync_folder(&self.folder).map_err(LogError::of(&self.folder))?;
+        self.news.closed.push(Segment::plain(&self.folder, self.end.segment));
+        self.file = file;
+        (self.end.segment, self.end.length, self.end.day) = (next, 0, None);
+        self.synced.clone_from(&self.end);
         Ok(())
     }
-}
 
-/// The segments of a folder in order.
-pub fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(LogError::of(folder))? {
-        let path = entry.map_err(LogError::of(folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(number) = name.strip_suffix(SUFFIX).and_then(|stem| stem.parse().ok()) {
-            found.push((number, path));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:08}{SUFFIX}"))
-}
-
-/// Takes the folder for this process.
-fn take(folder: &Path) -> Result<File, LogError> {
-    let path = folder.join(LOCK_FILE);
-    let mut options = OpenOptions::new();
-    let lock =
-        options.write(true).create(true).truncate(false).mode(FILE_MODE).open(&path).map_err(LogError::of(&path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::Error(source)) => Err(LogError { path, source }),
-        Err(TryLockError::WouldBlock) => {
-            let source = io::Error::new(io::ErrorKind::ResourceBusy, "another daemon writes this log");
-            Err(LogError { path: folder.to_owned(), source })
-        }
+    fn path(&self) -> PathBuf {
+        Segment::plain(&self.folder, self.end.segment).path
     }
 }
 
-/// Opens for appending at `offset` and cuts what stands behind it.
-fn open_at(path: &Path, offset: u64) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
-    file.set_len(offset)?;
-    file.seek(SeekFrom::Start(offset))?;
+fn not_locked(folder: &Path, error: LockError) -> LogError {
+    let source = match error {
+        LockError::Io(source) => source,
+        LockError::Taken { pid } => {
+            let by = pid.map(|pid| format!(", process {pid},")).unwrap_or_default();
+            io::Error::new(io::ErrorKind::ResourceBusy, format!("another daemon{by} writes this log"))
+        }
+    };
+    LogError { path: folder.to_owned(), source }
+}
+
+/// Opens a segment for appending at `length` and cuts what stands behind it; `None` begins it.
+fn open_at(filesystem: &dyn FileSystem, path: &Path, length: Option<u64>) -> io::Result<Box<dyn File>> {
+    let Some(length) = length else { return filesystem.create(path) };
+    let mut file = filesystem.open_writable(path)?;
+    if file.length()? != length {
+        file.set_length(length)?;
+    }
     Ok(file)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), LogError> {
-    File::open(folder).and_then(|handle| handle.sync_all()).map_err(LogError::of(folder))
-}
-
-/// Follows the lines from `offset` on. Returns the end of the last whole line.
-fn read_segment(path: &Path, offset: u64, tip: &mut Tip, resumed: &mut Resumed) -> Result<u64, LogError> {
-    let mut file = File::open(path).map_err(LogError::of(path))?;
-    let length = file.metadata().map_err(LogError::of(path))?.len();
-    if length < offset {
-        resumed.problems.push(format!("{} is shorter than it was: {length} of {offset} bytes", path.display()));
-    }
-    let mut end = offset.min(length);
-    file.seek(SeekFrom::Start(end)).map_err(LogError::of(path))?;
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(LogError::of(path))?;
-        if line.pop() != Some(b'\n') {
-            return Ok(end);
-        }
-        match tip.follow(&line) {
-            Ok(link) => resumed.present.extend(link.id),
-            Err(broken) => {
-                resumed.problems.push(place(path, end, &broken));
-                // It is written, however badly it fits: the record is not written again.
-                resumed.present.extend(serde_json::from_slice::<Link>(&line).ok().and_then(|link| link.id));
-            }
-        }
-        end += read as u64;
-    }
-}
-
-fn place(path: &Path, offset: u64, broken: &Break) -> String {
-    format!("{} at byte {offset}: {broken}", path.display())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(n: u128) -> AuditEntry {
-        let id = RecordId::from_u128(n);
-        AuditEntry { id, json: format!("{{\"id\":\"{id}\",\"n\":{n}}}").into() }
-    }
-
-    fn folder_lines(folder: &Path) -> Vec<String> {
-        let read = |(_, path): (u64, PathBuf)| fs::read_to_string(path).unwrap();
-        segments(folder)
-            .unwrap()
-            .into_iter()
-            .map(read)
-            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-            .collect()
-    }
-
-    #[test]
-    fn a_reopened_log_goes_on_where_it_stopped_and_cuts_a_torn_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = Log::open(folder.path(), None).unwrap();
-        log.append(&entry(1)).unwrap();
-        let mark = log.sync().unwrap();
-        log.append(&entry(2)).unwrap();
-        log.sync().unwrap();
-        drop(log);
-        let path = segment_path(folder.path(), 1);
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"seq\":3,\"half").unwrap();
-        let (mut log, resumed) = Log::open(folder.path(), Some(&mark)).unwrap();
-        assert_eq!(resumed.present, HashSet::from([RecordId::from_u128(2)]));
-        assert_eq!(resumed.problems, Vec::<String>::new());
-        log.append(&entry(3)).unwrap();
-        log.sync().unwrap();
-        let mut tip = Tip::default();
-        let lines = folder_lines(folder.path());
-        assert_eq!(lines.len(), 3);
-        for line in lines {
-            tip.follow(line.as_bytes()).unwrap();
-        }
-    }
-
-    #[test]
-    fn two_writers_of_one_log_are_one_too_many() {
-        let folder = tempfile::tempdir().unwrap();
-        let (log, _) = Log::open(folder.path(), None).unwrap();
-        let second = Log::open(folder.path(), None).unwrap_err();
-        assert_eq!(second.source.kind(), io::ErrorKind::ResourceBusy);
-        drop(log);
-        Log::open(folder.path(), None).unwrap();
-    }
-
-    #[test]
-    fn without_a_mark_the_whole_log_tells_what_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = Log::open(folder.path(), None).unwrap();
-        (1..=3).for_each(|n| log.append(&entry(n)).unwrap());
-        log.rotate().unwrap();
-        log.append(&entry(4)).unwrap();
-        log.sync().unwrap();
-        drop(log);
-        let (log, resumed) = Log::open(folder.path(), None).unwrap();
-        assert_eq!(resumed.present.len(), 4);
-        assert_eq!(log.tip().seq, 4);
-    }
-
-    #[test]
-    fn a_segment_that_vanished_or_changed_is_reported_and_the_chain_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = Log::open(folder.path(), None).unwrap();
-        (1..=3).for_each(|n| log.append(&entry(n)).unwrap());
-        let mark = log.sync().unwrap();
-        drop(log);
-        let path = segment_path(folder.path(), 1);
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("\"n\":2", "\"n\":7")).unwrap();
-        let (_, resumed) = Log::open(folder.path(), None).unwrap();
-        assert_eq!(resumed.problems.len(), 1);
-        fs::remove_file(&path).unwrap();
-        let (mut log, resumed) = Log::open(folder.path(), Some(&mark)).unwrap();
-        assert_eq!(resumed.problems.len(), 1);
-        log.append(&entry(4)).unwrap();
-        assert_eq!(log.sync().unwrap().tip.seq, 4);
-    }
-
-    #[test]
-    fn after_a_fault_the_log_is_cut_to_what_was_synced() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = Log::open(folder.path(), None).unwrap();
-        log.append(&entry(1)).unwrap();
-        log.sync().unwrap();
-        log.append(&entry(2)).unwrap();
-        log.flush().unwrap();
-        log.rewind().unwrap();
-        log.append(&entry(3)).unwrap();
-        log.sync().unwrap();
-        let lines = folder_lines(folder.path());
-        assert_eq!(lines.len(), 2);
-        assert!(lines[1].contains("\"seq\":2") && lines[1].contains("\"n\":3"));
-    }
 }

@@ -3,8 +3,19 @@
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
 pub mod chain;
+pub mod checkpoint;
 pub mod derive;
 pub mod event;
+pub mod feed;
+mod hex;
+pub mod key;
+pub mod keyfile;
 pub mod log;
+mod resume;
+pub mod segments;
 pub mod trace;
+pub mod tree;
 pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,29 +1,27 @@
 //! `audit trace`: every record of one message, in order.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::Path;
 
 use memchr::memmem::Finder;
 
 use crate::model::id::MessageId;
 
-use super::log::{LogError, segments};
+use super::log::LogError;
+use super::segments::{open_segment, segments};
 
 /// Records of one message that are kept.
 pub const TRACE_RECORDS_MAX: usize = 100_000;
-const BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Reads the log once and gives the records whose `message` is `id`.
 pub fn trace(folder: &Path, id: MessageId) -> Result<Vec<serde_json::Value>, LogError> {
     let needle = id.to_string();
     let finder = Finder::new(&needle);
     let mut found = Vec::new();
-    for (_, path) in segments(folder)? {
-        let fault = |source| LogError { path: path.clone(), source };
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(fault)?);
+    for segment in segments(folder)? {
+        let mut reader = open_segment(&segment)?;
         let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).map_err(fault)? > 0 {
+        while reader.read_until(b'\n', &mut line).map_err(LogError::of(&segment.path))? > 0 {
             if finder.find(&line).is_some()
                 && let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line)
                 && value.get("message").and_then(serde_json::Value::as_str) == Some(&needle)

@@ -1,17 +1,16 @@
 //! `audit verify`: walks the whole chain and says exactly where it breaks.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::chain::Tip;
-use super::log::{LogError, segments};
+use super::log::LogError;
+use super::segments::{Segment, open_segment, segments};
 
 /// Breaks that are listed; the rest is counted.
 pub const BREAKS_MAX: usize = 1000;
-const BUFFER_BYTES: usize = 1024 * 1024;
 
 /// One place where the chain does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,30 +54,32 @@ pub fn verify_observed(folder: &Path, progress: &mut dyn FnMut(u64)) -> Result<R
     let mut report = Report::default();
     let mut tip = Tip::default();
     let mut expected = None;
-    for (number, path) in segments(folder)? {
+    for segment in segments(folder)? {
+        let Segment { number, path, .. } = &segment;
+        let number = *number;
         if expected.is_some_and(|expected| expected != number) {
-            report.add(&path, 0, format!("the segment before this one is missing: {number:08} follows on a gap"));
+            report.add(path, 0, format!("the segment before this one is missing: {number:08} follows on a gap"));
         }
         expected = Some(number + 1);
         report.segments += 1;
-        verify_segment(&path, &mut tip, &mut report, progress)?;
+        verify_segment(&segment, &mut tip, &mut report, progress)?;
     }
     report.tip = tip;
     Ok(report)
 }
 
 fn verify_segment(
-    path: &Path,
+    segment: &Segment,
     tip: &mut Tip,
     report: &mut Report,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), LogError> {
-    let fault = |source| LogError { path: path.to_owned(), source };
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(fault)?);
+    let path = &segment.path;
+    let mut reader = open_segment(segment)?;
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(fault)?;
+        let read = reader.read_until(b'\n', &mut line).map_err(LogError::of(path))?;
         if read == 0 {
             break;
         }

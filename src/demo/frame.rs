@@ -137,7 +137,7 @@ pub(super) fn summary(page: &mut Page<'_>, outcome: &Outcome) -> io::Result<()> 
     page.blank()?;
     match &outcome.audit {
         Ok(report) if report.break_count == 0 => {
-            let tip: String = report.tip.hash.chars().take(16).collect();
+            let tip: String = report.tip.hash.to_string().chars().take(16).collect();
             let text = format!("{} records, the chain is whole; its end is {tip}…", report.records);
             page.field(2, LABEL, ("audit log", FAINT), (&text, PLAIN))?;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::audit::log::segments;
+use crate::audit::segments::segments;
 use crate::model::reason::Reason;
 use crate::model::tls::TlsFacts;
 
@@ -82,7 +82,7 @@ impl Ledger {
     /// Every complete record so far; a line that is being written is left out.
     pub(super) fn entries(&self) -> Vec<Entry> {
         let files = segments(&self.folder).unwrap_or_default();
-        let texts = files.iter().filter_map(|(_, path)| std::fs::read_to_string(path).ok());
+        let texts = files.iter().filter_map(|segment| std::fs::read_to_string(&segment.path).ok());
         texts
             .flat_map(|text| text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>())
             .collect()

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IoSlice, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::{File, FileSystem, Lock, LockError};
 
 const LOCK_FILE: &str = "lock";
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+/// Any access of the group or of others.
+const MODE_OF_OTHERS: u32 = 0o077;
 /// Digits of a process id in the lock file.
 const PID_BYTES_MAX: u64 = 20;
 
@@ -19,9 +19,39 @@ const PID_BYTES_MAX: u64 = 20;
 #[derive(Debug, Default)]
 pub struct Disk {
     folders: Mutex<HashMap<PathBuf, Arc<fs::File>>>,
+    readers: Readers,
+}
+
+/// Who may read what is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Readers {
+    #[default]
+    Owner,
+    Group,
+}
+
+impl Readers {
+    const fn folder_mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o700,
+            Self::Group => 0o750,
+        }
+    }
+
+    const fn file_mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o640,
+        }
+    }
 }
 
 impl Disk {
+    /// One whose new files and folders the group may read, for what people and their tools look at.
+    pub fn readable_by_group() -> Self {
+        Self { readers: Readers::Group, ..Self::default() }
+    }
+
     /// The open handle of a folder. There are as many as the journal and the spool have folders.
     fn folder(&self, folder: &Path) -> io::Result<Arc<fs::File>> {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +69,7 @@ impl FileSystem for Disk {
         if folder.is_dir() {
             return self.folder(folder).map(drop);
         }
-        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(self.readers.folder_mode()).create(folder)?;
         match folder.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => fs::File::open(parent)?.sync_all()?,
             _ => {}
@@ -49,7 +79,7 @@ impl FileSystem for Disk {
 
     fn lock(&self, folder: &Path) -> Result<Box<dyn Lock>, LockError> {
         let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        options.read(true).write(true).create(true).truncate(false).mode(self.readers.file_mode());
         let mut file = options.open(folder.join(LOCK_FILE)).map_err(LockError::Io)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -71,7 +101,9 @@ impl FileSystem for Disk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let mut options = fs::OpenOptions::new();
-        Ok(Box::new(DiskFile(options.append(true).read(true).create_new(true).mode(FILE_MODE).open(path)?)))
+        Ok(Box::new(DiskFile(
+            options.append(true).read(true).create_new(true).mode(self.readers.file_mode()).open(path)?,
+        )))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
@@ -92,6 +124,10 @@ impl FileSystem for Disk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.folder(folder)?.sync_all()
+    }
+
+    fn is_private(&self, path: &Path) -> io::Result<bool> {
+        Ok(fs::metadata(path)?.permissions().mode() & MODE_OF_OTHERS == 0)
     }
 
     fn free_bytes(&self, folder: &Path) -> io::Result<u64> {

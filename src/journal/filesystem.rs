@@ -21,6 +21,8 @@ pub trait FileSystem: Send + Sync + Debug + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Whether nobody but its owner may read or write the file.
+    fn is_private(&self, path: &Path) -> io::Result<bool>;
     /// Bytes that this process may still write.
     fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
 }

@@ -301,6 +301,10 @@ impl FileSystem for Simulated {
         trouble.map_or(Ok(()), |trouble| Err(trouble.error()))
     }
 
+    fn is_private(&self, _path: &Path) -> io::Result<bool> {
+        self.world().alive().map(|_| true)
+    }
+
     fn free_bytes(&self, _folder: &Path) -> io::Result<u64> {
         Ok(self.world().space_bytes.map_or(u64::MAX, |bytes| bytes as u64))
     }
@@ -346,6 +350,8 @@ impl File for SimulatedFile {
             let content = world.contents.get_mut(&self.id).unwrap();
             let freed = content.seen.len().saturating_sub(length as usize);
             content.seen.truncate(length as usize);
+            // What is written there from now on is new to the disk.
+            content.dropped.iter_mut().for_each(|(_, to)| *to = (*to).min(length as usize));
             if let Some(space) = &mut world.space_bytes {
                 *space += freed;
             }

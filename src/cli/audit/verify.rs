@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::audit::log;
+use crate::audit::segments::segments;
 use crate::audit::verify::{Report, verify_observed};
 use crate::cli::arguments::Verify;
 use crate::cli::human::{count, wrap};
@@ -33,8 +33,8 @@ pub(in crate::cli) fn run(
 
 /// Walks the log under a progress bar, which shows itself only on a terminal.
 fn walk(folder: &Path) -> Result<Report, Failure> {
-    let segments = log::segments(folder).map_err(|error| super::unreadable(&error))?;
-    let total = segments.iter().filter_map(|(_, path)| path.metadata().ok()).map(|file| file.len()).sum();
+    let segments = segments(folder).map_err(|error| super::unreadable(&error))?;
+    let total = segments.iter().filter_map(|segment| segment.path.metadata().ok()).map(|file| file.len()).sum();
     let bar = ProgressBar::new(total);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left") {
         bar.set_style(style);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_report_names_the_tip_and_every_break() {
-        let tip = Tip { seq: 12_345, hash: "ab".repeat(32) };
+        let tip = Tip { seq: 12_345, hash: "ab".repeat(32).parse().unwrap() };
         let whole = Report { segments: 3, records: 12_345, tip, ..Report::default() };
         let text = |report: &Report| anstream::adapter::strip_str(&page(report)).to_string();
         let expected = "\
