@@ -16,7 +16,8 @@ use crate::model::reply::{Code, Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::net::dial::{DialError, dial};
 use crate::net::talk::{Talk, TalkError};
-use crate::tls::evaluate::{Identity, evaluate};
+use crate::policy::names::Identity;
+use crate::tls::evaluate::evaluate;
 use crate::tls::failure::HandshakeFailure;
 use crate::tls::probe::{Probe, shake};
 use crate::tls::roots::Roots;
@@ -160,7 +161,7 @@ async fn old(
     let suite = CipherSuite::by_name(suite).ok_or(SendError::Suite(suite))?;
     let probe = Probe { version, suite, server_name: Some(name.clone()), timeout: STEP_TIMEOUT };
     let (stream, peer) = shake(tcp, &probe).await?;
-    let identity = Identity { names: &[name], ..Identity::default() };
+    let identity = Identity { names: vec![name], ..Identity::default() };
     let judged = evaluate(&peer.chain, &identity, &relay.roots, clock::timestamp());
     match judged.error {
         Some(reason) => Err(SendError::Certificate(format!("{reason}: {}", judged.detail))),

@@ -65,23 +65,25 @@ fn check_labels(name: &str) -> Result<(), DomainError> {
     if name.len() > DOMAIN_BYTES_MAX {
         return Err(DomainError::TooLong);
     }
-    for label in name.split('.') {
-        if label.is_empty() {
-            return Err(DomainError::Empty);
-        }
-        if label.len() > LABEL_BYTES_MAX {
-            return Err(DomainError::TooLong);
-        }
-        if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            || label.starts_with('-')
-            || label.ends_with('-')
-        {
-            return Err(DomainError::Character);
-        }
-    }
+    name.split('.').try_for_each(check_label)?;
     match name.rsplit('.').next() {
         Some(last) if last.bytes().all(|b| b.is_ascii_digit()) => Err(DomainError::Numeric),
         _ => Ok(()),
+    }
+}
+
+/// One label, in either case. That the last one of a name is no number is not asked here.
+pub fn check_label(label: &str) -> Result<(), DomainError> {
+    if label.is_empty() {
+        return Err(DomainError::Empty);
+    }
+    if label.len() > LABEL_BYTES_MAX {
+        return Err(DomainError::TooLong);
+    }
+    let is_made_of_letters = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    match is_made_of_letters && !label.starts_with('-') && !label.ends_with('-') {
+        true => Ok(()),
+        false => Err(DomainError::Character),
     }
 }
 

@@ -96,6 +96,40 @@ impl Verified {
     }
 }
 
+/// Where the peer's chain leads, whatever names stand in it and whoever was expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ChainTrust {
+    /// Nobody looked.
+    #[default]
+    #[serde(rename = "unknown")]
+    Unknown,
+    /// To a trusted root, by keys that are long enough, on a day on which all of it is valid.
+    #[serde(rename = "trusted")]
+    Trusted,
+    /// A certificate of it is expired or not yet valid.
+    #[serde(rename = "certificate-expired")]
+    Expired,
+    /// To no trusted root, or by a key that is too short.
+    #[serde(rename = "certificate-not-trusted")]
+    NotTrusted,
+    /// It cannot be read.
+    #[serde(rename = "validation-failure")]
+    Invalid,
+}
+
+impl ChainTrust {
+    /// The word in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Trusted => "trusted",
+            Self::Expired => "certificate-expired",
+            Self::NotTrusted => "certificate-not-trusted",
+            Self::Invalid => "validation-failure",
+        }
+    }
+}
+
 /// The peer's certificate, as far as a record needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCertificate {
@@ -107,6 +141,9 @@ pub struct PeerCertificate {
     pub subject: String,
     /// DNS names of the subjectAltName extension, escaped and bounded.
     pub names: Vec<String>,
+    /// How many more DNS names it has than are recorded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub names_omitted: u32,
     pub not_after: Option<Timestamp>,
     /// `None` if the handshake did not tell, as in a resumed session.
     #[serde(default)]
@@ -114,6 +151,9 @@ pub struct PeerCertificate {
     /// The size of an RSA key; `None` for keys of other kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rsa_bits: Option<u32>,
+    /// What its chain is worth, apart from names.
+    #[serde(default)]
+    pub chain: ChainTrust,
     pub verified: Verified,
     /// Why it was not verified, `None` if it was or if nobody asked.
     pub error: Option<String>,
@@ -128,13 +168,20 @@ impl PeerCertificate {
             key_sha256: String::new(),
             subject: String::new(),
             names: Vec::new(),
+            names_omitted: 0,
             not_after: None,
             signature: Some(SignatureHash::Sha2),
             rsa_bits: None,
+            chain: ChainTrust::Unknown,
             verified: Verified::None,
             error: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The shortest RSA key that identifies anybody (NIST SP 800-57, CA/Browser Forum).

@@ -23,7 +23,7 @@ use crate::smtp::client::{
 use crate::smtp::data::Encoder;
 use crate::spool::{Body, BodyError};
 use crate::tls::client::{ClientHandshake, ClientTls, Peer};
-use crate::tls::evaluate::{Evaluation, Identity, evaluate};
+use crate::tls::evaluate::{Evaluation, evaluate};
 use crate::tls::failure::FailureKind;
 use crate::tls::stream::Stream;
 
@@ -210,10 +210,7 @@ impl Connection {
             name: self.target.name.as_ref(),
             name_is_trusted: self.target.name_is_trusted,
         };
-        let wanted = requirement.identity(&host);
-        let identity =
-            Identity { names: &wanted.names, one_below: &wanted.one_below, fingerprints: &wanted.fingerprints };
-        Some(evaluate(&peer.chain, &identity, &outbound.roots, now))
+        Some(evaluate(&peer.chain, &requirement.identity(&host), &outbound.roots, now))
     }
 
     /// Whether the host takes care of notices itself (RFC 3461).

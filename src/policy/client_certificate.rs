@@ -5,7 +5,7 @@
 
 use crate::model::tls::{PeerCertificate, ProtocolVersion, RSA_BITS_MIN, SignatureHash, TlsFacts, Verified};
 
-use super::names::Fingerprint;
+use super::names::{Fingerprint, has_fingerprint};
 use super::settings::ClientCertificateRule;
 
 /// The lowest version whose handshake lets a client prove itself with SHA-2 (RFC 5246 section 7.4.8).
@@ -60,9 +60,7 @@ pub fn check(rule: &ClientCertificateRule, tls: Option<&TlsFacts>) -> Result<(),
 /// Whether the session has one of these certificates or keys.
 pub fn check_listed(fingerprints: &[Fingerprint], tls: Option<&TlsFacts>) -> Result<(), Lack> {
     let peer = credential(tls)?;
-    let shown = [&peer.sha256, &peer.key_sha256].map(|hex| Fingerprint::from_hex(hex));
-    let listed = shown.into_iter().flatten().any(|shown| fingerprints.contains(&shown));
-    if listed { Ok(()) } else { Err(Lack::NotListed) }
+    if has_fingerprint(peer, fingerprints) { Ok(()) } else { Err(Lack::NotListed) }
 }
 
 /// The facts as they are recorded of a session whose certificate was accepted by one of these lists.

@@ -3,6 +3,7 @@
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
 pub mod client_certificate;
+pub mod delivery;
 pub mod in_force;
 pub mod inbound;
 pub mod names;

@@ -1,8 +1,9 @@
-//! Names and fingerprints that a certificate is held against (RFC 9525, RFC 6125).
+//! Names and fingerprints that a certificate is held against, and whether it has them (RFC 9525 section 6).
 
 use std::fmt;
 
-use crate::model::domain::{Domain, DomainPattern};
+use crate::model::domain::{DOMAIN_BYTES_MAX, Domain, DomainPattern, check_label};
+use crate::model::tls::PeerCertificate;
 
 /// A name of `match`: what the certificate must be valid for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,9 +104,97 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// What a certificate is held against: any one name, pattern or fingerprint suffices. Nothing in it: nothing suffices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub names: Vec<Domain>,
+    /// Domains below which any one label may stand.
+    pub one_below: Vec<Domain>,
+    /// Of the certificate or of its key.
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+impl Identity {
+    /// Whether a certificate could do by its names.
+    pub fn has_names(&self) -> bool {
+        !self.names.is_empty() || !self.one_below.is_empty()
+    }
+
+    /// Whether `presented`, a DNS name of a certificate as it stands there or in a record, is one that suffices.
+    pub fn accepts_name(&self, presented: &str) -> bool {
+        self.names.iter().any(|name| is_valid_for(presented, name))
+            || self.one_below.iter().any(|above| is_one_below(presented, above))
+    }
+
+    /// Whether the certificate or its key is one that suffices.
+    pub fn accepts_key(&self, peer: &PeerCertificate) -> bool {
+        has_fingerprint(peer, &self.fingerprints)
+    }
+}
+
+/// Whether the certificate or its key has one of these fingerprints.
+pub fn has_fingerprint(peer: &PeerCertificate, accepted: &[Fingerprint]) -> bool {
+    let is_accepted = |hex: &String| Fingerprint::from_hex(hex).is_some_and(|own| accepted.contains(&own));
+    !accepted.is_empty() && [&peer.sha256, &peer.key_sha256].into_iter().any(is_accepted)
+}
+
+/// Whether a DNS name of a certificate is valid for a host (RFC 9525 section 6.3). `*` stands for exactly one label and
+/// only as the whole leftmost one, before at least two others: none covers all of a top-level domain.
+pub fn is_valid_for(presented: &str, host: &Domain) -> bool {
+    let covers = |above: &str| {
+        let parent = host.as_str().split_once('.').map(|(_, parent)| parent);
+        parent.is_some_and(|parent| parent.contains('.') && parent.eq_ignore_ascii_case(above))
+    };
+    presented.eq_ignore_ascii_case(host.as_str()) || presented.strip_prefix("*.").is_some_and(covers)
+}
+
+/// Whether a DNS name of a certificate is `*.above`, or one label below `above`.
+pub fn is_one_below(presented: &str, above: &Domain) -> bool {
+    let stands_below = |(label, rest): (&str, &str)| {
+        rest.eq_ignore_ascii_case(above.as_str()) && (label == "*" || check_label(label).is_ok())
+    };
+    presented.len() <= DOMAIN_BYTES_MAX && presented.split_once('.').is_some_and(stands_below)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_for_one_host_and_a_wildcard_for_one_label() {
+        let long = format!("{}.a.example", "x".repeat(64));
+        for (presented, wanted, host, below) in [
+            ("mx.a.example", "mx.a.example", true, false),
+            ("MX.A.Example", "mx.a.example", true, false),
+            ("*.a.example", "mx.a.example", true, false),
+            ("*.A.Example", "mx.a.example", true, false),
+            ("*.a.example", "a.example", false, true),
+            ("*.a.example", "x.mx.a.example", false, false),
+            ("*.example", "a.example", false, false),
+            ("*.example", "example", false, true),
+            ("m*.a.example", "mx.a.example", false, false),
+            ("m*.a.example", "a.example", false, false),
+            ("mx.*.example", "mx.a.example", false, false),
+            ("mx.a.example", "a.example", false, true),
+            ("_mx.a.example", "a.example", false, true),
+            ("-mx.a.example", "a.example", false, false),
+            ("x.mx.a.example", "a.example", false, false),
+            ("a.example", "a.example", true, false),
+            (".a.example", "a.example", false, false),
+            ("mx.a.example.", "mx.a.example", false, false),
+            ("mx.a.example.", "a.example", false, false),
+            ("m\\x78.a.example", "a.example", false, false),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example", false, false),
+            (&long, "a.example", false, false),
+            ("*", "example", false, false),
+            ("*.", "example", false, false),
+            ("", "example", false, false),
+        ] {
+            let wanted = Domain::parse(wanted).unwrap();
+            let found = (is_valid_for(presented, &wanted), is_one_below(presented, &wanted));
+            assert_eq!(found, (host, below), "{presented:?} {wanted}");
+        }
+    }
 
     #[test]
     fn fingerprints_are_64_digits_behind_the_name_of_the_hash() {

@@ -8,7 +8,7 @@ use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 
 use super::in_force::Because;
-use super::names::{Fingerprint, NamePattern};
+use super::names::{Fingerprint, Identity, NamePattern};
 use super::rules::PolicySet;
 use super::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced};
 use super::timed::{Asker, Shadow, Terms, lay};
@@ -91,15 +91,6 @@ pub struct HostIdentity<'a> {
     pub name: Option<&'a Domain>,
     /// The name was written by the operator (a route), not taken from unsigned DNS.
     pub name_is_trusted: bool,
-}
-
-/// What a certificate is held against: any one name, pattern or fingerprint suffices. Nothing in it: nothing suffices.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
-    pub names: Vec<Domain>,
-    /// Domains below which any one label may stand.
-    pub one_below: Vec<Domain>,
-    pub fingerprints: Vec<Fingerprint>,
 }
 
 /// Where a delivery goes.

@@ -1,8 +1,10 @@
-//! Whether a session that stands meets a requirement: the last word before MAIL FROM, for new and for reused sessions.
+//! Whether a session that stands meets a requirement: the last word before MAIL FROM, for new and for reused sessions,
+//! and for those that are known from a record.
 
 use crate::model::reason::Reason;
-use crate::model::tls::{TlsFacts, Verified};
+use crate::model::tls::{ChainTrust, PeerCertificate, TlsFacts, Verified};
 
+use super::names::Identity;
 use super::outbound::Requirement;
 
 /// What came of holding the peer's certificate against the identity that the requirement asks for.
@@ -10,10 +12,51 @@ use super::outbound::Requirement;
 pub enum IdentityCheck {
     Verified(Verified),
     Failed(Reason),
+    /// The record does not tell: not all names stand in it, or nobody looked where the chain leads. A session that
+    /// stands always tells.
+    Unknown,
+}
+
+/// Holds the peer's certificate against an identity, by recorded facts alone. Of several faults a date goes before a
+/// name, and a name before trust: that is the order in which an operator can mend them.
+pub fn identify(identity: &Identity, peer: Option<&PeerCertificate>) -> IdentityCheck {
+    let Some(peer) = peer else { return IdentityCheck::Failed(Reason::ValidationFailure) };
+    if identity.accepts_key(peer) {
+        return IdentityCheck::Verified(Verified::Fingerprint);
+    }
+    if !identity.has_names() {
+        return IdentityCheck::Failed(match identity.fingerprints.is_empty() {
+            true => Reason::CertificateHostMismatch,
+            false => Reason::ValidationFailure,
+        });
+    }
+    let is_named = || peer.names.iter().any(|name| identity.accepts_name(name));
+    match peer.chain {
+        ChainTrust::Expired => IdentityCheck::Failed(Reason::CertificateExpired),
+        ChainTrust::Invalid => IdentityCheck::Failed(Reason::ValidationFailure),
+        _ if !is_named() && peer.names_omitted > 0 => IdentityCheck::Unknown,
+        _ if !is_named() => IdentityCheck::Failed(Reason::CertificateHostMismatch),
+        ChainTrust::NotTrusted => IdentityCheck::Failed(Reason::CertificateNotTrusted),
+        ChainTrust::Trusted => IdentityCheck::Verified(Verified::Webpki),
+        ChainTrust::Unknown if peer.verified == Verified::Webpki => IdentityCheck::Verified(Verified::Webpki),
+        ChainTrust::Unknown => IdentityCheck::Unknown,
+    }
 }
 
 /// Checks the negotiated facts. `tls` is `None` for plaintext; `identity` matters only where one is wanted.
 pub fn verify(requirement: &Requirement, tls: Option<&TlsFacts>, identity: IdentityCheck) -> Result<(), Reason> {
+    is_strong_enough(requirement, tls)?;
+    match identity {
+        _ if tls.is_none() || !requirement.wants_identity() => Ok(()),
+        IdentityCheck::Verified(Verified::None) => Err(Reason::CertificateNotTrusted),
+        IdentityCheck::Verified(_) => Ok(()),
+        IdentityCheck::Failed(reason) => Err(reason),
+        IdentityCheck::Unknown => Err(Reason::ValidationFailure),
+    }
+}
+
+/// Checks everything but the identity.
+pub fn is_strong_enough(requirement: &Requirement, tls: Option<&TlsFacts>) -> Result<(), Reason> {
     let Some(tls) = tls else {
         return if requirement.permits_plaintext() { Ok(()) } else { Err(Reason::StarttlsNotSupported) };
     };
@@ -23,12 +66,7 @@ pub fn verify(requirement: &Requirement, tls: Option<&TlsFacts>, identity: Ident
     if tls.grade() < requirement.cipher.value {
         return Err(Reason::CipherBelowMinimum);
     }
-    match identity {
-        _ if !requirement.wants_identity() => Ok(()),
-        IdentityCheck::Verified(Verified::None) => Err(Reason::CertificateNotTrusted),
-        IdentityCheck::Verified(_) => Ok(()),
-        IdentityCheck::Failed(reason) => Err(reason),
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -58,6 +96,7 @@ mod tests {
             IdentityCheck::Verified(Verified::Webpki),
             IdentityCheck::Verified(Verified::None),
             IdentityCheck::Failed(Reason::CertificateHostMismatch),
+            IdentityCheck::Unknown,
         ];
         for level in OutboundTls::ALL {
             for min in [None, Some(ProtocolVersion::Tls1_2), Some(ProtocolVersion::Tls1_3)] {
@@ -86,6 +125,53 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_certificate_is_identified_by_what_is_on_record_of_it() {
+        use crate::model::domain::Domain;
+        use crate::policy::names::Fingerprint;
+        use ChainTrust::{Expired, Invalid, NotTrusted, Trusted, Unknown};
+        let key = Fingerprint::from_bytes([1; 32]);
+        let names = |name: &str| vec![Domain::parse(name).unwrap()];
+        let by_name = Identity { names: names("mx.example"), ..Identity::default() };
+        let by_key = Identity { fingerprints: vec![key], ..Identity::default() };
+        let by_other_key = Identity { fingerprints: vec![Fingerprint::from_bytes([2; 32])], ..Identity::default() };
+        let by_either = Identity { fingerprints: vec![key], ..by_name.clone() };
+        let by_pattern = Identity { one_below: names("example"), ..Identity::default() };
+        let nothing = Identity::default();
+        let failed = IdentityCheck::Failed;
+        let webpki = IdentityCheck::Verified(Verified::Webpki);
+        let fingerprint = IdentityCheck::Verified(Verified::Fingerprint);
+        for (identity, chain, name, omitted, expected) in [
+            (&by_name, Trusted, "mx.example", 0, webpki),
+            (&by_name, Trusted, "mx.example", 9, webpki),
+            (&by_name, Trusted, "no.example", 0, failed(Reason::CertificateHostMismatch)),
+            (&by_name, Trusted, "no.example", 1, IdentityCheck::Unknown),
+            (&by_name, Expired, "no.example", 1, failed(Reason::CertificateExpired)),
+            (&by_name, Invalid, "no.example", 1, failed(Reason::ValidationFailure)),
+            (&by_name, NotTrusted, "mx.example", 0, failed(Reason::CertificateNotTrusted)),
+            (&by_name, NotTrusted, "no.example", 0, failed(Reason::CertificateHostMismatch)),
+            (&by_name, Unknown, "no.example", 0, failed(Reason::CertificateHostMismatch)),
+            (&by_name, Unknown, "mx.example", 0, IdentityCheck::Unknown),
+            (&by_pattern, Trusted, "no.example", 0, webpki),
+            (&by_key, Expired, "no.example", 0, fingerprint),
+            (&by_either, Expired, "no.example", 0, fingerprint),
+            (&by_other_key, Trusted, "mx.example", 0, failed(Reason::ValidationFailure)),
+            (&nothing, Trusted, "mx.example", 0, failed(Reason::CertificateHostMismatch)),
+        ] {
+            let peer = PeerCertificate {
+                names: vec![name.to_owned()],
+                names_omitted: omitted,
+                chain,
+                ..PeerCertificate::assumed(key.hex())
+            };
+            assert_eq!(identify(identity, Some(&peer)), expected, "{identity:?} {chain:?} {name} {omitted}");
+        }
+        assert_eq!(identify(&by_key, None), failed(Reason::ValidationFailure));
+        let old = PeerCertificate { verified: Verified::Webpki, ..PeerCertificate::assumed(String::new()) };
+        let old = PeerCertificate { names: vec!["mx.example".to_owned()], ..old };
+        assert_eq!(identify(&by_name, Some(&old)), webpki);
     }
 
     #[test]

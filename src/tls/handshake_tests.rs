@@ -15,11 +15,12 @@ use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::{ProtocolVersion, Stack, TlsFacts, Verified};
+use crate::policy::names::Identity;
 
 use super::certificates::{CertificatePaths, ServerCertificate};
 use super::client::{AnyCertificate, ClientHandshake, ClientTls, Peer};
 use super::demo_authority::{DemoAuthority, KeyKind};
-use super::evaluate::{Identity, evaluate};
+use super::evaluate::evaluate;
 use super::failure::{FailureKind, HandshakeFailure};
 use super::provider::provider;
 use super::self_signed::{IssuedCertificate, Validity};
@@ -156,8 +157,8 @@ async fn both_sides_tell_the_same_facts_and_the_certificate_is_judged_afterwards
         ("mx.example", Verified::Webpki, None),
         ("other.example", Verified::None, Some(Reason::CertificateHostMismatch)),
     ] {
-        let names = [Domain::parse(name).unwrap()];
-        let identity = Identity { names: &names, ..Identity::default() };
+        let names = vec![Domain::parse(name).unwrap()];
+        let identity = Identity { names, ..Identity::default() };
         let evaluation = evaluate(&peer.chain, &identity, &authority.roots(), clock::timestamp());
         peer.record(&evaluation);
         let recorded = peer.facts.peer.as_ref().unwrap();

@@ -8,27 +8,36 @@ use x509_parser::public_key::PublicKey;
 use crate::model::domain::DOMAIN_BYTES_MAX;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::time::Timestamp;
-use crate::model::tls::{PeerCertificate, Verified};
+use crate::model::tls::{ChainTrust, PeerCertificate, Verified};
 use crate::policy::names::Fingerprint;
 
 /// How many DNS names of a certificate are recorded.
-pub const NAMES_MAX: usize = 20;
+pub const NAMES_MAX: usize = 100;
 
 /// Reads a certificate for the record, not yet held against anything. DER that cannot be read leaves all but the first
 /// hash empty.
 pub fn peer_certificate(der: &CertificateDer<'_>) -> PeerCertificate {
     let parsed = parse(der);
+    let names = || parsed.iter().flat_map(dns_names);
     PeerCertificate {
         sha256: sha256(der).hex(),
         key_sha256: parsed.as_ref().map(|cert| key_fingerprint(cert).hex()).unwrap_or_default(),
         subject: parsed.as_ref().map(subject).unwrap_or_default(),
-        names: parsed.as_ref().map(recorded_names).unwrap_or_default(),
+        names: names().take(NAMES_MAX).map(|name| peer_text(name, DOMAIN_BYTES_MAX).into_owned()).collect(),
+        names_omitted: u32::try_from(names().skip(NAMES_MAX).count()).unwrap_or(u32::MAX),
         not_after: parsed.as_ref().map(not_after),
         signature: None,
         rsa_bits: rsa_bits(der),
+        chain: ChainTrust::Unknown,
         verified: Verified::None,
         error: None,
     }
+}
+
+/// The same with every name as it stands there, for the judgement; there are no more than TLS lets through.
+pub(super) fn with_all_names(der: &CertificateDer<'_>) -> PeerCertificate {
+    let names = parse(der).iter().flat_map(dns_names).map(str::to_owned).collect();
+    PeerCertificate { names, names_omitted: 0, ..peer_certificate(der) }
 }
 
 pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
@@ -68,10 +77,6 @@ pub(super) fn dns_names<'a>(cert: &'a X509Certificate<'a>) -> impl Iterator<Item
     })
 }
 
-pub(super) fn recorded_names(cert: &X509Certificate<'_>) -> Vec<String> {
-    dns_names(cert).take(NAMES_MAX).map(|name| peer_text(name, DOMAIN_BYTES_MAX).into_owned()).collect()
-}
-
 pub(super) fn subject(cert: &X509Certificate<'_>) -> String {
     peer_text(&cert.subject().to_string(), PEER_TEXT_BYTES_MAX).into_owned()
 }
@@ -90,13 +95,13 @@ mod tests {
 
     #[test]
     fn a_certificate_is_told_with_hashes_subject_names_and_last_day() {
-        let names: Vec<String> = (0..30).map(|i| format!("n{i}.example")).collect();
+        let names: Vec<String> = (0..NAMES_MAX + 30).map(|i| format!("n{i}.example")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let validity = Validity { not_before: NOW, not_after: Timestamp::from_secs(1_900_000_000) };
         let issued = DemoAuthority::new(NOW).unwrap().issue(&names, KeyKind::P256, validity).unwrap();
         let peer = peer_certificate(&issued.certificate_der);
         assert_eq!(peer.subject, "CN=n0.example");
-        assert_eq!(peer.names, names[..NAMES_MAX]);
+        assert_eq!((peer.names == names[..NAMES_MAX], peer.names_omitted), (true, 30));
         assert_eq!(peer.not_after, Some(validity.not_after));
         assert_eq!(peer.sha256, sha256(&issued.certificate_der).hex());
         assert_eq!((peer.key_sha256.len(), peer.verified), (64, Verified::None));

@@ -68,6 +68,7 @@ impl Peer {
     /// Writes the judgement of the certificate into the facts.
     pub fn record(&mut self, evaluation: &Evaluation) {
         if let Some(certificate) = &mut self.facts.peer {
+            certificate.chain = evaluation.chain;
             certificate.verified = evaluation.verified;
             certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
         }

@@ -1,6 +1,8 @@
 //! Who is taken for whom, as tables.
 
 use super::*;
+use crate::model::domain::Domain;
+use crate::policy::names::Fingerprint;
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
 use crate::tls::self_signed::{IssuedCertificate, Validity, self_signed};
 
@@ -21,7 +23,7 @@ fn domains(names: &[&str]) -> Vec<Domain> {
     names.iter().map(|name| Domain::parse(name).unwrap()).collect()
 }
 
-fn judge(issued: &IssuedCertificate, identity: &Identity<'_>, roots: &Roots) -> Evaluation {
+fn judge(issued: &IssuedCertificate, identity: &Identity, roots: &Roots) -> Evaluation {
     evaluate(std::slice::from_ref(&issued.certificate_der), identity, roots, NOW)
 }
 
@@ -43,7 +45,7 @@ fn a_trusted_certificate_is_taken_for_the_names_that_it_has() {
     ] {
         let issued = authority.issue(has, KeyKind::P256, VALID).unwrap();
         let evaluation =
-            judge(&issued, &Identity { names: &domains(wanted), ..Identity::default() }, &authority.roots());
+            judge(&issued, &Identity { names: domains(wanted), ..Identity::default() }, &authority.roots());
         let verified = if expected.is_none() { Verified::Webpki } else { Verified::None };
         assert_eq!((evaluation.verified, evaluation.error), (verified, expected), "{has:?} {wanted:?}");
         assert_eq!(evaluation.detail.is_empty(), expected.is_none(), "{has:?} {wanted:?}");
@@ -67,8 +69,7 @@ fn a_pattern_takes_one_label_below_and_the_wildcard_itself() {
         (&["*"], MISMATCH),
     ] {
         let issued = authority.issue(has, KeyKind::P256, VALID).unwrap();
-        let pattern = domains(&["filter.example"]);
-        let identity = Identity { one_below: &pattern, ..Identity::default() };
+        let identity = Identity { one_below: domains(&["filter.example"]), ..Identity::default() };
         assert_eq!(judge(&issued, &identity, &authority.roots()).error, expected, "{has:?}");
         assert_eq!(judge(&issued, &identity, &Roots::empty()).error, expected.or(UNTRUSTED), "{has:?}, no roots");
     }
@@ -92,7 +93,7 @@ fn a_date_goes_before_a_name_and_a_name_before_trust() {
     ] {
         let issued = authority.issue(&[has], KeyKind::P256, validity).unwrap();
         let names = domains(&["mx.example"]);
-        let evaluation = judge(&issued, &Identity { names: &names, ..Identity::default() }, roots);
+        let evaluation = judge(&issued, &Identity { names, ..Identity::default() }, roots);
         assert_eq!(evaluation.error, expected, "{has} {validity:?} {}", evaluation.detail);
     }
 }
@@ -106,14 +107,15 @@ fn a_fingerprint_of_certificate_or_key_suffices_whatever_else_is_wrong() {
     let other = Fingerprint::from_bytes([7; 32]);
     let names = domains(&["mx.example"]);
     for (fingerprints, names, verified, error) in [
-        (&[certificate][..], &[][..], Verified::Fingerprint, None),
-        (&[key], &[], Verified::Fingerprint, None),
-        (&[other, key], &names, Verified::Fingerprint, None),
-        (&[other], &[], Verified::None, INVALID),
-        (&[other], &names, Verified::None, EXPIRED),
+        (vec![certificate], vec![], Verified::Fingerprint, None),
+        (vec![key], vec![], Verified::Fingerprint, None),
+        (vec![other, key], names.clone(), Verified::Fingerprint, None),
+        (vec![other], vec![], Verified::None, INVALID),
+        (vec![other], names, Verified::None, EXPIRED),
     ] {
-        let evaluation = judge(&issued, &Identity { fingerprints, names, one_below: &[] }, &Roots::empty());
-        assert_eq!((evaluation.verified, evaluation.error), (verified, error), "{fingerprints:?}");
+        let identity = Identity { fingerprints, names, one_below: Vec::new() };
+        let evaluation = judge(&issued, &identity, &Roots::empty());
+        assert_eq!((evaluation.verified, evaluation.error), (verified, error), "{identity:?}");
     }
 }
 
@@ -121,7 +123,7 @@ fn a_fingerprint_of_certificate_or_key_suffices_whatever_else_is_wrong() {
 fn a_self_signed_certificate_is_trusted_only_as_a_root_or_by_fingerprint() {
     let names = domains(&["mx.example"]);
     let issued = self_signed(&names, NOW).unwrap();
-    let identity = Identity { names: &names, ..Identity::default() };
+    let identity = Identity { names, ..Identity::default() };
     assert_eq!(judge(&issued, &identity, &Roots::empty()).error, UNTRUSTED);
     assert_eq!(judge(&issued, &identity, &Roots::from_der([issued.certificate_der.clone()])).error, None);
 }
@@ -131,8 +133,7 @@ fn the_moment_is_the_one_handed_in() {
     let authority = DemoAuthority::new(NOW).unwrap();
     let validity = Validity { not_before: NOW - DAY, not_after: NOW + DAY };
     let issued = authority.issue(&["mx.example"], KeyKind::P256, validity).unwrap();
-    let names = domains(&["mx.example"]);
-    let identity = Identity { names: &names, ..Identity::default() };
+    let identity = Identity { names: domains(&["mx.example"]), ..Identity::default() };
     for (at, expected) in [
         (NOW, None),
         (NOW + DAY, None),
@@ -149,10 +150,153 @@ fn the_moment_is_the_one_handed_in() {
 #[test]
 fn what_is_no_certificate_verifies_nothing() {
     let names = domains(&["mx.example"]);
-    let identity = Identity { names: &names, one_below: &names, ..Identity::default() };
+    let identity = Identity { names: names.clone(), one_below: names, ..Identity::default() };
     for chain in [vec![], vec![CertificateDer::from(vec![])], vec![CertificateDer::from(vec![0x30; 40])]] {
         let evaluation = evaluate(&chain, &identity, &Roots::empty(), NOW);
         assert_eq!((evaluation.verified, evaluation.error), (Verified::None, INVALID), "{chain:?}");
+    }
+}
+
+#[test]
+fn what_a_chain_is_worth_does_not_depend_on_who_is_expected() {
+    let authority = DemoAuthority::new(NOW).unwrap();
+    let (trusted, empty) = (authority.roots(), Roots::empty());
+    for (validity, roots, expected) in [
+        (VALID, &trusted, ChainTrust::Trusted),
+        (PAST, &trusted, ChainTrust::Expired),
+        (FUTURE, &trusted, ChainTrust::Expired),
+        (VALID, &empty, ChainTrust::NotTrusted),
+    ] {
+        let issued = authority.issue(&["mx.example"], KeyKind::P256, validity).unwrap();
+        let chain = std::slice::from_ref(&issued.certificate_der);
+        let pinned = vec![peer::sha256(&issued.certificate_der)];
+        for identity in [
+            Identity::default(),
+            Identity { names: domains(&["mx.example"]), ..Identity::default() },
+            Identity { names: domains(&["no.example"]), ..Identity::default() },
+            Identity { fingerprints: pinned, ..Identity::default() },
+        ] {
+            assert_eq!(evaluate(chain, &identity, roots, NOW).chain, expected, "{identity:?} {validity:?}");
+        }
+        assert_eq!(evaluate_client(chain, roots, NOW).chain, expected, "{validity:?}");
+    }
+    let damaged = [CertificateDer::from(vec![0x30; 40])];
+    assert_eq!(evaluate(&damaged, &Identity::default(), &trusted, NOW).chain, ChainTrust::Invalid);
+    assert_eq!(evaluate_client(&damaged, &trusted, NOW).chain, ChainTrust::Invalid);
+}
+
+/// What goes on record of a chain: the certificate as far as it is kept, through its JSON.
+fn on_record(chain: &[CertificateDer<'_>], evaluation: &Evaluation) -> Option<PeerCertificate> {
+    let recorded = PeerCertificate {
+        chain: evaluation.chain,
+        verified: evaluation.verified,
+        ..peer::peer_certificate(chain.first()?)
+    };
+    Some(serde_json::from_str(&serde_json::to_string(&recorded).unwrap()).unwrap())
+}
+
+#[test]
+fn a_record_of_a_chain_identifies_as_the_chain_itself_did() {
+    let authority = DemoAuthority::new(NOW).unwrap();
+    let (trusted, empty) = (authority.roots(), Roots::empty());
+    let many: Vec<String> = (0..peer::NAMES_MAX + 1).map(|i| format!("n{i}.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let long = format!("{}.example", "a.".repeat(130));
+    let sets: &[&[&str]] = &[
+        &["mx.example"],
+        &["*.a.example", "MX.Example"],
+        &["*.example"],
+        &["a\r\n.example", "m\\x78.example", &long],
+        &[],
+        &many,
+    ];
+    let mut left_open = 0;
+    for (set, validity) in sets.iter().flat_map(|set| [VALID, PAST].map(|validity| (set, validity))) {
+        let issued = authority.issue(set, KeyKind::P256, validity).unwrap();
+        let pinned = vec![peer::sha256(&issued.certificate_der)];
+        let damaged = vec![CertificateDer::from(issued.certificate_der.get(..90).unwrap().to_vec())];
+        let chains = [vec![issued.certificate_der], damaged, vec![]];
+        let identities = [
+            Identity::default(),
+            Identity { names: domains(&["mx.example"]), ..Identity::default() },
+            Identity { names: domains(&["mx.a.example", "n100.example"]), ..Identity::default() },
+            Identity { one_below: domains(&["example"]), ..Identity::default() },
+            Identity { names: domains(&["n3.example"]), fingerprints: pinned, ..Identity::default() },
+        ];
+        for (chain, identity) in chains.iter().flat_map(|chain| identities.each_ref().map(|identity| (chain, identity)))
+        {
+            for roots in [&trusted, &empty] {
+                let evaluation = evaluate(chain, identity, roots, NOW);
+                let expected = match evaluation.error {
+                    None => IdentityCheck::Verified(evaluation.verified),
+                    Some(reason) => IdentityCheck::Failed(reason),
+                };
+                let recorded = on_record(chain, &evaluation);
+                let replayed = identify(identity, recorded.as_ref());
+                let tells_all = recorded.is_none_or(|recorded| recorded.names_omitted == 0);
+                left_open += usize::from(replayed == IdentityCheck::Unknown);
+                let is_open = replayed == IdentityCheck::Unknown && !tells_all;
+                assert!(replayed == expected || is_open, "{set:?} {identity:?} {expected:?} {replayed:?}");
+            }
+        }
+    }
+    assert_eq!(left_open, 4, "only a certificate with more names than are recorded leaves anything open");
+}
+
+mod compared_with_webpki {
+    use proptest::prelude::*;
+    use rustls::client::verify_server_name;
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+    use crate::policy::names::is_valid_for;
+
+    /// One authority for all cases: keys are what takes the time.
+    fn judged_by_webpki(authority: &DemoAuthority, presented: &str, host: &Domain) -> bool {
+        let Ok(issued) = authority.issue(&[presented], KeyKind::P256, VALID) else { return false };
+        let parsed = ParsedCertificate::try_from(&issued.certificate_der).unwrap();
+        ServerName::try_from(host.as_str()).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
+    }
+
+    fn label() -> impl Strategy<Value = String> {
+        prop_oneof![
+            8 => "[ab]{1,2}",
+            1 => "[abAB1_-]{0,4}",
+            4 => Just("*".to_owned()),
+            1 => Just("a*".to_owned()),
+            1 => Just("example".to_owned()),
+        ]
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop::collection::vec(label(), 1..5).prop_map(|labels| labels.join("."))
+    }
+
+    /// A name, and another that is often alike: the same in capitals, or below it, or with a wildcard.
+    fn pair() -> impl Strategy<Value = (String, String)> {
+        (name(), name(), label(), 0..5_u8).prop_map(|(one, other, label, how)| match how {
+            0 => (one.to_uppercase(), one),
+            1 => (format!("*.{one}"), format!("{label}.{one}")),
+            2 => (one.clone(), format!("{label}.{one}")),
+            3 => (format!("{one}."), one),
+            _ => (one, other),
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn names_are_matched_as_webpki_does((presented, host) in pair()) {
+            let authority = AUTHORITY.with(std::rc::Rc::clone);
+            if let Ok(host) = Domain::parse(&host) {
+                prop_assert_eq!(is_valid_for(&presented, &host), judged_by_webpki(&authority, &presented, &host));
+            }
+        }
+    }
+
+    thread_local! {
+        static AUTHORITY: std::rc::Rc<DemoAuthority> = std::rc::Rc::new(DemoAuthority::new(NOW).unwrap());
     }
 }
 
@@ -162,8 +306,8 @@ fn the_detail_names_both_sides_escaped_and_within_a_bound() {
     let has: Vec<String> = (0..8).map(|i| format!("n{i}.example")).collect();
     let has: Vec<&str> = has.iter().map(String::as_str).collect();
     let issued = authority.issue(&has, KeyKind::P256, VALID).unwrap();
-    let names = domains(&["mx.example"]);
-    let identity = Identity { names: &names, one_below: &domains(&["filter.example"]), ..Identity::default() };
+    let identity =
+        Identity { names: domains(&["mx.example"]), one_below: domains(&["filter.example"]), ..Identity::default() };
     assert_eq!(
         judge(&issued, &identity, &Roots::empty()).detail,
         "the certificate is for n0.example, n1.example, n2.example, n3.example, n4.example and 3 more, not for \
@@ -183,7 +327,7 @@ fn a_short_rsa_key_identifies_nobody_but_by_fingerprint() {
     for (kind, expected) in [(Kind::Rsa(1024), UNTRUSTED), (Kind::Rsa(2048), None), (Kind::P256, None)] {
         let der = CertificateDer::from(self_signed(kind).0.to_der().unwrap());
         assert_eq!(has_strong_key(&der).err().map(|fault| fault.reason), expected, "{kind:?}");
-        let pinned = Identity { fingerprints: &[peer::sha256(&der)], ..Identity::default() };
+        let pinned = Identity { fingerprints: vec![peer::sha256(&der)], ..Identity::default() };
         assert_eq!(evaluate(&[der], &pinned, &Roots::empty(), NOW).verified, Verified::Fingerprint);
     }
 }

@@ -204,6 +204,7 @@ fn client_certificate(
         return Some(certificate);
     }
     let evaluation = evaluate_client(chain, roots, now);
+    certificate.chain = evaluation.chain;
     certificate.verified = evaluation.verified;
     certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
     Some(certificate)

@@ -1,0 +1,176 @@
+//! What becomes of a message by one session with one host of its next hop: the daemon's own decision and checks, for
+//! explanations, policy cases and replays of records.
+
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::model::tls::TlsFacts;
+
+use super::outbound::{Decision, HostIdentity, decide};
+use super::rules::PolicySet;
+use super::session_check::{self, IdentityCheck};
+use super::settings::OnTlsFailure;
+use super::timed::Asker;
+
+/// One session with one host of the next hop, greeted and ready for MAIL FROM.
+#[derive(Clone, Copy, Debug)]
+pub struct HostFacts<'a> {
+    /// `None` for an address literal.
+    pub name: Option<&'a Domain>,
+    /// The name was written by the operator (a route), not taken from unsigned DNS.
+    pub name_is_trusted: bool,
+    /// `None` for plaintext.
+    pub tls: Option<&'a TlsFacts>,
+}
+
+/// What becomes of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryVerdict {
+    /// It is sent over this session.
+    Deliver,
+    /// It is not sent, and tried again until its lifetime is over.
+    Defer,
+    /// It is not sent, and the sender is told at once.
+    Bounce,
+    /// The facts leave it open; only facts from a record do.
+    Unknown,
+}
+
+impl DeliveryVerdict {
+    pub const ALL: [Self; 4] = [Self::Deliver, Self::Defer, Self::Bounce, Self::Unknown];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Defer => "defer",
+            Self::Bounce => "bounce",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The verdict with the decision that it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryJudgement {
+    pub decision: Decision,
+    pub verdict: DeliveryVerdict,
+    /// What the session lacks: `Some` exactly for `Defer` and `Bounce`.
+    pub reason: Option<Reason>,
+}
+
+/// What becomes of a message to `domain` if this host with this session is all there is; `domain` is `None` for an
+/// address literal.
+pub fn judge_delivery(
+    policies: &PolicySet,
+    asker: &Asker<'_>,
+    domain: Option<&Domain>,
+    host: &HostFacts<'_>,
+) -> DeliveryJudgement {
+    let decision = decide(policies, domain, asker);
+    let (verdict, reason) = judge_session(&decision, domain, host);
+    DeliveryJudgement { decision, verdict, reason }
+}
+
+/// The same, where the decision is at hand.
+pub fn judge_session(
+    decision: &Decision,
+    domain: Option<&Domain>,
+    host: &HostFacts<'_>,
+) -> (DeliveryVerdict, Option<Reason>) {
+    let requirement = &decision.requirement;
+    let identity = match host.tls {
+        Some(tls) if requirement.wants_identity() => {
+            let host =
+                HostIdentity { recipient_domain: domain, name: host.name, name_is_trusted: host.name_is_trusted };
+            session_check::identify(&requirement.identity(&host), tls.peer.as_ref())
+        }
+        _ => IdentityCheck::Unknown,
+    };
+    match session_check::verify(requirement, host.tls, identity) {
+        Ok(()) => (DeliveryVerdict::Deliver, None),
+        Err(_)
+            if identity == IdentityCheck::Unknown && session_check::is_strong_enough(requirement, host.tls).is_ok() =>
+        {
+            (DeliveryVerdict::Unknown, None)
+        }
+        Err(reason) => match decision.on_tls_failure {
+            OnTlsFailure::Defer => (DeliveryVerdict::Defer, Some(reason)),
+            OnTlsFailure::Bounce => (DeliveryVerdict::Bounce, Some(reason)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::address::ReversePath;
+    use crate::model::cipher::CipherSuite;
+    use crate::model::domain::DomainPattern;
+    use crate::model::time::Timestamp;
+    use crate::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion};
+    use crate::policy::rules::{Defaults, DomainPolicy};
+    use crate::policy::settings::{DeliveryLayer, OutboundLayer, OutboundTls, Sourced};
+
+    fn policies(tls: OutboundTls, min: Option<ProtocolVersion>, end: OnTlsFailure) -> PolicySet {
+        let layer = OutboundLayer {
+            tls: Some(Sourced::built_in(tls)),
+            min_version: min.map(Sourced::built_in),
+            ..OutboundLayer::default()
+        };
+        let policy = DomainPolicy {
+            patterns: vec![DomainPattern::parse("bank.example").unwrap()],
+            outbound: layer.into(),
+            delivery: DeliveryLayer { on_tls_failure: Some(Sourced::built_in(end)), ..DeliveryLayer::default() },
+            ..DomainPolicy::default()
+        };
+        PolicySet::new(Defaults::default(), vec![policy]).unwrap()
+    }
+
+    fn session(version: ProtocolVersion, chain: ChainTrust, name: &str, names_omitted: u32) -> TlsFacts {
+        let peer = PeerCertificate {
+            names: vec![name.to_owned()],
+            names_omitted,
+            chain,
+            ..PeerCertificate::assumed(String::new())
+        };
+        let suite = CipherSuite::by_name("ECDHE-RSA-AES128-GCM-SHA256").unwrap();
+        TlsFacts { peer: Some(peer), ..TlsFacts::assumed(version, suite) }
+    }
+
+    #[test]
+    fn a_session_carries_the_message_or_ends_it_as_the_policy_says() {
+        use ChainTrust::{NotTrusted, Trusted, Unknown};
+        use OnTlsFailure::{Bounce, Defer};
+        use OutboundTls::{Opportunistic, Verify};
+        use ProtocolVersion::{Tls1_1, Tls1_2};
+        let good = || Some(session(Tls1_2, Trusted, "bank.example", 0));
+        let old = || Some(session(Tls1_1, Unknown, "bank.example", 0));
+        let many = |chain| Some(session(Tls1_2, chain, "other.example", 200));
+        for (tls, min, end, session, expected) in [
+            (Opportunistic, None, Defer, None, "deliver"),
+            (Opportunistic, None, Defer, many(NotTrusted), "deliver"),
+            (Opportunistic, Some(Tls1_2), Defer, None, "defer starttls-not-supported"),
+            (Opportunistic, Some(Tls1_2), Bounce, old(), "bounce version-below-minimum"),
+            (Verify, None, Defer, good(), "deliver"),
+            (
+                Verify,
+                None,
+                Defer,
+                Some(session(Tls1_2, NotTrusted, "bank.example", 0)),
+                "defer certificate-not-trusted",
+            ),
+            (Verify, None, Bounce, Some(session(Tls1_2, Trusted, "mx.example", 0)), "bounce certificate-host-mismatch"),
+            (Verify, None, Defer, many(Trusted), "unknown"),
+            (Verify, None, Defer, old(), "unknown"),
+            (Verify, Some(Tls1_2), Defer, old(), "defer version-below-minimum"),
+            (Verify, None, Bounce, None, "bounce starttls-not-supported"),
+        ] {
+            let domain = Domain::parse("bank.example").unwrap();
+            let mx = Domain::parse("mx.example").unwrap();
+            let host = HostFacts { name: Some(&mx), name_is_trusted: false, tls: session.as_ref() };
+            let asker = Asker { at: Timestamp::default(), client: None, sender: &ReversePath::Null };
+            let judged = judge_delivery(&policies(tls, min, end), &asker, Some(&domain), &host);
+            let reason = judged.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+            assert_eq!(format!("{}{reason}", judged.verdict.as_str()), expected, "{tls:?} {min:?} {session:?}");
+        }
+    }
+}
