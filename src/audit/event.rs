@@ -13,7 +13,7 @@ use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::in_force::Because;
 use crate::policy::inbound::{Judgement, ReportedBy};
-use crate::policy::outbound::Requirement;
+use crate::policy::outbound::Decision;
 use crate::policy::timed::Terms;
 
 use super::checkpoint::Statement;
@@ -69,7 +69,7 @@ pub struct Stamp {
     pub config: Arc<str>,
 }
 
-/// The client of an inbound session.
+/// The client of an inbound session, or the one that brought a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Client<'a> {
     pub ip: IpAddr,
@@ -169,15 +169,20 @@ pub struct RequirementRecord {
     pub tls: &'static str,
     pub min_version: Option<&'static str>,
     pub cipher: &'static str,
+    /// The exception that holds for this client and sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionRecord>,
     pub because: Vec<String>,
 }
 
 impl RequirementRecord {
-    pub fn of(requirement: &Requirement) -> Self {
+    pub fn of(decision: &Decision) -> Self {
+        let requirement = &decision.requirement;
         Self {
             tls: requirement.level().as_str(),
             min_version: requirement.min_version.as_ref().map(|version| version.value.as_str()),
             cipher: requirement.cipher.value.as_str(),
+            exception: decision.exception.as_deref().map(ExceptionRecord::of),
             because: requirement.because().iter().map(because_line).collect(),
         }
     }
@@ -197,8 +202,12 @@ pub struct Handshake<'a> {
 /// The part of a record that only deliveries have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outbound {
-    /// The name of the next hop, `None` if none was found.
+    /// The name of the route, `None` where the mail hosts of the domain are looked up.
+    pub route: Option<String>,
+    /// The name of the next hop, or its address in brackets; `None` if none was found.
     pub mx: Option<String>,
+    /// The name was written by the operator, not taken from unsigned DNS.
+    pub mx_trusted: bool,
     /// Its address and port.
     pub remote: Option<String>,
     /// The DNSSEC state of the look-up that led there.

@@ -1,6 +1,5 @@
 //! The command line as typed: commands, options, and what their values must look like.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::names::Fingerprint;
+use crate::policy::assumed::ShownCertificate;
 
 use super::human;
 
@@ -103,6 +103,15 @@ pub(super) struct Init {
 pub(super) enum PolicyCommand {
     /// Tell what a session would be answered, by which rules, and where each was written
     Explain(Explain),
+    /// Run policy cases: who sends what, how and when, and what is expected; exit code 1 if one is answered otherwise
+    Test(Test),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// Files of [[case]] tables, or folders of them [default: tests.d beside the folder of domain files]
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -130,41 +139,14 @@ pub(super) struct Explain {
     pub(super) client: Option<IpAddr>,
     /// What the client shows where it is asked for a certificate: one that is "verified", or the "sha256:..." of a
     /// certificate or key
-    #[arg(long, value_name = "WHICH", value_parser = ShownCertificate::parse, conflicts_with = "plaintext")]
+    #[arg(long, value_name = "WHICH", value_parser = shown_certificate, conflicts_with = "plaintext")]
     pub(super) client_certificate: Option<ShownCertificate>,
     /// The listener by its name [default: the first of role mx, else the first]
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// The day to judge by (not implemented yet)
-    #[arg(long, value_name = "DATE")]
-    pub(super) at: Option<String>,
-}
-
-/// A client certificate that is thought of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ShownCertificate {
-    Verified,
-    Fingerprint(Fingerprint),
-}
-
-impl ShownCertificate {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "verified" => Ok(Self::Verified),
-            text => {
-                Fingerprint::parse(text).map(Self::Fingerprint).map_err(|error| format!("{error}; or \"verified\""))
-            }
-        }
-    }
-}
-
-impl fmt::Display for ShownCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Verified => f.write_str("verified"),
-            Self::Fingerprint(fingerprint) => fingerprint.fmt(f),
-        }
-    }
+    /// The moment to judge by: a day, which begins at 00:00 UTC, or a time such as 2027-01-02T03:04:05Z [default: now]
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub(super) at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -287,6 +269,17 @@ fn bare(text: &str) -> &str {
 
 fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text, Charset::Utf8).map_err(|error| error.to_string())
+}
+
+fn shown_certificate(text: &str) -> Result<ShownCertificate, String> {
+    ShownCertificate::parse(text).map_err(|error| format!("{error}; or \"verified\""))
+}
+
+/// `2027-01-02`, or an RFC 3339 time.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let is_day = text.len() == "2027-01-02".len();
+    let moment = if is_day { format!("{text}T00:00:00Z").parse() } else { text.parse() };
+    moment.map_err(|_| "write a day such as 2027-01-02, or a time such as 2027-01-02T03:04:05Z".to_owned())
 }
 
 fn version() -> impl TypedValueParser<Value = ProtocolVersion> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::escape::peer_text;
+use crate::model::spelling::edits;
 
 use super::place::{At, Place, Problems};
 use super::source::SourceFile;
@@ -245,23 +246,4 @@ fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'st
         .filter(|(edits, candidate)| *edits <= SUGGESTION_EDITS_MAX && 2 * edits < candidate.len())
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// How many characters must be added, dropped or replaced to make one word the other (Levenshtein).
-fn edits(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
-    for (above, l) in left.chars().enumerate() {
-        let mut diagonal = above;
-        let mut before = above + 1;
-        for (cell, r) in row.iter_mut().skip(1).zip(right.chars()) {
-            let replaced = diagonal + usize::from(l != r);
-            diagonal = *cell;
-            before = replaced.min(before + 1).min(*cell + 1);
-            *cell = before;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = above + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

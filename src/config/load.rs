@@ -25,6 +25,8 @@ use super::{Config, RelayConfig, combinations};
 const DOMAIN_FILES_MAX: usize = 100_000;
 /// The folder of domain files if no other is named.
 const DEFAULT_DOMAINS: &str = "domains.d";
+/// The folder of policy cases, beside that of domain files.
+const CASES_FOLDER: &str = "tests.d";
 const DOMAIN_FILE_EXTENSION: &str = "toml";
 
 /// Reads the main file, every `*.toml` of its folder of domain files in the order of their names, and the lists of
@@ -65,21 +67,22 @@ fn load_all(file: &Path, problems: &Problems) -> Option<Config> {
     let digest = digest(texts.chain(lists.read.iter().map(|(name, text)| (&**name, text.as_str()))));
     let policies = policies(&main, &files, recipients)?;
     let domains = domains.map_or_else(|| folder.join(DEFAULT_DOMAINS), |key| key.path.clone());
+    let cases = domains.parent().unwrap_or(&folder).join(CASES_FOLDER);
     let folders = [folder.clone(), domains].into_iter().chain(lists.folders()).collect();
-    assemble(main, Whole { file: path, folders, digest, policies })
+    assemble(main, Whole { file: path, folders, cases, digest, policies })
 }
 
 /// A file as TOML.
 #[derive(Debug)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     source: &'a SourceFile,
-    entries: Spanned<DeTable<'a>>,
+    pub(super) entries: Spanned<DeTable<'a>>,
     /// Without syntax errors; else keys may be missing.
-    is_whole: bool,
+    pub(super) is_whole: bool,
 }
 
 impl<'a> Document<'a> {
-    fn parse(source: &'a SourceFile, problems: &'a Problems) -> Self {
+    pub(super) fn parse(source: &'a SourceFile, problems: &'a Problems) -> Self {
         let (entries, errors) = DeTable::parse_recoverable(&source.text);
         for error in &errors {
             let span = error.span().unwrap_or(source.text.len()..source.text.len());
@@ -91,7 +94,7 @@ impl<'a> Document<'a> {
 }
 
 /// `None` after the error was reported.
-fn read_source(path: &Path, root: &Path, order: usize, problems: &Problems) -> Option<SourceFile> {
+pub(super) fn read_source(path: &Path, root: &Path, order: usize, problems: &Problems) -> Option<SourceFile> {
     let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
     let folder = path.parent().unwrap_or(root).to_owned();
     match read_text(path, CONFIG_FILE_BYTES_MAX) {
@@ -136,7 +139,7 @@ fn read_domain_sources(root: &Path, key: Option<&DomainsKey<'_>>, problems: &Pro
 }
 
 /// Sorted; hidden files and files of another extension are left out.
-fn domain_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn domain_paths(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -212,6 +215,7 @@ fn policies(
 struct Whole {
     file: PathBuf,
     folders: Vec<PathBuf>,
+    cases: PathBuf,
     digest: String,
     policies: Arc<PolicySet>,
 }
@@ -221,6 +225,7 @@ fn assemble(main: MainFile<'_>, whole: Whole) -> Option<Config> {
     Some(Config {
         file: whole.file,
         folders: whole.folders,
+        cases: whole.cases,
         digest: whole.digest,
         hostname: main.hostname?.value,
         postmaster: main.postmaster,

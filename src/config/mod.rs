@@ -2,6 +2,7 @@
 //!
 //! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; each part gets its own struct.
 
+pub mod cases;
 pub mod diagnostic;
 pub mod starter;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Every folder that a file was read from, for a reload to be able to.
     pub folders: Vec<PathBuf>,
+    /// The folder of policy cases; it need not exist.
+    pub cases: PathBuf,
     /// SHA-256 over the main file, the domain files and the recipient lists, hexadecimal: `config` in audit records.
     pub digest: String,
     /// The name in greeting, EHLO and `Received:`.

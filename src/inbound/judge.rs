@@ -99,13 +99,14 @@ impl Transaction {
         Ok(())
     }
 
-    /// The accepted recipients by the judgement that weighs more for each, MAIL's or its own.
+    /// The accepted recipients by the judgement that weighs more for each, MAIL's or its own; of those with the same
+    /// verdict, rule and exception one stands for all.
     pub(super) fn verdicts(&self) -> Vec<(&Judgement, Vec<&str>)> {
         let mut groups: Vec<(&Judgement, Vec<&str>)> = Vec::new();
         for (address, judgement) in &self.recipients {
             let weighing = if judgement.verdict == Verdict::Accept { self.heavier(judgement) } else { judgement };
             let same = |(seen, _): &&mut (&Judgement, Vec<&str>)| {
-                seen.verdict == weighing.verdict && seen.rule == weighing.rule
+                seen.verdict == weighing.verdict && seen.rule == weighing.rule && seen.exception == weighing.exception
             };
             match groups.iter_mut().find(same) {
                 Some((_, addresses)) => addresses.push(address.as_str()),

@@ -3,6 +3,7 @@
 //! Must not: do I/O, read a clock, log, or know any other module of this crate.
 
 pub mod address;
+pub mod assumed;
 pub mod cipher;
 pub mod client_offer;
 pub mod domain;
@@ -12,5 +13,6 @@ pub mod id;
 pub mod reason;
 pub mod record;
 pub mod reply;
+pub mod spelling;
 pub mod time;
 pub mod tls;

@@ -68,6 +68,12 @@ impl Timestamp {
         self.civil().strftime("%Y-%m-%d").to_string()
     }
 
+    /// `2027-01-02` at midnight UTC, else `2027-01-02T03:04:05Z`: as the configuration writes a moment.
+    pub fn brief(self) -> String {
+        let form = if self.0.rem_euclid(86_400_000_000) == 0 { "%Y-%m-%d" } else { "%Y-%m-%dT%H:%M:%SZ" };
+        self.civil().strftime(form).to_string()
+    }
+
     fn civil(self) -> jiff::Timestamp {
         let bounded = self.0.clamp(jiff::Timestamp::MIN.as_microsecond(), jiff::Timestamp::MAX.as_microsecond());
         jiff::Timestamp::from_microsecond(bounded).unwrap_or(jiff::Timestamp::UNIX_EPOCH)

@@ -113,7 +113,7 @@ impl Attempt {
             stamp: snapshot.stamp.clone(),
             session: random::session_id(clock::timestamp()),
             envelope: stored.envelope.clone(),
-            requirement: decision.requirement.clone(),
+            decision: decision.clone(),
             attempt,
         };
         let began = clock::now();

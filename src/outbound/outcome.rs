@@ -1,8 +1,9 @@
 //! What came of a recipient, and what an answer of the protocol means for the queue. Pure.
 
+use crate::model::cipher::CipherGrade;
 use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
-use crate::model::tls::TlsFacts;
+use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::smtp::client::RecipientOutcome;
 
 use super::targets::Target;
@@ -39,13 +40,18 @@ pub(super) struct Failure {
 
 impl Failure {
     /// What two hosts of one destination amount to: permanent only if both are, and a TLS reason tells more than a
-    /// network that did not answer.
+    /// network that did not answer. Of two that lack TLS the better session tells more: it comes nearest.
     pub(super) fn and(self, other: Self) -> Self {
         let permanent = self.permanent && other.permanent;
         let (own_tls, other_tls) = (self.reason.is_outbound_tls(), other.reason.is_outbound_tls());
         let mixed = self.mixed || other.mixed || own_tls != other_tls;
-        let telling = if own_tls && !other_tls { self } else { other };
+        let telling = if self.weight() > other.weight() { self } else { other };
         Self { permanent, mixed, ..telling }
+    }
+
+    fn weight(&self) -> (bool, Option<(ProtocolVersion, CipherGrade)>) {
+        let is_tls = self.reason.is_outbound_tls();
+        (is_tls, self.tls.as_ref().filter(|_| is_tls).map(|facts| (facts.version, facts.grade())))
     }
 
     /// A failure before any host was talked to.
@@ -125,6 +131,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
 mod tests {
     use super::*;
     use crate::dns::Security;
+    use crate::model::cipher::CipherSuite;
     use crate::model::reply::{Code, EnhancedCode};
     use crate::smtp::client::{FaultKind, Stage};
 
@@ -173,6 +180,25 @@ mod tests {
         ] {
             let both = failure(first.0, first.1).and(failure(second.0, second.1));
             assert_eq!((both.reason, both.permanent, both.mixed), expected, "{first:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_hosts_that_lack_tls_the_best_session_is_on_record() {
+        use ProtocolVersion::{Tls1_0, Tls1_2};
+        let failure = |reason, session: Option<(ProtocolVersion, &str)>| Failure {
+            tls: session.map(|(version, suite)| TlsFacts::assumed(version, CipherSuite::by_name(suite).unwrap())),
+            ..Failure::ours(reason, false, String::new())
+        };
+        let none = || failure(Reason::StarttlsNotSupported, None);
+        let old = || failure(Reason::VersionBelowMinimum, Some((Tls1_0, "AES128-SHA")));
+        let weak = || failure(Reason::CipherBelowMinimum, Some((Tls1_2, "AES128-SHA")));
+        let strange = || failure(Reason::CertificateHostMismatch, Some((Tls1_2, "ECDHE-RSA-AES128-GCM-SHA256")));
+        let busy = || failure(Reason::RemoteDeferred, Some((Tls1_2, "ECDHE-RSA-AES128-GCM-SHA256")));
+        for (worse, better) in [(none(), old()), (old(), weak()), (weak(), strange()), (busy(), none())] {
+            for both in [worse.clone().and(better.clone()), better.clone().and(worse.clone())] {
+                assert_eq!((both.reason, both.tls), (better.reason, better.tls.clone()), "{worse:?}");
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::model::reply::{Reply, Severity};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, Verified};
 use crate::net::dial::dial;
+use crate::policy::names::Identity;
 use crate::policy::outbound::{HostIdentity, Requirement};
 use crate::policy::session_check::{self, IdentityCheck};
 use crate::smtp::client::{
@@ -66,6 +67,8 @@ pub(super) struct OpenFailure {
     pub(super) detail: String,
     /// TLS was tried and did not work so; another way on a fresh connection might.
     pub(super) tls: Option<TlsFailure>,
+    /// What was negotiated, where it broke after the handshake.
+    pub(super) facts: Option<TlsFacts>,
 }
 
 impl OpenFailure {
@@ -87,7 +90,7 @@ impl From<Fault> for OpenFailure {
             Stage::Tls => Some(TlsFailure::Handshake(FailureKind::Other)),
             _ => None,
         };
-        Self { reason: fault.reason(), stage: fault.stage, reply: fault.reply, detail, tls }
+        Self { reason: fault.reason(), stage: fault.stage, reply: fault.reply, detail, tls, facts: None }
     }
 }
 
@@ -132,6 +135,7 @@ impl Connection {
             reply: None,
             detail: error.to_string(),
             tls: None,
+            facts: None,
         })?;
         outbound.metrics.delivery_phase(Phase::Connect, clock::now().saturating_since(began));
         let settings =
@@ -143,10 +147,22 @@ impl Connection {
             match connection.step().await {
                 Step::Ready => return Ok(Box::new(connection)),
                 Step::StartTls => connection = connection.start_tls(outbound, &opening).await?,
-                Step::Failed(fault) => return Err(fault.into()),
-                Step::Finished(_) | Step::SendBody | Step::Closed => return Err(connection.out_of_step().into()),
+                Step::Failed(fault) => return Err(connection.failed(outbound, fault)),
+                Step::Finished(_) | Step::SendBody | Step::Closed => {
+                    let fault = connection.out_of_step();
+                    return Err(connection.failed(outbound, fault));
+                }
             }
         }
+    }
+
+    /// The failure with all that is known of the session.
+    fn failed(mut self, outbound: &Outbound, fault: Fault) -> OpenFailure {
+        if let Some(peer) = &mut self.peer {
+            let chain = evaluate(&peer.chain, &Identity::default(), &outbound.roots, clock::timestamp()).chain;
+            peer.record_chain(chain);
+        }
+        OpenFailure { facts: self.peer.map(|peer| peer.facts), ..fault.into() }
     }
 
     async fn start_tls(self, outbound: &Outbound, opening: &Opening<'_>) -> Result<Self, OpenFailure> {
@@ -158,6 +174,7 @@ impl Connection {
             reply: None,
             detail,
             tls: Some(TlsFailure::Handshake(kind)),
+            facts: None,
         };
         let (Way::Tls(way), Some(tcp)) = (opening.way, stream.into_plain()) else {
             return Err(failed(FailureKind::Other, "TLS was not to begin here".to_owned()));

@@ -2,12 +2,14 @@
 //!
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
+pub mod assumed;
 pub mod client_certificate;
 pub mod delivery;
 pub mod in_force;
 pub mod inbound;
 pub mod names;
 pub mod outbound;
+pub mod provenance;
 pub mod refusal_text;
 pub mod relay;
 pub mod rules;

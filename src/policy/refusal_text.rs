@@ -131,7 +131,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, RefusalTextError> {
     Ok(pieces)
 }
 
-/// The text with everything put in: at most [`REFUSAL_BYTES_MAX`] octets, always with the id. `None` is the built-in one.
+/// The text with everything put in: at most [`REFUSAL_BYTES_MAX`] octets, always with the id. `None`: the built-in one.
 pub fn render(text: Option<&RefusalText>, filling: &Filling<'_>) -> String {
     let built_in;
     let text = match text {

@@ -1,7 +1,7 @@
 //! Keys that depend on the day and on who asks: steps and exceptions over a base, and the shadow beside them.
 //!
-//! The order is that of the contract: base, steps whose day has come, the first exception that holds. `[default.*]` is a
-//! whole level of this kind below the domain file, so no exception of the default lowers what a domain file says.
+//! The order: base, steps whose day has come, the first exception that holds. `[default.*]` is a whole level of this
+//! kind below the domain file, so no exception of the default lowers what a domain file says.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -94,12 +94,15 @@ impl Terms {
 
     /// Whether it holds for this client AND this sender now.
     pub fn covers(&self, asker: &Asker<'_>) -> bool {
+        !self.has_expired(asker.at) && self.concerns(asker)
+    }
+
+    /// Whether it is about this client AND this sender, expired or not.
+    pub fn concerns(&self, asker: &Asker<'_>) -> bool {
         let client = asker.client.map(|ip| ip.to_canonical());
         let by_client = || client.is_some_and(|ip| self.clients.iter().any(|network| network.contains(&ip)));
         let by_sender = || self.senders.iter().any(|pattern| pattern.covers(asker.sender));
-        !self.has_expired(asker.at)
-            && (self.clients.is_empty() || by_client())
-            && (self.senders.is_empty() || by_sender())
+        (self.clients.is_empty() || by_client()) && (self.senders.is_empty() || by_sender())
     }
 }
 
@@ -158,15 +161,40 @@ pub struct Laid<'a, L> {
 pub fn lay<'a, L>(levels: &[&'a Rules<L>], asker: &Asker<'_>, shadow: Shadow) -> Laid<'a, L> {
     let mut laid = Laid { layers: Vec::with_capacity(2 * levels.len()), exception: None };
     for level in levels {
-        laid.layers.push(&level.base);
-        laid.layers.extend(level.steps_in_force(asker.at).map(|step| &step.layer));
-        laid.layers.extend(level.shadow.as_ref().filter(|_| shadow == Shadow::Laid));
-        if let Some(exception) = level.exception(asker) {
-            laid.layers.push(&exception.layer);
-            laid.exception = Some(&exception.terms);
-        }
+        level.each_part(asker, shadow, |part, layer| {
+            laid.layers.push(layer);
+            if let Part::Exception(terms) = part {
+                laid.exception = Some(terms);
+            }
+        });
     }
     laid
+}
+
+/// What a layer is in its level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    Base,
+    /// With the moment from which it holds.
+    Step(Timestamp),
+    Shadow,
+    Exception(&'a Arc<Terms>),
+}
+
+impl<L> Rules<L> {
+    /// Visits the layers that hold, the lowest first.
+    pub fn each_part<'a>(&'a self, asker: &Asker<'_>, shadow: Shadow, mut visit: impl FnMut(Part<'a>, &'a L)) {
+        visit(Part::Base, &self.base);
+        for step in self.steps_in_force(asker.at) {
+            visit(Part::Step(step.from), &step.layer);
+        }
+        if let Some(layer) = self.shadow.as_ref().filter(|_| shadow == Shadow::Laid) {
+            visit(Part::Shadow, layer);
+        }
+        if let Some(exception) = self.exception(asker) {
+            visit(Part::Exception(&exception.terms), &exception.layer);
+        }
+    }
 }
 
 /// The emergency switch of the whole relay.

@@ -62,11 +62,19 @@ fn envelope(record: &Value) -> Option<String> {
     Some(format!("{from}{to}{size}"))
 }
 
+/// Who was at the other end; a delivery repeats who brought the message, and the record of that says it already.
 fn client(record: &Value) -> Option<String> {
+    if is_delivery(record) {
+        return None;
+    }
     let ip = text(record, "/client/ip")?;
     let helo = text(record, "/client/helo").map(|helo| format!(", HELO {helo}")).unwrap_or_default();
     let listener = text(record, "/listener").map(|name| format!(", listener {name}")).unwrap_or_default();
     Some(format!("{ip} port {}{helo}{listener}", number(record, "/client/port").unwrap_or(0)))
+}
+
+fn is_delivery(record: &Value) -> bool {
+    number(record, "/attempt").is_some()
 }
 
 fn host(record: &Value) -> Option<String> {
@@ -82,7 +90,8 @@ fn host(record: &Value) -> Option<String> {
 
 /// `None` for records of which TLS says nothing, such as those of an operator's act.
 fn tls(record: &Value) -> Option<String> {
-    let is_session = text(record, "/client/ip").is_some() || text(record, "/remote").is_some();
+    let other_end = if is_delivery(record) { "/remote" } else { "/client/ip" };
+    let is_session = text(record, other_end).is_some();
     let Some(version) = text(record, "/tls/version") else {
         return is_session.then(|| without_tls(record).to_owned());
     };
@@ -168,6 +177,7 @@ mod tests {
             }),
             json!({
                 "seq": 43, "time": "2027-01-02T03:04:06.000001Z", "event": "outbound.deferred",
+                "client": {"ip": "203.0.113.5", "port": 4242, "helo": "mail.partner.example"},
                 "from": "a@partner.example", "to": ["b@bank.example"], "mx": "mx.bank.example",
                 "remote": "198.51.100.1:25", "dnssec": "insecure", "attempt": 1, "duration_ms": 350,
                 "reason": "starttls-not-supported", "next_attempt": "2027-01-02T03:05:06.000000Z", "tls": null,

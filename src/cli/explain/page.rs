@@ -1,17 +1,20 @@
 //! The explanation for people: the verdict, the way to it, and the policy in force with where each key was written.
 
+mod misspelt;
+mod outlook;
+mod policies;
+
 use anstyle::Style;
 
-use crate::cli::arguments::ShownCertificate;
-use crate::cli::human::{labelled, wrap};
+use crate::cli::human::{labelled, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::ListenerTls;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::in_force::Because;
-use crate::policy::inbound::{Judgement, Stage, Subject, Verdict};
+use crate::policy::assumed::ShownCertificate;
+use crate::policy::inbound::{Judgement, ReportedBy, Stage, Subject, Verdict};
 use crate::policy::relay::{Denial, Role, Trust};
-use crate::policy::settings::Source;
+use crate::policy::timed::Enforcement;
 
 use super::Explained;
 use super::scene::{Played, Scene};
@@ -20,7 +23,7 @@ const INDENT: &str = "  ";
 
 /// Ends with a line end.
 pub(super) fn page(explained: &Explained<'_>) -> String {
-    let Explained { scene, played, others } = explained;
+    let Explained { scene, played, others, outlook } = explained;
     let mut page = verdict(played);
     page.push(String::new());
     for (label, text) in circumstances(scene, played) {
@@ -28,11 +31,21 @@ pub(super) fn page(explained: &Explained<'_>) -> String {
     }
     page.push(String::new());
     page.extend(way(scene, played));
-    page.extend(policies(played));
+    page.extend(policies::policies(scene, played));
     page.extend(sessions(others));
-    page.extend(notes(scene, played, others));
+    page.extend(outlook::lines(outlook));
+    page.extend(notes(explained));
     page.push(String::new());
     page.join("\n")
+}
+
+/// The way to the verdict, and the policy that decided, for a page that says more than this.
+pub(in crate::cli) fn short(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { scene, played, .. } = explained;
+    let mut lines = way(scene, played);
+    lines.extend(policies::policy(scene, played.transacted.weighing(), None));
+    lines.extend(notes(explained));
+    lines
 }
 
 const fn word(verdict: Verdict) -> (&'static str, Style) {
@@ -66,10 +79,19 @@ fn verdict(played: &Played) -> Vec<String> {
     let mut lines = vec![format!("{style}{end}{style:#}"), String::new()];
     lines.extend(indented(&played.reply().to_string()));
     if let Some(would_be) = &outcome.would_be {
-        lines.extend([String::new(), format!("{DIM}mode = \"enforce\" would answer{DIM:#}")]);
+        lines.extend([String::new(), format!("{DIM}{} would answer{DIM:#}", enforcing(played))]);
         lines.extend(indented(&would_be.to_string()));
     }
     lines
+}
+
+/// What would turn the report into a refusal.
+fn enforcing(played: &Played) -> &'static str {
+    match played.transacted.weighing().reported_by {
+        Some(ReportedBy::Shadow) => "the shadow, if it were enforced,",
+        Some(ReportedBy::Enforcement) => "enforcement = \"on\", with mode = \"enforce\",",
+        Some(ReportedBy::Mode) | None => "mode = \"enforce\"",
+    }
 }
 
 fn indented(text: &str) -> impl Iterator<Item = String> {
@@ -83,7 +105,7 @@ fn circumstances(scene: &Scene<'_>, played: &Played) -> Vec<(&'static str, Strin
         Trust::Network => "trusted by [relay]",
         Trust::Certificate => "its certificate trusted by [relay]",
     };
-    let assumed = if scene.client_is_assumed { " (assumed; --client names another)" } else { "" };
+    let assumed = if scene.assumed.client { " (assumed; --client names another)" } else { "" };
     let session = match &played.tls {
         Some(facts) => format!("{facts} ({}, {} bits)", facts.grade(), facts.bits),
         None => "plaintext".to_owned(),
@@ -107,6 +129,14 @@ fn circumstances(scene: &Scene<'_>, played: &Played) -> Vec<(&'static str, Strin
     ];
     rows.extend(shows.map(|shows| ("shows", shows)));
     rows.push(("session", session));
+    rows.extend((!scene.assumed.at).then(|| ("at", second(scene.at))));
+    let enforcement = &scene.config.policies.enforcement;
+    if let Enforcement::ReportUntil { until, source } = enforcement
+        && enforcement.is_suspended(scene.at)
+    {
+        let text = format!("enforcement = \"report\" until {}, {source}: policy refuses nothing", second(*until));
+        rows.push(("switch", text));
+    }
     rows
 }
 
@@ -119,13 +149,13 @@ fn later(version: ProtocolVersion) -> String {
 
 /// Stage by stage, as far as the transaction comes.
 fn way(scene: &Scene<'_>, played: &Played) -> Vec<String> {
-    let mut lines = step("MAIL FROM", &played.transacted.mail);
+    let mut lines = step(scene, "MAIL FROM", &played.transacted.mail);
     let Some(answer) = &played.transacted.rcpt else {
         lines.push(format!("{}{DIM}not reached{DIM:#}", stage_label("RCPT TO")));
         return lines;
     };
     if let Some(rcpt) = &answer.judgement {
-        lines.extend(step("RCPT TO", rcpt));
+        lines.extend(step(scene, "RCPT TO", rcpt));
         if !rcpt.passes() {
             return lines;
         }
@@ -144,17 +174,52 @@ fn stage_label(label: &str) -> String {
     format!("{BOLD}{label:STAGE_COLUMNS$}{BOLD:#}")
 }
 
-fn step(label: &str, judgement: &Judgement) -> Vec<String> {
+fn step(scene: &Scene<'_>, label: &str, judgement: &Judgement) -> Vec<String> {
     let (verdict, style) = word(judgement.verdict);
     let mut lines = vec![format!("{}{style}{verdict}{style:#}  {}", stage_label(label), judgement.rule)];
-    let why = match (judgement.exempt, judgement.reason) {
-        (Some(exempt), _) => format!("not judged: {}", exempt.as_str()),
-        (None, Some(reason)) => format!("{reason}: {} requires {}", whose(judgement), judgement.requirement()),
-        (None, None) => format!("the session meets what {} asks for", whose(judgement)),
-    };
     let blank = format!("{:STAGE_COLUMNS$}", "");
-    lines.extend(wrap(&why, WIDTH_COLUMNS - STAGE_COLUMNS).into_iter().map(|line| format!("{blank}{line}")));
+    for text in [why(judgement)].into_iter().chain(beside(scene, judgement)) {
+        lines.extend(wrap(&text, WIDTH_COLUMNS - STAGE_COLUMNS).into_iter().map(|line| format!("{blank}{line}")));
+    }
     lines
+}
+
+fn why(judgement: &Judgement) -> String {
+    let whose = whose(judgement);
+    let Some(reason) = judgement.reason else {
+        return match judgement.exempt {
+            Some(exempt) => format!("not judged: {}", exempt.as_str()),
+            None => format!("the session meets what {whose} asks for"),
+        };
+    };
+    let required = judgement.requirement();
+    match judgement.reported_by {
+        None => format!("{reason}: {whose} requires {required}"),
+        Some(ReportedBy::Mode) => format!("{reason}: {whose} requires {required}; mode = \"report\" lets it pass"),
+        Some(ReportedBy::Enforcement) => {
+            format!("{reason}: {whose} requires {required}; the emergency switch lets it pass")
+        }
+        Some(ReportedBy::Shadow) => {
+            format!("{reason}: the shadow of {whose} requires {required}; what is in force is met")
+        }
+    }
+}
+
+/// The exception that holds, and the answer of the shadow.
+fn beside(scene: &Scene<'_>, judgement: &Judgement) -> Vec<String> {
+    if judgement.exempt.is_some() {
+        return Vec::new();
+    }
+    let exception = judgement.exception.as_deref().map(|terms| {
+        let (until, source) = (terms.expires.brief(), &terms.source);
+        format!("excepted until {until}, {source}: {} (owner: {})", shown(&terms.reason), shown(&terms.owner))
+    });
+    let shadow = scene.levels(judgement).shadow().filter(|_| judgement.reported_by != Some(ReportedBy::Shadow));
+    let shadow = shadow.map(|_| match judgement.reason {
+        None => "the shadow is met too",
+        Some(_) => "the shadow is not asked where what is in force is not met",
+    });
+    exception.into_iter().chain(shadow.map(str::to_owned)).collect()
 }
 
 fn whose(judgement: &Judgement) -> String {
@@ -205,51 +270,6 @@ pub(super) fn hosting_file<'a>(scene: &Scene<'a>) -> Option<&'a str> {
     policy.hosted.then_some(&*policy.file)
 }
 
-/// Every key of the policy in force, the unwritten ones too.
-pub(super) fn policy_rows(judgement: &Judgement) -> Vec<Because> {
-    let mut rows = judgement.in_force.because();
-    for (index, key) in ["tls", "min_version", "cipher", "client_certificate"].into_iter().enumerate() {
-        if rows.iter().all(|row| row.key != key) {
-            let none = Because { key, value: "none".to_owned(), source: Source::BuiltIn };
-            rows.insert(index.min(rows.len()), none);
-        }
-    }
-    rows
-}
-
-fn judged_rcpt(played: &Played) -> Option<&Judgement> {
-    played.transacted.rcpt.as_ref().and_then(|answer| answer.judgement.as_ref())
-}
-
-fn policies(played: &Played) -> Vec<String> {
-    let (mail, rcpt) = (&played.transacted.mail, judged_rcpt(played));
-    let same = rcpt.filter(|rcpt| rcpt.in_force == mail.in_force && rcpt.subject == mail.subject);
-    if same.is_some() {
-        return policy(mail, "MAIL FROM and RCPT TO");
-    }
-    let rcpt = rcpt.into_iter().flat_map(|rcpt| policy(rcpt, command(rcpt.stage)));
-    policy(mail, command(mail.stage)).into_iter().chain(rcpt).collect()
-}
-
-fn policy(judgement: &Judgement, stages: &str) -> Vec<String> {
-    let columns = [
-        Column::left("KEY").at_least(18),
-        Column::left("VALUE").at_least(17).shrinking(),
-        Column::left("WHERE FROM").shrinking(),
-    ];
-    let rows: Vec<Vec<Cell>> = policy_rows(judgement)
-        .into_iter()
-        .map(|row| {
-            let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
-            vec![row.key.into(), row.value.into(), Cell::styled(row.source.to_string(), style)]
-        })
-        .collect();
-    let exempt = if judgement.exempt.is_some() { ", which is exempt here" } else { "" };
-    let title = format!("{BOLD}Policy of {} at {stages}{exempt}{BOLD:#}", whose(judgement));
-    let table = lines(&columns, &rows, WIDTH_COLUMNS - INDENT.len()).into_iter();
-    [String::new(), title].into_iter().chain(table.map(|line| format!("{INDENT}{line}"))).collect()
-}
-
 /// What every kind of session gets, side by side.
 fn sessions(others: &[Played]) -> Vec<String> {
     if others.is_empty() {
@@ -275,7 +295,7 @@ fn session_row(played: &Played) -> Vec<Cell> {
         Cell::styled(word, style)
     };
     // What the relaying rules say counts at RCPT too.
-    let at_rcpt = match (&played.transacted.rcpt, judged_rcpt(played)) {
+    let at_rcpt = match (&played.transacted.rcpt, played.judged_rcpt()) {
         (None, _) => Cell::from("-"),
         (Some(_), Some(rcpt)) if outcome.verdict < Verdict::Defer => styled(rcpt.verdict),
         _ => styled(outcome.verdict),
@@ -292,8 +312,9 @@ fn session_row(played: &Played) -> Vec<Cell> {
 }
 
 /// What the policy engine does not know.
-fn notes(scene: &Scene<'_>, played: &Played, others: &[Played]) -> Vec<String> {
-    let sessions = || std::iter::once(played).chain(others).filter_map(|played| played.tls.as_ref());
+fn notes(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { scene, played, others, .. } = explained;
+    let sessions = || std::iter::once(played).chain(others.iter()).filter_map(|played| played.tls.as_ref());
     let name = &scene.listener.name;
     let mut notes = Vec::new();
     if scene.listener.tls == ListenerTls::Off && sessions().next().is_some() {
@@ -309,6 +330,7 @@ fn notes(scene: &Scene<'_>, played: &Played, others: &[Played]) -> Vec<String> {
     if scene.listener.tls == ListenerTls::Implicit && played.tls.is_none() {
         notes.push(format!("Listener {name} has tls = \"implicit\": no session there is plaintext."));
     }
+    notes.extend(misspelt::notes(scene));
     notes
         .iter()
         .flat_map(|note| std::iter::once(String::new()).chain(wrap(&format!("Note: {note}"), WIDTH_COLUMNS)))

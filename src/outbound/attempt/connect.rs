@@ -138,7 +138,7 @@ impl Attempt {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
         }
         let permanent = failure.is_permanent();
-        let mut situation = self.situation(Some(target), None);
+        let mut situation = self.situation(Some(target), failure.facts.clone());
         situation.reason = Some(failure.reason);
         situation.reply.clone_from(&failure.reply);
         situation.detail = Some(failure.detail.clone());
@@ -151,7 +151,7 @@ impl Attempt {
             detail: failure.detail,
             reply: failure.reply,
             target: Some(target.clone()),
-            tls: None,
+            tls: failure.facts,
         }
     }
 
@@ -160,7 +160,7 @@ impl Attempt {
         if next == Way::Plaintext {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
         }
-        let mut situation = self.situation(Some(target), None);
+        let mut situation = self.situation(Some(target), failure.facts.clone());
         situation.reason = Some(failure.reason);
         situation.detail = Some(format!("{}; {}", failure.detail, in_words(next)));
         self.record_attempt(&situation);

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
-use crate::model::tls::{ProtocolVersion, Stack, TlsFacts};
+use crate::model::tls::{ChainTrust, ProtocolVersion, Stack, TlsFacts};
 use crate::policy::names::Fingerprint;
 
 use self::certificate::ClientCertificate;
@@ -67,10 +67,17 @@ pub struct Peer {
 impl Peer {
     /// Writes the judgement of the certificate into the facts.
     pub fn record(&mut self, evaluation: &Evaluation) {
+        self.record_chain(evaluation.chain);
         if let Some(certificate) = &mut self.facts.peer {
-            certificate.chain = evaluation.chain;
             certificate.verified = evaluation.verified;
             certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
+        }
+    }
+
+    /// Writes what the chain is worth into the facts, where nobody's identity was asked for.
+    pub fn record_chain(&mut self, chain: ChainTrust) {
+        if let Some(certificate) = &mut self.facts.peer {
+            certificate.chain = chain;
         }
     }
 }
