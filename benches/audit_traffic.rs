@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use gatepost::audit::event::Stamp;
+use gatepost::audit::log::SEGMENT_BYTES_MAX;
 use gatepost::clock;
 use gatepost::model::time::Timestamp;
 
@@ -31,7 +32,7 @@ use crate::traffic::Traffic;
 use crate::world::World;
 
 /// Lines that one arrival at the relay leaves on average, a little less than it does: the log ends just before its end.
-const RECORDS_PER_ARRIVAL: f64 = 2.4;
+const RECORDS_PER_ARRIVAL: f64 = 2.85;
 const DAY: Duration = Duration::from_secs(86_400);
 const NODE: &str = "mx1";
 
@@ -49,6 +50,9 @@ struct Arguments {
     /// The length of the log.
     #[arg(long, default_value_t = 7)]
     days: u32,
+    /// When a segment is followed by a new one.
+    #[arg(long, default_value_t = SEGMENT_BYTES_MAX)]
+    segment_bytes: u64,
     /// The end of the log as RFC 3339; default: now.
     #[arg(long)]
     until: Option<Timestamp>,
@@ -68,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arrivals = (arguments.records as f64 / RECORDS_PER_ARRIVAL) as u64;
     let rhythm = Rhythm::new(from, until, arrivals);
     let stamp = Stamp { node: NODE.into(), config: scene.config.digest.as_str().into() };
-    let log = scene.log(&stamp, from)?;
+    let log = scene.log(&stamp, arguments.segment_bytes)?;
     let traffic = Traffic::new(&scene, &world, &stamp, random);
     let (last, truth) = traffic.write(rhythm, arguments.records, log)?;
     truth.write(&world, &arguments.out.join("truth.json"))?;

@@ -118,7 +118,7 @@ impl<'a> Traffic<'a> {
         let alert = (*reason == "alert").then(|| "unknown_ca".to_owned());
         record.handshake = Some(Handshake { reason, alert, offered: offered.as_ref() });
         record.detail = Some(format!("{reason}: {words}"));
-        self.records.push((at, record.entry()));
+        self.plan(at, Happening::Line(record.entry()));
     }
 
     /// A whole transaction, judged command by command as a listener does.
@@ -162,7 +162,7 @@ impl<'a> Traffic<'a> {
             Refusal::Denied(denial) => Policy::other("rcpt", Verdict::Refuse.as_str(), denial.reason()),
         });
         record.reply = Some(refusal.reply(coming.tls, &id.to_string()).to_string());
-        self.records.push((at, record.entry()));
+        self.plan(at, Happening::Line(record.entry()));
     }
 
     /// One record for each verdict that the recipients got, and the deliveries.
@@ -196,7 +196,7 @@ impl<'a> Traffic<'a> {
                 let reply = judgement.would_be_reply(coming.tls, &id.to_string());
                 record.detail = Some(format!("in mode \"enforce\" the reply would be: {reply}"));
             }
-            self.records.push((at, record.entry()));
+            self.plan(at, Happening::Line(record.entry()));
         }
         self.pass_on(at, message, coming, taken.iter().map(|(address, _)| *address));
     }
@@ -215,7 +215,7 @@ impl<'a> Traffic<'a> {
             match deliveries.iter_mut().find(|delivery| delivery.hop == hop) {
                 Some(delivery) => delivery.to.push(recipient),
                 None => {
-                    let origin = Origin { ip: coming.ip };
+                    let origin = Origin { ip: coming.ip, port: coming.port, helo: coming.helo };
                     deliveries.push(Delivery::new(message, origin, coming.from, recipient, hop));
                 }
             }

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gatepost::audit::event::{Event, Outbound, Record, RequirementRecord};
+use gatepost::audit::event::{Client, Event, Outbound, Record, RequirementRecord};
 use gatepost::model::address::{Address, ReversePath};
 use gatepost::model::id::{MessageId, SessionId};
 use gatepost::model::reason::Reason;
 use gatepost::model::time::Timestamp;
 use gatepost::model::tls::TlsFacts;
-use gatepost::policy::outbound::decide;
+use gatepost::policy::outbound::{NextHop, decide};
 use gatepost::policy::timed::Asker;
 
 use super::{Happening, Traffic};
@@ -45,15 +45,17 @@ impl Hop {
 
 /// Who brought the message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct Origin<'a> {
     pub(super) ip: IpAddr,
+    pub(super) port: u16,
+    pub(super) helo: &'a str,
 }
 
 /// A message on its way to one next hop.
 #[derive(Debug)]
 pub(super) struct Delivery<'a> {
     message: MessageId,
-    origin: Origin,
+    origin: Origin<'a>,
     from: &'a ReversePath,
     pub(super) to: Vec<&'a Address>,
     pub(super) hop: Hop,
@@ -169,22 +171,29 @@ impl<'a> Traffic<'a> {
         let mut record = Record::new(self.stamp, at, self.record_id(at), event);
         record.session = delivery.session;
         record.message = Some(delivery.message);
+        let Origin { ip, port, helo } = delivery.origin;
+        record.client = Some(Client { ip, port, helo: Some(helo) });
         record.from = Some(delivery.from.as_str());
         record.to = delivery.to.iter().map(|to| to.as_str()).collect();
         record.tls = tls.filter(|_| situation.has_session);
         record.reply = situation.reply;
         record.detail = situation.detail;
         record.outbound = Some(Outbound {
+            route: match &decision.next_hop {
+                NextHop::Mx => None,
+                NextHop::Route(route) => Some(route.name.to_string()),
+            },
+            mx_trusted: matches!(decision.next_hop, NextHop::Route(_)),
             mx: Some(mx),
             remote: Some(remote),
             dnssec: "insecure",
-            requirement: RequirementRecord::of(&decision.requirement),
+            requirement: RequirementRecord::of(&decision),
             attempt: delivery.attempt,
             reason: situation.reason,
             next_attempt: situation.next_attempt,
             expired: false,
             duration_ms: u64::try_from(at.saturating_since(delivery.began).as_millis()).unwrap_or(u64::MAX),
         });
-        self.records.push((at, record.entry()));
+        self.plan(at, Happening::Line(record.entry()));
     }
 }

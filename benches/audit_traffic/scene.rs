@@ -1,14 +1,18 @@
 //! The relay that the mail goes through: its configuration, written out and loaded as the daemon would, and its log.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gatepost::audit::event::Stamp;
-use gatepost::audit::log::Log;
+use gatepost::audit::keyfile::KeyFiles;
+use gatepost::audit::log::{Bounds, Log, Opening};
 use gatepost::config::{self, Config, ListenerConfig};
+use gatepost::journal::disk::Disk;
+use gatepost::journal::filesystem::FileSystem;
 use gatepost::model::address::{Address, Charset, ReversePath};
-use gatepost::model::time::Timestamp;
 use gatepost::policy::transaction::Door;
 
 /// A domain whose mailboxes the relay serves.
@@ -71,6 +75,7 @@ trusted = ["127.255.0.0/16"]
 
 [audit]
 path = "audit"
+key = "audit.key"
 
 [metrics]
 bind = "off"
@@ -118,12 +123,17 @@ impl Scene {
     }
 
     /// A new log at the place that the configuration names.
-    pub fn log(&self, _stamp: &Stamp, _now: Timestamp) -> Result<Log, Box<dyn Error>> {
-        let path = self.folder.join("audit");
-        if path.exists() {
-            return Err(format!("{} is there already", path.display()).into());
+    pub fn log(&self, stamp: &Stamp, segment_bytes_max: u64) -> Result<Log, Box<dyn Error>> {
+        let (folder, key) = (self.folder.join("audit"), self.folder.join("audit.key"));
+        if folder.exists() || key.exists() {
+            return Err(format!("{} has a log already", self.folder.display()).into());
         }
-        let (log, _) = Log::open(&path, None)?;
+        let filesystem: Arc<dyn FileSystem> = Arc::new(Disk::default());
+        let keys = KeyFiles::new(filesystem.clone(), &key, &folder)?;
+        let bounds = Bounds { segment_bytes_max, ..Bounds::default() };
+        let (stamp, replayed) = (stamp.clone(), HashSet::new());
+        let opening = Opening { filesystem, folder: &folder, keys, stamp, mark: None, replayed: &replayed, bounds };
+        let (log, _) = Log::open(opening)?;
         Ok(log)
     }
 

@@ -11,8 +11,10 @@ use std::error::Error;
 use std::time::Duration;
 
 use gatepost::audit::event::{Client, Event, Record, Stamp};
+use gatepost::audit::checkpoint::Why;
 use gatepost::audit::log::Log;
 use gatepost::model::id::{MessageId, RecordId, SessionId};
+use gatepost::model::record::AuditEntry;
 use gatepost::model::time::Timestamp;
 
 use self::outbound::Delivery;
@@ -26,6 +28,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SUMMARY_EVERY: Duration = HOUR;
 const CARE_EVERY: Duration = HOUR.saturating_mul(9);
 const RELOAD_EVERY: Duration = HOUR.saturating_mul(23);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
 
 /// What happens at its time.
 #[derive(Debug)]
@@ -35,6 +38,9 @@ enum Happening<'a> {
     /// And ends.
     End(Delivery<'a>, outbound::Ending),
     Chore(Chore),
+    /// A record is written.
+    Line(AuditEntry),
+    Checkpoint,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,15 +86,13 @@ pub struct Traffic<'a> {
     random: fastrand::Rng,
     plan: BinaryHeap<Reverse<Planned<'a>>>,
     planned: u64,
-    /// Made at this moment and not yet written.
-    records: Vec<(Timestamp, gatepost::model::record::AuditEntry)>,
     truth: Truth,
 }
 
 impl<'a> Traffic<'a> {
     pub fn new(scene: &'a Scene, world: &'a World, stamp: &'a Stamp, random: fastrand::Rng) -> Self {
-        let (plan, records, truth) = (BinaryHeap::new(), Vec::new(), Truth::default());
-        Self { scene, world, stamp, random, plan, planned: 0, records, truth }
+        let (plan, truth) = (BinaryHeap::new(), Truth::default());
+        Self { scene, world, stamp, random, plan, planned: 0, truth }
     }
 
     /// Writes `count` records. Gives the time of the last one, and what is true of them.
@@ -98,6 +102,7 @@ impl<'a> Traffic<'a> {
         for chore in [Chore::Reload, Chore::Summary, Chore::Care] {
             self.plan(begin, Happening::Chore(chore));
         }
+        self.plan(begin + CHECKPOINT_EVERY, Happening::Checkpoint);
         let (mut written, mut last) = (0, begin);
         while written < count {
             match (arrival, self.plan.peek().map(|Reverse(planned)| planned.at)) {
@@ -107,19 +112,30 @@ impl<'a> Traffic<'a> {
                 }
                 _ => {
                     let Some(Reverse(Planned { at, what, .. })) = self.plan.pop() else { break };
-                    self.happen(at, what);
+                    match what {
+                        Happening::Line(entry) => {
+                            log.append(&entry, at)?;
+                            (written, last) = (written + 1, at);
+                        }
+                        Happening::Checkpoint => {
+                            log.checkpoint(Why::Interval, at)?;
+                            self.plan(at + CHECKPOINT_EVERY, Happening::Checkpoint);
+                        }
+                        Happening::Attempt(delivery) => self.attempt(at, delivery),
+                        Happening::End(delivery, ending) => self.end(at, delivery, ending),
+                        Happening::Chore(chore) => self.do_chore(at, chore),
+                    }
                 }
-            }
-            for (at, entry) in self.records.drain(..).take(usize::try_from(count - written)?) {
-                log.append(&entry)?;
-                written += 1;
-                last = at;
             }
         }
         if written < count || arrival.is_none() {
             return Err("the rhythm has too few arrivals for so many records; lower RECORDS_PER_ARRIVAL".into());
         }
+        log.checkpoint(Why::Stop, last)?;
         log.sync()?;
+        if let Some(newest) = log.take_news().checkpoints.last() {
+            log.remember(newest)?;
+        }
         Ok((last, self.truth))
     }
 
@@ -135,14 +151,6 @@ impl<'a> Traffic<'a> {
             48..70 => self.mail_from_inside(at),
             70..94 => self.stranger_tries(at),
             _ => self.handshake_fails(at),
-        }
-    }
-
-    fn happen(&mut self, at: Timestamp, what: Happening<'a>) {
-        match what {
-            Happening::Attempt(delivery) => self.attempt(at, delivery),
-            Happening::End(delivery, ending) => self.end(at, delivery, ending),
-            Happening::Chore(chore) => self.do_chore(at, chore),
         }
     }
 
@@ -163,7 +171,7 @@ impl<'a> Traffic<'a> {
             Chore::Care => "retry of the whole queue, asked for by uid 0".to_owned(),
             Chore::Reload => "reloaded".to_owned(),
         });
-        self.records.push((at, record.entry()));
+        self.plan(at, Happening::Line(record.entry()));
         self.plan(at + every, Happening::Chore(chore));
     }
 
