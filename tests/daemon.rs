@@ -11,6 +11,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use client::Client;
+use gatepost::audit::checkpoint::{Checkpoint, Why, verify_signature};
+use gatepost::audit::key::PublicKey;
 use hop::Hop;
 use nix::sys::signal::Signal;
 use process::{Home, Process, refused};
@@ -220,4 +222,40 @@ fn every_error_of_a_wrong_configuration_is_told_at_once() {
         assert!(words.contains(expected), "{expected} is not told in: {words}");
     }
     assert!(!Path::new(&home.path().join("spool/journal")).exists());
+}
+
+#[test]
+fn checkpoints_are_kept_elsewhere_to_the_last_and_a_new_key_is_vouched_for_by_the_old() {
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    std::fs::create_dir(home.path().join("elsewhere")).unwrap();
+    home.main_file(|main| main.replace("[audit]", "[audit]\ncheckpoint_file = \"elsewhere/checkpoints.jsonl\""));
+    let daemon = Process::start(&home);
+    let (exit, asked_for, error) = home.run("audit", &["checkpoint", "--line"]);
+    assert_eq!(exit, Some(0), "{error}");
+    let (exit, old_key, error) = home.run("audit", &["key"]);
+    assert_eq!(exit, Some(0), "{error}");
+    let (exit, _, error) = home.run("audit", &["key", "--rotate"]);
+    assert_eq!(exit, Some(0), "{error}");
+    let (_, status, _) = home.run("status", &[]);
+    assert!(status.contains("elsewhere/checkpoints.jsonl"), "{status}");
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(home.run("audit", &["checkpoint"]).0, Some(3));
+
+    let file = std::fs::read_to_string(home.path().join("elsewhere/checkpoints.jsonl")).unwrap();
+    assert!(file.contains(&asked_for), "{file}");
+    let log = std::fs::read_to_string(home.path().join("audit/00000001.jsonl")).unwrap();
+    let mut key: PublicKey = old_key.lines().next().unwrap().parse().unwrap();
+    let mut whys = Vec::new();
+    for line in file.lines() {
+        let checkpoint = Checkpoint::parse(line.as_bytes()).unwrap();
+        assert!(verify_signature(line.as_bytes(), &key) && checkpoint.statement.key == key, "{line}");
+        assert!(log.contains(line), "{line}");
+        key = checkpoint.key_in_force();
+        whys.push(checkpoint.statement.why);
+    }
+    assert!(whys.contains(&Why::Demand) && whys.contains(&Why::Key), "{whys:?}");
+    assert_eq!(whys.last(), Some(&Why::Stop), "{whys:?}");
+    assert_eq!(home.run("audit", &["key"]).1.lines().next(), Some(key.to_string().as_str()));
+    assert!(log.contains("a new key for checkpoints, asked for by uid "), "{log}");
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::audit::event::{Event, Record, Stamp};
+use crate::audit::feed::{Answer, Feed};
 use crate::clock;
 use crate::model::id::MessageId;
 use crate::outbound::dispatch::{Command, Retry};
@@ -33,6 +34,8 @@ pub struct Desk {
     pub reload: mpsc::Sender<oneshot::Sender<Response>>,
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     pub stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
+    /// To the writer of the audit log.
+    pub feed: Feed,
 }
 
 impl fmt::Debug for Desk {
@@ -89,10 +92,41 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueList { filter, after } => queue::list(desk, &filter, after).await,
         Request::QueueShow { id } => queue::show(desk, id).await,
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
+        Request::AuditCheckpoint => {
+            tracing::info!(uid, "checkpoint asked for on the control socket");
+            checkpoint(desk.feed.checkpoint()).await
+        }
+        Request::AuditRotateKey => {
+            tracing::warn!(uid, "a new key for the audit log asked for on the control socket");
+            let detail = format!("a new key for checkpoints, asked for by uid {uid}");
+            match record(desk, None, detail).await {
+                Ok(()) => checkpoint(desk.feed.rotate_key()).await,
+                Err(not_done) => not_done,
+            }
+        }
+    }
+}
+
+async fn checkpoint(answer: oneshot::Receiver<Answer>) -> Response {
+    match answer.await {
+        Ok(Ok(line)) => Response::Checkpoint { line },
+        Ok(Err(error)) => Response::Error { message: error.to_string() },
+        Err(_) => Response::Error { message: "the daemon is stopping".to_owned() },
     }
 }
 
 /// A change is on record before it is made.
+async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Result<(), Response> {
+    let stamp = (desk.stamp)();
+    let time = clock::timestamp();
+    let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
+    record.message = message;
+    record.detail = Some(detail);
+    let recorded = desk.spool.record(None, Vec::new(), vec![record.entry()]).await;
+    recorded
+        .map_err(|fault| Response::Error { message: format!("not done, because it could not be recorded: {fault}") })
+}
+
 async fn retry(
     desk: &Desk,
     id: Option<MessageId>,
@@ -105,13 +139,8 @@ async fn retry(
         (None, Some(domain)) => (format!("all mail to {domain}"), Retry::Domain(domain)),
         (None, None) => ("the whole queue".to_owned(), Retry::All),
     };
-    let stamp = (desk.stamp)();
-    let time = clock::timestamp();
-    let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
-    record.message = id;
-    record.detail = Some(format!("retry of {what}, asked for by uid {uid}"));
-    if let Err(fault) = desk.spool.record(None, Vec::new(), vec![record.entry()]).await {
-        return Response::Error { message: format!("not done, because it could not be recorded: {fault}") };
+    if let Err(not_done) = record(desk, id, format!("retry of {what}, asked for by uid {uid}")).await {
+        return not_done;
     }
     let (sender, receiver) = oneshot::channel();
     _ = desk.commands.send(Command::Retry(retry, sender)).await;

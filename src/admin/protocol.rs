@@ -36,6 +36,10 @@ pub enum Request {
         #[serde(default)]
         to_domain: Option<Domain>,
     },
+    /// A checkpoint of the audit log, now.
+    AuditCheckpoint,
+    /// A new key for the checkpoints from now on.
+    AuditRotateKey,
 }
 
 /// Which messages; what is `None` does not matter.
@@ -74,6 +78,10 @@ pub enum Response {
     /// How many deliveries are tried now instead of later.
     Retried {
         count: usize,
+    },
+    /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
+    Checkpoint {
+        line: String,
     },
     NotFound,
     Error {
@@ -115,7 +123,44 @@ pub struct Status {
     /// `None`: the spool takes mail.
     pub spool_fault: Option<String>,
     pub audit_writable: bool,
+    #[serde(default)]
+    pub audit: AuditStatus,
     pub draining: bool,
+}
+
+/// How the evidence stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// The newest that this daemon has made or found.
+    pub checkpoint: Option<CheckpointStatus>,
+    /// Where checkpoints are sent.
+    pub destinations: Vec<DestinationStatus>,
+    /// Why old segments are not removed or compressed.
+    pub fault: Option<String>,
+}
+
+/// A checkpoint by its number in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointStatus {
+    pub seq: u64,
+    pub time: Timestamp,
+}
+
+/// A place that checkpoints are sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// `file`, `syslog`, `webhook`.
+    pub kind: String,
+    /// Without what may be a secret.
+    pub target: String,
+    /// The last that arrived since the start.
+    pub sent: Option<CheckpointStatus>,
+    pub waiting: usize,
+    /// Checkpoints that are never sent there, because too many waited.
+    pub given_up: u64,
+    /// Why the last one did not arrive, and since when none does.
+    pub error: Option<String>,
+    pub failing_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

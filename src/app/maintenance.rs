@@ -12,6 +12,8 @@ use crate::outbound::Outbound;
 use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
 
+use super::evidence::EvidenceWatch;
+
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the work needs.
@@ -20,6 +22,7 @@ pub(super) struct Upkeep {
     pub(super) inbound: Arc<Inbound>,
     pub(super) outbound: Arc<Outbound>,
     pub(super) counts: watch::Receiver<Counts>,
+    pub(super) evidence: EvidenceWatch,
 }
 
 pub(super) async fn run(upkeep: Upkeep) {
@@ -58,6 +61,7 @@ fn tell_space(free: FreeSpace, enough: &mut bool) {
 impl Upkeep {
     fn set_gauges(&self) {
         let metrics = &self.outbound.metrics;
+        self.evidence.set_gauges(metrics);
         for took in self.outbound.spool.take_commit_times() {
             metrics.spool_commit_duration.observe(took.as_secs_f64());
         }

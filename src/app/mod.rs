@@ -7,6 +7,7 @@
 
 mod build;
 mod certificates;
+mod evidence;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]
 mod old_next_hops;
@@ -21,6 +22,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audit::keyfile::KeyError;
+use crate::audit::log::LogOrKeyError;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::dns::hickory::SetupError as DnsError;
@@ -59,7 +62,9 @@ pub enum StartError {
     #[error("the spool is damaged; nothing was started\n{}", lines(.0))]
     Damaged(Vec<Damage>),
     #[error("{0}")]
-    Audit(#[from] crate::audit::log::LogError),
+    Audit(#[from] LogOrKeyError),
+    #[error("the key of the audit log: {0}")]
+    AuditKey(#[from] KeyError),
     #[error("{0}")]
     Dns(#[from] DnsError),
     #[error("{0}")]
@@ -91,6 +96,9 @@ impl StartError {
             }
             Self::Damaged(_) => {
                 "make a copy of the spool folder; `gatepost serve --accept-damage` starts without what cannot be read"
+            }
+            Self::AuditKey(_) | Self::Audit(LogOrKeyError::Key(_)) => {
+                "name a file in [audit].key that the daemon's account alone can read and write, outside of [audit].path"
             }
             Self::Audit(_) => "see that the folder exists, belongs to the daemon's account and has room",
             Self::Dns(_) => "set [dns].servers",

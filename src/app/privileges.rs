@@ -61,10 +61,12 @@ pub(super) fn connections_possible(config: &Config) -> u64 {
 
 /// Makes the daemon's folders, gives them to the configured account, and becomes it. Must run before any thread does.
 pub(super) fn hand_over(config: &Config) -> Result<(), PrivilegeError> {
-    let folders = [&config.spool.path, &config.audit.path];
-    for path in folders {
+    // The folder of the key may be one of the system's: it is ours only if it is new.
+    let of_key = config.audit.key.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let folders = [Some(config.spool.path.as_path()), Some(config.audit.path.as_path()), of_key];
+    for path in folders.into_iter().flatten() {
         let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
-        made.map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
+        made.map_err(|source| PrivilegeError::Folder { path: path.to_owned(), source })?;
     }
     let Some(name) = &config.user else { return Ok(()) };
     let user = User::from_name(name).ok().flatten().ok_or_else(|| PrivilegeError::NoSuchUser(name.clone()))?;
@@ -78,9 +80,9 @@ pub(super) fn hand_over(config: &Config) -> Result<(), PrivilegeError> {
     if Uid::effective() == user.uid {
         return Ok(());
     }
-    for path in folders.into_iter().chain([&config.admin.socket]) {
+    for path in folders.into_iter().flatten().chain([config.admin.socket.as_path()]) {
         chown(path, Some(user.uid.as_raw()), Some(gid.as_raw()))
-            .map_err(|source| PrivilegeError::Folder { path: path.clone(), source })?;
+            .map_err(|source| PrivilegeError::Folder { path: path.to_owned(), source })?;
     }
     become_user(&user, gid).map_err(|source| PrivilegeError::Change { user: name.clone(), source })
 }
@@ -131,7 +133,13 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
             rules = rules.add_rule(PathBeneath::new(handle, read))?;
         }
     }
-    let writable = [Some(config.spool.path.clone()), Some(config.audit.path.clone()), folder(&config.admin.socket)];
+    let writable = [
+        Some(config.spool.path.clone()),
+        Some(config.audit.path.clone()),
+        folder(&config.audit.key),
+        config.audit.checkpoint_file.as_deref().and_then(folder),
+        folder(&config.admin.socket),
+    ];
     for path in writable.into_iter().flatten() {
         if let Ok(handle) = PathFd::new(&path) {
             rules = rules.add_rule(PathBeneath::new(handle, write))?;
@@ -156,7 +164,7 @@ mod tests {
             fs::create_dir_all(at(name)).unwrap();
         }
         let main = "hostname = \"mx1.example.org\"\ndomains = \"domains.d\"\npostmaster = \"p@example.org\"\n\
-                    [spool]\npath = \"spool\"\n[audit]\npath = \"audit\"\n\
+                    [spool]\npath = \"spool\"\n[audit]\npath = \"audit\"\nkey = \"audit.key\"\n\
                     [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:0\"]\nrole = \"mx\"\n\
                     [[certificate]]\nchain = \"../live/c.pem\"\nkey = \"../live/c.key\"\n";
         fs::write(at("etc/gatepost.toml"), main).unwrap();

@@ -1,5 +1,6 @@
 //! Reload: the whole configuration swaps at once, or the old one stays and says why.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::protocol::{ReportedDiagnostic, Response};
@@ -56,8 +57,10 @@ async fn swap(running: &Running, config: Config, built: Built) {
     fill_metrics(&running.metrics, &config);
     certificates::put_in_force(running, built.certificates);
     let stamp = built.inbound.stamp.clone();
+    running.feed.set_stamp(stamp.clone());
     running.inbound.snapshot.store(Arc::new(built.inbound));
     running.outbound.snapshot.store(Arc::new(built.outbound));
+    running.evidence.configure(&config.audit);
     running.config.store(Arc::new(config));
     running.metrics.config_last_reload_successful.set(1);
     let time = clock::timestamp();
@@ -76,11 +79,16 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         let listeners = config.listeners.iter().map(|listener| (listener.name.clone(), listener.bind.clone()));
         listeners.collect::<Vec<_>>()
     };
+    let folder = |config: &Config| config.audit.checkpoint_file.as_deref().and_then(Path::parent).map(Path::to_owned);
     let changed = [
         ("[[listener]] name or bind", sockets(old) != sockets(new)),
         ("[spool].path", old.spool.path != new.spool.path),
         ("[spool].min_free_space", old.spool.min_free_space != new.spool.min_free_space),
         ("[audit].path", old.audit.path != new.audit.path),
+        ("[audit].key", old.audit.key != new.audit.key),
+        ("[audit].checkpoint_every", old.audit.checkpoint_every != new.audit.checkpoint_every),
+        // The sandbox has room for those of the start.
+        ("the folder of [audit].checkpoint_file", folder(old) != folder(new) && folder(new).is_some()),
         ("[metrics].bind", old.metrics.bind != new.metrics.bind),
         ("[admin].socket", old.admin.socket != new.admin.socket),
         ("[dns].servers", old.dns.servers != new.dns.servers),

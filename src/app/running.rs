@@ -16,6 +16,7 @@ use crate::admin::control::{self, Desk};
 use crate::admin::http::{self, Page};
 use crate::admin::protocol::Response;
 use crate::audit::event::{Event, Record, Stamp};
+use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
@@ -30,9 +31,11 @@ use crate::tls::client::ClientTls;
 use super::build::{Environment, Prepared, fill_metrics};
 use super::certificates::files::PairFiles;
 use super::certificates::{self, Certificates, Watch};
+use super::evidence::{self, Evidence};
 use super::maintenance::{self, Upkeep};
 use super::sockets::{ControlSocket, Sockets};
 use super::status::StatusSource;
+use super::storage::Opening;
 use super::{StartError, privileges, reload, storage};
 
 /// What a shell gives for a process that SIGINT ended.
@@ -58,7 +61,10 @@ pub struct Running {
     draining: Arc<AtomicBool>,
     sessions: JoinSet<()>,
     services: JoinSet<()>,
+    /// The way to the audit log's thread.
+    pub(super) feed: Feed,
     audit_thread: std::thread::JoinHandle<()>,
+    pub(super) evidence: Evidence,
     addresses: Addresses,
     /// Taken when they are listened to.
     signals: Option<Signals>,
@@ -107,8 +113,11 @@ impl Running {
         let Prepared { config, built } = prepared;
         fill_metrics(&metrics, &config);
         metrics.certificates(&built.certificates.ends());
-        let (storage, config) = open_storage(config, metrics.clone(), accept_damage).await?;
         let stamp = built.inbound.stamp.clone();
+        let shipper = evidence::shipper(&config, &environment.roots)?;
+        let opening =
+            Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
+        let (storage, config) = open_storage(config, opening).await?;
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
@@ -151,7 +160,9 @@ impl Running {
             draining: Arc::new(AtomicBool::new(false)),
             sessions: JoinSet::new(),
             services: JoinSet::new(),
+            feed: storage.feed,
             audit_thread: storage.audit_thread,
+            evidence: Evidence::start(shipper, storage.keeper),
             addresses: Addresses::default(),
             signals,
             control: sockets.control,
@@ -208,6 +219,7 @@ impl Running {
             certificates: self.certificates.clone(),
             spool: self.outbound.spool.clone(),
             audit: self.outbound.audit.clone(),
+            evidence: self.evidence.watch(),
             counts: counts.clone(),
             draining: self.draining.clone(),
             started_at: clock::timestamp(),
@@ -229,9 +241,11 @@ impl Running {
             let stamp = self.outbound.clone();
             let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
             let status = Arc::new(move || status.status());
-            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp }));
+            let feed = self.feed.clone();
+            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed }));
         }
-        let upkeep = Upkeep { inbound: self.inbound.clone(), outbound: self.outbound.clone(), counts };
+        let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
+        let upkeep = Upkeep { inbound, outbound, counts, evidence };
         self.services.spawn(maintenance::run(upkeep));
         Ok(())
     }
@@ -292,18 +306,21 @@ impl Running {
             self.sessions.shutdown().await;
         }
         self.services.shutdown().await;
-        let Self { inbound, outbound, audit_thread, control, .. } = self;
+        let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
+        let last_shipment = evidence.stop_keeper().await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
         let spool = outbound.spool.clone();
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
             spool.close();
             drop(spool);
+            feed.stop();
             _ = audit_thread.join();
         });
         if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
             tracing::warn!("the audit log could not be completed; the next start does that");
         }
+        last_shipment.finish().await;
         drop(control);
         tracing::info!("stopped");
     }
@@ -326,12 +343,8 @@ fn leave_at_once() -> ! {
 }
 
 /// Opens the storage off the runtime's threads; hands the configuration back.
-async fn open_storage(
-    config: Config,
-    metrics: Arc<Metrics>,
-    accept_damage: bool,
-) -> Result<(storage::Storage, Config), StartError> {
-    let work = move || storage::open(&config, &metrics, accept_damage).map(|storage| (storage, config));
+async fn open_storage(config: Config, opening: Opening) -> Result<(storage::Storage, Config), StartError> {
+    let work = move || storage::open(&config, opening).map(|storage| (storage, config));
     let opened = tokio::task::spawn_blocking(work).await;
     opened.map_err(|error| StartError::System(std::io::Error::other(error)))?
 }

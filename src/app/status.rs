@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
-use crate::audit::derive::Health;
+use crate::audit::feed::Health;
 use crate::clock;
 use crate::config::Config;
 use crate::model::time::Timestamp;
@@ -15,6 +15,7 @@ use crate::schedule::job::Counts;
 use crate::spool::Spool;
 
 use super::certificates::Certificates;
+use super::evidence::EvidenceWatch;
 
 /// Where the answers come from.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(super) struct StatusSource {
     pub(super) certificates: Arc<ArcSwap<Certificates>>,
     pub(super) spool: Spool,
     pub(super) audit: Health,
+    pub(super) evidence: EvidenceWatch,
     pub(super) counts: watch::Receiver<Counts>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started_at: Timestamp,
@@ -50,6 +52,7 @@ impl StatusSource {
             spool_free_bytes: self.spool.free_bytes(),
             spool_fault: self.spool.admission().err().map(|fault| fault.to_string()),
             audit_writable: self.audit.is_writable(),
+            audit: self.evidence.status(),
             draining: self.draining.load(Ordering::Relaxed),
         }
     }

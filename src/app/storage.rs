@@ -1,12 +1,17 @@
 //! Opens spool and audit log and ties them together: what the journal makes durable, the log writes down.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::audit::derive::{Batch, Derived, Health, Observer, channel};
-use crate::audit::log::{Log, LogError};
+use crate::audit::derive::{Derived, Observer, Start};
+use crate::audit::event::Stamp;
+use crate::audit::feed::{Batch, Feed, Health, channel};
+use crate::audit::keep::{Keeper, KeeperHandle, Kept};
+use crate::audit::keyfile::{self, KeyError, KeyFiles};
+use crate::audit::log::{self, Bounds, Log, LogError, LogOrKeyError, Resumed};
+use crate::audit::segments::{self, Segment};
+use crate::audit::ship::Shipper;
 use crate::config::Config;
 use crate::journal;
 use crate::journal::disk::Disk;
@@ -15,7 +20,7 @@ use crate::model::id::MessageId;
 use crate::random;
 use crate::spool::{BodyBudget, Mark, Options, Recovered, Spool};
 
-use super::StartError;
+use super::{StartError, evidence};
 
 /// Refusals and ends of attempts wait at most this long for company. With the log's own delay it makes less than the
 /// second within which a refusal is on record.
@@ -26,15 +31,31 @@ const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 pub(super) struct Storage {
     pub(super) spool: Spool,
     pub(super) audit: Health,
+    /// The way to the log's thread.
+    pub(super) feed: Feed,
     pub(super) audit_thread: JoinHandle<()>,
+    /// Looks after closed segments.
+    pub(super) keeper: Keeper,
     /// Messages from before the start.
     pub(super) pending: Vec<MessageId>,
     /// What the log cannot vouch for, to be recorded.
     pub(super) gaps: Vec<String>,
 }
 
+/// What spool and log are opened with, beside the configuration.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// Of the log's checkpoints.
+    pub(super) stamp: Stamp,
+    pub(super) metrics: Arc<Metrics>,
+    /// Takes the checkpoints.
+    pub(super) shipper: Shipper,
+    pub(super) accept_damage: bool,
+}
+
 /// Blocks: reads the whole journal's metadata.
-pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool) -> Result<Storage, StartError> {
+pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartError> {
+    let Opening { stamp, metrics, shipper, accept_damage } = opening;
     let (feed, source) = channel();
     let sink = feed.clone();
     let options = Options {
@@ -48,8 +69,16 @@ pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool)
     let (spool, recovered) = Spool::open(options, Arc::new(Disk::default()), audit_sink)
         .map_err(|source| StartError::Spool { path: config.spool.path.clone(), source })?;
     let mut gaps = report(&recovered, accept_damage)?;
-    let (log, resumed) = open_log(&config.audit.path, recovered.mark.as_ref())?;
-    gaps.extend(resumed.problems);
+    let (log, resumed) = open_log(config, stamp, &recovered)?;
+    let Resumed { present, problems, cut, new_key, wants_checkpoint } = resumed;
+    if let Some(cut) = cut {
+        tracing::warn!("the last write of the audit log was not finished before the stop: {cut}");
+    }
+    if let Some(key) = new_key {
+        let path = config.audit.key.display();
+        tracing::warn!(%key, %path, "the audit log has a new key; keep its public half elsewhere, to verify by");
+    }
+    gaps.extend(problems);
     for gap in &gaps {
         tracing::error!("{gap}");
     }
@@ -58,10 +87,16 @@ pub(super) fn open(config: &Config, metrics: &Arc<Metrics>, accept_damage: bool)
         feed.push(Batch { sequence, entries });
     }
     let audit = source.health();
-    let keeper = Keeper { spool: spool.clone(), metrics: metrics.clone() };
-    let audit_thread = source.spawn(log, resumed.present, Box::new(keeper)).map_err(StartError::System)?;
+    if let Ok(Some(seen)) = keyfile::seen(&config.audit.key) {
+        // What did not arrive before the stop.
+        evidence::ship(&shipper, &seen);
+    }
+    let keeper = keep(config, &feed)?;
+    let scribe = Scribe { spool: spool.clone(), metrics, segment: 0, shipper, keeper: keeper.handle() };
+    let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
+    let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
-    Ok(Storage { spool, audit, audit_thread, pending: recovered.pending, gaps })
+    Ok(Storage { spool, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
 }
 
 /// Tells what was found wrong. Damage stops the start unless the operator has said otherwise.
@@ -83,28 +118,72 @@ fn report(recovered: &Recovered, accept_damage: bool) -> Result<Vec<String>, Sta
         .collect())
 }
 
-fn open_log(folder: &Path, mark: Option<&Mark>) -> Result<(Log, crate::audit::log::Resumed), LogError> {
-    let derived: Option<Derived> = mark.and_then(|mark| serde_json::from_str(&mark.note).ok());
-    Log::open(folder, derived.as_ref().map(|derived| &derived.mark))
+fn open_log(config: &Config, stamp: Stamp, recovered: &Recovered) -> Result<(Log, Resumed), StartError> {
+    let derived: Option<Derived> = recovered.mark.as_ref().and_then(|mark| serde_json::from_str(&mark.note).ok());
+    let folder = &config.audit.path;
+    let keys = KeyFiles::new(Arc::new(Disk::default()), &config.audit.key, folder)?;
+    let opening = log::Opening {
+        filesystem: Arc::new(Disk::readable_by_group()),
+        folder,
+        keys,
+        stamp,
+        mark: derived.as_ref().map(|derived| &derived.mark),
+        replayed: &recovered.audit.iter().flat_map(|(_, entries)| entries).map(|entry| entry.id).collect(),
+        bounds: Bounds::default(),
+    };
+    Ok(Log::open(opening)?)
 }
 
-/// Remembers in the journal how far the log is, counts, and reports.
-struct Keeper {
+/// Starts to look after the segments before the active one. The log is open, and nothing is appended yet.
+fn keep(config: &Config, feed: &Feed) -> Result<Keeper, StartError> {
+    let folder = &config.audit.path;
+    let segments = segments::segments(folder).map_err(LogOrKeyError::Log)?;
+    let feed = feed.clone();
+    let tombstone = move |removed| match feed.tombstone(removed).blocking_recv() {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the daemon is stopping".to_owned()),
+    };
+    let kept = Kept {
+        fs: Arc::new(Disk::readable_by_group()),
+        folder: folder.clone(),
+        closed: segments.last().map_or(0, |active| active.number.saturating_sub(1)),
+        settings: evidence::keep_settings(&config.audit),
+        tombstone: Box::new(tombstone),
+    };
+    Keeper::spawn(kept).map_err(StartError::System)
+}
+
+/// Remembers in the journal how far the log is, hands on its checkpoints and closed segments, counts, and reports.
+struct Scribe {
     spool: Spool,
     metrics: Arc<Metrics>,
+    /// The segment of the log that the journal knows of.
+    segment: u64,
+    shipper: Shipper,
+    keeper: KeeperHandle,
 }
 
-impl Observer for Keeper {
+impl Observer for Scribe {
     fn derived(&mut self, derived: Derived, records: u64) {
         self.metrics.audit_records.inc_by(records);
         let sequence = derived.sequence;
         // Strings and numbers only: this cannot fail, and an empty note only costs reading at the next start.
         let note = serde_json::to_string(&derived).unwrap_or_default();
-        if records > 0
+        let is_new_segment = std::mem::replace(&mut self.segment, derived.mark.segment) != derived.mark.segment;
+        if (records > 0 || is_new_segment)
             && let Err(fault) = self.spool.audit_is_durable(Mark { sequence, note })
         {
             tracing::debug!(%fault, "the state of the audit log was not remembered");
         }
+    }
+
+    fn checkpointed(&mut self, line: &str) {
+        evidence::ship(&self.shipper, line.as_bytes());
+    }
+
+    fn closed(&mut self, segment: &Segment) {
+        self.keeper.closed(segment.number);
     }
 
     fn failed(&mut self, error: &LogError) {
@@ -114,5 +193,9 @@ impl Observer for Keeper {
 
     fn recovered(&mut self) {
         tracing::info!("the audit log is written again");
+    }
+
+    fn not_remembered(&mut self, error: &KeyError) {
+        tracing::error!(%error, "the newest checkpoint could not be kept beside the key of the audit log");
     }
 }

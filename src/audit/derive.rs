@@ -139,8 +139,8 @@ impl Deriver {
 
     /// The last sync; an orderly end leaves no line without a checkpoint.
     pub(super) fn end(&mut self) {
-        let has_more = self.failed || !self.log.is_vouched_for() || !self.unsynced.is_empty();
-        _ = self.settle(has_more.then_some(Wish::Checkpoint(Why::Stop)).as_ref());
+        let wants_one = self.failed || !self.log.is_vouched_for();
+        _ = self.settle(wants_one.then_some(Wish::Checkpoint(Why::Stop)).as_ref());
     }
 
     fn take(&mut self, mut batch: Batch) {
@@ -198,7 +198,7 @@ impl Deriver {
                 self.wants_start = false;
                 self.settled = self.log.records_synced();
                 let records: usize = self.unsynced.iter().map(|batch| batch.entries.len()).sum();
-                self.derived = self.unsynced.drain(..).last().map(|batch| batch.sequence).or(self.derived);
+                self.derived = self.unsynced.drain(..).next_back().map(|batch| batch.sequence).or(self.derived);
                 self.health.written(records);
                 if std::mem::take(&mut self.failed) {
                     self.health.set_failed(false);

@@ -4,15 +4,20 @@
 
 pub mod chain;
 pub mod checkpoint;
+pub mod compress;
 pub mod derive;
 pub mod event;
 pub mod feed;
 mod hex;
+pub mod keep;
 pub mod key;
 pub mod keyfile;
 pub mod log;
+mod reading;
 mod resume;
+mod retention;
 pub mod segments;
+pub mod ship;
 pub mod trace;
 pub mod tree;
 pub mod verify;

@@ -4,24 +4,25 @@
 //! the journal stands there.
 
 use std::collections::HashSet;
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::journal::filesystem::{File, FileSystem};
+use crate::journal::filesystem::FileSystem;
 use crate::model::id::RecordId;
 use crate::model::time::Timestamp;
 
 use super::chain::{Break, Link, Tip};
 use super::checkpoint::Checkpoint;
 use super::log::{LogError, Mark};
+use super::reading::Reading;
 use super::segments::{Segment, of_names, read_line, reader};
 use super::tree::TreeBuilder;
 
 /// What is longer is no line of ours.
-const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Problems that are told; one cause may break many lines.
 const PROBLEMS_MAX: usize = 100;
 
@@ -158,7 +159,8 @@ impl<'a> Walk<'a> {
         let Position { tip, is_vouched_for, .. } = std::mem::take(&mut self.at);
         self.at = Position { segment: segment.number, tip, is_vouched_for, ..Position::default() };
         self.is_unreadable = false;
-        let mut reader = open(self.request.filesystem, segment)?;
+        let file = Reading::open(self.request.filesystem.as_ref(), &segment.path);
+        let mut reader = reader(segment, file.map_err(LogError::of(&segment.path))?)?;
         let mut line = Vec::new();
         loop {
             match read_line(reader.as_mut(), &mut line, LINE_BYTES_MAX) {
@@ -286,25 +288,5 @@ impl<'a> Walk<'a> {
         }
         self.found.end = self.at;
         self.found
-    }
-}
-
-fn open(filesystem: &Arc<dyn FileSystem>, segment: &Segment) -> Result<Box<dyn BufRead + Send>, LogError> {
-    let file = filesystem.open(&segment.path).map_err(LogError::of(&segment.path))?;
-    reader(segment, FileReader { file, offset: 0 })
-}
-
-/// A file of the seam as a stream.
-#[derive(Debug)]
-struct FileReader {
-    file: Box<dyn File>,
-    offset: u64,
-}
-
-impl Read for FileReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(self.offset, buffer)?;
-        self.offset = self.offset.saturating_add(count as u64);
-        Ok(count)
     }
 }

@@ -38,14 +38,15 @@ pub fn trace(folder: &Path, id: MessageId) -> Result<Vec<serde_json::Value>, Log
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::log::Log;
+    use crate::audit::tests::scratch;
     use crate::model::id::RecordId;
     use crate::model::record::AuditEntry;
+    use crate::model::time::Timestamp;
 
     #[test]
     fn only_records_of_the_message_are_shown_in_their_order() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = Log::open(folder.path(), None).unwrap();
+        let mut log = scratch(folder.path());
         let (wanted, other) = (MessageId::from_u128(1), MessageId::from_u128(2));
         for (n, json) in [
             format!("{{\"event\":\"inbound.accepted\",\"message\":\"{wanted}\"}}"),
@@ -55,7 +56,8 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            log.append(&AuditEntry { id: RecordId::from_u128(n as u128), json: json.into() }).unwrap();
+            log.append(&AuditEntry { id: RecordId::from_u128(n as u128), json: json.into() }, Timestamp::default())
+                .unwrap();
         }
         log.sync().unwrap();
         let events: Vec<_> = trace(folder.path(), wanted).unwrap().iter().map(|r| r["event"].clone()).collect();

@@ -101,15 +101,20 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::audit::log::Log;
+    use crate::audit::tests::scratch;
     use crate::model::id::RecordId;
     use crate::model::record::AuditEntry;
+    use crate::model::time::Timestamp;
 
     fn log_of(count: u128) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
-        let (mut log, _) = Log::open(folder.path(), None).unwrap();
+        let mut log = scratch(folder.path());
         for n in 1..=count {
-            log.append(&AuditEntry { id: RecordId::from_u128(n), json: format!("{{\"n\":{n}}}").into() }).unwrap();
+            log.append(
+                &AuditEntry { id: RecordId::from_u128(n), json: format!("{{\"n\":{n}}}").into() },
+                Timestamp::default(),
+            )
+            .unwrap();
         }
         log.sync().unwrap();
         let path = folder.path().join("00000001.jsonl");

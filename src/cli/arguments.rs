@@ -233,6 +233,28 @@ pub(super) enum AuditCommand {
     Verify(Verify),
     /// Show what happened to one message, in order
     Trace(Trace),
+    /// Make the running daemon sign the log up to now, and print the line that proves it
+    Checkpoint(Checkpoint),
+    /// Show the public half of the key that signs the log, or have it replaced
+    Key(Key),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Checkpoint {
+    /// Print the line alone, as it is to be kept elsewhere
+    #[arg(long)]
+    pub(super) line: bool,
+    #[command(flatten)]
+    pub(super) socket: SocketPath,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Key {
+    /// Make the running daemon sign with a new key from now on; the old one vouches for it in the log
+    #[arg(long)]
+    pub(super) rotate: bool,
+    #[command(flatten)]
+    pub(super) socket: SocketPath,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,12 @@
-//! `gatepost audit …`: reads the log of decisions; works without a daemon.
+//! `gatepost audit …`: reads the log of decisions. Only what changes it needs the daemon.
 
+pub(super) mod checkpoint;
+pub(super) mod key;
 pub(super) mod trace;
 pub(super) mod verify;
 
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 use std::path::{Path, PathBuf};

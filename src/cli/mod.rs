@@ -92,6 +92,10 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Trace(asked) } => audit::trace::run(config, asked, json, console),
+        Command::Audit { command: AuditCommand::Checkpoint(asked) } => {
+            audit::checkpoint::run(&socket::find(config, &asked.socket)?, asked.line, json, console)
+        }
+        Command::Audit { command: AuditCommand::Key(asked) } => audit::key::run(config, asked, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }

@@ -1,5 +1,7 @@
 //! `gatepost status`: how the running daemon does, on one page.
 
+mod evidence;
+
 use std::path::Path;
 
 use anstyle::Style;
@@ -39,15 +41,17 @@ fn page(status: &Status, now: Timestamp) -> String {
         ("since", human::second(status.started_at)),
         ("queue", format!("{}: {deliveries}", human::count(status.messages, "message"))),
         ("spool", spool(status)),
-        ("audit", if status.audit_writable { "writable".to_owned() } else { "cannot be written".to_owned() }),
+        ("audit", evidence::summary(status, now)),
     ] {
         page.extend(human::labelled(name, &value));
     }
     page.push(String::new());
     page.extend(listeners(status));
-    if !status.certificates.is_empty() {
-        page.push(String::new());
-        page.extend(certificates(status, now));
+    for part in [certificates(status, now), evidence::destinations(&status.audit, now)] {
+        if !part.is_empty() {
+            page.push(String::new());
+            page.extend(part);
+        }
     }
     page.push(String::new());
     page.join("\n")
@@ -58,6 +62,7 @@ fn standing(status: &Status) -> (anstyle::Style, &'static str) {
         Status { spool_fault: Some(_), .. } => (BAD, "takes no mail"),
         Status { audit_writable: false, .. } => (BAD, "the audit log lags"),
         Status { draining: true, .. } => (ODD, "draining"),
+        _ if evidence::is_at_risk(&status.audit) => (ODD, "the audit log needs a look"),
         _ if status.certificates.iter().any(|one| !one.problems.is_empty()) => (ODD, "runs with old certificates"),
         _ => (GOOD, "running"),
     }
@@ -86,6 +91,9 @@ fn listeners(status: &Status) -> Vec<String> {
 
 /// What is in use, and below it why newer files are not.
 fn certificates(status: &Status, now: Timestamp) -> Vec<String> {
+    if status.certificates.is_empty() {
+        return Vec::new();
+    }
     let columns = [
         Column::left("CERTIFICATE").shrinking(),
         Column::left("KEY"),
@@ -127,7 +135,7 @@ fn until(end: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::protocol::{DeliveryCounts, ListenerStatus};
+    use crate::admin::protocol::{AuditStatus, DeliveryCounts, ListenerStatus};
 
     #[test]
     fn the_page_tells_state_queue_and_listeners_within_80_columns() {
@@ -150,6 +158,7 @@ mod tests {
             spool_free_bytes: 12_000_000_000,
             spool_fault: None,
             audit_writable: true,
+            audit: AuditStatus::default(),
             draining: false,
         };
         let plain = |status: &Status| {

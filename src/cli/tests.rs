@@ -10,9 +10,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
-use crate::audit::log::Log;
+use crate::audit::tests::scratch;
 use crate::model::id::{MessageId, RecordId};
 use crate::model::record::AuditEntry;
+use crate::model::time::Timestamp;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 
 /// What came out, without colours.
@@ -104,12 +105,12 @@ fn check_tells_errors_of_configuration_and_certificates_together() {
 /// An audit log of four records, two of them about message 7, and a configuration that names it beside an error.
 fn audited() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let (mut log, _) = Log::open(&folder.path().join("audit"), None).unwrap();
+    let mut log = scratch(&folder.path().join("audit"));
     for n in 1..=4_u128 {
         let (id, message) = (RecordId::from_u128(n), MessageId::from_u128(7 + n % 2));
         let json =
             format!("{{\"id\":\"{id}\",\"event\":\"queue.admin\",\"message\":\"{message}\",\"detail\":\"n{n}\"}}");
-        log.append(&AuditEntry { id, json: json.into() }).unwrap();
+        log.append(&AuditEntry { id, json: json.into() }, Timestamp::default()).unwrap();
     }
     log.sync().unwrap();
     fs::write(folder.path().join("gatepost.toml"), "wrong = \n[audit]\npath = \"audit\"\n").unwrap();
@@ -145,7 +146,7 @@ fn a_message_is_traced_and_an_unknown_one_is_a_no() {
 }
 
 /// A daemon that gives one answer to each of the connections, in order. Returns the requests it got.
-fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
+pub(super) fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<Vec<Request>> {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let answer = |answer: Response| {
@@ -163,7 +164,15 @@ fn answering(socket: &Path, answers: Vec<Response>) -> std::thread::JoinHandle<V
 fn without_a_daemon_the_exit_code_is_3_and_the_remedy_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("gatepost.toml"), "admin = { socket = \"c.sock\" }\nwrong").unwrap();
-    for line in ["status", "reload", "queue list", "queue retry --all", "queue list --socket /nonexistent/socket"] {
+    for line in [
+        "status",
+        "reload",
+        "queue list",
+        "queue retry --all",
+        "queue list --socket /nonexistent/socket",
+        "audit checkpoint",
+        "audit key --rotate",
+    ] {
         let ran = run(folder.path(), line);
         assert!(ran.exit == 3 && ran.err.contains("gatepost serve"), "{line}: {ran:?}");
     }

@@ -11,6 +11,7 @@ use crate::model::tls::CertificateStack;
 use crate::policy::names::Fingerprint;
 use crate::policy::relay::TrustedClients;
 
+use super::audit_table;
 use super::document::{Table, Words};
 use super::listener::Listener;
 use super::place::{At, Place};
@@ -73,7 +74,7 @@ impl<'a> MainFile<'a> {
         }
         table.not_implemented(&["report_until", "route"]);
         let spool = sections::spool(table.section("spool"));
-        let audit = sections::audit(table.section("audit"), &spool);
+        let audit = audit_table::audit(table.section("audit"), &spool);
         let (metrics, metrics_bind) = sections::metrics(table.section("metrics"));
         let (has_listener, has_certificate) = (table.has("listener"), table.has("certificate"));
         let mut default = table.section("default");

@@ -6,6 +6,7 @@ pub mod cases;
 pub mod diagnostic;
 pub mod starter;
 
+mod audit_table;
 mod combinations;
 mod document;
 mod domain_file;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::model::address::Address;
+use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
 use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
@@ -39,6 +41,7 @@ use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
+pub use audit_table::DEFAULT_AUDIT_KEY;
 pub use load::load;
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
@@ -171,7 +174,19 @@ pub enum OnAuditFailure {
 #[derive(Clone, Debug)]
 pub struct AuditConfig {
     pub path: PathBuf,
+    /// Signs checkpoints; never in `path`.
+    pub key: PathBuf,
     pub on_failure: OnAuditFailure,
+    /// The longest that a record waits for a checkpoint.
+    pub checkpoint_every: Duration,
+    /// Every checkpoint is appended there; never in `path`.
+    pub checkpoint_file: Option<PathBuf>,
+    pub checkpoint_syslog: Option<SyslogTarget>,
+    pub checkpoint_webhook: Option<WebhookUrl>,
+    /// `None`: for ever.
+    pub keep: Option<Duration>,
+    /// Closed segments.
+    pub compress: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -1,15 +1,14 @@
-//! The tables of the main file that stand for themselves: spool, dns, audit, metrics, admin, limits.
+//! The tables of the main file that stand for themselves: spool, dns, metrics, admin, limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::{Table, Value, Words};
 use super::place::At;
 use super::policy_tables::retry;
 use super::values::{self, Invalid};
-use super::{AdminConfig, AuditConfig, DnsConfig, Limits, MetricsConfig, OnAuditFailure, SpoolConfig};
+use super::{AdminConfig, DnsConfig, Limits, MetricsConfig, SpoolConfig};
 
 const DEFAULT_SOCKET: &str = "/run/gatepost/control.sock";
 const DEFAULT_METRICS_PORT: u16 = 9725;
@@ -21,8 +20,6 @@ const MESSAGES: RangeInclusive<u32> = 1..=1_000_000;
 const HOPS: RangeInclusive<u32> = 1..=10_000;
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 
-const ON_AUDIT_FAILURE: &Words<OnAuditFailure> =
-    &[("refuse", Some(OnAuditFailure::Refuse)), ("alarm", Some(OnAuditFailure::Alarm))];
 const DNSSEC: &Words<()> = &[("off", Some(())), ("validate", None), ("trust-ad", None)];
 
 /// The folders are empty paths where they were missing or wrong, which was reported.
@@ -61,19 +58,6 @@ pub(super) fn dns(mut table: Table<'_>) -> DnsConfig {
         servers: servers.as_ref().map(At::items).unwrap_or_default(),
         allow_targets: targets.as_ref().map(At::items).unwrap_or_default(),
     }
-}
-
-/// `spool` is where the messages are.
-pub(super) fn audit(mut table: Table<'_>, spool: &SpoolConfig) -> AuditConfig {
-    let path = table.require("path", "write path = \"/var/log/gatepost/audit\" under [audit]");
-    let folder = path.as_ref().and_then(Value::path).unwrap_or_default();
-    if let Some(value) = path.filter(|_| folder == spool.path && folder != PathBuf::new()) {
-        value.place.error("the audit log and the spool share a folder", "give each a folder of its own");
-    }
-    let on_failure = table.get("on_failure").and_then(|value| value.word(ON_AUDIT_FAILURE));
-    table.not_implemented(&["key"]);
-    table.finish();
-    AuditConfig { path: folder, on_failure: on_failure.map_or(OnAuditFailure::Refuse, |at| at.value) }
 }
 
 /// With the place of `bind` for comparison with the listeners.

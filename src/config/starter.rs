@@ -24,8 +24,9 @@ const TEMPLATE_HOSTNAME: &str = "mx1.example.org";
 const TEMPLATE_DOMAIN: &str = "example.org";
 
 /// Paths of the templates, and what they are outside `/etc`: beside the configuration.
-const SYSTEM_PATHS: [(&str, &str); 3] = [
+const SYSTEM_PATHS: [(&str, &str); 4] = [
     ("\"/var/lib/gatepost\"", "\"spool\""),
+    ("\"/var/lib/gatepost/audit.key\"", "\"audit.key\""),
     ("\"/var/log/gatepost/audit\"", "\"audit\""),
     ("\"/run/gatepost/control.sock\"", "\"control.sock\""),
 ];

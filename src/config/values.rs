@@ -1,12 +1,14 @@
 //! Values that are written as text: durations, sizes, addresses, networks, names.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::model::address::{Address, Host};
 use crate::model::cipher::CipherGrade;
+use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::{Domain, DomainPattern};
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
@@ -17,6 +19,8 @@ use super::document::{Words, shown};
 const DAY_SECS: u64 = 24 * 60 * 60;
 /// The longest duration that any key takes.
 const DURATION_SECS_MAX: u64 = 366 * DAY_SECS;
+/// The shortest and the longest time that evidence may be kept for.
+const RETENTION_DAYS: RangeInclusive<u64> = 1..=36_500;
 /// The longest timeout.
 const TIMEOUT_SECS_MAX: u64 = DAY_SECS;
 /// The largest size that any key takes.
@@ -59,8 +63,26 @@ impl Invalid {
 
 /// `"90s"`, `"5m"`, `"4h"`, `"5d"`, `"2w"`; never zero.
 pub(super) fn duration(text: &str) -> Result<Duration, Invalid> {
+    let secs = duration_secs(text)?.filter(|secs| (1..=DURATION_SECS_MAX).contains(secs));
+    secs.map(Duration::from_secs).ok_or_else(|| {
+        Invalid::new(format!("\"{}\" is out of bounds", shown(text)), "write a duration from \"1s\" to \"366d\"")
+    })
+}
+
+/// How long evidence is kept: a day to a hundred years.
+pub(super) fn retention(text: &str) -> Result<Duration, Invalid> {
+    let secs = duration_secs(text)?
+        .filter(|secs| (RETENTION_DAYS.start() * DAY_SECS..=RETENTION_DAYS.end() * DAY_SECS).contains(secs));
+    secs.map(Duration::from_secs).ok_or_else(|| {
+        let remedy = format!("write a duration from \"{}d\" to \"{}d\"", RETENTION_DAYS.start(), RETENTION_DAYS.end());
+        Invalid::new(format!("\"{}\" is out of bounds", shown(text)), remedy)
+    })
+}
+
+/// `None` where the number is too large for any key.
+fn duration_secs(text: &str) -> Result<Option<u64>, Invalid> {
     let (digits, unit) = split_unit(text);
-    let unit_secs = match unit {
+    let unit_secs: Option<u64> = match unit {
         "s" => Some(1),
         "m" => Some(60),
         "h" => Some(60 * 60),
@@ -68,17 +90,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, Invalid> {
         "w" => Some(7 * DAY_SECS),
         _ => None,
     };
-    let Some((number, unit_secs)) = digits.zip(unit_secs) else {
-        return Err(Invalid::new(
+    match digits.zip(unit_secs) {
+        Some((number, unit_secs)) => Ok(unit_secs.checked_mul(number)),
+        None => Err(Invalid::new(
             format!("\"{}\" is no duration", shown(text)),
             "write a whole number and s, m, h, d or w, such as \"90s\"",
-        ));
-    };
-    match number.checked_mul(unit_secs) {
-        Some(secs) if (1..=DURATION_SECS_MAX).contains(&secs) => Ok(Duration::from_secs(secs)),
-        _ => Err(Invalid::new(
-            format!("\"{}\" is out of bounds", shown(text)),
-            "write a duration from \"1s\" to \"366d\"",
         )),
     }
 }
@@ -235,6 +251,26 @@ fn literal(inner: &str) -> Option<IpAddr> {
         Some((tag, rest)) if tag.eq_ignore_ascii_case("IPv6:") => rest.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         _ => inner.parse().ok(),
     }
+}
+
+/// Where checkpoints go by syslog.
+pub(super) fn syslog(text: &str) -> Result<SyslogTarget, Invalid> {
+    SyslogTarget::parse(text).map_err(|error| {
+        Invalid::new(
+            format!("\"{}\" is no syslog: {error}", shown(text)),
+            "write \"udp://192.0.2.5:514\" or \"unix:///dev/log\"",
+        )
+    })
+}
+
+/// Where checkpoints go by HTTP. What was written may hold a secret and is not repeated.
+pub(super) fn webhook(text: &str) -> Result<WebhookUrl, Invalid> {
+    WebhookUrl::parse(text).map_err(|error| {
+        Invalid::new(
+            format!("this is no address of a webhook: {error}"),
+            "write \"https://hooks.example.org/audit\", or http:// with a loopback address",
+        )
+    })
 }
 
 pub(super) fn domain(text: &str) -> Result<Domain, Invalid> {

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::audit::derive::Health;
 use crate::audit::event::Stamp;
+use crate::audit::feed::Health;
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::model::tls::TlsFacts;

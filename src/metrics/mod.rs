@@ -87,6 +87,10 @@ pub struct Metrics {
     pub spool_free_bytes: IntGauge,
     pub audit_records: IntCounter,
     pub audit_write_errors: IntCounter,
+    /// Of the newest checkpoint that every destination has, in seconds.
+    pub audit_checkpoint_age: IntGauge,
+    /// Destinations that lack the newest checkpoint.
+    pub audit_checkpoint_behind: IntGauge,
     pub config_last_reload_successful: IntGauge,
     /// 0: a certificate's newer files are not in use, because they are wrong.
     pub certificate_last_reload_successful: IntGauge,
@@ -108,6 +112,9 @@ pub struct LabelSets<'a> {
 
 const CONFIG_RELOAD: &str = "Whether the last reload of the configuration succeeded.";
 const CERTIFICATE_RELOAD: &str = "Whether the certificates in use are those in their files.";
+const CHECKPOINT_AGE: &str =
+    "Age of the newest audit checkpoint that every destination has; grows while nothing is recorded.";
+const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpoint.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {
@@ -172,6 +179,8 @@ impl Metrics {
             spool_free_bytes: gauge(&r, "spool_free_bytes", "Free space of the spool's file system.")?,
             audit_records: counter(&r, "audit_records_total", "Records written to the audit log.")?,
             audit_write_errors: counter(&r, "audit_write_errors_total", "Failed writes of the audit log.")?,
+            audit_checkpoint_age: gauge(&r, "audit_checkpoint_age_seconds", CHECKPOINT_AGE)?,
+            audit_checkpoint_behind: gauge(&r, "audit_checkpoint_destinations_behind", CHECKPOINT_BEHIND)?,
             config_last_reload_successful: gauge(&r, "config_last_reload_successful", CONFIG_RELOAD)?,
             certificate_last_reload_successful: gauge(&r, "certificate_last_reload_successful", CERTIFICATE_RELOAD)?,
             certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
@@ -383,6 +392,8 @@ mod tests {
             "gatepost_config_last_reload_successful 1",
             "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
+            "gatepost_audit_checkpoint_age_seconds 0",
+            "gatepost_audit_checkpoint_destinations_behind 0",
             concat!(r#"gatepost_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
             "# TYPE process_resident_memory_bytes gauge",
         ] {

@@ -6,6 +6,7 @@ pub mod address;
 pub mod assumed;
 pub mod cipher;
 pub mod client_offer;
+pub mod destination;
 pub mod domain;
 pub mod envelope;
 pub mod escape;

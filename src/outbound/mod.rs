@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::audit::derive::Health;
 use crate::audit::event::Stamp;
+use crate::audit::feed::Health;
 use crate::dns::Resolver;
 use crate::dns::targets::TargetRule;
 use crate::metrics::Metrics;

@@ -12,6 +12,7 @@ pub mod evaluate;
 mod facts;
 pub mod failure;
 pub mod hello;
+pub mod https;
 pub mod ocsp;
 #[cfg(feature = "legacy-tls")]
 pub(crate) mod openssl;

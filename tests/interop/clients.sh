@@ -37,6 +37,7 @@ hosts = ["127.0.0.1:$hop"]
 trusted = ["127.0.0.9"]
 [audit]
 path = "audit"
+key = "audit.key"
 [metrics]
 bind = "off"
 [admin]

@@ -27,6 +27,7 @@ chain = "server.pem"
 key = "server.key"
 [audit]
 path = "audit"
+key = "audit.key"
 [metrics]
 bind = "off"
 [admin]

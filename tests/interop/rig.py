@@ -131,7 +131,7 @@ class Daemon:
             'hostname = "mx1.example.org"\npostmaster = "postmaster@example.org"\ndomains = "domains.d"\n'
             f'[spool]\npath = "{self.spool}"\n{spool_keys}'
             f'{listeners}{certificates}'
-            f'[audit]\npath = "{self.audit}"\n[metrics]\nbind = "{metrics}"\n[admin]\nsocket = "{self.socket}"\n{defaults}')
+            f'[audit]\npath = "{self.audit}"\nkey = "{folder}/audit.key"\n[metrics]\nbind = "{metrics}"\n[admin]\nsocket = "{self.socket}"\n{defaults}')
 
     def start(self, seconds=20):
         self.process = subprocess.Popen([GATEPOST, "serve", "--config", str(self.config)], env=self.environment,

@@ -62,6 +62,7 @@ key = "old.key"
 stack = "legacy"
 [audit]
 path = "audit"
+key = "audit.key"
 [metrics]
 bind = "off"
 [admin]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::model::cipher::CipherGrade;
+use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::inbound::Floor;
@@ -32,11 +33,41 @@ fn what_is_not_written_has_the_defaults_of_the_contract() {
     assert_eq!(config.spool.delay_warning, Duration::from_secs(4 * 3600));
     assert_eq!(config.spool.retry, [60, 300, 900, 3600].map(Duration::from_secs));
     assert_eq!(config.audit.on_failure, OnAuditFailure::Refuse);
+    assert_eq!(config.audit.key, Path::new("/var/lib/gatepost/audit.key"));
+    assert_eq!(config.audit.checkpoint_every, Duration::from_secs(300));
+    assert_eq!(config.audit.checkpoint_file, None);
+    assert!(config.audit.checkpoint_syslog.is_none() && config.audit.checkpoint_webhook.is_none());
+    assert_eq!((config.audit.keep, config.audit.compress), (None, true));
     assert_eq!(config.metrics.bind, Some("127.0.0.1:9725".parse().unwrap()));
     assert_eq!(config.admin.socket, Path::new("/run/gatepost/control.sock"));
     assert_eq!(config.limits.max_connections, 20_000);
     assert_eq!(config.limits.max_body_memory, 256_000_000);
     assert!(config.relay.trusted.is_empty() && config.dns.servers.is_empty());
+}
+
+#[test]
+fn checkpoints_can_go_to_three_places_and_evidence_can_have_an_end() {
+    let text = "\
+[audit]
+path = \"audit\"
+key = \"keys/audit.key\"
+checkpoint_every = \"1m\"
+checkpoint_file = \"/mnt/elsewhere/checkpoints.jsonl\"
+checkpoint_syslog = \"unix:///dev/log\"
+checkpoint_webhook = \"https://hooks.example.org/a\"
+keep = \"400d\"
+compress = false
+";
+    let head = HEAD.replace("audit = { path = \"audit\" }\n", "");
+    let (config, warnings) = load_files(&[("gatepost.toml", &format!("{head}{LISTENER}{text}"))]).unwrap();
+    assert_eq!(warnings, []);
+    let audit = &config.audit;
+    assert_eq!(audit.key, config.file.with_file_name("keys").join("audit.key"));
+    assert_eq!(audit.checkpoint_every, Duration::from_secs(60));
+    assert_eq!(audit.checkpoint_file.as_deref(), Some(Path::new("/mnt/elsewhere/checkpoints.jsonl")));
+    assert_eq!(audit.checkpoint_syslog, Some(SyslogTarget::Socket("/dev/log".into())));
+    assert_eq!(audit.checkpoint_webhook, Some(WebhookUrl::parse("https://hooks.example.org/a").unwrap()));
+    assert_eq!((audit.keep, audit.compress), (Some(Duration::from_secs(400 * 86_400)), false));
 }
 
 #[test]

@@ -29,6 +29,7 @@ key = "a.key"
 servers = ["127.0.0.1:53"]
 [audit]
 path = "audit"
+key = "audit.key"
 [metrics]
 bind = "off"
 [admin]

@@ -1,0 +1,63 @@
+//! `gatepost audit checkpoint`: makes the daemon sign the log up to now, and shows the line that proves it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::admin::protocol::{Request, Response};
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::key::PublicKey;
+use crate::cli::human::{labelled, second, wrap};
+use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
+use crate::cli::socket;
+use crate::model::time::Timestamp;
+
+/// The answer for programs. `line` is exact: its bytes are what is signed.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    seq: u64,
+    time: Timestamp,
+    key: PublicKey,
+    line: &'a str,
+}
+
+pub(in crate::cli) fn run(at: &Path, line_alone: bool, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let (line, checkpoint) = ask(at, &Request::AuditCheckpoint)?;
+    if json {
+        let Checkpoint { seq, time, .. } = checkpoint;
+        console.json(&Answer { seq, time, key: checkpoint.statement.key, line: &line })?;
+    } else if line_alone {
+        writeln!(console.out, "{line}")?;
+    } else {
+        write!(console.out, "{}", page(&line, &checkpoint))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Has the daemon write a checkpoint.
+pub(super) fn ask(at: &Path, request: &Request) -> Result<(String, Checkpoint), Failure> {
+    let Response::Checkpoint { line } = socket::ask(at, request)? else { return Err(socket::unexpected()) };
+    let checkpoint = Checkpoint::parse(line.as_bytes()).ok_or_else(socket::unexpected)?;
+    Ok((line, checkpoint))
+}
+
+/// Ends with a line end. The line of the log is not wrapped, so that it can be copied.
+fn page(line: &str, checkpoint: &Checkpoint) -> String {
+    let Checkpoint { seq, statement, .. } = checkpoint;
+    let covers = match checkpoint.lines() {
+        0 => "no record since the checkpoint before".to_owned(),
+        1 => format!("record {}", statement.first),
+        _ => format!("records {} to {}, and through the chain all before", statement.first, seq - 1),
+    };
+    let mut page = vec![format!("{GOOD}Signed{GOOD:#}: checkpoint {BOLD}{seq}{BOLD:#} is on stable storage.")];
+    for (label, value) in [("time", second(checkpoint.time)), ("covers", covers), ("key", statement.key.to_string())] {
+        page.extend(labelled(label, &value));
+    }
+    page.push(String::new());
+    let advice = "Whoever keeps this line elsewhere can prove later that nothing before it was changed, even against \
+                  somebody who has the key:";
+    page.extend(wrap(advice, WIDTH_COLUMNS));
+    page.push(line.to_owned());
+    page.push(String::new());
+    page.join("\n")
+}
