@@ -1,5 +1,6 @@
 //! `gatepost check`: everything that is wrong or odd about configuration and certificates, at once.
 
+mod cases;
 mod named_files;
 mod old_clients;
 
@@ -35,6 +36,7 @@ struct Counts {
     files: usize,
     listeners: usize,
     certificates: usize,
+    cases: usize,
 }
 
 pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
@@ -48,9 +50,16 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
         findings.extend(named_files::findings(&file, config));
         findings.extend(old_clients::findings(&file, config));
     }
+    let mut checked = loaded.as_ref().map(|config| cases::check(config, clock::timestamp())).unwrap_or_default();
+    findings.append(&mut checked.findings);
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_error());
-    let exit = if errors.is_empty() { Exit::Done } else { Exit::Usage };
-    let counts = loaded.as_ref().map(Counts::of).filter(|_| errors.is_empty());
+    let exit = match errors.len() {
+        0 => Exit::Done,
+        // The configuration is good, and does not do what was expected.
+        count if count == checked.failures => Exit::No,
+        _ => Exit::Usage,
+    };
+    let counts = loaded.as_ref().map(|config| Counts::of(config, checked.count)).filter(|_| errors.is_empty());
     if json {
         console.json(&Report { ok: counts.is_some(), errors, warnings, counts })?;
         return Ok(exit);
@@ -67,12 +76,13 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
 /// `2 errors, 1 warning`, or `ok: 12 domains in 5 files, 2 listeners, 1 certificate`.
 fn summary(counts: Option<Counts>, errors: usize, warnings: usize) -> String {
     let warned = if warnings == 0 { String::new() } else { format!(", {}", human::count(warnings, "warning")) };
-    let Some(Counts { domains, files, listeners, certificates }) = counts else {
+    let Some(Counts { domains, files, listeners, certificates, cases }) = counts else {
         return format!("{BAD}{}{BAD:#}{warned}", human::count(errors, "error"));
     };
     let style = if warnings == 0 { GOOD } else { ODD };
+    let cases = if cases == 0 { String::new() } else { format!(", {}", human::count(cases, "policy case")) };
     format!(
-        "{style}ok{style:#}{warned}: {} in {}, {}, {}",
+        "{style}ok{style:#}{warned}: {} in {}, {}, {}{cases}",
         human::count(domains, "domain"),
         human::count(files, "file"),
         human::count(listeners, "listener"),
@@ -81,13 +91,14 @@ fn summary(counts: Option<Counts>, errors: usize, warnings: usize) -> String {
 }
 
 impl Counts {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, cases: usize) -> Self {
         let policies = || config.policies.policies();
         Self {
             domains: policies().map(|policy| policy.patterns.len()).sum(),
             files: policies().map(|policy| &policy.file).collect::<BTreeSet<_>>().len(),
             listeners: config.listeners.len(),
             certificates: config.certificates.len(),
+            cases,
         }
     }
 }
@@ -139,11 +150,17 @@ mod tests {
 
     #[test]
     fn the_summary_is_one_line() {
-        let counts = Counts { domains: 12, files: 5, listeners: 2, certificates: 1 };
+        let counts = Counts { domains: 12, files: 5, listeners: 2, certificates: 1, cases: 0 };
         for (counts, errors, warnings, expected) in [
             (None, 2, 1, "2 errors, 1 warning"),
             (None, 1, 0, "1 error"),
             (Some(counts), 0, 0, "ok: 12 domains in 5 files, 2 listeners, 1 certificate"),
+            (
+                Some(Counts { cases: 1200, ..counts }),
+                0,
+                0,
+                "ok: 12 domains in 5 files, 2 listeners, 1 certificate, 1,200 policy cases",
+            ),
             (Some(counts), 0, 3, "ok, 3 warnings: 12 domains in 5 files, 2 listeners, 1 certificate"),
         ] {
             let seen = summary(counts, errors, warnings);

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod audit;
+mod cases;
 mod check;
 mod configuration;
 mod demo;
@@ -12,6 +13,7 @@ mod human;
 mod init;
 mod main_file;
 mod output;
+mod policy_test;
 mod queue;
 mod reload;
 mod selftest;
@@ -88,6 +90,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Check => check::run(config, json, console),
         Command::Init(asked) => init::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
+        Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),

@@ -27,7 +27,7 @@ use crate::tls::store::CertificateStore;
 use super::arguments::Selftest;
 use super::configuration;
 use super::output::{Console, Exit, Failure};
-use columns::Plan;
+use columns::{Plan, Tester};
 use result::{Counts, Row};
 use targets::Target;
 use walk::{WalkError, Way};
@@ -131,8 +131,10 @@ async fn test(
     let (listener, door) = (target.listener, config.door(target.listener));
     let way = Way::new(config, target, asked.source);
     let client = way.client()?;
-    let trust = door.trust(&Visitor { at: clock::timestamp(), ip: client, tls: None });
-    let plan = columns::plan(&config.policies, listener.role.answers_to_floor(trust), &asked.domains);
+    let at = clock::timestamp();
+    let trust = door.trust(&Visitor { at, ip: client, tls: None });
+    let tester = Tester { client, at, answers_to_floor: listener.role.answers_to_floor(trust) };
+    let plan = columns::plan(&config.policies, &tester, &asked.domains);
     let attempts = spread::attempts(listener.tls);
     let bar = ProgressBar::new(u64::try_from(attempts.len()).unwrap_or(u64::MAX));
     if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}  {msg}") {

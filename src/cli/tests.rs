@@ -73,7 +73,9 @@ fn what_init_writes_passes_check_and_is_never_overwritten() {
 
     let ran = run(&dir, "check");
     assert_eq!((ran.exit, ran.err.as_str()), (0, ""));
-    assert_eq!(ran.out, "ok: 1 domain in 1 file, 1 listener, 2 certificates\n");
+    assert_eq!(ran.out, "ok: 1 domain in 1 file, 1 listener, 2 certificates, 2 policy cases\n");
+    let ran = run(&dir, "policy test");
+    assert!(ran.exit == 0 && ran.out.ends_with("\n2 cases: all as expected\n"), "{ran:?}");
     let ran = run(&dir, "policy explain --from a@x.example --to postmaster@bank.example --plaintext");
     assert_eq!(ran.exit, 0, "{ran:?}");
 

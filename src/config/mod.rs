@@ -14,6 +14,7 @@ mod listener;
 mod listener_checks;
 mod load;
 mod main_file;
+mod moment;
 mod place;
 mod policy_checks;
 mod policy_tables;

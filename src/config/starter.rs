@@ -31,10 +31,11 @@ const SYSTEM_PATHS: [(&str, &str); 4] = [
     ("\"/run/gatepost/control.sock\"", "\"control.sock\""),
 ];
 
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
     ("gatepost.toml", include_str!("../../config/gatepost.toml")),
     ("domains.d/example.toml", include_str!("../../config/domains.d/example.toml")),
     ("domains.d/recipients.txt", include_str!("../../config/domains.d/recipients.txt")),
+    ("tests.d/example.toml", include_str!("../../config/tests.d/example.toml")),
 ];
 
 /// A file to write.

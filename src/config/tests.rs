@@ -11,7 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::{Config, load};
 
 /// A main file without faults; further lines follow as line 5.
-const HEAD: &str = "\
+pub(in crate::config) const HEAD: &str = "\
 hostname = \"mx1.example.org\"
 postmaster = \"postmaster@example.org\"
 spool = { path = \"spool\" }
@@ -19,7 +19,7 @@ audit = { path = \"audit\" }
 ";
 
 /// A listener without faults on one line.
-const LISTENER: &str = "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
+pub(in crate::config) const LISTENER: &str = "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
 
 /// Writes the files to a new folder and loads `gatepost.toml` there.
 fn load_files(files: &[(&str, &str)]) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {

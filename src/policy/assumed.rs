@@ -1,8 +1,9 @@
-//! Client certificates that are only thought of, in sessions that are.
+//! Certificates that are only thought of, in sessions that are.
 
 use std::fmt;
 
-use crate::model::tls::{PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
+use crate::model::domain::DomainPattern;
+use crate::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion, SignatureHash, TlsFacts, Verified};
 
 use super::names::{Fingerprint, FingerprintError};
 
@@ -43,5 +44,31 @@ impl fmt::Display for ShownCertificate {
             Self::Verified => f.write_str("verified"),
             Self::Fingerprint(fingerprint) => fingerprint.fmt(f),
         }
+    }
+}
+
+/// A certificate of a host that mail is delivered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostCertificate {
+    /// It leads to a trusted root.
+    Trusted,
+    /// It leads to none.
+    Untrusted,
+    Expired,
+    /// Leads to none either, and it or its key has this hash.
+    Fingerprint(Fingerprint),
+}
+
+impl HostCertificate {
+    /// The session with a certificate for these names.
+    pub fn shown_in(self, facts: TlsFacts, names: &[DomainPattern]) -> TlsFacts {
+        let (sha256, chain) = match self {
+            Self::Trusted => (String::new(), ChainTrust::Trusted),
+            Self::Untrusted => (String::new(), ChainTrust::NotTrusted),
+            Self::Expired => (String::new(), ChainTrust::Expired),
+            Self::Fingerprint(fingerprint) => (fingerprint.hex(), ChainTrust::NotTrusted),
+        };
+        let names = names.iter().map(ToString::to_string).collect();
+        TlsFacts { peer: Some(PeerCertificate { chain, names, ..PeerCertificate::assumed(sha256) }), ..facts }
     }
 }

@@ -7,12 +7,14 @@ use crate::clock;
 use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::{Domain, DomainPattern};
+use crate::model::time::Timestamp;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::in_force::InForce;
 use crate::policy::inbound::Judgement;
 use crate::policy::relay::{Denial, Permission, admit};
 use crate::policy::rules::{DomainPolicy, PolicySet};
 use crate::policy::settings::{ClientCertificateRule, InboundTls, Mode};
+use crate::policy::timed::{Asker, Shadow, lay};
 use crate::policy::transaction::{Door, Visitor};
 
 /// Columns of one matrix; what goes beyond can be asked for by name.
@@ -77,6 +79,14 @@ struct Settings {
     is_asked: bool,
     /// Whether the recipient of the test exists.
     is_taken: bool,
+    in_force: Asked,
+    /// With the shadow laid over it; the same where there is none.
+    in_shadow: Asked,
+}
+
+/// What a session must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
     tls: InboundTls,
     min_version: Option<ProtocolVersion>,
     cipher: CipherGrade,
@@ -84,8 +94,16 @@ struct Settings {
     mode: Mode,
 }
 
+/// Who tests: steps and exceptions depend on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tester {
+    pub(super) client: IpAddr,
+    pub(super) at: Timestamp,
+    pub(super) answers_to_floor: bool,
+}
+
 /// Every distinct set of settings once, then the default and relaying; or the named domains alone.
-pub(super) fn plan(policies: &PolicySet, answers_to_floor: bool, domains: &[Domain]) -> Plan {
+pub(super) fn plan(policies: &PolicySet, tester: &Tester, domains: &[Domain]) -> Plan {
     let nobody = NOBODYS.iter().filter_map(|name| Domain::parse(name).ok());
     let nobody = nobody.into_iter().find(|name| policies.find(name).is_none()).and_then(|name| mailbox(NAME, &name));
     let postmaster = policies.policies().filter(|policy| policy.hosted).find_map(|policy| {
@@ -101,14 +119,14 @@ pub(super) fn plan(policies: &PolicySet, answers_to_floor: bool, domains: &[Doma
     };
     if !domains.is_empty() {
         let named = domains.iter().take(COLUMNS_MAX).filter_map(|domain| {
-            let side = policies.find(domain).map_or(Side::From, |(policy, _)| side(policies, policy));
+            let side = policies.find(domain).map_or(Side::From, |(policy, _)| side(policies, policy, tester));
             Some(column(side, mailbox(NAME, domain)?, vec![domain.to_string()]))
         });
         return Plan { columns: named.collect(), left_out: domains.len().saturating_sub(COLUMNS_MAX) };
     }
-    let nobodys: &[Side] = if answers_to_floor { &[Side::Floor] } else { &[Side::Default, Side::Relaying] };
+    let nobodys: &[Side] = if tester.answers_to_floor { &[Side::Floor] } else { &[Side::Default, Side::Relaying] };
     let nobodys = nobodys.iter().filter_map(|side| nobody.clone().map(|address| column(*side, address, Vec::new())));
-    let mut groups = if answers_to_floor { Vec::new() } else { groups(policies) };
+    let mut groups = if tester.answers_to_floor { Vec::new() } else { groups(policies, tester) };
     let left_out = groups.len().saturating_sub(COLUMNS_MAX - nobodys.clone().count());
     groups.truncate(groups.len() - left_out);
     let grouped = groups.into_iter().map(|group| column(group.settings.side, group.address, group.covers));
@@ -123,7 +141,7 @@ struct Group {
     covers: Vec<String>,
 }
 
-fn groups(policies: &PolicySet) -> Vec<Group> {
+fn groups(policies: &PolicySet, tester: &Tester) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for policy in policies.policies() {
         let samples = policy.patterns.iter().filter_map(|pattern| {
@@ -131,7 +149,7 @@ fn groups(policies: &PolicySet) -> Vec<Group> {
             Some((pattern.to_string(), mailbox(NAME, &domain)?))
         });
         for (pattern, address) in samples {
-            let settings = Settings::of(policies, policy, &address);
+            let settings = Settings::of(policies, policy, (&address, tester));
             match groups.iter_mut().find(|group| group.settings == settings) {
                 Some(group) => group.covers.push(pattern),
                 None => groups.push(Group { settings, address, covers: vec![pattern] }),
@@ -142,14 +160,28 @@ fn groups(policies: &PolicySet) -> Vec<Group> {
 }
 
 impl Settings {
-    fn of(policies: &PolicySet, policy: &DomainPolicy, address: &Address) -> Self {
-        let side = side(policies, policy);
-        let in_force = in_force(policies, policy);
+    fn of(policies: &PolicySet, policy: &DomainPolicy, (address, tester): (&Address, &Tester)) -> Self {
+        let side = side(policies, policy, tester);
+        let sender = match side {
+            Side::To => ReversePath::Null,
+            _ => ReversePath::Mailbox(address.clone()),
+        };
+        let laid = |shadow| in_force(policies, policy, (&sender, tester), shadow);
+        let (in_force, in_shadow) = (laid(Shadow::Left), laid(Shadow::Laid));
         let applies_to = in_force.applies_to.value;
         Self {
             side,
             is_asked: if side == Side::To { applies_to.recipient } else { applies_to.sender },
             is_taken: side == Side::To && admit(policies, Permission::HostedOnly, address).is_ok(),
+            in_force: Asked::of(in_force),
+            in_shadow: Asked::of(in_shadow),
+        }
+    }
+}
+
+impl Asked {
+    fn of(in_force: InForce) -> Self {
+        Self {
             tls: in_force.effective_tls(),
             min_version: in_force.min_version.map(|version| version.value),
             cipher: in_force.cipher.value,
@@ -159,13 +191,21 @@ impl Settings {
     }
 }
 
-fn in_force(policies: &PolicySet, policy: &DomainPolicy) -> InForce {
-    InForce::usual(policies, policy, clock::timestamp())
+/// The settings that this client meets now with mail of this sender.
+fn in_force(
+    policies: &PolicySet,
+    policy: &DomainPolicy,
+    (sender, tester): (&ReversePath, &Tester),
+    shadow: Shadow,
+) -> InForce {
+    let asker = Asker { at: tester.at, client: Some(tester.client), sender };
+    InForce::of(&lay(&[&policies.defaults.inbound, &policy.inbound], &asker, shadow).layers)
 }
 
 /// Hosted domains are asked at RCPT, unless their policy is for mail from them alone.
-fn side(policies: &PolicySet, policy: &DomainPolicy) -> Side {
-    let applies_to = in_force(policies, policy).applies_to.value;
+fn side(policies: &PolicySet, policy: &DomainPolicy, tester: &Tester) -> Side {
+    let in_force = in_force(policies, policy, (&ReversePath::Null, tester), Shadow::Left);
+    let applies_to = in_force.applies_to.value;
     let is_senders_only = applies_to.sender && !applies_to.recipient;
     if policy.hosted && !is_senders_only { Side::To } else { Side::From }
 }
@@ -232,4 +272,4 @@ fn words(judgement: &Judgement) -> String {
 
 #[cfg(test)]
 #[path = "columns_tests.rs"]
-mod tests;
+pub(super) mod tests;

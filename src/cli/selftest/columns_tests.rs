@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::policy::rules::{Defaults, Recipients};
-use crate::policy::settings::{AppliesTo, InboundLayer, Sourced};
+use crate::policy::settings::{AppliesTo, InboundLayer, Source, Sourced};
+use crate::policy::timed::{Exception, Rules, Step, Terms};
 
 /// What the patterns of a file are, and what else stands in it: `hosted`, `listed`, `required`, `aead`, `senders`.
 fn policies(files: &[(&[&str], &[&str])]) -> PolicySet {
@@ -31,12 +32,17 @@ fn policies(files: &[(&[&str], &[&str])]) -> PolicySet {
     PolicySet::new(Defaults::default(), files.iter().map(policy).collect()).unwrap()
 }
 
+/// On day 1 of the clock.
+pub(in crate::cli::selftest) fn stranger(answers_to_floor: bool) -> Tester {
+    Tester { client: IpAddr::from([192, 0, 2, 1]), at: Timestamp::from_secs(86_400), answers_to_floor }
+}
+
 /// Each column as `side from>to domains`.
 #[track_caller]
 fn check(policies: &PolicySet, (floor, domains): (bool, &[&str]), expected: &[&str]) {
     let domains: Vec<Domain> = domains.iter().map(|name| Domain::parse(name).unwrap()).collect();
     let shorten = |text: &str| text.replace(NAME, "G");
-    let seen: Vec<String> = plan(policies, floor, &domains)
+    let seen: Vec<String> = plan(policies, &stranger(floor), &domains)
         .columns
         .iter()
         .map(|column| {
@@ -126,7 +132,7 @@ fn more_sets_of_settings_than_fit_are_counted() {
         ..DomainPolicy::default()
     };
     let set = PolicySet::new(defaults, (0..).zip(&names).map(policy).collect()).unwrap();
-    let plan = plan(&set, false, &[]);
+    let plan = plan(&set, &stranger(false), &[]);
     assert_eq!((plan.columns.len(), plan.left_out), (COLUMNS_MAX, 22));
 }
 
@@ -141,7 +147,7 @@ fn columns_say_whom_they_stand_for_and_what_is_asked() {
     let role = crate::policy::relay::Role::Mx;
     let door = Door { policies: &set, trusted: &trusted, role, relay: false, floor: &floor };
     let client = IpAddr::from([192, 0, 2, 1]);
-    let texts: Vec<String> = plan(&set, false, &[])
+    let texts: Vec<String> = plan(&set, &stranger(false), &[])
         .columns
         .iter()
         .map(|column| format!("{}: {}", column.name(), column.asks(&door, client)))
@@ -154,4 +160,44 @@ fn columns_say_whom_they_stand_for_and_what_is_asked() {
         "to any other domain: no relaying",
     ];
     assert_eq!(texts, expected);
+}
+
+#[test]
+fn domains_whose_steps_exceptions_or_shadows_differ_for_this_client_now_are_columns_of_their_own() {
+    let required = || InboundLayer { tls: Some(Sourced::built_in(InboundTls::Required)), ..InboundLayer::default() };
+    let step = |secs| Step { from: Timestamp::from_secs(secs), source: Source::BuiltIn, layer: required() };
+    let exception = |network: &str| Exception {
+        terms: Arc::new(Terms {
+            source: Source::BuiltIn,
+            clients: vec![network.parse().unwrap()],
+            senders: Vec::new(),
+            owner: String::new(),
+            reason: String::new(),
+            expires: Timestamp::from_secs(100_000),
+        }),
+        layer: required(),
+    };
+    let rules = Rules::<InboundLayer>::default;
+    let files = [
+        ("none.example", rules()),
+        ("past.example", Rules { steps: vec![step(86_400)], ..rules() }),
+        ("future.example", Rules { steps: vec![step(86_401)], ..rules() }),
+        ("ours.example", Rules { exceptions: vec![exception("192.0.2.0/24")], ..rules() }),
+        ("others.example", Rules { exceptions: vec![exception("198.51.100.0/24")], ..rules() }),
+        ("shadow.example", Rules { shadow: Some(required()), ..rules() }),
+    ];
+    let policy = |(name, inbound): (&str, Rules<InboundLayer>)| DomainPolicy {
+        patterns: vec![DomainPattern::parse(name).unwrap()],
+        inbound,
+        ..DomainPolicy::default()
+    };
+    let set = PolicySet::new(Defaults::default(), files.into_iter().map(policy).collect()).unwrap();
+    let expected = [
+        "from G@none.example>- none.example,future.example,others.example",
+        "from G@past.example>- past.example,ours.example",
+        "from G@shadow.example>- shadow.example",
+        "default G@G.invalid>-",
+        "relaying >G@G.invalid",
+    ];
+    check(&set, (false, &[]), &expected);
 }

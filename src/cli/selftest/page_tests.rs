@@ -50,7 +50,7 @@ fn configuration() -> (tempfile::TempDir, Config) {
 fn obedient(config: &Config) -> Matrix {
     let (listener, client) = (&config.listeners[0], [127, 0, 0, 1].into());
     let door = config.door(listener);
-    let plan = columns::plan(&config.policies, false, &[]);
+    let plan = columns::plan(&config.policies, &columns::tests::stranger(false), &[]);
     let keys = [rustls::SignatureAlgorithm::ECDSA];
     let row = |attempt| {
         let prospect = spread::prospect(attempt, listener, Some(&keys));
