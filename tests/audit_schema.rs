@@ -1,4 +1,4 @@
-//! `docs/audit.schema.json` is true: every record that the code can write is valid by it, and nothing is left undescribed.
+//! `docs/audit.schema.json` is true: each record that the code can write is valid by it, and nothing is undescribed.
 
 #[path = "daemon/client.rs"]
 #[expect(dead_code, reason = "the daemon's own tests use all of it")]

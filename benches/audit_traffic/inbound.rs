@@ -177,7 +177,11 @@ impl<'a> Traffic<'a> {
         let size = 900 + self.random.u64(..40_000);
         let mut groups: Vec<(&Judgement, Vec<&'a str>)> = Vec::new();
         for (address, judgement) in &taken {
-            let is_same = |seen: &Judgement| seen.verdict == judgement.verdict && seen.rule == judgement.rule;
+            let is_same = |seen: &Judgement| {
+                seen.verdict == judgement.verdict
+                    && seen.rule == judgement.rule
+                    && seen.exception == judgement.exception
+            };
             match groups.iter_mut().find(|(seen, _)| is_same(seen)) {
                 Some((_, addresses)) => addresses.push(address.as_str()),
                 None => groups.push((judgement, vec![address.as_str()])),

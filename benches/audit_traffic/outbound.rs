@@ -66,7 +66,13 @@ pub(super) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(message: MessageId, origin: Origin, from: &'a ReversePath, to: &'a Address, hop: Hop) -> Self {
+    pub(super) fn new(
+        message: MessageId,
+        origin: Origin<'a>,
+        from: &'a ReversePath,
+        to: &'a Address,
+        hop: Hop,
+    ) -> Self {
         let began = Timestamp::default();
         Self { message, origin, from, to: vec![to], hop, attempt: 1, began, session: None }
     }

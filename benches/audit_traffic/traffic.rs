@@ -10,8 +10,8 @@ use std::collections::BinaryHeap;
 use std::error::Error;
 use std::time::Duration;
 
-use gatepost::audit::event::{Client, Event, Record, Stamp};
 use gatepost::audit::checkpoint::Why;
+use gatepost::audit::event::{Client, Event, Record, Stamp};
 use gatepost::audit::log::Log;
 use gatepost::model::id::{MessageId, RecordId, SessionId};
 use gatepost::model::record::AuditEntry;

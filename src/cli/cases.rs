@@ -158,7 +158,9 @@ impl Tried<'_> {
     /// Why, in lines for a terminal.
     pub(super) fn explanation(&self) -> Vec<String> {
         match &self.answered {
-            Answered::Inbound { scene, played, .. } => Explained::of(*scene, scene.play(played.tls.clone())).short_page(),
+            Answered::Inbound { scene, played, .. } => {
+                Explained::of(*scene, scene.play(played.tls.clone())).short_page()
+            }
             Answered::Outbound { judgement, .. } => requirement(self.case, judgement),
         }
     }
@@ -183,9 +185,7 @@ impl Tried<'_> {
         match &self.answered {
             Answered::Inbound { scene, played, .. } => Explained::of(*scene, scene.play(played.tls.clone())).json(),
             Answered::Outbound { judgement, .. } => {
-                let row = |row: crate::policy::in_force::Because| {
-                    json!({ "key": row.key, "value": row.value, "source": row.source.to_string() })
-                };
+                let row = |row: crate::policy::in_force::Because| json!({ "key": row.key, "value": row.value, "source": row.source.to_string() });
                 json!({
                     "direction": "outbound",
                     "verdict": judgement.verdict.as_str(),

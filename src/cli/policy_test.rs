@@ -17,12 +17,7 @@ use super::{configuration, human};
 /// `ok    ` and `FAIL  `.
 const LABEL_COLUMNS: usize = 6;
 
-pub(super) fn run(
-    config: Option<&Path>,
-    asked: &Test,
-    json: bool,
-    console: &mut Console<'_>,
-) -> Result<Exit, Failure> {
+pub(super) fn run(config: Option<&Path>, asked: &Test, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let config = configuration::require(config, console)?;
     let own = std::slice::from_ref(&config.cases);
     let paths = if asked.files.is_empty() { own } else { &asked.files };

@@ -19,7 +19,8 @@ audit = { path = \"audit\" }
 ";
 
 /// A listener without faults on one line.
-pub(in crate::config) const LISTENER: &str = "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
+pub(in crate::config) const LISTENER: &str =
+    "listener = [{ name = \"mx\", bind = [\"127.0.0.1:25\"], role = \"mx\", tls = \"off\" }]\n";
 
 /// Writes the files to a new folder and loads `gatepost.toml` there.
 fn load_files(files: &[(&str, &str)]) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {

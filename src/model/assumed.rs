@@ -22,9 +22,8 @@ impl AssumedError {
 
 /// A session of this version and this suite, by its IANA or OpenSSL name in any case.
 pub fn session(version: ProtocolVersion, suite: &str) -> Result<TlsFacts, AssumedError> {
-    let is_named = |found: &&CipherSuite| {
-        found.name.eq_ignore_ascii_case(suite) || found.openssl.eq_ignore_ascii_case(suite)
-    };
+    let is_named =
+        |found: &&CipherSuite| found.name.eq_ignore_ascii_case(suite) || found.openssl.eq_ignore_ascii_case(suite);
     let suite = SUITES.iter().find(is_named).ok_or(AssumedError::NoSuchSuite(version))?;
     if !exists_in(suite, version) {
         return Err(AssumedError::NotOfVersion { suite, version });

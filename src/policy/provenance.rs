@@ -224,8 +224,7 @@ mod tests {
             },
             ..DomainPolicy::default()
         };
-        let defaults =
-            Defaults { inbound: Rules::from(layer(Some(Mode::Report), None, 1)), ..Defaults::default() };
+        let defaults = Defaults { inbound: Rules::from(layer(Some(Mode::Report), None, 1)), ..Defaults::default() };
         PolicySet::new(defaults, vec![bank]).unwrap()
     }
 

@@ -199,7 +199,8 @@ fn client() -> Client<'static> {
 }
 
 fn exception() -> ExceptionRecord {
-    let (rule, owner, reason) = ("domains.d/bank.toml:17".to_owned(), "mail team".to_owned(), "an appliance".to_owned());
+    let (rule, owner, reason) =
+        ("domains.d/bank.toml:17".to_owned(), "mail team".to_owned(), "an appliance".to_owned());
     ExceptionRecord { rule, owner, reason, expires: DAY }
 }
 

@@ -16,8 +16,7 @@ use crate::policy::inbound::{Stage, Verdict};
 
 use super::{Answer, Case, Delivery, Inbound, Outbound, Places, Way};
 
-const DIRECTIONS: &Words<Direction> =
-    &[("inbound", Some(Direction::Inbound)), ("outbound", Some(Direction::Outbound))];
+const DIRECTIONS: &Words<Direction> = &[("inbound", Some(Direction::Inbound)), ("outbound", Some(Direction::Outbound))];
 const INBOUND_KEYS: [&str; 3] = ["client_certificate", "listener", "stage"];
 const OUTBOUND_KEYS: [&str; 3] = ["certificate", "certificate_names", "mx"];
 const VERSIONS: &Words<Option<ProtocolVersion>> = &[
@@ -28,8 +27,7 @@ const VERSIONS: &Words<Option<ProtocolVersion>> = &[
     (ProtocolVersion::Tls1_2.as_str(), Some(Some(ProtocolVersion::Tls1_2))),
     (ProtocolVersion::Tls1_3.as_str(), Some(Some(ProtocolVersion::Tls1_3))),
 ];
-const STAGES: &Words<Stage> =
-    &[(Stage::Mail.as_str(), Some(Stage::Mail)), (Stage::Rcpt.as_str(), Some(Stage::Rcpt))];
+const STAGES: &Words<Stage> = &[(Stage::Mail.as_str(), Some(Stage::Mail)), (Stage::Rcpt.as_str(), Some(Stage::Rcpt))];
 const ANSWERS: &Words<Answer> = &[
     (Verdict::Accept.as_str(), Some(Answer::Verdict(Verdict::Accept))),
     (Verdict::WouldRefuse.as_str(), Some(Answer::Verdict(Verdict::WouldRefuse))),

@@ -13,9 +13,9 @@ fn read(text: &str) -> (Vec<String>, Vec<String>) {
     write("tests.d/a.toml", text);
     let (config, _) = load(&folder.path().join("gatepost.toml")).unwrap();
     let (files, findings) = load_cases(&config, std::slice::from_ref(&config.cases));
-    let titles = files.iter().flat_map(|file| {
-        file.cases.iter().map(|case| format!("{}:{} {}", file.name(), file.line(case), case.title()))
-    });
+    let titles = files
+        .iter()
+        .flat_map(|file| file.cases.iter().map(|case| format!("{}:{} {}", file.name(), file.line(case), case.title())));
     (titles.collect(), findings.iter().map(ToString::to_string).collect())
 }
 
@@ -69,15 +69,15 @@ fn what_is_wrong_is_told_with_its_place_and_remedy() {
         (
             "expct = \"accept\"",
             vec![
-                at("1:1", "case.expect: `expect` is missing (write what must come of it, such as expect = \"accept\" \
-                           or \"554 5.7.10\")"),
+                at(
+                    "1:1",
+                    "case.expect: `expect` is missing (write what must come of it, such as expect = \"accept\" \
+                           or \"554 5.7.10\")",
+                ),
                 at("4:1", "case.expct: unknown key `expct` (did you mean `expect`?)"),
             ],
         ),
-        (
-            "expect = \"acept\"",
-            vec![at("4:10", "case.expect: unknown value \"acept\" (did you mean \"accept\"?)")],
-        ),
+        ("expect = \"acept\"", vec![at("4:10", "case.expect: unknown value \"acept\" (did you mean \"accept\"?)")]),
         (
             "expect = \"deliver\"",
             vec![at(
@@ -103,10 +103,7 @@ fn what_is_wrong_is_told_with_its_place_and_remedy() {
         ),
         (
             "expect = \"accept\"\nreason = \"tls-required\"",
-            vec![at(
-                "5:10",
-                "case.reason: what is accepted has no reason (remove it, or expect something else)",
-            )],
+            vec![at("5:10", "case.reason: what is accepted has no reason (remove it, or expect something else)")],
         ),
         (
             "expect = \"accept\"\ntls = \"TLSv1.0\"",
@@ -137,10 +134,7 @@ fn what_is_wrong_is_told_with_its_place_and_remedy() {
         ),
         (
             "expect = \"accept\"\nmx = \"mx.y.example\"",
-            vec![at(
-                "5:6",
-                "case.mx: `mx` belongs to outbound cases (remove it, or write direction = \"outbound\")",
-            )],
+            vec![at("5:6", "case.mx: `mx` belongs to outbound cases (remove it, or write direction = \"outbound\")")],
         ),
         (
             "expect = \"deliver\"\ndirection = \"outbund\"\nmx = \"mx.y.example\"",

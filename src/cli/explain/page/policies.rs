@@ -93,9 +93,9 @@ fn exceptions(found: &[Excepted<'_>]) -> Vec<String> {
         let text = format!("{when}, {}: {reason} (owner: {owner})", terms.source);
         let labels = std::iter::once(standing.as_str()).chain(std::iter::repeat(""));
         let wrapped = wrap(&text, WIDTH_COLUMNS - INDENT.len() - STANDING_COLUMNS).into_iter();
-        page.extend(wrapped.zip(labels).map(|(line, label)| {
-            format!("{INDENT}{style}{label:STANDING_COLUMNS$}{style:#}{line}")
-        }));
+        page.extend(
+            wrapped.zip(labels).map(|(line, label)| format!("{INDENT}{style}{label:STANDING_COLUMNS$}{style:#}{line}")),
+        );
     }
     page
 }
