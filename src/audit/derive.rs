@@ -115,7 +115,9 @@ impl Deriver {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.sync_due.into_iter().chain(self.checkpoint_due).min()
+        // After a fault the pause before the next try holds for everything.
+        let checkpoint_due = self.checkpoint_due.filter(|_| !self.failed);
+        self.sync_due.into_iter().chain(checkpoint_due).min()
     }
 
     /// What a crash left without a checkpoint gets one before anything new.

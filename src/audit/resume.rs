@@ -138,6 +138,12 @@ struct Broken {
     problems: usize,
 }
 
+/// The last line has nothing behind it that its hash could be held against, and a crash can leave holes in it: zeros,
+/// which no text of JSON has.
+fn text(line: &[u8]) -> Result<(), Break> {
+    if line.iter().any(u8::is_ascii_control) { Err(Break::NotARecord) } else { Ok(()) }
+}
+
 /// What is read of a line beside its links.
 #[derive(Deserialize)]
 struct Head {
@@ -206,7 +212,8 @@ impl<'a> Walk<'a> {
 
     fn line(&mut self, segment: &Segment, line: &[u8], may_be_cut: bool) {
         let before = self.at.clone();
-        if let Err(broken) = self.at.tip.follow(line) {
+        let fits = self.at.tip.follow(line).and_then(|_| text(line));
+        if let Err(broken) = fits {
             self.break_off(segment, &broken, before, may_be_cut);
         }
         let checkpoint = Checkpoint::parse(line);
