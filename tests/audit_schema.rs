@@ -185,7 +185,6 @@ const EXCEPTION: &str = r#"
 min_version = "TLSv1.2"
 [[inbound.exception]]
 senders = ["old.example"]
-tls = "optional"
 min_version = "TLSv1"
 owner = "mail team"
 reason = "their appliance"
