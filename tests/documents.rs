@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/CHANGELOG.md",
+    "docs/POLICY.md",
     "docs/PROTOCOL.md",
     "docs/QUEUE_FORMAT.md",
     "docs/dependencies.md",
@@ -95,24 +96,47 @@ fn the_queue_format_lists_every_kind_of_entry() {
 
 #[test]
 fn the_example_configuration_of_the_readme_loads_without_a_finding() {
-    let readme = read("README.md");
     let folder = tempfile::tempdir().unwrap();
-    let mut names = Vec::new();
-    for block in readme.split("\n```toml\n# ").skip(1) {
-        let block = block.split("\n```").next().unwrap();
-        let (name, content) = block.split_once('\n').unwrap();
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, format!("# {name}\n{content}\n")).unwrap();
-        names.push(name);
-    }
-    assert_eq!(names.first(), Some(&"gatepost.toml"), "the first line of each block of TOML is `# file name`");
+    let names = write_examples("README.md", folder.path());
+    assert_eq!(
+        names.first(),
+        Some(&"gatepost.toml".to_owned()),
+        "the first line of each block of TOML is `# file name`"
+    );
     let (config, warnings) = gatepost::config::load(&folder.path().join("gatepost.toml")).unwrap();
     assert_eq!(warnings, []);
     for domain in ["bank.example", "partner.example"] {
         let domain = gatepost::model::domain::Domain::parse(domain).unwrap();
         assert!(config.policies.find(&domain).is_some(), "{domain}: its file is part of the example");
     }
+}
+
+#[test]
+fn the_cases_of_the_policy_page_are_answered_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    write_examples("README.md", folder.path());
+    let names = write_examples("docs/POLICY.md", folder.path());
+    assert!(names.iter().any(|name| name == "tests.d/bank.toml"), "{names:?}");
+    let config = folder.path().join("gatepost.toml").into_os_string();
+    let args = ["gatepost".into(), "--config".into(), config, "policy".into(), "test".into()];
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = gatepost::cli::run(args, &mut out, &mut err);
+    let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
+    assert!(exit == 0 && out.contains("all as expected"), "{out}{err}");
+}
+
+/// Writes the blocks of TOML whose first line is `# file name`, and gives those names.
+fn write_examples(document: &str, folder: &Path) -> Vec<String> {
+    let text = read(document);
+    let write = |block: &str| {
+        let block = block.split("\n```").next().unwrap();
+        let (name, content) = block.split_once('\n').unwrap();
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("# {name}\n{content}\n")).unwrap();
+        name.to_owned()
+    };
+    text.split("\n```toml\n# ").skip(1).map(write).collect()
 }
 
 #[test]

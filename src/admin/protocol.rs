@@ -7,6 +7,7 @@ use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+use crate::policy::changes::ExceptionCounts;
 
 /// Longest request line in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -117,6 +118,7 @@ pub struct Status {
     pub config_file: String,
     pub listeners: Vec<ListenerStatus>,
     pub certificates: Vec<CertificateStatus>,
+    pub policy: PolicyStatus,
     pub messages: usize,
     pub deliveries: DeliveryCounts,
     pub spool_free_bytes: u64,
@@ -190,6 +192,49 @@ pub struct CertificateStatus {
     pub ocsp: Option<String>,
     /// Why what its files hold now is not in use. Empty: it is.
     pub problems: Vec<String>,
+}
+
+/// What of the policies depends on the day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// The emergency switch, while it is on.
+    pub suspended: Option<SuspensionStatus>,
+    pub exceptions: ExceptionStatus,
+    pub next_change: Option<ChangeStatus>,
+}
+
+/// Inbound policies report and do not refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspensionStatus {
+    pub until: Timestamp,
+    /// File and line of the switch.
+    pub rule: String,
+}
+
+/// Exceptions by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExceptionStatus {
+    pub active: usize,
+    /// In force for at most 14 days more.
+    pub expiring: usize,
+    pub expired: usize,
+}
+
+impl ExceptionStatus {
+    pub fn of(ExceptionCounts { active, expiring, expired }: ExceptionCounts) -> Self {
+        Self { active, expiring, expired }
+    }
+}
+
+/// What changes next by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeStatus {
+    pub at: Timestamp,
+    /// `step` comes into force, `exception` ends, `enforcement` is resumed.
+    pub kind: String,
+    /// File and line.
+    pub rule: String,
+    pub owner: Option<String>,
 }
 
 /// Deliveries by state.

@@ -23,8 +23,8 @@ use crate::tls::roots::Roots;
 use crate::tls::server::{ServerTls, ServerTlsOptions};
 use crate::tls::store::CertificateStore;
 
-use super::StartError;
 use super::certificates::Certificates;
+use super::{StartError, calendar};
 
 /// What the daemon takes from the world around it, so that the demo can put another one there.
 #[derive(Debug)]
@@ -203,10 +203,11 @@ fn client_roots(listener: &ListenerConfig) -> Result<Option<Roots>, StartError> 
     }
 }
 
-/// Makes the series of this configuration's labels exist.
+/// Makes the series of this configuration's labels exist, and says how its policies stand today.
 pub(super) fn fill_metrics(metrics: &crate::metrics::Metrics, config: &Config) {
     let listeners: Vec<String> = config.listeners.iter().map(|listener| listener.name.clone()).collect();
     let groups: Vec<String> =
         config.policies.policies().filter_map(|policy| policy.group.as_deref().map(str::to_owned)).collect();
     metrics.fill(LabelSets { listeners: &listeners, groups: &groups, handshake_failures: &FailureKind::WORDS });
+    calendar::set_gauges(metrics, &config.policies, clock::timestamp());
 }

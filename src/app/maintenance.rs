@@ -1,4 +1,4 @@
-//! What is done once a second: space, segments, idle connections, summaries, gauges.
+//! What is done once a second: space, segments, idle connections, summaries, what changes by date, gauges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::outbound::Outbound;
 use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
 
+use super::calendar::Calendar;
 use super::evidence::EvidenceWatch;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -29,6 +30,7 @@ pub(super) async fn run(upkeep: Upkeep) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut enough = true;
+    let mut calendar = Calendar::new(upkeep.inbound.snapshot.load().policies.clone(), clock::timestamp());
     loop {
         interval.tick().await;
         let done = upkeep.outbound.spool.maintain().await;
@@ -41,6 +43,7 @@ pub(super) async fn run(upkeep: Upkeep) {
         }
         upkeep.inbound.refusals.summarize(&upkeep.inbound.spool, &upkeep.inbound.snapshot.load().stamp);
         upkeep.outbound.pool.tidy().await;
+        calendar.tell(&upkeep.inbound, clock::timestamp()).await;
         upkeep.set_gauges();
     }
 }

@@ -6,6 +6,7 @@
 //! Must not: hold logic of its own beyond wiring.
 
 mod build;
+mod calendar;
 mod certificates;
 mod evidence;
 mod maintenance;

@@ -11,8 +11,8 @@ use crate::outbound::dispatch::Command;
 use crate::random;
 
 use super::build::{Built, build, fill_metrics};
-use super::certificates;
 use super::running::Running;
+use super::{calendar, certificates};
 
 /// Reads the files again and swaps what they say in.
 pub(super) async fn reload(running: &Running) -> Response {
@@ -65,7 +65,7 @@ async fn swap(running: &Running, config: Config, built: Built) {
     running.metrics.config_last_reload_successful.set(1);
     let time = clock::timestamp();
     let mut record = Record::new(&stamp, time, random::record_id(time), Event::ConfigLoaded);
-    record.detail = Some("reloaded".to_owned());
+    record.detail = Some(calendar::told_with_suspension("reloaded", &running.inbound.snapshot.load().policies, time));
     if let Err(fault) = running.outbound.spool.record(None, Vec::new(), vec![record.entry()]).await {
         tracing::error!(%fault, "the reload could not be recorded");
     }

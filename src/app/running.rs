@@ -35,8 +35,8 @@ use super::evidence::{self, Evidence};
 use super::maintenance::{self, Upkeep};
 use super::sockets::{ControlSocket, Sockets};
 use super::status::StatusSource;
-use super::storage::Opening;
-use super::{StartError, privileges, reload, storage};
+use super::storage::{Opening, Storage};
+use super::{StartError, calendar, privileges, reload, storage};
 
 /// What a shell gives for a process that SIGINT ended.
 const CUT_OFF_EXIT_CODE: i32 = 130;
@@ -130,14 +130,7 @@ impl Running {
             known_hosts: KnownHosts::default(),
             timeouts: environment.timeouts,
         });
-        let inbound = Arc::new(Inbound {
-            snapshot: ArcSwap::from_pointee(built.inbound),
-            spool: storage.spool.clone(),
-            audit: storage.audit.clone(),
-            metrics: metrics.clone(),
-            clients: Clients::default(),
-            refusals: Refusals::default(),
-        });
+        let inbound = Arc::new(reception(built.inbound, &storage, &metrics));
         // The first look at the free space comes before the first mail.
         outbound.spool.maintain().await;
         record_start(&outbound, &stamp, &storage.gaps).await;
@@ -326,6 +319,18 @@ impl Running {
     }
 }
 
+/// What sessions share.
+fn reception(snapshot: crate::inbound::Snapshot, storage: &Storage, metrics: &Arc<Metrics>) -> Inbound {
+    Inbound {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        spool: storage.spool.clone(),
+        audit: storage.audit.clone(),
+        metrics: metrics.clone(),
+        clients: Clients::default(),
+        refusals: Refusals::default(),
+    }
+}
+
 /// What the end of a task of the daemon was, in words.
 async fn next_end(sessions: &mut JoinSet<()>, services: &mut JoinSet<()>) -> String {
     let ended = tokio::select! {
@@ -343,7 +348,7 @@ fn leave_at_once() -> ! {
 }
 
 /// Opens the storage off the runtime's threads; hands the configuration back.
-async fn open_storage(config: Config, opening: Opening) -> Result<(storage::Storage, Config), StartError> {
+async fn open_storage(config: Config, opening: Opening) -> Result<(Storage, Config), StartError> {
     let work = move || storage::open(&config, opening).map(|storage| (storage, config));
     let opened = tokio::task::spawn_blocking(work).await;
     opened.map_err(|error| StartError::System(std::io::Error::other(error)))?
@@ -359,7 +364,9 @@ async fn record_start(outbound: &Outbound, stamp: &Stamp, gaps: &[String]) {
         records.push(record.entry());
     }
     let mut loaded = head(Event::ConfigLoaded, clock::timestamp());
-    loaded.detail = Some(format!("gatepost {} started", env!("CARGO_PKG_VERSION")));
+    let started = format!("gatepost {} started", env!("CARGO_PKG_VERSION"));
+    let policies = &outbound.snapshot.load().policies;
+    loaded.detail = Some(calendar::told_with_suspension(&started, policies, clock::timestamp()));
     records.push(loaded.entry());
     if let Err(fault) = outbound.spool.record(None, Vec::new(), records).await {
         tracing::error!(%fault, "the start could not be recorded");

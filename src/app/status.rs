@@ -14,6 +14,7 @@ use crate::model::time::Timestamp;
 use crate::schedule::job::Counts;
 use crate::spool::Spool;
 
+use super::calendar;
 use super::certificates::Certificates;
 use super::evidence::EvidenceWatch;
 
@@ -42,6 +43,7 @@ impl StatusSource {
             config_file: config.file.display().to_string(),
             listeners: config.listeners.iter().map(listener).collect(),
             certificates: self.certificates.load().status(clock::timestamp()),
+            policy: calendar::status(&config.policies, clock::timestamp()),
             messages: self.spool.message_count(),
             deliveries: DeliveryCounts {
                 ready: counts.ready,

@@ -12,12 +12,17 @@ mod hex;
 pub mod keep;
 pub mod key;
 pub mod keyfile;
+pub mod lines;
 pub mod log;
 mod reading;
+pub mod receipt;
 mod resume;
 mod retention;
 pub mod segments;
 pub mod ship;
+#[cfg(test)]
+pub(crate) mod specimen;
+pub mod tail;
 pub mod trace;
 pub mod tree;
 pub mod verify;

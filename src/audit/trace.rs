@@ -1,66 +1,82 @@
 //! `audit trace`: every record of one message, in order.
 
-use std::io::BufRead;
 use std::path::Path;
 
 use memchr::memmem::Finder;
+use serde_json::Value;
 
 use crate::model::id::MessageId;
 
+use super::lines::{LineReader, Piece, Progress, in_parallel};
 use super::log::LogError;
-use super::segments::{open_segment, segments};
+use super::segments::segments;
 
 /// Records of one message that are kept.
 pub const TRACE_RECORDS_MAX: usize = 100_000;
 
 /// Reads the log once and gives the records whose `message` is `id`.
-pub fn trace(folder: &Path, id: MessageId) -> Result<Vec<serde_json::Value>, LogError> {
-    let needle = id.to_string();
-    let finder = Finder::new(&needle);
-    let mut found = Vec::new();
-    for segment in segments(folder)? {
-        let mut reader = open_segment(&segment)?;
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).map_err(LogError::of(&segment.path))? > 0 {
-            if finder.find(&line).is_some()
-                && let Ok(value) = serde_json::from_slice::<serde_json::Value>(&line)
-                && value.get("message").and_then(serde_json::Value::as_str) == Some(&needle)
-                && found.len() < TRACE_RECORDS_MAX
-            {
-                found.push(value);
+pub fn trace(folder: &Path, id: MessageId) -> Result<Vec<Value>, LogError> {
+    trace_observed(folder, id, &|_| ())
+}
+
+/// The same, and tells `progress` the bytes of the files as they are read.
+pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> Result<Vec<Value>, LogError> {
+    let wanted = Wanted::new(id);
+    let found = in_parallel(&segments(folder)?, |segment| {
+        let mut found = Vec::new();
+        let mut reader = LineReader::open(segment, progress)?;
+        while let Some(piece) = reader.next_line()? {
+            match piece {
+                Piece::Line(line) if found.len() < TRACE_RECORDS_MAX => found.extend(wanted.record(line)),
+                Piece::Unfinished(_) => break,
+                Piece::Line(_) | Piece::TooLong => (),
             }
-            line.clear();
         }
+        Ok(found)
+    })?;
+    Ok(found.into_iter().flatten().take(TRACE_RECORDS_MAX).collect())
+}
+
+/// Tells the records of one message from all others.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    id: String,
+    finder: Finder<'static>,
+}
+
+impl Wanted {
+    pub(super) fn new(message: MessageId) -> Self {
+        let id = message.to_string();
+        Self { finder: Finder::new(&id).into_owned(), id }
     }
-    Ok(found)
+
+    /// The line as a record, if it is one of the message. Cheap for all other lines.
+    pub(super) fn record(&self, line: &[u8]) -> Option<Value> {
+        self.finder.find(line)?;
+        let record: Value = serde_json::from_slice(line).ok()?;
+        (record.get("message").and_then(Value::as_str) == Some(&self.id)).then_some(record)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::tests::scratch;
-    use crate::model::id::RecordId;
-    use crate::model::record::AuditEntry;
-    use crate::model::time::Timestamp;
+    use crate::audit::specimen::Specimen;
 
     #[test]
     fn only_records_of_the_message_are_shown_in_their_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut log = scratch(folder.path());
+        let mut log = Specimen::new();
         let (wanted, other) = (MessageId::from_u128(1), MessageId::from_u128(2));
-        for (n, json) in [
-            format!("{{\"event\":\"inbound.accepted\",\"message\":\"{wanted}\"}}"),
-            format!("{{\"event\":\"inbound.accepted\",\"message\":\"{other}\",\"detail\":\"{wanted}\"}}"),
-            format!("{{\"event\":\"outbound.delivered\",\"message\":\"{wanted}\"}}"),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            log.append(&AuditEntry { id: RecordId::from_u128(n as u128), json: json.into() }, Timestamp::default())
-                .unwrap();
-        }
-        log.sync().unwrap();
-        let events: Vec<_> = trace(folder.path(), wanted).unwrap().iter().map(|r| r["event"].clone()).collect();
-        assert_eq!(events, ["inbound.accepted", "outbound.delivered"]);
+        log.checkpoint();
+        log.say(Some(wanted), "first");
+        log.say(Some(other), &format!("mentions {wanted}"));
+        log.rotate();
+        log.say(Some(wanted), "second");
+        log.rotate();
+        log.say(Some(wanted), "third");
+        log.compress(1);
+        let records = trace(log.folder(), wanted).unwrap();
+        let details: Vec<_> = records.iter().map(|record| record["detail"].clone()).collect();
+        assert_eq!(details, ["first", "second", "third"]);
     }
 }

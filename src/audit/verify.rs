@@ -1,154 +1,250 @@
-//! `audit verify`: walks the whole chain and says exactly where it breaks.
+//! `audit verify`: whether the log is as it was written, and if not, what exactly is wrong.
+//!
+//! Each segment is read once, several at a time. What its lines say of each other is put together in order: the chain
+//! shows what was changed, moved or taken out, the checkpoints show by whose word, and checkpoints held elsewhere show
+//! what the log cannot show by itself.
 
-use std::io::BufRead;
+mod finding;
+mod held;
+mod judge;
+mod order;
+mod scan;
+mod seals;
+
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::chain::Tip;
+use crate::model::time::Timestamp;
+
+use super::chain::{Hash, Tip};
+use super::checkpoint::{Checkpoint, Removed, verify_signature};
+use super::key::PublicKey;
+use super::lines::{Progress, in_parallel};
 use super::log::LogError;
-use super::segments::{Segment, open_segment, segments};
+use super::segments::{Segment, segments};
 
-/// Breaks that are listed; the rest is counted.
-pub const BREAKS_MAX: usize = 1000;
+pub use finding::{BREAKS_MAX, Finding, Kind};
 
-/// One place where the chain does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BreakAt {
-    pub file: PathBuf,
-    /// Line in the file, from 1.
-    pub line: u64,
-    pub what: String,
+use finding::Findings;
+use order::Anchor;
+use scan::{Place, Scan, Stretch};
+
+/// What is known besides the log itself.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The key that must have signed: the first one, or one that it leads to by rotations.
+    pub pinned: Option<PublicKey>,
+    /// The key that signs now, as its file says. Counts if none is pinned.
+    pub current: Option<PublicKey>,
+    /// The newest checkpoint that was remembered beside the key, with the name of its file. Must have been read before
+    /// the log is.
+    pub seen: Option<(PathBuf, Vec<u8>)>,
+    /// Files of checkpoints that were held elsewhere, one line each.
+    pub held: Vec<PathBuf>,
 }
 
-/// What the walk found.
+/// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub segments: u64,
     pub records: u64,
-    /// The end of the chain: give it to somebody, and the log up to here cannot be changed unseen.
+    /// Number of the first record that is there, 0 if there is none.
+    pub first: u64,
+    /// The end of the chain.
     pub tip: Tip,
-    pub breaks: Vec<BreakAt>,
-    /// All breaks, the unlisted ones too.
+    pub checkpoints: u64,
+    /// The last checkpoint; `None` if nothing is signed.
+    pub vouched: Option<Vouched>,
+    /// Records behind the last checkpoint: chained, but not signed yet.
+    pub behind: u64,
+    /// The keys that signed, in order.
+    pub keys: Vec<PublicKey>,
+    pub compared: Compared,
+    pub held: Held,
+    /// What retention removed, by the newest tombstone.
+    pub removed: Option<Removed>,
+    pub breaks: Vec<Finding>,
+    /// All findings, the unlisted ones too.
     pub break_count: u64,
     /// The last line has no end: the daemon is writing it, or was killed while it did. A restart cuts it.
     pub unfinished: bool,
 }
 
-impl Report {
-    fn add(&mut self, file: &Path, line: u64, what: String) {
-        self.break_count += 1;
-        if self.breaks.len() < BREAKS_MAX {
-            self.breaks.push(BreakAt { file: file.to_owned(), line, what });
-        }
-    }
+/// A checkpoint up to which the log is vouched for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vouched {
+    pub seq: u64,
+    pub time: Timestamp,
+    pub node: String,
+    pub key: PublicKey,
 }
 
-/// Reads every segment of the folder once, in constant memory.
+/// What the keys in the log were compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compared {
+    #[default]
+    Nothing,
+    /// The file of the key that signs.
+    File,
+    /// The key that the caller named.
+    Pinned,
+}
+
+/// How the checkpoints that were held elsewhere compare.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// They stand in the log byte for byte.
+    pub confirmed: u64,
+    /// The newest of these.
+    pub newest: Option<Vouched>,
+    /// They are of a part that was removed, as a signed tombstone says.
+    pub removed: u64,
+}
+
+/// Reads every segment of the folder once and compares it with nothing else.
 pub fn verify(folder: &Path) -> Result<Report, LogError> {
-    verify_observed(folder, &mut |_| ())
+    verify_with(folder, &Expected::default(), &|_| ())
 }
 
-/// The same, and tells `progress` the bytes of each line that was read.
-pub fn verify_observed(folder: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, LogError> {
-    let mut report = Report::default();
-    let mut tip = Tip::default();
-    let mut expected = None;
-    for segment in segments(folder)? {
-        let Segment { number, path, .. } = &segment;
-        let number = *number;
-        if expected.is_some_and(|expected| expected != number) {
-            report.add(path, 0, format!("the segment before this one is missing: {number:08} follows on a gap"));
-        }
-        expected = Some(number + 1);
-        report.segments += 1;
-        verify_segment(&segment, &mut tip, &mut report, progress)?;
-    }
-    report.tip = tip;
-    Ok(report)
+/// Reads every segment of the folder once.
+pub fn verify_with(folder: &Path, expected: &Expected, progress: Progress<'_>) -> Result<Report, LogError> {
+    let segments = segments(folder)?;
+    let scans = in_parallel(&segments, |segment| scan::scan(segment, progress))?;
+    let anchor = anchor(&scans);
+    Examination::new(&segments, scans, anchor).conclude(expected)
 }
 
-fn verify_segment(
-    segment: &Segment,
-    tip: &mut Tip,
-    report: &mut Report,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), LogError> {
-    let path = &segment.path;
-    let mut reader = open_segment(segment)?;
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let read = reader.read_until(b'\n', &mut line).map_err(LogError::of(path))?;
-        if read == 0 {
-            break;
-        }
-        progress(read as u64);
-        if line.pop() != Some(b'\n') {
-            report.unfinished = true;
-            break;
-        }
-        report.records += 1;
-        if let Err(broken) = tip.follow(&line) {
-            report.add(path, number, broken.to_string());
-        }
-    }
-    Ok(())
+/// Reads one segment: what stands before it is taken at its word. `None` if there is no such segment.
+pub fn verify_segment(
+    folder: &Path,
+    number: u64,
+    expected: &Expected,
+    progress: Progress<'_>,
+) -> Result<Option<Report>, LogError> {
+    let segments = segments(folder)?;
+    let Some(segment) = segments.iter().find(|segment| segment.number == number) else { return Ok(None) };
+    let scan = scan::scan(segment, progress)?;
+    let first = scan.stretches.iter().find_map(|stretch| match stretch {
+        Stretch::Run(run) => Some(run.first),
+        Stretch::Junk { .. } => None,
+    });
+    let anchor = Anchor { last: first.unwrap_or(1).saturating_sub(1), hash: None, segment: number - 1 };
+    let mut examination = Examination::new(std::slice::from_ref(segment), vec![scan], anchor);
+    examination.is_closed = segments.last().is_some_and(|last| last.number > number);
+    let expected = Expected { seen: None, current: None, ..expected.clone() };
+    examination.conclude(&expected).map(Some)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::audit::tests::scratch;
-    use crate::model::id::RecordId;
-    use crate::model::record::AuditEntry;
-    use crate::model::time::Timestamp;
-
-    fn log_of(count: u128) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut log = scratch(folder.path());
-        for n in 1..=count {
-            log.append(
-                &AuditEntry { id: RecordId::from_u128(n), json: format!("{{\"n\":{n}}}").into() },
-                Timestamp::default(),
-            )
-            .unwrap();
+/// Where the log has to begin: behind what the newest tombstone says was removed, else at the beginning of everything.
+fn anchor(scans: &[Scan]) -> Anchor {
+    let signed = scans.iter().flat_map(|scan| &scan.checkpoints).filter(|met| met.signed);
+    let Some(removed) = signed.filter_map(|met| met.checkpoint.statement.removed.as_ref()).next_back() else {
+        return Anchor { last: 0, hash: Some(Hash::GENESIS), segment: 0 };
+    };
+    let whole = Anchor { last: removed.last, hash: Some(removed.hash), segment: removed.segments[1] };
+    match scans.iter().find_map(|scan| scan.stretches.first()) {
+        // Some of what was to go is still there: it goes from its oldest end.
+        Some(Stretch::Run(run)) if run.prev != removed.hash && run.first <= removed.last => {
+            Anchor { last: run.first.saturating_sub(1), hash: None, segment: run.start.segment.saturating_sub(1) }
         }
-        log.sync().unwrap();
-        let path = folder.path().join("00000001.jsonl");
-        (folder, path)
+        _ => whole,
+    }
+}
+
+/// Whether the line is a checkpoint that its own key signed.
+fn is_signed_checkpoint(line: &[u8]) -> bool {
+    Checkpoint::parse(line).is_some_and(|checkpoint| verify_signature(line, &checkpoint.statement.key))
+}
+
+/// A log that was read, on the way to a report.
+struct Examination {
+    scans: Vec<Scan>,
+    anchor: Anchor,
+    findings: Findings,
+    report: Report,
+    /// Whether the last segment that was read is closed.
+    is_closed: bool,
+}
+
+impl Examination {
+    fn new(segments: &[Segment], mut scans: Vec<Scan>, anchor: Anchor) -> Self {
+        // Behind a segment with too much wrong nothing can be told.
+        if let Some(at) = scans.iter().position(|scan| scan.broke_off) {
+            scans.truncate(at + 1);
+        }
+        let files = segments.iter().map(|segment| (segment.number, segment.path.clone())).collect();
+        let report = Report {
+            segments: segments.len() as u64,
+            records: scans.iter().map(|scan| scan.lines).sum(),
+            unfinished: scans.last().is_some_and(|scan| scan.unfinished),
+            ..Report::default()
+        };
+        Self { scans, anchor, findings: Findings::new(files), report, is_closed: false }
     }
 
-    /// Edits the lines of a log of four records and checks where the walk finds breaks.
-    fn check(edit: impl Fn(&mut Vec<String>), expected: &[u64], unfinished: bool) {
-        let (folder, path) = log_of(4);
-        let mut lines: Vec<String> =
-            fs::read_to_string(&path).unwrap().lines().map(|line| format!("{line}\n")).collect();
-        edit(&mut lines);
-        fs::write(&path, lines.concat()).unwrap();
-        let report = verify(folder.path()).unwrap();
-        assert_eq!(report.breaks.iter().map(|at| at.line).collect::<Vec<_>>(), expected, "{report:?}");
-        assert_eq!(report.unfinished, unfinished);
+    fn conclude(mut self, expected: &Expected) -> Result<Report, LogError> {
+        self.chain();
+        self.seals(expected);
+        let place = |a: &Finding, b: &Finding| (&a.file, a.line, a.first).cmp(&(&b.file, b.line, b.first));
+        self.findings.listed.sort_by(place);
+        held::compare(expected, &self.scans, &mut self.report, &mut self.findings)?;
+        (self.report.breaks, self.report.break_count) = (self.findings.listed, self.findings.count);
+        Ok(self.report)
     }
 
-    #[test]
-    fn every_change_is_found_at_its_line() {
-        check(|_| (), &[], false);
-        check(|lines| lines[1] = lines[1].replace("\"n\":2", "\"n\":8"), &[3], false);
-        check(|lines| _ = lines.remove(1), &[2], false);
-        check(|lines| _ = lines.remove(0), &[1], false);
-        check(|lines| lines.swap(1, 2), &[2, 3, 4], false);
-        check(|lines| lines.insert(1, lines[0].clone()), &[2], false);
-        check(|lines| lines[3].truncate(9), &[], true);
+    fn chain(&mut self) {
+        let all = self.scans.iter().flat_map(|scan| scan.stretches.iter().cloned());
+        let stretches = order::join(all, self.anchor);
+        judge::judge(&stretches, self.anchor, &self.scans, &mut self.findings);
+        let mut runs = stretches.iter().filter_map(|stretch| match stretch {
+            Stretch::Run(run) => Some(run),
+            Stretch::Junk { .. } => None,
+        });
+        self.report.first = runs.clone().map(|run| run.first).min().unwrap_or(0);
+        if let Some(last) = runs.clone().reduce(|left, right| if right.last > left.last { right } else { left }) {
+            self.report.tip = Tip { seq: last.last, hash: last.hash };
+        }
+        let too_many = stretches.len() >= order::STRETCHES_MAX;
+        if let Some(last) = runs.next_back().filter(|_| too_many || self.scans.iter().any(|scan| scan.broke_off)) {
+            let what = "So much is wrong that it cannot be told apart: from here on nothing was looked at.".to_owned();
+            self.findings.add(Kind::Unreadable, last.end, (last.last, u64::MAX), what);
+        }
+        for scan in &self.scans {
+            let is_last = self.scans.last().is_some_and(|last| last.segment == scan.segment);
+            let at = Place { segment: scan.segment, line: scan.lines + 1 };
+            let file = self.findings.files().get(&scan.segment).cloned();
+            let is_told = |finding: &Finding| finding.kind == Kind::Unreadable && Some(&finding.file) == file.as_ref();
+            if let Some(damage) = scan.damage.as_ref().filter(|_| !self.findings.listed.iter().any(is_told)) {
+                let what = format!("The compressed segment was changed: it cannot be read to its end ({damage}).");
+                self.findings.add(Kind::Unreadable, at, (0, 0), what);
+            }
+            if scan.unfinished && (!is_last || self.is_closed) && self.findings.listed.is_empty() {
+                let what = "The last line of this closed segment has no line end: its end was cut off.".to_owned();
+                self.findings.add(Kind::SegmentReplaced, at, (0, 0), what);
+            }
+        }
     }
 
-    #[test]
-    fn a_missing_segment_is_a_break() {
-        let (folder, path) = log_of(2);
-        fs::rename(&path, folder.path().join("00000003.jsonl")).unwrap();
-        fs::write(&path, "").unwrap();
-        assert_eq!(verify(folder.path()).unwrap().break_count, 1);
+    fn seals(&mut self, expected: &Expected) {
+        let mut seals = seals::Seals::default();
+        seals.check(&self.scans, (self.anchor, self.is_closed), &mut self.findings);
+        self.report.checkpoints = seals.count;
+        let last_seen = seals.vouched.as_ref().map_or(self.anchor.last, |vouched| vouched.seq);
+        self.report.behind = self.report.tip.seq.saturating_sub(last_seen);
+        let end = self.scans.last().map(|scan| Place { segment: scan.segment, line: scan.lines });
+        let end = end.unwrap_or(Place { segment: 0, line: 0 });
+        seals.check_tail(self.report.behind, self.report.tip.seq, end, &mut self.findings);
+        // Of an empty log nothing more need be said.
+        if self.report.records > 0 {
+            self.report.compared = seals.compare_keys(expected, end, &mut self.findings);
+        }
+        self.report.removed = seals.removed;
+        self.report.vouched = seals.vouched;
+        self.report.keys = seals.keys;
     }
 }

@@ -8,13 +8,15 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::address::{Address, Charset, ReversePath};
-use crate::model::domain::Domain;
+use crate::model::domain::{Domain, DomainPattern};
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::assumed::ShownCertificate;
+use crate::policy::assumed::{HostCertificate, ShownCertificate};
+use crate::policy::names::Fingerprint;
 
+use super::audit::arguments::AuditCommand;
 use super::human;
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -102,7 +104,7 @@ pub(super) struct Init {
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
     /// Tell what a session would be answered, by which rules, and where each was written
-    Explain(Explain),
+    Explain(Box<Explain>),
     /// Run policy cases: who sends what, how and when, and what is expected; exit code 1 if one is answered otherwise
     Test(Test),
 }
@@ -122,7 +124,7 @@ pub(super) struct Explain {
     /// The recipient
     #[arg(long, value_name = "ADDRESS", value_parser = recipient)]
     pub(super) to: Address,
-    /// Which way the mail goes; outbound is not implemented yet
+    /// Which way the mail goes
     #[arg(long, value_enum, default_value_t = Direction::Inbound)]
     pub(super) direction: Direction,
     /// A session without TLS; without this and --tls every kind of session is tried
@@ -134,7 +136,7 @@ pub(super) struct Explain {
     /// Its cipher suite, by its IANA or OpenSSL name [default: a usual one of the version]
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub(super) cipher: Option<String>,
-    /// The client's address [default: 192.0.2.1, a stranger]
+    /// The client's address [default: 192.0.2.1, a stranger]; outbound, who brought the message
     #[arg(long, value_name = "IP")]
     pub(super) client: Option<IpAddr>,
     /// What the client shows where it is asked for a certificate: one that is "verified", or the "sha256:..." of a
@@ -147,6 +149,24 @@ pub(super) struct Explain {
     /// The moment to judge by: a day, which begins at 00:00 UTC, or a time such as 2027-01-02T03:04:05Z [default: now]
     #[arg(long, value_name = "DATE", value_parser = moment)]
     pub(super) at: Option<Timestamp>,
+    /// Outbound: what the host shows, a certificate that is "trusted", "untrusted" or "expired", or the "sha256:..." of
+    /// one or its key
+    #[arg(long, value_name = "WHICH", value_parser = host_certificate, requires = "tls")]
+    pub(super) certificate: Option<HostCertificate>,
+    /// Outbound: a name in that certificate; may be repeated [default: the name of the host]
+    #[arg(long = "certificate-name", value_name = "NAME", value_parser = pattern, requires = "certificate")]
+    pub(super) certificate_names: Vec<DomainPattern>,
+    /// Outbound: the hosts of the next hop, as JSON, instead of a look-up; this command's own answer will do
+    #[arg(long, value_name = "FILE")]
+    pub(super) facts: Option<PathBuf>,
+}
+
+impl Explain {
+    /// An option that only deliveries have, if one was given.
+    pub(super) fn of_deliveries(&self) -> Option<&'static str> {
+        let certificate = self.certificate.is_some().then_some("--certificate");
+        certificate.or(self.facts.is_some().then_some("--facts"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -227,52 +247,6 @@ pub(super) struct SocketPath {
     pub(super) socket: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum AuditCommand {
-    /// Walk the whole chain of records and say where it breaks
-    Verify(Verify),
-    /// Show what happened to one message, in order
-    Trace(Trace),
-    /// Make the running daemon sign the log up to now, and print the line that proves it
-    Checkpoint(Checkpoint),
-    /// Show the public half of the key that signs the log, or have it replaced
-    Key(Key),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Checkpoint {
-    /// Print the line alone, as it is to be kept elsewhere
-    #[arg(long)]
-    pub(super) line: bool,
-    #[command(flatten)]
-    pub(super) socket: SocketPath,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Key {
-    /// Make the running daemon sign with a new key from now on; the old one vouches for it in the log
-    #[arg(long)]
-    pub(super) rotate: bool,
-    #[command(flatten)]
-    pub(super) socket: SocketPath,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Trace {
-    /// The id that the sender was told in the 250 reply
-    pub(super) message: MessageId,
-    /// The folder of the log [default: [audit].path of the configuration]
-    #[arg(long, value_name = "DIR")]
-    pub(super) path: Option<PathBuf>,
-}
-
 fn sender(text: &str) -> Result<ReversePath, String> {
     match bare(text) {
         "" => Ok(ReversePath::Null),
@@ -295,6 +269,21 @@ fn parse_address(text: &str) -> Result<Address, String> {
 
 fn shown_certificate(text: &str) -> Result<ShownCertificate, String> {
     ShownCertificate::parse(text).map_err(|error| format!("{error}; or \"verified\""))
+}
+
+fn host_certificate(text: &str) -> Result<HostCertificate, String> {
+    match text {
+        "trusted" => Ok(HostCertificate::Trusted),
+        "untrusted" => Ok(HostCertificate::Untrusted),
+        "expired" => Ok(HostCertificate::Expired),
+        text => Fingerprint::parse(text)
+            .map(HostCertificate::Fingerprint)
+            .map_err(|error| format!("{error}; or \"trusted\", \"untrusted\", \"expired\"")),
+    }
+}
+
+fn pattern(text: &str) -> Result<DomainPattern, String> {
+    DomainPattern::parse(text).map_err(|error| error.to_string())
 }
 
 /// `2027-01-02`, or an RFC 3339 time.

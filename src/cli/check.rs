@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::admin::protocol::ExceptionStatus;
 use crate::clock;
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity};
@@ -27,6 +28,8 @@ struct Report<'a> {
     warnings: Vec<&'a Diagnostic>,
     #[serde(flatten)]
     counts: Option<Counts>,
+    /// Of the policies, by state.
+    exceptions: Option<ExceptionStatus>,
 }
 
 /// What the configuration holds.
@@ -61,7 +64,9 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
     };
     let counts = loaded.as_ref().map(|config| Counts::of(config, checked.count)).filter(|_| errors.is_empty());
     if json {
-        console.json(&Report { ok: counts.is_some(), errors, warnings, counts })?;
+        let exceptions = loaded.as_ref().map(|config| config.policies.exception_counts(clock::timestamp()));
+        let exceptions = exceptions.map(ExceptionStatus::of);
+        console.json(&Report { ok: counts.is_some(), errors, warnings, counts, exceptions })?;
         return Ok(exit);
     }
     configuration::show(&findings.iter().collect::<Vec<_>>(), console)?;

@@ -1,13 +1,16 @@
 //! `gatepost policy explain`: what a session would be answered, by the daemon's own engine, and why.
 
 mod json;
+pub(super) mod outbound;
 mod outlook;
 mod page;
 mod scene;
 mod session;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+#[cfg(test)]
+mod timed_tests;
 
 use std::path::Path;
 
@@ -41,7 +44,10 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     if asked.direction == Direction::Outbound {
-        return Err(Failure::usage("--direction outbound is not implemented yet", "ask about inbound sessions"));
+        return outbound::run(config, asked, json, console);
+    }
+    if let Some(option) = asked.of_deliveries() {
+        return Err(Failure::usage(format!("{option} is about deliveries"), "add --direction outbound"));
     }
     let chosen = session::chosen(asked)?;
     let config = configuration::require(config, console)?;

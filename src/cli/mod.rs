@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::{Arguments, AuditCommand, Command, PolicyCommand};
+use arguments::{Arguments, Command, PolicyCommand};
 use output::{Console, Exit, Failure};
 
 /// The whole program: runs the command that the arguments of the process name. Colours only on a terminal.
@@ -93,12 +93,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Verify(asked) } => audit::verify::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Trace(asked) } => audit::trace::run(config, asked, json, console),
-        Command::Audit { command: AuditCommand::Checkpoint(asked) } => {
-            audit::checkpoint::run(&socket::find(config, &asked.socket)?, asked.line, json, console)
-        }
-        Command::Audit { command: AuditCommand::Key(asked) } => audit::key::run(config, asked, json, console),
+        Command::Audit { command } => audit::run(config, command, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }

@@ -36,7 +36,7 @@ pub(super) fn run(config: Option<&Path>, asked: &Test, json: bool, console: &mut
                     show(&tried, console)?;
                 }
             }
-            Err(finding) => findings.push(finding),
+            Err(finding) => findings.push(*finding),
         }
     }
     totals.unreadable = findings.len();
@@ -123,3 +123,7 @@ fn report(totals: &Totals, cases: Vec<Value>, errors: &[Diagnostic]) -> Value {
         "errors": errors,
     })
 }
+
+#[cfg(test)]
+#[path = "policy_test_tests.rs"]
+mod tests;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anstyle::Style;
 
-use crate::admin::protocol::{CertificateStatus, Request, Response, Status};
+use crate::admin::protocol::{
+    CertificateStatus, ChangeStatus, ExceptionStatus, PolicyStatus, Request, Response, Status, SuspensionStatus,
+};
 use crate::clock;
 use crate::model::time::Timestamp;
 use crate::tls::certificates::EXPIRY_NOTICE;
@@ -45,6 +47,8 @@ fn page(status: &Status, now: Timestamp) -> String {
     ] {
         page.extend(human::labelled(name, &value));
     }
+    let labels = std::iter::once("policy").chain(std::iter::repeat(""));
+    page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| human::labelled(label, text)));
     page.push(String::new());
     page.extend(listeners(status));
     for part in [certificates(status, now), evidence::destinations(&status.audit, now)] {
@@ -61,11 +65,34 @@ fn standing(status: &Status) -> (anstyle::Style, &'static str) {
     match status {
         Status { spool_fault: Some(_), .. } => (BAD, "takes no mail"),
         Status { audit_writable: false, .. } => (BAD, "the audit log lags"),
+        Status { policy: PolicyStatus { suspended: Some(_), .. }, .. } => (BAD, "ENFORCEMENT IS SUSPENDED"),
         Status { draining: true, .. } => (ODD, "draining"),
         _ if evidence::is_at_risk(&status.audit) => (ODD, "the audit log needs a look"),
         _ if status.certificates.iter().any(|one| !one.problems.is_empty()) => (ODD, "runs with old certificates"),
         _ => (GOOD, "running"),
     }
+}
+
+/// What depends on the day, one text for each; none where nothing does.
+fn policy(status: &PolicyStatus) -> Vec<String> {
+    let PolicyStatus { suspended, exceptions, next_change } = status;
+    let suspended = suspended.as_ref().map(|SuspensionStatus { until, rule }| {
+        let until = human::second(*until);
+        format!("{BAD}not enforced inbound until {until}{BAD:#} ({})", human::shown(rule))
+    });
+    let ExceptionStatus { active, expiring, expired } = exceptions;
+    let all = active + expiring + expired;
+    let states = format!("{}: {active} active, {expiring} expiring, {expired} expired", human::count(all, "exception"));
+    let next = next_change.as_ref().map(|ChangeStatus { at, kind, rule, owner }| {
+        let what = match kind.as_str() {
+            "step" => "a step comes into force",
+            "exception" => "an exception ends",
+            _ => "policies are enforced again",
+        };
+        let owner = owner.as_ref().map_or(String::new(), |owner| format!(" (owner: {owner})"));
+        human::shown(&format!("next {}: {what}, {rule}{owner}", at.brief())).into_owned()
+    });
+    suspended.into_iter().chain((all > 0).then_some(states)).chain(next).collect()
 }
 
 fn spool(status: &Status) -> String {
@@ -137,13 +164,13 @@ mod tests {
     use super::*;
     use crate::admin::protocol::{AuditStatus, DeliveryCounts, ListenerStatus};
 
-    #[test]
-    fn the_page_tells_state_queue_and_listeners_within_80_columns() {
-        let started_at = Timestamp::from_secs(1_800_000_000);
-        let mut status = Status {
+    const STARTED_AT: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn running() -> Status {
+        Status {
             version: "0.1.0".into(),
             hostname: "mx1.example.org".into(),
-            started_at,
+            started_at: STARTED_AT,
             config: "0123456789abcdef".repeat(4),
             config_file: "/etc/gatepost/gatepost.toml".into(),
             listeners: vec![ListenerStatus {
@@ -153,6 +180,7 @@ mod tests {
                 tls: "starttls".into(),
             }],
             certificates: vec![],
+            policy: PolicyStatus::default(),
             messages: 1234,
             deliveries: DeliveryCounts { ready: 1, waiting: 2, active: 3, held: 0 },
             spool_free_bytes: 12_000_000_000,
@@ -160,11 +188,18 @@ mod tests {
             audit_writable: true,
             audit: AuditStatus::default(),
             draining: false,
-        };
-        let plain = |status: &Status| {
-            let page = page(status, started_at + std::time::Duration::from_secs(7200));
-            anstream::adapter::strip_str(&page).to_string()
-        };
+        }
+    }
+
+    /// Two hours after the start.
+    fn plain(status: &Status) -> String {
+        let page = page(status, STARTED_AT + std::time::Duration::from_secs(7200));
+        anstream::adapter::strip_str(&page).to_string()
+    }
+
+    #[test]
+    fn the_page_tells_state_queue_and_listeners_within_80_columns() {
+        let mut status = running();
         let expected = "\
 mx1.example.org: gatepost 0.1.0, up 2h, running
 
@@ -181,8 +216,36 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
         status.spool_fault = Some("less free space than spool.min_free_space".into());
         assert!(plain(&status).contains("takes no mail"));
         assert!(plain(&status).contains("spool     less free space than spool.min_free_space; 12GB free"));
+    }
 
-        status.spool_fault = None;
+    #[test]
+    fn the_page_tells_what_of_the_policies_depends_on_the_day() {
+        let mut status = running();
+        status.policy = PolicyStatus {
+            suspended: Some(SuspensionStatus { until: STARTED_AT, rule: "gatepost.toml:4".into() }),
+            exceptions: ExceptionStatus { active: 1, expiring: 2, expired: 0 },
+            next_change: Some(ChangeStatus {
+                at: STARTED_AT,
+                kind: "step".into(),
+                rule: "domains.d/bank.toml:14".into(),
+                owner: Some("treasury".into()),
+            }),
+        };
+        let expected = "\
+policy    not enforced inbound until 2027-01-15 08:00:00 UTC
+          (gatepost.toml:4)
+          3 exceptions: 1 active, 2 expiring, 0 expired
+          next 2027-01-15T08:00:00Z: a step comes into force,
+          domains.d/bank.toml:14 (owner: treasury)
+
+LISTENER";
+        assert!(plain(&status).contains(expected), "{}", plain(&status));
+        assert!(plain(&status).contains("up 2h, ENFORCEMENT IS SUSPENDED"));
+    }
+
+    #[test]
+    fn the_page_tells_which_certificates_are_in_use_and_why_newer_files_are_not() {
+        let mut status = running();
         let certificate = |key: &str, stack: &str, ocsp: Option<&str>, problems: &[&str]| CertificateStatus {
             name: "mx1.example.org".into(),
             names: vec!["mx1.example.org".into()],
@@ -190,7 +253,7 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
             key: key.into(),
             key_sha256: "00".repeat(32),
             stack: stack.into(),
-            not_after: started_at,
+            not_after: STARTED_AT,
             ocsp: ocsp.map(str::to_owned),
             problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
         };

@@ -10,10 +10,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
-use crate::audit::tests::scratch;
-use crate::model::id::{MessageId, RecordId};
-use crate::model::record::AuditEntry;
-use crate::model::time::Timestamp;
+use crate::audit::specimen::Specimen;
+use crate::model::id::MessageId;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 
 /// What came out, without colours.
@@ -104,40 +102,61 @@ fn check_tells_errors_of_configuration_and_certificates_together() {
     assert!(errors.iter().any(|error| error["key"] == "certificate.chain" && error["line"] == 4), "{report}");
 }
 
-/// An audit log of four records, two of them about message 7, and a configuration that names it beside an error.
-fn audited() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let mut log = scratch(&folder.path().join("audit"));
+/// An audit log with two records about message 8, and a configuration that names it beside an error.
+fn audited() -> (tempfile::TempDir, Specimen) {
+    let mut log = Specimen::new();
+    log.checkpoint();
     for n in 1..=4_u128 {
-        let (id, message) = (RecordId::from_u128(n), MessageId::from_u128(7 + n % 2));
-        let json =
-            format!("{{\"id\":\"{id}\",\"event\":\"queue.admin\",\"message\":\"{message}\",\"detail\":\"n{n}\"}}");
-        log.append(&AuditEntry { id, json: json.into() }, Timestamp::default()).unwrap();
+        log.say(Some(MessageId::from_u128(7 + n % 2)), &format!("n{n}"));
     }
-    log.sync().unwrap();
-    fs::write(folder.path().join("gatepost.toml"), "wrong = \n[audit]\npath = \"audit\"\n").unwrap();
-    folder
+    log.checkpoint();
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("wrong = \n[audit]\npath = \"{}\"\nkey = \"audit.key\"\n", log.folder().display());
+    fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+    (folder, log)
 }
 
 #[test]
-fn a_whole_chain_verifies_and_a_changed_one_does_not() {
-    let folder = audited();
+fn a_whole_log_verifies_and_a_changed_one_does_not() {
+    let (folder, mut log) = audited();
     let ran = run(folder.path(), "audit verify");
-    assert!(ran.exit == 0 && ran.out.starts_with("The chain is whole: 4 records in 1 segment."), "{ran:?}");
-    let segment = folder.path().join("audit/00000001.jsonl");
-    fs::write(&segment, fs::read_to_string(&segment).unwrap().replace("n2", "n9")).unwrap();
-    let ran = run(folder.path(), &format!("audit verify --path {}", folder.path().join("audit").display()));
+    assert!(ran.exit == 0 && ran.out.starts_with("The log is whole: 6 records in 1 segment."), "{ran:?}");
+    assert!(ran.out.contains("compared with nothing"), "{ran:?}");
+    let ran = run(folder.path(), &format!("audit verify --key {}", log.public()));
+    assert!(ran.exit == 0 && ran.out.contains("which is the key that you named"), "{ran:?}");
+    let held = folder.path().join("held");
+    fs::write(&held, log.checkpoints.join("\n")).unwrap();
+    let ran = run(folder.path(), &format!("audit verify --checkpoint {}", held.display()));
+    assert!(ran.exit == 0 && ran.out.contains("2 checkpoints held elsewhere"), "{ran:?}");
+    let stranger = Specimen::new().public();
+    assert_eq!(run(folder.path(), &format!("audit verify --segment 1 --key {stranger}")).exit, 1);
+    assert_eq!(run(folder.path(), "audit verify --segment 7").exit, 1);
+    assert_eq!(run(folder.path(), "audit verify --key ed25519:nonsense").exit, 2);
+    // The key and the newest checkpoint lie where the configuration says.
+    let key = folder.path().join("audit.key");
+    fs::write(&key, log.key.to_pem().unwrap().as_bytes()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = log.text(1);
+    log.records(1);
+    log.checkpoint();
+    fs::write(folder.path().join("audit.key.seen"), log.checkpoints[2].clone() + "\n").unwrap();
+    let ran = run(folder.path(), "audit verify");
+    assert!(ran.exit == 0 && ran.out.contains("the daemon's key file holds"), "{ran:?}");
+    fs::write(log.path(1), before.replace("n2", "n9")).unwrap();
+    let ran = run(folder.path(), &format!("audit verify --path {}", log.folder().display()));
     assert!(ran.exit == 1 && ran.out.contains("00000001.jsonl:3\n"), "{ran:?}");
+    assert!(ran.out.contains("audit.key.seen:1\n"), "{ran:?}");
     let ran = run(folder.path(), "audit verify --json");
     let report: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((ran.exit, &report["breaks"][0]["line"]), (1, &Value::from(3)));
+    assert_eq!((&report["breaks"][0]["kind"], &report["breaks"][1]["kind"]), (&"changed".into(), &"tail-cut".into()));
     let ran = run(folder.path(), "audit verify --path /nonexistent/audit");
     assert!(ran.exit == 2 && ran.err.contains("--path DIR"), "{ran:?}");
 }
 
 #[test]
 fn a_message_is_traced_and_an_unknown_one_is_a_no() {
-    let folder = audited();
+    let (folder, _log) = audited();
     let ran = run(folder.path(), &format!("audit trace {} --json", MessageId::from_u128(8)));
     let records: Value = serde_json::from_str(&ran.out).unwrap();
     let details: Vec<_> = records.as_array().unwrap().iter().map(|record| record["detail"].clone()).collect();
@@ -145,6 +164,42 @@ fn a_message_is_traced_and_an_unknown_one_is_a_no() {
     let ran = run(folder.path(), &format!("audit trace {}", MessageId::from_u128(9)));
     assert!(ran.exit == 1 && ran.out.is_empty() && ran.err.starts_with("error: no record"), "{ran:?}");
     assert_eq!(run(folder.path(), "audit trace nonsense").exit, 2);
+}
+
+#[test]
+fn a_receipt_is_written_and_proves_itself_elsewhere() {
+    let (folder, mut log) = audited();
+    let out = folder.path().join("receipt.json");
+    let message = MessageId::from_u128(8);
+    let ran = run(folder.path(), &format!("audit receipt {message} --out {}", out.display()));
+    assert!(ran.exit == 0 && ran.out.starts_with("Wrote ") && ran.out.contains("2 records"), "{ran:?}");
+    let verify = format!("audit verify --receipt {}", out.display());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let ran = run(elsewhere.path(), &format!("{verify} --key {}", log.public()));
+    assert!(ran.exit == 0 && ran.out.starts_with(&format!("Message {message}: 2 records\n")), "{ran:?}");
+    assert!(ran.out.contains("\nProved\n  These 2 records stood in the log of mx1 as shown"), "{ran:?}");
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 80), "{ran:?}");
+    let ran = run(elsewhere.path(), &format!("{verify} --key {}", Specimen::new().public()));
+    assert!(ran.exit == 1 && ran.out.contains("the expected key"), "{ran:?}");
+    fs::write(&out, fs::read_to_string(&out).unwrap().replacen("n3", "n4", 1)).unwrap();
+    let ran = run(elsewhere.path(), &verify);
+    assert!(ran.exit == 1 && ran.out.contains("record 4 does not lead to the root"), "{ran:?}");
+    log.say(Some(message), "late");
+    let ran = run(folder.path(), &format!("audit receipt {message}"));
+    assert!(ran.exit == 1 && ran.out.is_empty() && ran.err.contains("gatepost audit checkpoint"), "{ran:?}");
+    assert_eq!(run(folder.path(), &format!("audit receipt {}", MessageId::from_u128(99))).exit, 1);
+}
+
+#[test]
+fn the_last_records_are_shown_in_a_line_each_or_raw() {
+    let (folder, log) = audited();
+    let ran = run(folder.path(), "audit tail -n 2 --event queue.admin");
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!(lines[0], "2027-01-02 UTC");
+    assert!(lines.len() == 3 && lines[1].starts_with("03:00:04 queue.admin ") && lines[1].ends_with("n3"), "{ran:?}");
+    let ran = run(folder.path(), "audit tail -n 1 --json");
+    assert_eq!((ran.exit, ran.out), (0, log.checkpoints[1].clone() + "\n"));
 }
 
 /// A daemon that gives one answer to each of the connections, in order. Returns the requests it got.

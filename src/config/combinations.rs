@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::hash::Hash;
 
+use crate::model::time::Timestamp;
 use crate::policy::relay::Role;
 use crate::policy::settings::AppliesTo;
 
@@ -13,18 +14,21 @@ use super::listener_checks;
 use super::main_file::MainFile;
 use super::place::At;
 use super::policy_checks::{self, is_written_empty};
-use super::policy_tables::{InboundTable, RouteTable};
+use super::policy_tables::{InboundKeys, OutboundTable, RouteTable};
+use super::timed_checks;
+use super::timed_tables::{Keys, Timed};
 
 /// Groups that are metric labels of their own.
 pub(super) const GROUPS_MAX: usize = 64;
 
 /// Checks that need the main file and the domain files together.
-pub(super) fn check(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
+pub(super) fn check(main: &MainFile<'_>, files: &[DomainFile<'_>], now: Timestamp) {
+    main.switch.check(now);
     check_listeners(main);
     check_trusted(main);
-    check_defaults(main);
+    check_defaults(main, now);
     for file in files {
-        check_domain_file(main, file);
+        check_domain_file(main, file, now);
     }
     check_host(main, files);
 }
@@ -78,10 +82,13 @@ fn check_trusted(main: &MainFile<'_>) {
     }
 }
 
-fn check_defaults(main: &MainFile<'_>) {
-    policy_checks::check_inbound(&main.inbound, None);
+fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
+    timed_checks::check(&main.inbound, None, now);
+    policy_checks::check_refusal_text(&main.inbound.base, None);
     check_certificate_is_requested(main, &main.inbound);
+    timed_checks::check(&main.outbound.rules, None, now);
     policy_checks::check_outbound(&main.outbound, None);
+    check_exception_count(&main.inbound, &main.outbound);
     let Some(route) = &main.route else { return };
     policy_checks::check_route(route);
     if is_written_empty(route.hosts.as_ref()) {
@@ -89,15 +96,22 @@ fn check_defaults(main: &MainFile<'_>) {
             place.warn("has no effect: hosts is empty, so there is no default route", "name hosts, or remove it");
         }
     } else {
-        for place in main.outbound.tls.places() {
-            place.warn("has no effect: [default.route] answers to its own TLS keys", "move it into [default.route]");
+        const NO_EFFECT: &str = "has no effect: [default.route] answers to its own TLS keys";
+        for place in main.outbound.rules.base.places() {
+            place.warn(NO_EFFECT, "move it into [default.route]");
+        }
+        for header in main.outbound.rules.headers() {
+            header.warn(NO_EFFECT, "remove it: no day changes those");
         }
     }
 }
 
-fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
-    policy_checks::check_inbound(&file.inbound, Some(&main.inbound));
+fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>, now: Timestamp) {
+    timed_checks::check(&file.inbound, Some(&main.inbound), now);
+    policy_checks::check_mode(&file.inbound, &main.inbound);
+    policy_checks::check_refusal_text(&file.inbound.base, Some(&main.inbound.base));
     check_certificate_is_requested(main, &file.inbound);
+    check_exception_count(&file.inbound, &file.outbound);
     let default_route = main.route.as_ref().is_some_and(|route| !is_written_empty(route.hosts.as_ref()));
     if let Some(route) = &file.route {
         check_own_route(route);
@@ -105,6 +119,7 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
     } else if default_route {
         policy_checks::check_overruled(&file.outbound, false);
     } else {
+        timed_checks::check(&file.outbound.rules, Some(&main.outbound.rules), now);
         policy_checks::check_outbound(&file.outbound, Some(&main.outbound));
     }
     match &file.hosted {
@@ -126,8 +141,19 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>) {
     }
 }
 
+fn check_exception_count(inbound: &Timed<'_, InboundKeys<'_>>, outbound: &OutboundTable<'_>) {
+    let inbound = inbound.exceptions.iter().map(|exception| &exception.place);
+    timed_checks::check_count(inbound.chain(outbound.rules.exceptions.iter().map(|exception| &exception.place)));
+}
+
 /// A client shows a certificate only where it is asked for one.
-fn check_certificate_is_requested(main: &MainFile<'_>, inbound: &InboundTable<'_>) {
+fn check_certificate_is_requested(main: &MainFile<'_>, inbound: &Timed<'_, InboundKeys<'_>>) {
+    for keys in inbound.parts() {
+        check_requested_by(main, keys);
+    }
+}
+
+fn check_requested_by(main: &MainFile<'_>, inbound: &InboundKeys<'_>) {
     let Some(place) = inbound.certificate_place() else { return };
     let mx = || main.listeners.iter().filter(|listener| listener.is_role(Role::Mx));
     let name = |listener: &Listener<'_>| listener.name.as_ref().map(|name| format!("\"{}\"", name.value));
@@ -163,7 +189,7 @@ fn check_not_hosted(file: &DomainFile<'_>) {
         recipients.place.warn("has no effect: the domains are not hosted here", "write hosted = true, or remove it");
     }
     let recipient_only = AppliesTo { sender: false, recipient: true };
-    if let Some(applies_to) = file.inbound.applies_to.as_ref().filter(|at| at.value == recipient_only) {
+    if let Some(applies_to) = file.inbound.base.applies_to.as_ref().filter(|at| at.value == recipient_only) {
         applies_to.place.warn(
             "[inbound] has no effect: \"recipient\" counts for hosted domains only",
             "add \"sender\", or write hosted = true",

@@ -84,8 +84,17 @@ impl<'a> Table<'a> {
         match value.value {
             DeValue::Array(items) => items.iter().filter_map(|item| value.item(item).table()).collect(),
             _ => {
-                value.place.error(format!("`{key}` is a list of tables"), format!("write [[{key}]]"));
+                value.place.error(format!("`{key}` is a list of tables"), format!("write [[{}]]", self.path(key)));
                 Vec::new()
+            }
+        }
+    }
+
+    /// Reports keys that have no place here.
+    pub(super) fn misplaced(&mut self, keys: &[&'static str], why: &str, remedy: &str) {
+        for key in keys {
+            if let Some(value) = self.get(key) {
+                value.place.error(format!("`{key}` {why}"), remedy);
             }
         }
     }

@@ -9,7 +9,8 @@ use crate::policy::rules::{DomainPolicy, Recipients};
 
 use super::document::{Table, Value, Words};
 use super::place::{At, Place};
-use super::policy_tables::{InboundTable, OutboundTable, RouteTable};
+use super::policy_tables::{self, InboundKeys, OutboundTable, RouteTable, TlsKeys};
+use super::timed_tables::{Keys, Timed};
 use super::values::{self, Invalid};
 
 const RECIPIENTS: &Words<RecipientsKey> = &[("any", Some(RecipientsKey::Any)), ("callout", None)];
@@ -24,7 +25,7 @@ pub(super) struct DomainFile<'a> {
     pub(super) group: Option<At<'a, String>>,
     pub(super) hosted: Option<At<'a, bool>>,
     pub(super) recipients: Option<At<'a, RecipientsFrom>>,
-    pub(super) inbound: InboundTable<'a>,
+    pub(super) inbound: Timed<'a, InboundKeys<'a>>,
     pub(super) outbound: OutboundTable<'a>,
     pub(super) route: Option<RouteTable<'a>>,
 }
@@ -55,7 +56,7 @@ impl<'a> DomainFile<'a> {
             group: table.get("group").and_then(|value| value.parse(group)),
             hosted: table.get("hosted").and_then(|value| value.flag()),
             recipients: table.get("recipients").map(|value| recipients(&value)),
-            inbound: InboundTable::read(table.section("inbound")),
+            inbound: policy_tables::inbound(table.section("inbound")),
             outbound: OutboundTable::read(table.section("outbound")),
             route: RouteTable::read(table.section("route")),
         };
@@ -75,8 +76,8 @@ impl<'a> DomainFile<'a> {
             group: self.group.as_ref().map(|at| at.value.as_str().into()),
             hosted: self.is_hosted(),
             recipients,
-            inbound: self.inbound.layer().into(),
-            outbound: self.outbound.tls.layer().into(),
+            inbound: self.inbound.rules(InboundKeys::layer),
+            outbound: self.outbound.rules.rules(TlsKeys::layer),
             delivery: self.outbound.delivery(),
             route: self.route.as_ref().and_then(RouteTable::route),
         }

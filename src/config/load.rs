@@ -9,6 +9,8 @@ use aws_lc_rs::digest;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::clock;
+use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
 use super::diagnostic::{Diagnostic, Severity};
@@ -16,9 +18,10 @@ use super::document::Table;
 use super::domain_file::{DomainFile, RecipientsFrom};
 use super::main_file::{self, DomainsKey, MainFile};
 use super::place::{Place, Problems};
-use super::policy_tables::RouteTable;
+use super::policy_tables::{InboundKeys, RouteTable, TlsKeys};
 use super::recipients::Lists;
 use super::source::{CONFIG_FILE_BYTES_MAX, SourceFile, read_text};
+use super::timed_tables::Keys;
 use super::{Config, RelayConfig, combinations};
 
 /// The most domain files.
@@ -32,8 +35,13 @@ const DOMAIN_FILE_EXTENSION: &str = "toml";
 /// Reads the main file, every `*.toml` of its folder of domain files in the order of their names, and the lists of
 /// recipients that those name. Gives the configuration with its warnings, or every error and warning at once.
 pub fn load(file: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    load_at(file, clock::timestamp())
+}
+
+/// The same with the findings of another day. Whether there are errors does not depend on it.
+pub fn load_at(file: &Path, now: Timestamp) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let problems = Problems::default();
-    let config = load_all(file, &problems);
+    let config = load_all(file, now, &problems);
     let found = problems.into_sorted();
     match config {
         Some(config) if !found.iter().any(Diagnostic::is_error) => Ok((config, found)),
@@ -42,7 +50,7 @@ pub fn load(file: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 }
 
 /// `None` only after an error was reported.
-fn load_all(file: &Path, problems: &Problems) -> Option<Config> {
+fn load_all(file: &Path, now: Timestamp, problems: &Problems) -> Option<Config> {
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let source = read_source(&path, &folder, 0, problems)?;
@@ -62,7 +70,7 @@ fn load_all(file: &Path, problems: &Problems) -> Option<Config> {
     let recipients = files.iter().map(|file| read_recipients(file, &folder, &mut lists)).collect();
     combinations::check_among_files(&files);
     let main = main?;
-    combinations::check(&main, &files);
+    combinations::check(&main, &files, now);
     let texts = std::iter::once(&source).chain(&sources).map(|source| (&*source.name, source.text.as_str()));
     let digest = digest(texts.chain(lists.read.iter().map(|(name, text)| (&**name, text.as_str()))));
     let policies = policies(&main, &files, recipients)?;
@@ -192,8 +200,8 @@ fn policies(
     recipients: Vec<Option<Recipients>>,
 ) -> Option<Arc<PolicySet>> {
     let defaults = Defaults {
-        inbound: main.inbound.layer().into(),
-        outbound: main.outbound.tls.layer().into(),
+        inbound: main.inbound.rules(InboundKeys::layer),
+        outbound: main.outbound.rules.rules(TlsKeys::layer),
         delivery: main.outbound.delivery(),
         route: main.route.as_ref().and_then(RouteTable::route),
     };
@@ -207,7 +215,9 @@ fn policies(
             groups.contains(group) || (has_room && groups.insert(group.clone()))
         });
     }
-    PolicySet::new(defaults, policies).ok().map(Arc::new)
+    let mut set = PolicySet::new(defaults, policies).ok()?;
+    set.enforcement = main.switch.enforcement();
+    Some(Arc::new(set))
 }
 
 /// What is not in the main file.

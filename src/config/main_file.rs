@@ -13,15 +13,16 @@ use crate::policy::relay::TrustedClients;
 
 use super::audit_table;
 use super::document::{Table, Words};
+use super::enforcement::Switch;
 use super::listener::Listener;
 use super::place::{At, Place};
-use super::policy_tables::{InboundTable, OutboundTable, RouteTable};
+use super::policy_tables::{self, InboundKeys, OutboundTable, RouteTable};
+use super::timed_tables::Timed;
 use super::values::TrustedClient;
 use super::{
     AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, MetricsConfig, SpoolConfig, sections, values,
 };
 
-const ENFORCEMENT: &Words<()> = &[("on", Some(())), ("report", None)];
 const STACKS: &Words<CertificateStack> =
     &[("any", Some(CertificateStack::Any)), ("legacy", Some(CertificateStack::Legacy))];
 
@@ -46,7 +47,8 @@ pub(super) struct MainFile<'a> {
     pub(super) metrics_bind: Option<At<'a, SocketAddr>>,
     pub(super) admin: AdminConfig,
     pub(super) limits: Limits,
-    pub(super) inbound: InboundTable<'a>,
+    pub(super) switch: Switch<'a>,
+    pub(super) inbound: Timed<'a, InboundKeys<'a>>,
     pub(super) outbound: OutboundTable<'a>,
     pub(super) route: Option<RouteTable<'a>>,
 }
@@ -68,11 +70,7 @@ impl<'a> MainFile<'a> {
     /// `domains` was asked for before.
     pub(super) fn read(mut table: Table<'a>) -> Self {
         let hostname = table.require("hostname", "write the name of this host: hostname = \"mx1.example.org\"");
-        let enforcement = table.get("enforcement");
-        if let Some(value) = enforcement {
-            value.word(ENFORCEMENT);
-        }
-        table.not_implemented(&["report_until", "route"]);
+        table.not_implemented(&["route"]);
         let spool = sections::spool(table.section("spool"));
         let audit = audit_table::audit(table.section("audit"), &spool);
         let (metrics, metrics_bind) = sections::metrics(table.section("metrics"));
@@ -90,7 +88,8 @@ impl<'a> MainFile<'a> {
             dns: sections::dns(table.section("dns")),
             admin: sections::admin(table.section("admin")),
             limits: sections::limits(table.section("limits")),
-            inbound: InboundTable::read(default.section("inbound")),
+            switch: Switch::read(&mut table),
+            inbound: policy_tables::inbound(default.section("inbound")),
             outbound: OutboundTable::read(default.section("outbound")),
             route: RouteTable::read(default.section("route")),
             has_listener,

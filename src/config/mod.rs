@@ -10,6 +10,7 @@ mod audit_table;
 mod combinations;
 mod document;
 mod domain_file;
+mod enforcement;
 mod listener;
 mod listener_checks;
 mod load;
@@ -21,6 +22,9 @@ mod policy_tables;
 mod recipients;
 mod sections;
 mod source;
+mod strictness;
+mod timed_checks;
+mod timed_tables;
 mod values;
 
 #[cfg(test)]
@@ -43,7 +47,7 @@ use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
-pub use load::load;
+pub use load::{load, load_at};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =

@@ -27,6 +27,11 @@ impl Problems {
         self.found.borrow_mut().push(Found { file_order, offset, diagnostic });
     }
 
+    /// How many there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.found.borrow().len()
+    }
+
     /// In the order of the files and of the places in them.
     pub(super) fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();

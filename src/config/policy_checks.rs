@@ -1,35 +1,47 @@
 //! Combinations inside one policy, seen with the defaults below it, that cannot be meant.
 
 use crate::model::address::Host;
-use crate::model::cipher::CipherGrade;
 use crate::policy::names::NamePattern;
 use crate::policy::settings::{InboundTls, OutboundTls};
 
 use super::place::{At, Place};
-use super::policy_tables::{InboundTable, OutboundTable, RouteTable, TlsKeys};
+use super::policy_tables::{InboundKeys, OutboundTable, RouteTable, TlsKeys};
+use super::timed_checks;
+use super::timed_tables::{Keys, Part, Timed};
 
-/// `default` is the layer below, `None` for `[default.inbound]` itself.
-pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTable<'_>>) {
-    let own_floor = floor_places(own).into_iter().flatten().next();
-    let default_floor = default.and_then(|default| inherited_floor(own, default));
-    let tls = own.tls.as_ref().or(default.and_then(|default| default.tls.as_ref()));
-    let required = tls.is_some_and(|tls| tls.value == InboundTls::Required);
-    match (&own.tls, own_floor, default_floor) {
+/// `below` is what the keys are laid over, `None` for the base of `[default.inbound]`.
+pub(super) fn check_inbound(own: &InboundKeys<'_>, below: Option<&InboundKeys<'_>>, part: Part) {
+    let own_floor = own.floor_places().into_iter().flatten().next();
+    let inherited_floor = below.and_then(|below| inherited_floor(own, below));
+    let tls = own.tls.as_ref().or(below.and_then(|below| below.tls.as_ref()));
+    let is_required = tls.is_some_and(|tls| tls.value == InboundTls::Required);
+    match (&own.tls, own_floor, inherited_floor) {
         (Some(tls), Some(floor), _) if tls.value == InboundTls::Optional => tls.place.error(
             format!("\"optional\" contradicts `{}` beside it, which needs TLS", floor.key),
             "write \"required\", or remove one of the two",
         ),
         (Some(tls), None, Some(floor)) if tls.value == InboundTls::Optional => tls.place.warn(
             format!("has no effect: `{}` of {} still needs TLS", floor.key, floor.source()),
-            "write \"required\" to say so, or remove the default",
+            match part {
+                Part::Base => "write \"required\" to say so, or remove the default",
+                Part::Exception => "write mode = \"report\" to let plaintext in, or remove this",
+                Part::Step | Part::Shadow => "write \"required\" to say so, or remove one of the two",
+            },
         ),
-        (None, Some(floor), _) if !required => {
+        (None, Some(floor), _) if !is_required && matches!(part, Part::Base | Part::Step) => {
             floor.warn("implies tls = \"required\"", "write tls = \"required\" beside it to say so");
         }
         _ => {}
     }
-    let anything = required || own_floor.is_some() || default_floor.is_some();
-    if let Some(mode) = own.mode.as_ref().filter(|_| default.is_some() && !anything) {
+}
+
+/// A `mode` says what happens to what does not meet the policy, so something must be asked for.
+pub(super) fn check_mode<'a>(own: &Timed<'a, InboundKeys<'a>>, default: &Timed<'a, InboundKeys<'a>>) {
+    let modes = || own.parts().filter_map(|keys| keys.mode.as_ref());
+    if modes().next().is_none() || timed_checks::asks_for_tls(own, default) {
+        return;
+    }
+    for mode in modes() {
         mode.place.warn(
             "nothing is asked for that it could apply to",
             "write tls, min_version, cipher or client_certificate beside it",
@@ -37,32 +49,41 @@ pub(super) fn check_inbound(own: &InboundTable<'_>, default: Option<&InboundTabl
     }
 }
 
-/// Where a table asks for something that only a TLS session can have: by `min_version`, `cipher`, `client_certificate`.
-fn floor_places<'t, 'a>(table: &'t InboundTable<'a>) -> [Option<&'t Place<'a>>; 3] {
-    let cipher = table.cipher.as_ref().filter(|cipher| cipher.value != CipherGrade::Any);
-    [table.min_version.as_ref().map(|at| &at.place), cipher.map(|at| &at.place), table.certificate_place()]
+/// Where the layer below asks for what only TLS can have, by a key that `own` does not have.
+fn inherited_floor<'t, 'a>(own: &InboundKeys<'a>, below: &'t InboundKeys<'a>) -> Option<&'t Place<'a>> {
+    let replaced = [own.min_version.is_some(), own.cipher.is_some(), own.client_certificate.is_some()];
+    let inherited = below.floor_places().into_iter().zip(replaced).filter(|(_, replaced)| !replaced);
+    inherited.filter_map(|(place, _)| place).next()
 }
 
-/// Where the layer below asks for such a thing by a key that `own` does not have.
-fn inherited_floor<'t, 'a>(own: &InboundTable<'a>, default: &'t InboundTable<'a>) -> Option<&'t Place<'a>> {
-    let replaced = [own.min_version.is_some(), own.cipher.is_some(), own.client_certificate.is_some()];
-    let inherited = floor_places(default).into_iter().zip(replaced).filter(|(_, replaced)| !replaced);
-    inherited.filter_map(|(place, _)| place).next()
+/// A text that says where to read more needs to know where.
+pub(super) fn check_refusal_text(own: &InboundKeys<'_>, default: Option<&InboundKeys<'_>>) {
+    let has_url = own.refusal_url.is_some() || default.is_some_and(|default| default.refusal_url.is_some());
+    if let Some(text) = own.refusal_text.as_ref().filter(|text| text.value.names_url() && !has_url) {
+        text.place.error("{url} stands for nothing: there is no refusal_url", "write refusal_url, or take {url} out");
+    }
+}
+
+/// Keys of `[outbound]` over those below, `None` at the bottom.
+pub(super) fn check_tls_keys(own: &TlsKeys<'_>, below: Option<&TlsKeys<'_>>) {
+    check_off(own, below);
+    check_identity(own, below);
+    check_mx_names(own, below);
 }
 
 /// `default` is the layer below, `None` for `[default.outbound]` itself.
 pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundTable<'_>>) {
-    let default_tls = default.map(|default| &default.tls);
-    check_off(&own.tls, default_tls);
-    check_identity(&own.tls, default_tls);
-    check_mx_names(&own.tls, default_tls);
-    let off = own.tls.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off);
     let dane_off = own.dane_off || default.is_some_and(|default| default.dane_off);
     let mta_sts_off = own.mta_sts_off || default.is_some_and(|default| default.mta_sts_off);
-    if let Some(off) = off.filter(|_| !dane_off || !mta_sts_off) {
+    if dane_off && mta_sts_off {
+        return;
+    }
+    for (index, keys) in own.rules.parts().enumerate() {
+        let Some(off) = keys.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off) else { continue };
+        let place = if index == 0 { "beside it" } else { "in [outbound]" };
         off.place.error(
             "\"off\" stands only where DANE and MTA-STS are off too",
-            "write dane = \"off\" and mta_sts = \"off\" beside it",
+            format!("write dane = \"off\" and mta_sts = \"off\" {place}"),
         );
     }
 }
@@ -144,7 +165,7 @@ fn check_mx_names(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) {
 
 /// TLS keys that a route overrules.
 pub(super) fn check_overruled(outbound: &OutboundTable<'_>, own_route: bool) {
-    for place in outbound.tls.places() {
+    for place in outbound.rules.base.places() {
         if own_route {
             place.error("with a [route] the TLS keys stand in [route]", "move it into [route]");
         } else {
@@ -153,6 +174,13 @@ pub(super) fn check_overruled(outbound: &OutboundTable<'_>, own_route: bool) {
                 "give the domain a [route] of its own with this key, or remove it",
             );
         }
+    }
+    let route = if own_route { "[route]" } else { "[default.route]" };
+    for header in outbound.rules.headers() {
+        header.error(
+            format!("has no effect: {route} carries this mail and answers to its own TLS keys, which no day changes"),
+            "remove it, or let the MX records lead the way",
+        );
     }
 }
 

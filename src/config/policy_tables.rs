@@ -10,15 +10,18 @@ use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
+use crate::policy::refusal_text::RefusalText;
 use crate::policy::settings::{
     AppliesTo, ClientCertificateRule, DeliveryLayer, HostPort, InboundLayer, InboundTls, IpChoice, KeyPair, Mode,
     OnTlsFailure, OutboundLayer, OutboundTls, Route,
 };
 
-use super::OFFER_MIN;
 use super::document::{Table, Value, Words};
 use super::place::{At, Place};
+use super::strictness::{self, Difference};
+use super::timed_tables::{Keys, Part, Timed};
 use super::values::{self, Invalid};
+use super::{OFFER_MIN, policy_checks};
 
 /// The most waiting times that a `retry` may list.
 pub(super) const RETRY_STEPS_MAX: usize = 32;
@@ -40,6 +43,19 @@ const OUTBOUND_TLS: &Words<OutboundTls> = &[
 ];
 const IP_CHOICES: &Words<IpChoice> =
     &[("any", Some(IpChoice::Any)), ("v4", Some(IpChoice::V4)), ("v6", Some(IpChoice::V6))];
+/// The keys of `[outbound]` that no step and no exception changes.
+const DELIVERY_KEYS: [&str; 10] = [
+    "dane",
+    "mta_sts",
+    "learn",
+    "tls_required_no",
+    "on_tls_failure",
+    "concurrency",
+    "retry",
+    "lifetime",
+    "route_after",
+    "notify_sender",
+];
 const DANE: &Words<()> = &[("off", Some(())), ("auto", None), ("required", None)];
 const MTA_STS: &Words<()> = &[("off", Some(())), ("auto", None)];
 const LEARN: &Words<()> = &[("off", Some(())), ("propose", None), ("enforce", None)];
@@ -59,31 +75,27 @@ enum Side {
     Recipient,
 }
 
-#[derive(Debug)]
-pub(super) struct InboundTable<'a> {
+/// The keys of one layer of `[inbound]`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InboundKeys<'a> {
     pub(super) tls: Option<At<'a, InboundTls>>,
     pub(super) min_version: Option<At<'a, ProtocolVersion>>,
     pub(super) cipher: Option<At<'a, CipherGrade>>,
     pub(super) client_certificate: Option<At<'a, ClientCertificateRule>>,
     pub(super) applies_to: Option<At<'a, AppliesTo>>,
     pub(super) mode: Option<At<'a, Mode>>,
+    pub(super) refusal_text: Option<At<'a, RefusalText>>,
+    pub(super) refusal_url: Option<At<'a, Arc<str>>>,
 }
 
-impl<'a> InboundTable<'a> {
-    pub(super) fn read(mut table: Table<'a>) -> Self {
-        let read = Self {
-            tls: table.get("tls").and_then(|value| value.word(INBOUND_TLS)),
-            min_version: min_version(&mut table),
-            cipher: cipher(&mut table),
-            client_certificate: table.get("client_certificate").and_then(|value| client_certificate(&value)),
-            applies_to: table.get("applies_to").and_then(|value| applies_to(&value)),
-            mode: table.get("mode").and_then(|value| value.word(MODES)),
-        };
-        table.not_implemented(&["step", "exception", "shadow"]);
-        table.finish();
-        read
-    }
+/// `[inbound]`, whole.
+pub(super) fn inbound(mut table: Table<'_>) -> Timed<'_, InboundKeys<'_>> {
+    let read = Timed::read(&mut table);
+    table.finish();
+    read
+}
 
+impl<'a> InboundKeys<'a> {
     /// Where it asks for a certificate of the client.
     pub(super) fn certificate_place(&self) -> Option<&Place<'a>> {
         let asked = self.client_certificate.as_ref().filter(|at| at.value != ClientCertificateRule::None);
@@ -94,7 +106,56 @@ impl<'a> InboundTable<'a> {
         self.client_certificate.as_ref().is_some_and(|at| at.value == ClientCertificateRule::Verified)
     }
 
-    pub(super) fn layer(&self) -> InboundLayer {
+    /// Where it asks for something that only a TLS session can have.
+    pub(super) fn floor_places(&self) -> [Option<&Place<'a>>; 3] {
+        let cipher = self.cipher.as_ref().filter(|cipher| cipher.value != CipherGrade::Any);
+        [self.min_version.as_ref().map(|at| &at.place), cipher.map(|at| &at.place), self.certificate_place()]
+    }
+
+    /// Whether plaintext is forbidden, by `tls` itself or by what implies it.
+    pub(super) fn effective_tls(&self) -> InboundTls {
+        let is_implied = self.floor_places().iter().any(Option::is_some);
+        let written = self.tls.as_ref().map_or(InboundTls::Optional, |tls| tls.value);
+        if is_implied { InboundTls::Required } else { written }
+    }
+}
+
+impl<'a> Keys<'a> for InboundKeys<'a> {
+    type Layer = InboundLayer;
+
+    const NEEDS_CLIENTS: bool = true;
+    const HAS_SHADOW: bool = true;
+    const CHOICE: &'static str = "tls, min_version, cipher, client_certificate or mode";
+
+    fn read(table: &mut Table<'a>, part: Part) -> Self {
+        let mut read = Self {
+            tls: table.get("tls").and_then(|value| value.word(INBOUND_TLS)),
+            min_version: min_version(table),
+            cipher: cipher(table),
+            client_certificate: table.get("client_certificate").and_then(|value| client_certificate(&value)),
+            ..Self::default()
+        };
+        match part {
+            Part::Shadow => table.misplaced(&["mode"], "has no meaning in a shadow: it is never enforced", "remove it"),
+            Part::Base | Part::Step | Part::Exception => {
+                read.mode = table.get("mode").and_then(|value| value.word(MODES));
+            }
+        }
+        match part {
+            Part::Base => {
+                read.applies_to = table.get("applies_to").and_then(|value| applies_to(&value));
+                read.refusal_text = table.get("refusal_text").and_then(|value| value.parse(values::refusal_text));
+                read.refusal_url = table.get("refusal_url").and_then(|value| value.parse(values::url));
+            }
+            Part::Step | Part::Exception | Part::Shadow => {
+                let of_base = ["applies_to", "refusal_text", "refusal_url"];
+                table.misplaced(&of_base, "stands in [inbound] alone", "move it there: it holds with all of this too");
+            }
+        }
+        read
+    }
+
+    fn layer(&self) -> InboundLayer {
         InboundLayer {
             tls: self.tls.as_ref().map(At::sourced),
             min_version: self.min_version.as_ref().map(At::sourced),
@@ -102,13 +163,48 @@ impl<'a> InboundTable<'a> {
             client_certificate: self.client_certificate.as_ref().map(At::sourced),
             applies_to: self.applies_to.as_ref().map(At::sourced),
             mode: self.mode.as_ref().map(At::sourced),
-            ..InboundLayer::default()
+            refusal_text: self.refusal_text.as_ref().map(At::sourced),
+            refusal_url: self.refusal_url.as_ref().map(At::sourced),
         }
+    }
+
+    /// Without what only the base has.
+    fn places(&self) -> Vec<&Place<'a>> {
+        let tls = self.tls.as_ref().map(|at| &at.place);
+        let cipher = self.cipher.as_ref().map(|at| &at.place);
+        let certificate = self.client_certificate.as_ref().map(|at| &at.place);
+        let mode = self.mode.as_ref().map(|at| &at.place);
+        [tls, self.min_version.as_ref().map(|at| &at.place), cipher, certificate, mode].into_iter().flatten().collect()
+    }
+
+    fn over(&self, below: &Self) -> Self {
+        Self {
+            tls: upper(&self.tls, &below.tls),
+            min_version: upper(&self.min_version, &below.min_version),
+            cipher: upper(&self.cipher, &below.cipher),
+            client_certificate: upper(&self.client_certificate, &below.client_certificate),
+            applies_to: upper(&self.applies_to, &below.applies_to),
+            mode: upper(&self.mode, &below.mode),
+            refusal_text: upper(&self.refusal_text, &below.refusal_text),
+            refusal_url: upper(&self.refusal_url, &below.refusal_url),
+        }
+    }
+
+    fn differences<'t>(&'t self, below: &Self) -> Vec<Difference<'t, 'a>> {
+        strictness::inbound(self, below)
+    }
+
+    fn check(&self, below: Option<&Self>, part: Part) {
+        policy_checks::check_inbound(self, below, part);
     }
 }
 
-/// The keys that `[outbound]` and `[route]` have in common.
-#[derive(Debug)]
+fn upper<T: Clone>(own: &Option<T>, below: &Option<T>) -> Option<T> {
+    own.as_ref().or(below.as_ref()).cloned()
+}
+
+/// The keys of one layer of `[outbound]`, and of a `[route]`.
+#[derive(Clone, Debug, Default)]
 pub(super) struct TlsKeys<'a> {
     pub(super) tls: Option<At<'a, OutboundTls>>,
     pub(super) min_version: Option<At<'a, ProtocolVersion>>,
@@ -117,8 +213,21 @@ pub(super) struct TlsKeys<'a> {
     pub(super) fingerprints: Option<At<'a, Vec<At<'a, Fingerprint>>>>,
 }
 
-impl<'a> TlsKeys<'a> {
-    fn read(table: &mut Table<'a>) -> Self {
+impl<'a> Keys<'a> for TlsKeys<'a> {
+    type Layer = OutboundLayer;
+
+    const NEEDS_CLIENTS: bool = false;
+    const HAS_SHADOW: bool = false;
+    const CHOICE: &'static str = "tls, min_version, cipher, match or fingerprints";
+
+    fn read(table: &mut Table<'a>, part: Part) -> Self {
+        if part != Part::Base {
+            table.misplaced(
+                &DELIVERY_KEYS,
+                "stands in [outbound] alone",
+                "move it there: it holds with all of this too",
+            );
+        }
         Self {
             tls: table.get("tls").and_then(|value| value.word(OUTBOUND_TLS)),
             min_version: min_version(table),
@@ -130,12 +239,41 @@ impl<'a> TlsKeys<'a> {
         }
     }
 
-    /// Where its keys stand, as far as they are written.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place<'a>> {
-        let tls = self.tls.as_ref().map(|at| &at.place);
-        tls.into_iter().chain(self.floor_places()).chain(self.identity_places())
+    fn layer(&self) -> OutboundLayer {
+        OutboundLayer {
+            tls: self.tls.as_ref().map(At::sourced),
+            min_version: self.min_version.as_ref().map(At::sourced),
+            cipher: self.cipher.as_ref().map(At::sourced),
+            match_names: self.match_names.as_ref().map(|at| at.with(at.items()).sourced()),
+            fingerprints: self.fingerprints.as_ref().map(|at| at.with(at.items()).sourced()),
+        }
     }
 
+    fn places(&self) -> Vec<&Place<'a>> {
+        let tls = self.tls.as_ref().map(|at| &at.place);
+        tls.into_iter().chain(self.floor_places()).chain(self.identity_places()).collect()
+    }
+
+    fn over(&self, below: &Self) -> Self {
+        Self {
+            tls: upper(&self.tls, &below.tls),
+            min_version: upper(&self.min_version, &below.min_version),
+            cipher: upper(&self.cipher, &below.cipher),
+            match_names: upper(&self.match_names, &below.match_names),
+            fingerprints: upper(&self.fingerprints, &below.fingerprints),
+        }
+    }
+
+    fn differences<'t>(&'t self, below: &Self) -> Vec<Difference<'t, 'a>> {
+        strictness::outbound(self, below)
+    }
+
+    fn check(&self, below: Option<&Self>, _part: Part) {
+        policy_checks::check_tls_keys(self, below);
+    }
+}
+
+impl<'a> TlsKeys<'a> {
     /// Where it asks for a quality of the session.
     pub(super) fn floor_places(&self) -> impl Iterator<Item = &Place<'a>> {
         let min_version = self.min_version.as_ref().map(|at| &at.place);
@@ -147,21 +285,11 @@ impl<'a> TlsKeys<'a> {
         let match_names = self.match_names.as_ref().map(|at| &at.place);
         match_names.into_iter().chain(self.fingerprints.as_ref().map(|at| &at.place))
     }
-
-    pub(super) fn layer(&self) -> OutboundLayer {
-        OutboundLayer {
-            tls: self.tls.as_ref().map(At::sourced),
-            min_version: self.min_version.as_ref().map(At::sourced),
-            cipher: self.cipher.as_ref().map(At::sourced),
-            match_names: self.match_names.as_ref().map(|at| at.with(at.items()).sourced()),
-            fingerprints: self.fingerprints.as_ref().map(|at| at.with(at.items()).sourced()),
-        }
-    }
 }
 
 #[derive(Debug)]
 pub(super) struct OutboundTable<'a> {
-    pub(super) tls: TlsKeys<'a>,
+    pub(super) rules: Timed<'a, TlsKeys<'a>>,
     /// Written as "off".
     pub(super) dane_off: bool,
     /// Written as "off".
@@ -175,7 +303,7 @@ pub(super) struct OutboundTable<'a> {
 impl<'a> OutboundTable<'a> {
     pub(super) fn read(mut table: Table<'a>) -> Self {
         let read = Self {
-            tls: TlsKeys::read(&mut table),
+            rules: Timed::read(&mut table),
             dane_off: table.get("dane").and_then(|value| value.word(DANE)).is_some(),
             mta_sts_off: table.get("mta_sts").and_then(|value| value.word(MTA_STS)).is_some(),
             on_tls_failure: table.get("on_tls_failure").and_then(|value| value.parse(on_tls_failure)),
@@ -192,7 +320,7 @@ impl<'a> OutboundTable<'a> {
         if let Some(value) = table.get("tls_required_no") {
             value.word(TLS_REQUIRED_NO);
         }
-        table.not_implemented(&["route_after", "notify_sender", "step", "exception"]);
+        table.not_implemented(&["route_after", "notify_sender"]);
         table.finish();
         read
     }
@@ -230,7 +358,7 @@ impl<'a> RouteTable<'a> {
         let read = Self {
             place,
             hosts: hosts.and_then(|value| value.list_or_empty(|item| item.parse(values::host_port))),
-            tls: TlsKeys::read(&mut table),
+            tls: TlsKeys::read(&mut table, Part::Base),
             client_certificate: table.get("client_certificate").and_then(|value| key_pair(&value)),
             source: table.get("source").and_then(|value| value.parse(values::ip_address)).map(|at| at.value),
             ehlo: table.get("ehlo").and_then(|value| value.parse(values::domain)).map(|at| at.value),

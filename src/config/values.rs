@@ -2,17 +2,20 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::address::{Address, Host};
+use crate::model::address::{Address, AddressError, Host};
 use crate::model::cipher::CipherGrade;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::{Domain, DomainPattern};
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
+use crate::policy::refusal_text::{RefusalText, URL_BYTES_MAX};
 use crate::policy::settings::HostPort;
+use crate::policy::timed::SenderPattern;
 
 use super::document::{Words, shown};
 
@@ -332,6 +335,41 @@ pub(super) fn account(text: &str) -> Result<String, Invalid> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// A sender whom an exception covers.
+pub(super) fn sender_pattern(text: &str) -> Result<SenderPattern, Invalid> {
+    const FORMS: &str = "write an address, a domain, \"*.example.org\" for all below, or \"<>\" for bounces";
+    let invalid = |error: String| Invalid::new(format!("\"{}\": {error}", shown(text)), FORMS);
+    if text == "<>" {
+        return Ok(SenderPattern::Null);
+    }
+    if text.contains('@') {
+        return text.parse().map(SenderPattern::Mailbox).map_err(|error: AddressError| invalid(error.to_string()));
+    }
+    DomainPattern::parse(text).map(SenderPattern::Domain).map_err(|error| invalid(error.to_string()))
+}
+
+/// A text for refusals.
+pub(super) fn refusal_text(text: &str) -> Result<RefusalText, Invalid> {
+    RefusalText::parse(text).map_err(|error| {
+        Invalid::new(error.to_string(), "write such as \"{domain} takes mail over {required} only; {negotiated}\"")
+    })
+}
+
+/// An address of the web, as it can stand in a reply.
+pub(super) fn url(text: &str) -> Result<Arc<str>, Invalid> {
+    const REMEDY: &str = "write such as \"https://bank.example/mail-tls\"";
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = text.bytes().all(|byte| matches!(byte, b'!'..=b'~') && !b"\"<>\\^`{|}".contains(&byte));
+    if text.len() > URL_BYTES_MAX {
+        return Err(Invalid::new(format!("the URL has more than {URL_BYTES_MAX} octets"), REMEDY));
+    }
+    if !is_plain || !host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')) {
+        let why = "is no http or https URL in printable ASCII without spaces";
+        return Err(Invalid::new(format!("\"{}\" {why}", shown(text)), REMEDY));
+    }
+    Ok(text.into())
 }
 
 /// Text that is only shown.

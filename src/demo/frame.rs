@@ -96,7 +96,7 @@ fn outbound(policies: &PolicySet, domain: &Domain) -> String {
     let asker = Asker { at: clock::timestamp(), client: None, sender: &ReversePath::Null };
     let Decision { requirement, on_tls_failure, .. } = decide(policies, Some(domain), &asker);
     let minimum = requirement.min_version.as_ref().map(|minimum| at_least(minimum.value));
-    let bounce = (on_tls_failure == OnTlsFailure::Bounce).then(|| "bounce".to_owned());
+    let bounce = (on_tls_failure.value == OnTlsFailure::Bounce).then(|| "bounce".to_owned());
     let parts = [Some(requirement.level().as_str().to_owned()), minimum, bounce];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

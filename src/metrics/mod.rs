@@ -10,6 +10,7 @@ use prometheus::{
 use crate::model::cipher::SUITES;
 use crate::model::reason::Reason;
 use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
+use crate::policy::changes::ExceptionCounts;
 use crate::policy::inbound::{Stage, Verdict};
 use crate::policy::settings::OutboundTls;
 
@@ -95,6 +96,9 @@ pub struct Metrics {
     /// 0: a certificate's newer files are not in use, because they are wrong.
     pub certificate_last_reload_successful: IntGauge,
     certificate_not_after: IntGaugeVec,
+    policy_exceptions: IntGaugeVec,
+    /// 1: the emergency switch is on.
+    pub enforcement_suspended: IntGauge,
 }
 
 /// The states of `gatepost_queue_messages`.
@@ -112,6 +116,8 @@ pub struct LabelSets<'a> {
 
 const CONFIG_RELOAD: &str = "Whether the last reload of the configuration succeeded.";
 const CERTIFICATE_RELOAD: &str = "Whether the certificates in use are those in their files.";
+const EXCEPTIONS: &str = "Exceptions of the policies; expiring: for at most 14 days more.";
+const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by the emergency switch.";
 const CHECKPOINT_AGE: &str =
     "Age of the newest audit checkpoint that every destination has; grows while nothing is recorded.";
 const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpoint.";
@@ -184,6 +190,8 @@ impl Metrics {
             config_last_reload_successful: gauge(&r, "config_last_reload_successful", CONFIG_RELOAD)?,
             certificate_last_reload_successful: gauge(&r, "certificate_last_reload_successful", CERTIFICATE_RELOAD)?,
             certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
+            policy_exceptions: gauges(&r, "policy_exceptions", EXCEPTIONS, &["state"])?,
+            enforcement_suspended: gauge(&r, "enforcement_suspended", SUSPENDED)?,
             registry: r,
         })
     }
@@ -193,6 +201,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         self.config_last_reload_successful.set(1);
         self.certificate_last_reload_successful.set(1);
+        self.exceptions(ExceptionCounts::default());
         for state in QUEUE_STATES {
             self.queue_messages.with_label_values(&[state]);
             self.queue_oldest_age.with_label_values(&[state]);
@@ -293,6 +302,12 @@ impl Metrics {
         }
     }
 
+    pub fn exceptions(&self, counts: ExceptionCounts) {
+        for (state, count) in [("active", counts.active), ("expiring", counts.expiring), ("expired", counts.expired)] {
+            self.policy_exceptions.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// The exposition text (Prometheus text format 0.0.4).
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
@@ -390,6 +405,8 @@ mod tests {
             r#"gatepost_queue_messages{state="waiting"} 0"#,
             r#"gatepost_smtp_delivery_duration_seconds_count{phase="tls"} 0"#,
             "gatepost_config_last_reload_successful 1",
+            r#"gatepost_policy_exceptions{state="expiring"} 0"#,
+            "gatepost_enforcement_suspended 0",
             "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
             "gatepost_audit_checkpoint_age_seconds 0",

@@ -145,11 +145,13 @@ impl Attempted {
                 let state = RecipientState::Settled(Settled::Delivered);
                 plan.changes.push(Change { recipients: group.places, state });
             }
-            Outcome::Failed(failure) => match fate(failure, self.decision.on_tls_failure, now >= self.expires_at()) {
-                Fate::Retry => self.defer(plan, failure, &group.places, now),
-                Fate::Bounce => self.give_up(plan, failure, &group.places, Settled::Bounced),
-                Fate::Expire => self.give_up(plan, failure, &group.places, Settled::Expired),
-            },
+            Outcome::Failed(failure) => {
+                match fate(failure, self.decision.on_tls_failure.value, now >= self.expires_at()) {
+                    Fate::Retry => self.defer(plan, failure, &group.places, now),
+                    Fate::Bounce => self.give_up(plan, failure, &group.places, Settled::Bounced),
+                    Fate::Expire => self.give_up(plan, failure, &group.places, Settled::Expired),
+                }
+            }
         }
     }
 

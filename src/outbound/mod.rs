@@ -14,7 +14,7 @@ mod outcome;
 mod pool;
 mod records;
 mod session;
-mod targets;
+pub mod targets;
 
 use std::collections::HashMap;
 use std::sync::Arc;

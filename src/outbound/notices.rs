@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::mail::dsn::{
     Action, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice, compose as compose_dsn,
-    notice_due, returned_part, status_for, status_of_reply,
+    explanation_for, notice_due, returned_part, status_for, status_of_reply,
 };
 use crate::model::address::ReversePath;
 use crate::model::envelope::{BodyType, DsnReturn, Envelope, Notify, Origin, Recipient, Sender, Trust};
@@ -65,7 +65,7 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
     };
     let told = |place| Told {
         retry_until: Some(attempted.expires_at()),
-        explanation: explanation(failure.reason),
+        explanation: explanation_for(failure.reason),
         ..of_failure(place, Action::Delayed, failure, false)
     };
     due(attempted, places, Action::Delayed).filter(unwarned).map(told).collect()
@@ -74,7 +74,7 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
 /// Recipients that are given up.
 pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
     let told = |place| Told {
-        explanation: explanation(failure.reason),
+        explanation: explanation_for(failure.reason),
         ..of_failure(place, Action::Failed, failure, expired)
     };
     due(attempted, places, Action::Failed).map(told).collect()
@@ -97,22 +97,6 @@ fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> T
         retry_until: None,
         explanation: None,
     }
-}
-
-/// Says in plain words what a TLS requirement has to do with it.
-fn explanation(reason: Reason) -> Option<String> {
-    let why = match reason {
-        Reason::StarttlsNotSupported => "the receiving mail server does not offer encryption",
-        Reason::CertificateHostMismatch => "the certificate of the receiving mail server is for another name",
-        Reason::CertificateExpired => "the certificate of the receiving mail server is not valid at this time",
-        Reason::CertificateNotTrusted => "the certificate of the receiving mail server is not trusted",
-        Reason::ValidationFailure => "no encrypted connection to the receiving mail server could be made",
-        Reason::VersionBelowMinimum | Reason::CipherBelowMinimum => {
-            "the receiving mail server offers only outdated encryption"
-        }
-        _ => return None,
-    };
-    Some(format!("The policy for this destination requires an encrypted connection, and {why}."))
 }
 
 fn due(attempted: &Attempted, places: &[u32], action: Action) -> impl Iterator<Item = u32> {

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::dns::Security;
-use crate::dns::mx::{MailHostQuery, RouteError, mail_hosts, next_hop};
+use crate::dns::mx::{MailHost, MailHostQuery, RouteError, mail_hosts, next_hop};
+use crate::dns::targets::TargetRule;
+use crate::dns::{Resolver, Security};
 use crate::model::address::Host;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
@@ -38,12 +39,12 @@ impl Target {
 
 /// Why there is no host to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoTarget {
-    pub(super) reason: Reason,
-    pub(super) permanent: bool,
-    pub(super) detail: String,
+pub struct NoTarget {
+    pub reason: Reason,
+    pub permanent: bool,
+    pub detail: String,
     /// The reply that the RFC has for it.
-    pub(super) reply: Option<Reply>,
+    pub reply: Option<Reply>,
 }
 
 impl From<RouteError> for NoTarget {
@@ -56,72 +57,113 @@ impl From<RouteError> for NoTarget {
     }
 }
 
-/// Finds the hosts for mail to `host`.
+/// What a look-up depends on besides the decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    pub resolver: &'a dyn Resolver,
+    /// Our own name: an MX record with it ends the list.
+    pub hostname: &'a Domain,
+    pub targets: &'a TargetRule,
+}
+
+/// One host of a next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHost {
+    /// `None` for an address literal.
+    pub name: Option<Domain>,
+    /// The operator wrote the name down; it does not come from unsigned DNS.
+    pub name_is_trusted: bool,
+    /// Of the MX record that led to it.
+    pub preference: Option<u16>,
+    pub port: u16,
+    /// In the order to try. Never empty.
+    pub addresses: Vec<IpAddr>,
+    pub security: Security,
+}
+
+/// Finds the addresses to try for mail to `host`.
 pub(super) async fn find(
     outbound: &Outbound,
     snapshot: &Snapshot,
     hop: &NextHop,
     host: &Host,
 ) -> Result<Vec<Target>, NoTarget> {
-    match (hop, host) {
-        (NextHop::Route(route), _) => of_route(outbound, route).await,
-        (NextHop::Mx, Host::Name(domain)) => of_mx(outbound, snapshot, domain).await,
-        (NextHop::Mx, Host::Literal(ip)) => of_literal(snapshot, *ip),
-    }
-}
-
-/// RFC 5321 section 5.1.
-async fn of_mx(outbound: &Outbound, snapshot: &Snapshot, domain: &Domain) -> Result<Vec<Target>, NoTarget> {
-    let query = MailHostQuery {
-        domain,
-        own_names: std::slice::from_ref(&snapshot.hostname),
-        ip: IpChoice::Any,
-        targets: &snapshot.targets,
-        random: random::number,
-    };
-    let found = mail_hosts(outbound.resolver.as_ref(), query).await?;
-    let targets = found.hosts.into_iter().flat_map(|host| {
-        let security = found.security.min(host.security);
+    let around =
+        Surroundings { resolver: outbound.resolver.as_ref(), hostname: &snapshot.hostname, targets: &snapshot.targets };
+    let hosts = next_hosts(&around, hop, host).await?;
+    let targets = hosts.into_iter().flat_map(|host| {
         let target = move |ip| Target {
-            name: Some(host.name.clone()),
-            name_is_trusted: false,
-            address: SocketAddr::new(ip, SMTP_PORT),
-            security,
+            name: host.name.clone(),
+            name_is_trusted: host.name_is_trusted,
+            address: SocketAddr::new(ip, host.port),
+            security: host.security,
         };
         host.addresses.into_iter().map(target)
     });
     Ok(targets.take(TARGETS_MAX).collect())
 }
 
+/// Finds the hosts for mail to `host`, in the order to try.
+pub async fn next_hosts(around: &Surroundings<'_>, hop: &NextHop, host: &Host) -> Result<Vec<NextHost>, NoTarget> {
+    match (hop, host) {
+        (NextHop::Route(route), _) => of_route(around, route).await,
+        (NextHop::Mx, Host::Name(domain)) => of_mx(around, domain).await,
+        (NextHop::Mx, Host::Literal(ip)) => of_literal(around, *ip),
+    }
+}
+
+/// RFC 5321 section 5.1.
+async fn of_mx(around: &Surroundings<'_>, domain: &Domain) -> Result<Vec<NextHost>, NoTarget> {
+    let query = MailHostQuery {
+        domain,
+        own_names: std::slice::from_ref(around.hostname),
+        ip: IpChoice::Any,
+        targets: around.targets,
+        random: random::number,
+    };
+    let found = mail_hosts(around.resolver, query).await?;
+    let next_host = |host: MailHost| NextHost {
+        name: Some(host.name),
+        name_is_trusted: false,
+        preference: Some(host.preference).filter(|_| !found.implicit),
+        port: SMTP_PORT,
+        addresses: host.addresses,
+        security: found.security.min(host.security),
+    };
+    Ok(found.hosts.into_iter().map(next_host).collect())
+}
+
 /// Hosts in the order in which they were written. One that cannot be resolved does not hide the others.
-async fn of_route(outbound: &Outbound, route: &Route) -> Result<Vec<Target>, NoTarget> {
-    let mut targets = Vec::new();
+async fn of_route(around: &Surroundings<'_>, route: &Route) -> Result<Vec<NextHost>, NoTarget> {
+    let mut hosts = Vec::new();
     let mut failed = None;
     for hop in &route.hosts {
-        match next_hop(outbound.resolver.as_ref(), &hop.host, route.ip).await {
-            Ok(answer) => targets.extend(answer.records.into_iter().map(|ip| Target {
+        match next_hop(around.resolver, &hop.host, route.ip).await {
+            Ok(answer) => hosts.push(NextHost {
                 name: hop.host.domain().cloned(),
                 name_is_trusted: true,
-                address: SocketAddr::new(ip, hop.port),
+                preference: None,
+                port: hop.port,
+                addresses: answer.records,
                 security: answer.security,
-            })),
+            }),
             Err(error) => failed = failed.or(Some(NoTarget::from(error))),
         }
     }
-    targets.truncate(TARGETS_MAX);
     let none = || NoTarget {
         reason: Reason::NoRoute,
         permanent: false,
         detail: "the route has no host".to_owned(),
         reply: None,
     };
-    if targets.is_empty() { Err(failed.unwrap_or_else(none)) } else { Ok(targets) }
+    if hosts.is_empty() { Err(failed.unwrap_or_else(none)) } else { Ok(hosts) }
 }
 
-fn of_literal(snapshot: &Snapshot, ip: IpAddr) -> Result<Vec<Target>, NoTarget> {
-    if !snapshot.targets.permits(ip) {
+fn of_literal(around: &Surroundings<'_>, ip: IpAddr) -> Result<Vec<NextHost>, NoTarget> {
+    if !around.targets.permits(ip) {
         return Err(NoTarget::from(RouteError::TargetForbidden));
     }
-    let address = SocketAddr::new(ip, SMTP_PORT);
-    Ok(vec![Target { name: None, name_is_trusted: false, address, security: Security::Unknown }])
+    let addresses = vec![ip];
+    let (name_is_trusted, preference, port, security) = (false, None, SMTP_PORT, Security::Unknown);
+    Ok(vec![NextHost { name: None, name_is_trusted, preference, port, addresses, security }])
 }

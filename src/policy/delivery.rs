@@ -92,7 +92,7 @@ pub fn judge_session(
         {
             (DeliveryVerdict::Unknown, None)
         }
-        Err(reason) => match decision.on_tls_failure {
+        Err(reason) => match decision.on_tls_failure.value {
             OnTlsFailure::Defer => (DeliveryVerdict::Defer, Some(reason)),
             OnTlsFailure::Bounce => (DeliveryVerdict::Bounce, Some(reason)),
         },

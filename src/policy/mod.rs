@@ -3,6 +3,7 @@
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
 pub mod assumed;
+pub mod changes;
 pub mod client_certificate;
 pub mod delivery;
 pub mod in_force;

@@ -26,6 +26,11 @@ pub struct Requirement {
 }
 
 impl Requirement {
+    /// Lays `layers` over the built-in values, the later ones on top.
+    pub fn of(layers: &[&OutboundLayer]) -> Self {
+        requirement(layers, &[NamePattern::Domain, NamePattern::Mx])
+    }
+
     /// `min_version` and `cipher` exclude plaintext, so does every level from `encrypt` on.
     pub fn permits_plaintext(&self) -> bool {
         self.tls.value <= OutboundTls::Opportunistic
@@ -109,7 +114,7 @@ pub struct Decision {
     pub requirement: Requirement,
     /// The exception that holds for this message, whether it made a difference or not.
     pub exception: Option<Arc<Terms>>,
-    pub on_tls_failure: OnTlsFailure,
+    pub on_tls_failure: Sourced<OnTlsFailure>,
     /// `None`: the general limit.
     pub concurrency: Option<u32>,
     /// `None`: the spool's.
@@ -137,7 +142,7 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
             let default = &policies.defaults.outbound;
             let levels: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
             let laid = lay(&levels, asker, Shadow::Left);
-            (requirement(&laid.layers, &[NamePattern::Domain, NamePattern::Mx]), laid.exception.cloned())
+            (Requirement::of(&laid.layers), laid.exception.cloned())
         }
     };
     Decision {
@@ -146,8 +151,8 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         exception,
         on_tls_failure: delivery
             .iter()
-            .find_map(|layer| layer.on_tls_failure.as_ref())
-            .map_or(OnTlsFailure::Defer, |sourced| sourced.value),
+            .find_map(|layer| layer.on_tls_failure.clone())
+            .unwrap_or(Sourced::built_in(OnTlsFailure::Defer)),
         concurrency: delivery.iter().find_map(|layer| layer.concurrency),
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),

@@ -1,21 +1,24 @@
-//! Where the inbound settings in force come from: level and part of each key, what is excepted, what is to come.
+//! Where the settings in force come from, inbound and outbound: level and part of each key, what is excepted, what is
+//! to come.
 //!
 //! For explanations: it decides nothing, and asks `timed` for the order of the parts.
 
 use std::sync::Arc;
 
+use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 
 use super::in_force::{Because, InForce};
 use super::inbound::Subject;
+use super::outbound::{NextHop, Requirement};
 use super::rules::PolicySet;
-use super::settings::{InboundLayer, Source};
+use super::settings::{InboundLayer, OutboundLayer, OutboundTls, Source, Sourced};
 use super::timed::{Asker, Part, Rules, Shadow, Step, Terms};
 
 /// Which of the two levels of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// `[default.inbound]`.
+    /// `[default.inbound]` or `[default.outbound]`.
     Default,
     DomainFile,
 }
@@ -54,14 +57,22 @@ impl Standing {
 }
 
 /// What makes other settings hold from a moment on.
-#[derive(Clone, Copy, Debug)]
-pub enum Coming<'a> {
-    Step(&'a Step<InboundLayer>),
+#[derive(Debug)]
+pub enum Coming<'a, L = InboundLayer> {
+    Step(&'a Step<L>),
     /// The exception holds no more.
     Expiry(&'a Arc<Terms>),
 }
 
-impl<'a> Coming<'a> {
+impl<L> Clone for Coming<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Coming<'_, L> {}
+
+impl<'a, L> Coming<'a, L> {
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Step(step) => step.from,
@@ -77,9 +88,15 @@ impl<'a> Coming<'a> {
     }
 }
 
-/// The levels that a judgement was made from, the lowest first.
+/// The levels that a judgement or a decision was made from, the lowest first.
 #[derive(Clone, Debug)]
-pub struct Levels<'a>(Vec<(Level, &'a Rules<InboundLayer>)>);
+pub struct Levels<'a, L = InboundLayer>(Vec<(Level, &'a Rules<L>)>);
+
+/// A layer that tells the keys that it has.
+pub trait Keys {
+    /// Those that are written, each with its place.
+    fn written(&self) -> Vec<Because>;
+}
 
 impl<'a> Levels<'a> {
     /// None for a client that answers to its listener's floor.
@@ -94,13 +111,29 @@ impl<'a> Levels<'a> {
             }
         })
     }
+}
 
+impl<'a> Levels<'a, OutboundLayer> {
+    /// None for a delivery over a route, which answers to its own keys.
+    pub fn of_delivery(policies: &'a PolicySet, domain: Option<&Domain>, next_hop: &NextHop) -> Self {
+        let default = (Level::Default, &policies.defaults.outbound);
+        Self(match next_hop {
+            NextHop::Route(_) => Vec::new(),
+            NextHop::Mx => {
+                let file = domain.and_then(|domain| policies.find(domain));
+                [default].into_iter().chain(file.map(|(policy, _)| (Level::DomainFile, &policy.outbound))).collect()
+            }
+        })
+    }
+}
+
+impl<'a, L: Keys> Levels<'a, L> {
     /// The part that the key in force was taken from; `None` if nobody wrote it.
     pub fn origin(&self, asker: &Asker<'_>, shadow: Shadow, key: &str) -> Option<Origin<'a>> {
         let mut origin = None;
         for &(level, rules) in &self.0 {
             rules.each_part(asker, shadow, |part, layer| {
-                if written(layer).iter().any(|row| row.key == key) {
+                if layer.written().iter().any(|row| row.key == key) {
                     origin = Some(Origin { level, part });
                 }
             });
@@ -111,7 +144,7 @@ impl<'a> Levels<'a> {
     /// What the shadows say, the lowest first; `None` if there is none.
     pub fn shadow(&self) -> Option<Vec<Because>> {
         let shadows: Vec<_> = self.0.iter().filter_map(|(_, rules)| rules.shadow.as_ref()).collect();
-        (!shadows.is_empty()).then(|| shadows.into_iter().flat_map(written).collect())
+        (!shadows.is_empty()).then(|| shadows.into_iter().flat_map(Keys::written).collect())
     }
 
     /// The exceptions that are about this client and sender, those of the higher level first.
@@ -132,13 +165,18 @@ impl<'a> Levels<'a> {
         found
     }
 
+    /// Whether it matters who the client is.
+    pub fn has_exceptions_for_clients(&self) -> bool {
+        self.0.iter().any(|(_, rules)| rules.exceptions.iter().any(|exception| !exception.terms.clients.is_empty()))
+    }
+
     /// Every step, of the lowest level first.
-    pub fn steps(&self) -> impl Iterator<Item = (Level, &'a Step<InboundLayer>)> {
+    pub fn steps(&self) -> impl Iterator<Item = (Level, &'a Step<L>)> {
         self.0.iter().flat_map(|&(level, rules)| rules.steps.iter().map(move |step| (level, step)))
     }
 
     /// What is to come that may concern the one who asks, in order of time.
-    pub fn changes(&self, asker: &Asker<'_>) -> Vec<Coming<'a>> {
+    pub fn changes(&self, asker: &Asker<'_>) -> Vec<Coming<'a, L>> {
         let steps = self.steps().map(|(_, step)| Coming::Step(step));
         let exceptions = self.0.iter().flat_map(|(_, rules)| &rules.exceptions);
         let concerned = exceptions.filter(|exception| exception.terms.concerns(asker));
@@ -150,10 +188,28 @@ impl<'a> Levels<'a> {
 }
 
 /// The keys that a layer has.
-pub fn written(layer: &InboundLayer) -> Vec<Because> {
-    let mut rows = rows(&InForce::of(&[layer]));
-    rows.retain(|row| row.source != Source::BuiltIn);
-    rows
+pub fn written<L: Keys>(layer: &L) -> Vec<Because> {
+    layer.written()
+}
+
+impl Keys for InboundLayer {
+    fn written(&self) -> Vec<Because> {
+        let mut rows = rows(&InForce::of(&[self]));
+        rows.retain(|row| row.source != Source::BuiltIn);
+        rows
+    }
+}
+
+impl Keys for OutboundLayer {
+    fn written(&self) -> Vec<Because> {
+        // The names count only for `verify`, and are written all the same.
+        let of_identity = Requirement { tls: Sourced::built_in(OutboundTls::Verify), ..Requirement::of(&[self]) };
+        let mut rows = Requirement::of(&[self]).because();
+        rows.extend(of_identity.because().into_iter().filter(|row| matches!(row.key, "match" | "fingerprints")));
+        rows.retain(|row| row.source != Source::BuiltIn);
+        rows.dedup();
+        rows
+    }
 }
 
 /// Every key with its source, also those that nobody wrote; texts of refusals only where they are written.

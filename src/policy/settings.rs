@@ -166,6 +166,15 @@ pub enum OnTlsFailure {
     Bounce,
 }
 
+impl OnTlsFailure {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Defer => "defer",
+            Self::Bounce => "bounce",
+        }
+    }
+}
+
 /// One layer of the keys that rule deliveries: of `[outbound]`, or of a `[route]`, which answers to its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutboundLayer {

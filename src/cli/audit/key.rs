@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::arguments::Key;
 use crate::admin::protocol::Request;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
 use crate::audit::keyfile;
-use crate::cli::arguments::Key;
 use crate::cli::configuration;
 use crate::cli::human::{labelled, wrap};
 use crate::cli::main_file::MainFile;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use crate::audit::trace::trace;
-use crate::cli::arguments::Trace;
+use crate::audit::trace::trace_observed;
 use crate::cli::output::{Console, Exit, Failure};
+use crate::model::id::MessageId;
 
+use super::arguments::Trace;
 use super::timeline;
 
 pub(in crate::cli) fn run(
@@ -14,12 +15,13 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = super::folder(config, asked.path.as_deref())?;
-    let records = trace(&folder, asked.message).map_err(|error| super::unreadable(&error))?;
+    let folder = super::folder(config, asked.log.path.as_deref())?;
+    let bar = super::progress_bar(&folder)?;
+    let records = trace_observed(&folder, asked.message, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    let records = records.map_err(|error| super::unreadable(&error))?;
     if records.is_empty() {
-        let message = format!("no record of message {} is in {}", asked.message, folder.display());
-        let help = "its id is in the 250 reply that the sender got, and in the Received field of the mail";
-        return Err(Failure::new(Exit::No, message, help));
+        return Err(unknown(asked.message, &folder));
     }
     if json {
         console.json(&records)?;
@@ -27,4 +29,10 @@ pub(in crate::cli) fn run(
         write!(console.out, "{}", timeline::page(asked.message, &records))?;
     }
     Ok(Exit::Done)
+}
+
+pub(super) fn unknown(message: MessageId, folder: &Path) -> Failure {
+    let text = format!("no record of message {message} is in {}", folder.display());
+    let help = "its id is in the 250 reply that the sender got, and in the Received field of the mail";
+    Failure::new(Exit::No, text, help)
 }

@@ -27,7 +27,7 @@ pub(super) fn check(config: &Config, now: Timestamp) -> Checked {
         let tried = match attempt(config, file, case, now) {
             Ok(tried) => tried,
             Err(finding) => {
-                checked.findings.push(finding);
+                checked.findings.push(*finding);
                 continue;
             }
         };

@@ -57,7 +57,7 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
     answer
 }
 
-fn merge(into: &mut Value, from: Value) {
+pub(super) fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
         into.extend(from);
     }
@@ -75,7 +75,7 @@ fn outcome(scene: &Scene<'_>, played: &Played) -> Value {
     })
 }
 
-fn tls(facts: &TlsFacts) -> Value {
+pub(super) fn tls(facts: &TlsFacts) -> Value {
     json!({
         "version": facts.version,
         "cipher": facts.cipher,
@@ -133,13 +133,13 @@ fn policy(scene: &Scene<'_>, judgement: &Judgement) -> Vec<Value> {
     rows(&judgement.in_force).into_iter().map(row).collect()
 }
 
-fn written_rows(rows: &[Because]) -> Vec<Value> {
+pub(super) fn written_rows(rows: &[Because]) -> Vec<Value> {
     let row = |row: &Because| json!({ "key": row.key, "value": row.value, "source": row.source.to_string() });
     rows.iter().map(row).collect()
 }
 
 /// As audit records have it.
-fn exception(terms: &Terms) -> Value {
+pub(super) fn exception(terms: &Terms) -> Value {
     json!({
         "rule": terms.source.to_string(),
         "owner": terms.owner,

@@ -2,7 +2,7 @@
 
 mod misspelt;
 mod outlook;
-mod policies;
+pub(super) mod policies;
 
 use anstyle::Style;
 

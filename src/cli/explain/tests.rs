@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::cli::tests::{Ran, run};
+use crate::config::{self, Config};
 
 const MAIN: &str = r#"hostname = "mx1.bank.example"
 postmaster = "postmaster@bank.example"
@@ -63,6 +64,15 @@ client_certificate = ["sha256:22222222222222222222222222222222222222222222222222
 
 /// `policy explain` with the words of `line`, in the configuration above.
 fn explain(line: &str) -> Ran {
+    run(folder().path(), &format!("policy explain {line}"))
+}
+
+/// The configuration above.
+pub(super) fn configured() -> Config {
+    config::load(&folder().path().join("gatepost.toml")).unwrap().0
+}
+
+pub(in crate::cli) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -74,7 +84,7 @@ fn explain(line: &str) -> Ran {
     write("domains.d/partner.toml", PARTNER);
     write("domains.d/printer.toml", PRINTER);
     write("domains.d/recipients.txt", "b\n");
-    run(folder.path(), &format!("policy explain {line}"))
+    folder
 }
 
 /// Verdict, stage, code and reason of the JSON answer, and the exit code.
@@ -140,22 +150,22 @@ RCPT TO    refused  domains.d/bank.toml:7
            version-below-minimum: bank.example requires TLSv1.2 or later
 
 Policy of [default.inbound] at MAIL FROM
-  KEY                 VALUE              WHERE FROM
+  KEY                 VALUE              WHERE FROM       SET BY
   tls                 optional           built-in
   min_version         none               built-in
   cipher              any                built-in
   client_certificate  none               built-in
   applies_to          sender, recipient  built-in
-  mode                defer              gatepost.toml:8
+  mode                defer              gatepost.toml:8  default
 
 Policy of bank.example at RCPT TO
-  KEY                 VALUE              WHERE FROM
-  tls                 required           domains.d/bank.toml:6
-  min_version         TLSv1.2            domains.d/bank.toml:7
+  KEY                 VALUE              WHERE FROM             SET BY
+  tls                 required           domains.d/bank.toml:6  domain file
+  min_version         TLSv1.2            domains.d/bank.toml:7  domain file
   cipher              any                built-in
   client_certificate  none               built-in
-  applies_to          recipient          domains.d/bank.toml:9
-  mode                enforce            domains.d/bank.toml:8
+  applies_to          recipient          domains.d/bank.toml:9  domain file
+  mode                enforce            domains.d/bank.toml:8  domain file
 
 Note: Listener in offers TLSv1.2 and later: a client that can do no better fails
 in the handshake, before any policy is asked.
@@ -183,7 +193,7 @@ session   plaintext
 
 MAIL FROM  would refuse  domains.d/partner.toml:3
            tls-required: partner.example requires TLS with a forward-secret AEAD
-           cipher
+           cipher; mode = \"report\" lets it pass
 RCPT TO    accepted  domains.d/bank.toml:6
            not judged: postmaster of a hosted domain is exempt
            domains.d/bank.toml hosts the domain, so mail is taken for it
@@ -270,8 +280,9 @@ fn what_the_listener_offers_says_which_sessions_are_possible() {
 #[test]
 fn what_cannot_be_asked_names_the_remedy() {
     for (line, error, help) in [
-        ("--from a@x.example --to b@bank.example --direction outbound", "not implemented yet", "inbound"),
-        ("--from a@x.example --to b@bank.example --at 2027-01-01", "not implemented yet", "today"),
+        ("--from a@x.example --to b@bank.example --facts x", "--facts is about deliveries", "--direction outbound"),
+        ("--from a@x.example --to b@bank.example --at 2027-1-1", "a day such as 2027-01-02", ""),
+        ("--from a@x.example --to b@bank.example --at 2027-01-01T10:00:00", "2027-01-02T03:04:05Z", ""),
         ("--from a@x.example --to b@bank.example --listener ni", "no listener is named \"ni\"", "out, in"),
         ("--from a@x.example --to b@bank.example --client-certificate x", "invalid value", "or \"verified\""),
         ("--from a@x.example --to b@bank.example --client-certificate verified --plaintext", "cannot be used with", ""),

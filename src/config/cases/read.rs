@@ -19,6 +19,8 @@ use super::{Answer, Case, Delivery, Inbound, Outbound, Places, Way};
 const DIRECTIONS: &Words<Direction> = &[("inbound", Some(Direction::Inbound)), ("outbound", Some(Direction::Outbound))];
 const INBOUND_KEYS: [&str; 3] = ["client_certificate", "listener", "stage"];
 const OUTBOUND_KEYS: [&str; 3] = ["certificate", "certificate_names", "mx"];
+const OTHERWISE_OUTBOUND: &str = "remove it, or write direction = \"outbound\"";
+const OTHERWISE_INBOUND: &str = "remove it, or write direction = \"inbound\"";
 const VERSIONS: &Words<Option<ProtocolVersion>> = &[
     ("none", Some(None)),
     (ProtocolVersion::Ssl3.as_str(), Some(Some(ProtocolVersion::Ssl3))),
@@ -84,11 +86,12 @@ pub(super) fn case(mut table: Table<'_>) -> Option<Case> {
     let client = table.get("client").map(|value| value.parse(values::ip_address));
     let at = table.get("at").map(|value| moment(&value));
     let expect = table.require("expect", "write what must come of it, such as expect = \"accept\" or \"554 5.7.10\"");
-    let listener = table.get("listener");
+    let (listener, mx) = (table.get("listener"), table.get("mx"));
     let places = Places {
         case,
         expect: expect.as_ref().map_or(0..0, |value| value.place.span.clone()),
         listener: listener.map(|value| value.place.span),
+        mx: mx.map(|value| value.place.span),
     };
     let has_tls = tls.as_ref().is_none_or(Option::is_some);
     let way = match direction {
@@ -97,8 +100,8 @@ pub(super) fn case(mut table: Table<'_>) -> Option<Case> {
         None => None,
     };
     match direction {
-        Some(Direction::Inbound) => misplaced(&mut table, &OUTBOUND_KEYS, "outbound"),
-        Some(Direction::Outbound) => misplaced(&mut table, &INBOUND_KEYS, "inbound"),
+        Some(Direction::Inbound) => table.misplaced(&OUTBOUND_KEYS, "belongs to outbound cases", OTHERWISE_OUTBOUND),
+        Some(Direction::Outbound) => table.misplaced(&INBOUND_KEYS, "belongs to inbound cases", OTHERWISE_INBOUND),
         None => [INBOUND_KEYS, OUTBOUND_KEYS].concat().into_iter().for_each(|key| drop(table.get(key))),
     }
     drop(table.get("reason"));
@@ -122,15 +125,6 @@ fn all_or_nothing<T>(read: Option<Option<T>>) -> Option<Option<T>> {
         None => Some(None),
         Some(None) => None,
         Some(value) => Some(value),
-    }
-}
-
-fn misplaced(table: &mut Table<'_>, keys: &[&'static str], direction: &str) {
-    for key in keys {
-        if let Some(value) = table.get(key) {
-            let message = format!("`{key}` belongs to {direction} cases");
-            value.place.error(message, format!("remove it, or write direction = \"{direction}\""));
-        }
     }
 }
 

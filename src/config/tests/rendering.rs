@@ -29,6 +29,38 @@ fn a_finding_is_shown_with_its_line_and_its_remedy_within_80_columns() {
     assert_eq!(only_finding("", text).render(false), RENDERED.trim());
 }
 
+const EXPIRING: &str = r#"
+warning: inbound.exception.expires: the exception ends 2026-12-10, within 14
+         days (owner: facilities)
+ --> domains.d/bank.toml:9:11
+  |
+9 | expires = 2026-12-10
+  |           ^^^^^^^^^^
+  |
+  = help: ask facilities whether it is still needed; then let it end, or
+          write a later day
+"#;
+
+const UNOWNED: &str = r#"
+error: inbound.exception.owner: `owner` is missing
+ --> domains.d/bank.toml:4:1
+  |
+4 | [[inbound.exception]]
+  | ^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: name who asked for it and answers for it: owner = "facilities"
+"#;
+
+#[test]
+fn the_end_of_an_exception_and_who_answers_for_it_are_told_in_full() {
+    let head = "domains = [\"bank.example\"]\n[inbound]\ntls = \"required\"\n[[inbound.exception]]\nclients = \
+                [\"192.0.2.1\"]\ntls = \"optional\"\nreason = \"scanners\"\n";
+    let expiring = format!("{head}owner = \"facilities\"\nexpires = 2026-12-10\n");
+    assert_eq!(only_finding("", &expiring).render(false), EXPIRING.trim());
+    let unowned = format!("{head}expires = 2026-12-10\n");
+    assert_eq!(only_finding("", &unowned).render(false), UNOWNED.trim());
+}
+
 #[test]
 fn no_line_of_a_finding_is_longer_than_80_columns() {
     let domains: Vec<String> = (0..30).map(|n| format!("\"d{n}.example\"")).collect();

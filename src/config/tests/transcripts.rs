@@ -26,6 +26,11 @@ fn findings_about_domain_files_are_those_of_the_transcript() {
     check(include_str!("domain_files.txt"));
 }
 
+#[test]
+fn findings_about_time_are_those_of_the_transcript() {
+    check(include_str!("timed.txt"));
+}
+
 fn check(transcript: &str) {
     let cases = parse(transcript);
     assert!(cases.len() > 30, "the transcript is read: {}", cases.len());

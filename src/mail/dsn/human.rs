@@ -25,6 +25,22 @@ pub(super) fn subject(recipients: &[RecipientNotice<'_>]) -> String {
     }
 }
 
+/// Says in plain words what a TLS requirement has to do with it, if it has.
+pub fn explanation_for(reason: Reason) -> Option<String> {
+    let why = match reason {
+        Reason::StarttlsNotSupported => "the receiving mail server does not offer encryption",
+        Reason::CertificateHostMismatch => "the certificate of the receiving mail server is for another name",
+        Reason::CertificateExpired => "the certificate of the receiving mail server is not valid at this time",
+        Reason::CertificateNotTrusted => "the certificate of the receiving mail server is not trusted",
+        Reason::ValidationFailure => "no encrypted connection to the receiving mail server could be made",
+        Reason::VersionBelowMinimum | Reason::CipherBelowMinimum => {
+            "the receiving mail server offers only outdated encryption"
+        }
+        _ => return None,
+    };
+    Some(format!("The policy for this destination requires an encrypted connection, and {why}."))
+}
+
 /// The text. It may hold characters outside ASCII if an address does.
 pub(super) fn text(notice: &Notice<'_>) -> String {
     let mut out = paragraph("", &format!("This is the mail relay {}.", notice.hostname));

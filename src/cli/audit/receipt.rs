@@ -1,0 +1,164 @@
+//! `gatepost audit receipt MESSAGE` writes what proves the records of a message; `audit verify --receipt` checks it.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::audit::key::PublicKey;
+use crate::audit::receipt::{MakeError, Proof, RECEIPT_BYTES_MAX, check, make};
+use crate::audit::verify::Vouched;
+use crate::cli::human::{count, second, wrap};
+use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
+use crate::clock;
+
+use super::arguments::Receipt;
+use super::timeline;
+
+const INDENT: &str = "  ";
+
+pub(in crate::cli) fn run(
+    config: Option<&Path>,
+    asked: &Receipt,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let folder = super::folder(config, asked.log.path.as_deref())?;
+    let bar = super::progress_bar(&folder)?;
+    let made = make(&folder, asked.message, clock::timestamp(), &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    let receipt = made.map_err(|error| match error {
+        MakeError::Log(error) => super::unreadable(&error),
+        MakeError::NoRecord => super::trace::unknown(asked.message, &folder),
+        MakeError::TooMany => Failure::new(Exit::No, error.to_string(), ""),
+        MakeError::Unsigned { .. } => {
+            let help = "run `gatepost audit checkpoint` first, or wait for the next checkpoint";
+            Failure::new(Exit::No, error.to_string(), help)
+        }
+        MakeError::Unproved(_) | MakeError::Broken { .. } => {
+            Failure::new(Exit::No, error.to_string(), "`gatepost audit verify` says what is wrong with the log")
+        }
+    })?;
+    let Some(out) = &asked.out else {
+        console.json(&receipt)?;
+        return Ok(Exit::Done);
+    };
+    let text = serde_json::to_string_pretty(&receipt).map_err(io::Error::from)? + "\n";
+    fs::write(out, text).map_err(|error| {
+        Failure::usage(format!("cannot write {}: {error}", out.display()), "name another file with --out FILE")
+    })?;
+    if json {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            file: &'a Path,
+            records: usize,
+        }
+        console.json(&Written { file: out, records: receipt.records.len() })?;
+    } else {
+        let records = count(receipt.records.len(), "record");
+        writeln!(console.out, "{GOOD}Wrote{GOOD:#} {}: {records} of message {}.", out.display(), asked.message)?;
+        for line in wrap("Check it anywhere with `gatepost audit verify --receipt FILE --key KEY`.", WIDTH_COLUMNS) {
+            writeln!(console.out, "{line}")?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Checks a receipt and tells what it proves.
+pub(super) fn verify(
+    file: &Path,
+    pinned: Option<PublicKey>,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let text = read(file).map_err(|error| {
+        Failure::usage(format!("cannot read {}: {error}", file.display()), "name the receipt's file")
+    })?;
+    let checked = check(&text, pinned);
+    if json {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            proved: bool,
+            reason: Option<String>,
+            records: &'a [Value],
+            checkpoints: &'a [Vouched],
+            keys: &'a [PublicKey],
+        }
+        console.json(&match &checked {
+            Ok(Proof { records, vouched, keys, .. }) => {
+                Answer { proved: true, reason: None, records, checkpoints: vouched, keys }
+            }
+            Err(refusal) => {
+                let reason = Some(refusal.to_string());
+                Answer { proved: false, reason, records: &[], checkpoints: &[], keys: &[] }
+            }
+        })?;
+        return Ok(if checked.is_ok() { Exit::Done } else { Exit::No });
+    }
+    match checked {
+        Ok(proof) => {
+            write!(console.out, "{}{}", timeline::page(proof.message, &proof.records), page(&proof))?;
+            Ok(Exit::Done)
+        }
+        Err(refusal) => {
+            writeln!(console.out, "{BAD}The receipt proves nothing:{BAD:#}")?;
+            for line in wrap(&refusal.to_string(), WIDTH_COLUMNS - INDENT.len()) {
+                writeln!(console.out, "{INDENT}{line}")?;
+            }
+            Ok(Exit::No)
+        }
+    }
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(file)?.take(RECEIPT_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// What is proved and what is not. Ends with a line end.
+fn page(proof: &Proof) -> String {
+    let mut page = vec![String::new(), format!("{GOOD}Proved{GOOD:#}")];
+    let mut tell = |text: &str| {
+        page.extend(wrap(text, WIDTH_COLUMNS - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}")));
+    };
+    let (first, last) = (proof.vouched.first(), proof.vouched.last());
+    let nodes = last.map(|last| last.node.as_str()).unwrap_or_default();
+    let until = last.map(|last| second(last.time)).unwrap_or_default();
+    let since = first.map(|first| second(first.time)).unwrap_or_default();
+    let span = if since == until { format!("on {until}") } else { format!("between {since} and {until}") };
+    tell(&format!(
+        "{} stood in the log of {nodes} as shown, under {} made {span}, and signed with",
+        if proof.records.len() == 1 {
+            "The record".to_owned()
+        } else {
+            format!("These {}", count(proof.records.len(), "record"))
+        },
+        count(proof.vouched.len(), "checkpoint"),
+    ));
+    for key in &proof.keys {
+        tell(&key.to_string());
+    }
+    if proof.is_pinned {
+        tell(if proof.keys.len() == 1 {
+            "which is the key that you named."
+        } else {
+            "each named by the one before; you named one of them."
+        });
+    }
+    page.extend([String::new(), format!("{BOLD}Not proved{BOLD:#}")]);
+    let mut tell = |text: &str| {
+        page.extend(wrap(text, WIDTH_COLUMNS - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}")));
+    };
+    if !proof.is_pinned {
+        tell(
+            "Whose key this is. Name the key that you know with --key: what `gatepost audit key` showed on that host, \
+             kept elsewhere since.",
+        );
+    }
+    tell("That there are no other records of this message.");
+    page.push(String::new());
+    page.join("\n")
+}

@@ -1,0 +1,196 @@
+//! `gatepost audit tail`: the last records in a line each, and those that come.
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anstyle::Style;
+use serde_json::Value;
+
+use crate::audit::tail::{Filter, last};
+use crate::cli::human::{cut, shown};
+use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
+
+use super::arguments::Tail;
+
+/// How long nothing is looked at while the log is followed.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const EVENT_COLUMNS: usize = 18;
+const WHO_COLUMNS: usize = 23;
+const TLS_COLUMNS: usize = 7;
+
+pub(in crate::cli) fn run(
+    config: Option<&Path>,
+    asked: &Tail,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let folder = super::folder(config, asked.log.path.as_deref())?;
+    let filter = Filter { event: asked.event.clone(), domain: asked.domain.clone() };
+    let (lines, mut follower) = last(&folder, asked.count, &filter).map_err(|error| super::unreadable(&error))?;
+    let width = if io::stdout().is_terminal() { WIDTH_COLUMNS } else { usize::MAX };
+    let mut printer = Printer { json, width, day: String::new() };
+    for line in &lines {
+        printer.print(line, console)?;
+    }
+    if !asked.follow {
+        return Ok(Exit::Done);
+    }
+    loop {
+        console.out.flush()?;
+        let mut lines = Vec::new();
+        let polled = follower.poll(&mut |line| {
+            if filter.accepts(line) {
+                lines.push(line.to_vec());
+            }
+        });
+        polled.map_err(|error| super::unreadable(&error))?;
+        for line in &lines {
+            printer.print(line, console)?;
+        }
+        if lines.is_empty() {
+            std::thread::park_timeout(POLL_INTERVAL);
+        }
+    }
+}
+
+struct Printer {
+    json: bool,
+    width: usize,
+    /// The day of the line before.
+    day: String,
+}
+
+impl Printer {
+    fn print(&mut self, line: &[u8], console: &mut Console<'_>) -> Result<(), Failure> {
+        if self.json {
+            console.out.write_all(line)?;
+            writeln!(console.out)?;
+            return Ok(());
+        }
+        let record: Value = serde_json::from_slice(line).unwrap_or_default();
+        let time = text(&record, "/time").unwrap_or_default();
+        let (day, clock) = time.split_once('T').unwrap_or(("?", "?"));
+        if self.day != day {
+            writeln!(console.out, "{DIM}{} UTC{DIM:#}", shown(day))?;
+            day.clone_into(&mut self.day);
+        }
+        Ok(writeln!(console.out, "{}", row(&record, clock.get(..8).unwrap_or(clock), self.width))?)
+    }
+}
+
+/// One record in one line.
+fn row(record: &Value, clock: &str, width: usize) -> String {
+    let event = text(record, "/event").unwrap_or("?");
+    let (result, style) = result(record, event);
+    let tls = text(record, "/tls/version").unwrap_or(if is_session(record) { "none" } else { "" });
+    let who = who(record);
+    let head = [(clock, 8), (event, EVENT_COLUMNS), (&who, WHO_COLUMNS), (tls, TLS_COLUMNS)];
+    let mut line = String::new();
+    let mut used = 0;
+    for (word, columns) in head {
+        let word = shown(word);
+        let word = cut(&word, columns);
+        // What is longer than the width has room in a file.
+        let filled = columns.max(word.chars().count()) + 1;
+        used += filled;
+        let blanks = filled - word.chars().count();
+        line.push_str(&word);
+        line.extend(std::iter::repeat_n(' ', blanks));
+    }
+    let result = shown(&result).into_owned();
+    let result = cut(&result, width.saturating_sub(used));
+    if result.is_empty() { line.trim_end().to_owned() } else { format!("{line}{style}{result}{style:#}") }
+}
+
+/// Sender and recipient by their domains, else what the record is about.
+fn who(record: &Value) -> String {
+    let domain = |address: &str| address.rsplit_once('@').map_or(address, |(_, domain)| domain).to_owned();
+    let Some(from) = text(record, "/from") else {
+        let ip = text(record, "/client/ip").or_else(|| text(record, "/node"));
+        return ip.unwrap_or_default().to_owned();
+    };
+    let from = if from.is_empty() { "<>".to_owned() } else { domain(from) };
+    let to = record.pointer("/to").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let to: Vec<_> = to.collect();
+    match to.as_slice() {
+        [] => from,
+        [only] => format!("{from}>{}", domain(only)),
+        [first, others @ ..] => format!("{from}>{}+{}", domain(first), others.len()),
+    }
+}
+
+/// What came of it, in words that do not need their colour.
+fn result(record: &Value, event: &str) -> (String, Style) {
+    let reason = text(record, "/policy/reason").or_else(|| text(record, "/reason"));
+    let reason = reason.or_else(|| text(record, "/handshake/reason"));
+    let verdict = text(record, "/policy/verdict").unwrap_or_default();
+    let with = |word: &str| match reason {
+        Some(reason) if word.is_empty() => reason.to_owned(),
+        Some(reason) => format!("{word}: {reason}"),
+        None => word.to_owned(),
+    };
+    let detail = || {
+        let count = record.pointer("/count").and_then(Value::as_u64).map(|count| format!("{count} "));
+        let why = text(record, "/checkpoint/why").or_else(|| text(record, "/detail")).unwrap_or_default();
+        count.unwrap_or_default() + why
+    };
+    match event {
+        "inbound.accepted" if verdict == "would_refuse" => (with("would refuse"), ODD),
+        "inbound.accepted" => (with("accept"), GOOD),
+        "inbound.refused" if verdict == "defer" => (with("defer"), ODD),
+        "inbound.refused" => (with("refuse"), BAD),
+        "inbound.handshake_failed" => (with("failed"), ODD),
+        "outbound.delivered" => (text(record, "/requirement/tls").unwrap_or_default().to_owned(), GOOD),
+        "outbound.deferred" | "outbound.rerouted" => (with(""), ODD),
+        "outbound.bounced" => (with(""), BAD),
+        "outbound.attempt" => (with(""), Style::new()),
+        "audit.gap" | "learned.violation" | "path.interference" => (detail(), BAD),
+        _ => (detail(), BOLD),
+    }
+}
+
+fn is_session(record: &Value) -> bool {
+    text(record, "/client/ip").is_some() || text(record, "/remote").is_some()
+}
+
+fn text<'a>(record: &'a Value, pointer: &str) -> Option<&'a str> {
+    record.pointer(pointer)?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_record_fits_on_a_line_and_says_what_came_of_it() {
+        let check = |record: &Value, expected: &str| {
+            let line = anstream::adapter::strip_str(&row(record, "03:04:05", WIDTH_COLUMNS)).to_string();
+            assert_eq!(line, expected);
+            assert!(line.chars().count() <= WIDTH_COLUMNS, "{line}");
+        };
+        check(
+            &json!({"event": "inbound.refused", "client": {"ip": "203.0.113.5"}, "from": "a@p.example",
+                    "to": ["b@bank.example"], "tls": {"version": "TLSv1.1"},
+                    "policy": {"verdict": "refuse", "reason": "version-below-minimum"}}),
+            "03:04:05 inbound.refused    p.example>bank.example  TLSv1.1 refuse: version-bel…",
+        );
+        check(
+            &json!({"event": "inbound.accepted", "client": {"ip": "203.0.113.5"}, "from": "",
+                    "to": ["b@bank.example", "c@bank.example"], "tls": null, "policy": {"verdict": "accept"}}),
+            "03:04:05 inbound.accepted   <>>bank.example+1       none    accept",
+        );
+        check(
+            &json!({"event": "inbound.handshake_failed", "client": {"ip": "203.0.113.5"},
+                    "handshake": {"reason": "no-shared-version"}}),
+            "03:04:05 inbound.handshake… 203.0.113.5             none    failed: no-shared-v…",
+        );
+        check(
+            &json!({"event": "checkpoint", "node": "mx1", "checkpoint": {"why": "interval"}}),
+            "03:04:05 checkpoint         mx1                             interval",
+        );
+        check(&json!({"event": "queue.admin", "node": "a\u{1b}[2J"}), "03:04:05 queue.admin        a\\u{1b}[2J");
+    }
+}

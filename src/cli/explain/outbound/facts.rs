@@ -1,0 +1,192 @@
+//! What is known of the next hop: looked up, or given in a file of JSON, the answer of this command among them.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cli::human::shown;
+use crate::cli::output::Failure;
+use crate::dns::Security;
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::outbound::targets::NextHost;
+
+/// Longest file of facts, in bytes.
+const FACTS_BYTES_MAX: u64 = 1 << 20;
+/// Most hosts in it.
+const HOSTS_MAX: usize = 100;
+const SMTP_PORT: u16 = 25;
+
+/// The hosts of the next hop in the order to try, or why there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Facts {
+    #[serde(default)]
+    pub(super) hosts: Vec<HostFact>,
+    #[serde(default)]
+    pub(super) failure: Option<NoHost>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostFact {
+    /// `None` for an address literal.
+    #[serde(default)]
+    pub(super) name: Option<Domain>,
+    /// Of its MX record.
+    #[serde(default)]
+    pub(super) preference: Option<u16>,
+    #[serde(default = "smtp_port")]
+    pub(super) port: u16,
+    #[serde(default)]
+    pub(super) addresses: Vec<IpAddr>,
+    #[serde(default)]
+    pub(super) dnssec: Dnssec,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoHost {
+    pub(super) reason: Reason,
+    /// Trying again does not help.
+    #[serde(default)]
+    pub(super) permanent: bool,
+    #[serde(default)]
+    pub(super) detail: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Dnssec {
+    #[default]
+    Unknown,
+    Insecure,
+    Secure,
+}
+
+const fn smtp_port() -> u16 {
+    SMTP_PORT
+}
+
+impl Dnssec {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Insecure => "insecure",
+            Self::Secure => "secure",
+        }
+    }
+}
+
+impl From<NextHost> for HostFact {
+    fn from(host: NextHost) -> Self {
+        let dnssec = match host.security {
+            Security::Unknown => Dnssec::Unknown,
+            Security::Insecure => Dnssec::Insecure,
+            Security::Secure => Dnssec::Secure,
+        };
+        let NextHost { name, preference, port, addresses, .. } = host;
+        Self { name, preference, port, addresses, dnssec }
+    }
+}
+
+impl HostFact {
+    /// The name, or the address where there is none.
+    pub(super) fn shown(&self) -> String {
+        match (&self.name, self.addresses.first()) {
+            (Some(name), _) => name.to_string(),
+            (None, Some(address)) => format!("[{address}]"),
+            (None, None) => "a host".to_owned(),
+        }
+    }
+}
+
+impl Facts {
+    pub(super) fn found(hosts: Vec<NextHost>) -> Self {
+        Self { hosts: hosts.into_iter().map(HostFact::from).collect(), failure: None }
+    }
+
+    /// One host of which nothing is known but perhaps its name.
+    pub(super) fn thought_of(name: Option<Domain>) -> Self {
+        let host =
+            HostFact { name, preference: None, port: SMTP_PORT, addresses: Vec::new(), dnssec: Dnssec::default() };
+        Self { hosts: vec![host], failure: None }
+    }
+
+    pub(super) fn failed(reason: Reason, permanent: bool, detail: String) -> Self {
+        Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
+    }
+
+    /// The names to judge a session by, in order; one that is not known if no host is.
+    pub(super) fn identities(&self) -> Vec<Option<Domain>> {
+        match self.hosts.as_slice() {
+            [] => vec![None],
+            hosts => hosts.iter().map(|host| host.name.clone()).collect(),
+        }
+    }
+}
+
+/// Reads a file of facts.
+pub(super) fn read(path: &Path) -> Result<Facts, Failure> {
+    let unreadable = |what: String| {
+        let message = format!("{}: {}", shown(&path.display().to_string()), shown(&what));
+        Failure::usage(message, EXAMPLE)
+    };
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    file.take(FACTS_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > FACTS_BYTES_MAX {
+        return Err(unreadable(format!("longer than {FACTS_BYTES_MAX} bytes")));
+    }
+    parse(&text).map_err(unreadable)
+}
+
+const EXAMPLE: &str = "write JSON such as {\"hosts\": [{\"name\": \"mx1.bank.example\", \"preference\": 10, \
+                       \"addresses\": [\"192.0.2.1\"], \"dnssec\": \"insecure\"}]}, or give an answer of this command \
+                       with --json";
+
+fn parse(text: &str) -> Result<Facts, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let own = value.get("next_hop").cloned();
+    let facts: Facts = serde_json::from_value(own.unwrap_or(value)).map_err(|error| error.to_string())?;
+    match (facts.hosts.len(), &facts.failure) {
+        (0, None) => Err("it names neither hosts nor a failure".to_owned()),
+        (1.., Some(_)) => Err("it names hosts and a failure, and only one of them can be".to_owned()),
+        (HOSTS_MAX.., _) => Err(format!("it names more than {HOSTS_MAX} hosts")),
+        _ => Ok(facts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_read_with_their_defaults_or_refused_with_what_is_wrong() {
+        let whole = r#"{"hosts": [{"name": "MX.example.", "preference": 5, "addresses": ["192.0.2.1"],
+                        "dnssec": "secure", "port": 2525}]}"#;
+        let host = parse(whole).unwrap().hosts.remove(0);
+        assert_eq!((host.shown().as_str(), host.port, host.dnssec), ("mx.example", 2525, Dnssec::Secure));
+        let bare = parse(r#"{"next_hop": {"hosts": [{"addresses": ["2001:db8::1"]}], "failure": null}, "x": 1}"#);
+        let bare = bare.unwrap().hosts.remove(0);
+        assert_eq!((bare.shown().as_str(), bare.port, bare.dnssec), ("[2001:db8::1]", 25, Dnssec::Unknown));
+        let failure = parse(r#"{"failure": {"reason": "null-mx", "permanent": true}}"#).unwrap().failure.unwrap();
+        assert_eq!((failure.reason, failure.permanent), (Reason::NullMx, true));
+        for (text, expected) in [
+            ("", "EOF"),
+            ("{}", "neither hosts nor a failure"),
+            (r#"{"host": []}"#, "unknown field `host`"),
+            (r#"{"hosts": [{"nam": "a"}]}"#, "unknown field `nam`"),
+            (r#"{"hosts": [{"name": "a b"}]}"#, "letters, digits"),
+            (r#"{"hosts": [{"name": "a"}], "failure": {"reason": "null-mx"}}"#, "only one"),
+            (r#"{"failure": {"reason": "nul-mx"}}"#, "unknown variant `nul-mx`"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

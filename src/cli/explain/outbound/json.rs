@@ -1,0 +1,139 @@
+//! The explanation for programs. Fields are added here, never renamed; `next_hop` is what --facts reads.
+
+use serde_json::{Value, json};
+
+use crate::cli::explain::json::{exception, merge, tls, written_rows};
+use crate::policy::outbound::NextHop;
+use crate::policy::provenance::{Coming, Level, written};
+
+use super::Explained;
+use super::notice::{self, Schedule};
+use super::page::rows;
+use super::question::Played;
+
+pub(super) fn answer(explained: &Explained<'_>) -> Value {
+    let Explained { question, decision, facts, looked_up, asked, others } = explained;
+    let verdict = explained.verdict();
+    let route = match &decision.next_hop {
+        NextHop::Mx => Value::Null,
+        NextHop::Route(route) => json!({ "name": route.name, "source": route.source.to_string() }),
+    };
+    let by_host = facts.hosts.iter().zip(asked).map(
+        |(host, played)| json!({ "host": host.shown(), "verdict": played.verdict.as_str(), "reason": played.reason }),
+    );
+    let mut answer = json!({
+        "direction": "outbound",
+        "from": question.from,
+        "to": question.to,
+        "client": question.client,
+        "at": question.at,
+        "verdict": verdict.map(|(verdict, _)| verdict.as_str()),
+        "reason": verdict.and_then(|(_, reason)| reason),
+        "session": asked.first().map(session),
+        "by_host": by_host.collect::<Vec<_>>(),
+        "route": route,
+        "looked_up": looked_up,
+        "next_hop": facts,
+        "requirement": requirement(explained),
+        "exception": decision.exception.as_deref().map(exception),
+        "notice": notice(explained),
+    });
+    merge(&mut answer, over_time(explained));
+    if !others.is_empty() {
+        let sessions: Vec<Value> = others.iter().map(outcome).collect();
+        merge(&mut answer, json!({ "sessions": sessions }));
+    }
+    answer
+}
+
+fn session(played: &Played) -> Value {
+    json!({
+        "tls": played.tls.as_ref().map(tls),
+        "certificate": played.shown.as_ref().map(super::question::Shown::in_words),
+    })
+}
+
+fn outcome(played: &Played) -> Value {
+    let mut value = session(played);
+    merge(&mut value, json!({ "verdict": played.verdict.as_str(), "reason": played.reason }));
+    value
+}
+
+fn requirement(explained: &Explained<'_>) -> Value {
+    let Explained { question, decision, facts, .. } = explained;
+    let requirement = &decision.requirement;
+    let row = |(row, by): (crate::policy::in_force::Because, String)| {
+        let set_by = if by.is_empty() { "built-in".to_owned() } else { by };
+        json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": set_by })
+    };
+    let identities = facts.identities().into_iter().filter(|_| requirement.wants_identity()).map(|host| {
+        let identity = question.identity(decision, host.as_ref());
+        let below = identity.one_below.iter().map(|above| format!("*.{above}"));
+        json!({
+            "host": host,
+            "names": identity.names.iter().map(ToString::to_string).chain(below).collect::<Vec<_>>(),
+            "fingerprints": identity.fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "level": requirement.level().as_str(),
+        "permits_plaintext": requirement.permits_plaintext(),
+        "policy": rows(explained).into_iter().map(row).collect::<Vec<_>>(),
+        "identities": identities.collect::<Vec<_>>(),
+    })
+}
+
+/// Exceptions, steps, and what is to come of both.
+fn over_time(explained: &Explained<'_>) -> Value {
+    let Explained { question, decision, .. } = explained;
+    let levels = question.levels(decision);
+    let asker = question.asker();
+    let exceptions = levels.exceptions(&asker).into_iter().map(|found| {
+        let mut value = exception(found.terms);
+        merge(&mut value, json!({ "state": found.standing.as_str() }));
+        value
+    });
+    let steps = levels.steps().map(|(level, step)| {
+        json!({
+            "from": step.from,
+            "rule": step.source.to_string(),
+            "level": match level { Level::Default => "default", Level::DomainFile => "domain-file" },
+            "in_force": step.from <= question.at,
+            "policy": written_rows(&written(&step.layer)),
+        })
+    });
+    let to_come = levels.changes(&asker).into_iter().map(|change| {
+        let kind = match change {
+            Coming::Step(_) => "step",
+            Coming::Expiry(_) => "exception-ends",
+        };
+        let then = explained.verdict_at(change.at());
+        json!({
+            "at": change.at(),
+            "kind": kind,
+            "rule": change.source().to_string(),
+            "verdict": then.map(|(verdict, _)| verdict.as_str()),
+            "reason": then.and_then(|(_, reason)| reason),
+        })
+    });
+    json!({
+        "exceptions": exceptions.collect::<Vec<_>>(),
+        "steps": steps.collect::<Vec<_>>(),
+        "to_come": to_come.collect::<Vec<_>>(),
+    })
+}
+
+/// `null` where the message goes out, or nothing is asked.
+fn notice(explained: &Explained<'_>) -> Value {
+    let Some((verdict, Some(reason))) = explained.verdict() else { return Value::Null };
+    let schedule = Schedule::of(explained);
+    let notice = notice::of(explained, verdict, reason);
+    json!({
+        "retry_seconds": schedule.retry.iter().map(|wait| wait.as_secs()).collect::<Vec<_>>(),
+        "lifetime_seconds": schedule.lifetime.as_secs(),
+        "warning_seconds": schedule.warning.map(|warning| warning.as_secs()),
+        "warning_needs_trusted_client": schedule.warning_needs_trust,
+        "status": notice.as_ref().map(|notice| notice.status.to_string()),
+        "text": notice.and_then(|notice| notice.text),
+    })
+}

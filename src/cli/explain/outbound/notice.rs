@@ -1,0 +1,95 @@
+//! What the sender is told, and when: the schedule of attempts and the notices that come of it.
+
+use std::time::Duration;
+
+use crate::cli::human::span;
+use crate::mail::dsn::{explanation_for, status_for};
+use crate::model::address::ReversePath;
+use crate::model::reason::Reason;
+use crate::model::reply::EnhancedCode;
+use crate::policy::delivery::DeliveryVerdict;
+
+use super::Explained;
+
+/// The schedule in force for one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Schedule {
+    pub(super) retry: Vec<Duration>,
+    pub(super) lifetime: Duration,
+    /// `None`: the sender is never warned.
+    pub(super) warning: Option<Duration>,
+    /// The sender is warned only if the client that brought the message is trusted.
+    pub(super) warning_needs_trust: bool,
+}
+
+/// The notice that ends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) status: EnhancedCode,
+    pub(super) text: Option<String>,
+}
+
+impl Schedule {
+    pub(super) fn of(explained: &Explained<'_>) -> Self {
+        let (question, decision) = (&explained.question, &explained.decision);
+        let spool = &question.config.spool;
+        let is_null = *question.from == ReversePath::Null;
+        let lifetime = decision.lifetime.unwrap_or(spool.lifetime);
+        let hosted = question.from.domain().is_some_and(|domain| question.config.policies.is_hosted(domain));
+        Self {
+            retry: decision.retry.clone().unwrap_or_else(|| spool.retry.clone()),
+            lifetime: if is_null { spool.bounce_lifetime } else { lifetime },
+            warning: (!is_null).then_some(spool.delay_warning),
+            warning_needs_trust: !hosted,
+        }
+    }
+
+    /// `1m, 5m, 15m, then every 1h`.
+    fn in_words(&self) -> String {
+        let spans: Vec<String> = self.retry.iter().copied().map(span).collect();
+        match spans.split_last() {
+            Some((last, [])) => format!("every {last}"),
+            Some((last, first)) => format!("after {}, then every {last}", first.join(", ")),
+            None => String::new(),
+        }
+    }
+}
+
+/// `None` where nobody is told: the message has the null sender.
+pub(super) fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Reason) -> Option<Notice> {
+    if *explained.question.from == ReversePath::Null {
+        return None;
+    }
+    let status = match verdict {
+        DeliveryVerdict::Defer => status_for(Reason::Expired, true),
+        _ => status_for(reason, true),
+    };
+    Some(Notice { status, text: explanation_for(reason) })
+}
+
+/// Labels and texts for the page; none where the message goes out.
+pub(super) fn rows(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
+    let Some((verdict, Some(reason))) = explained.verdict() else { return Vec::new() };
+    let schedule = Schedule::of(explained);
+    let notice = of(explained, verdict, reason);
+    let mut rows = Vec::new();
+    if verdict == DeliveryVerdict::Defer {
+        rows.push(("retries", format!("{}, until {} have passed", schedule.in_words(), span(schedule.lifetime))));
+        if let Some(warning) = schedule.warning.filter(|warning| *warning < schedule.lifetime) {
+            let condition = if schedule.warning_needs_trust { ", if a trusted client brought the message" } else { "" };
+            rows.push(("warning", format!("to the sender after {}{condition}", span(warning))));
+        }
+    }
+    let when = match verdict {
+        DeliveryVerdict::Defer => format!("after {}", span(schedule.lifetime)),
+        _ => "at once".to_owned(),
+    };
+    rows.push(match notice {
+        Some(Notice { status, text }) => {
+            let text = text.map(|text| format!(": \"{text}\"")).unwrap_or_default();
+            ("bounce", format!("{when}, with status {status} and the reason {reason}{text}"))
+        }
+        None => ("dropped", format!("{when}; nobody is told, because the sender is the null sender")),
+    });
+    rows
+}

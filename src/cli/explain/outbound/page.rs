@@ -1,0 +1,395 @@
+//! The explanation for people: the verdict, where the mail goes, what a session must meet, and what others get.
+
+use anstyle::Style;
+
+use crate::cli::explain::page::policies;
+use crate::cli::human::{labelled, second, shown, wrap};
+use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
+use crate::cli::table::{Cell, Column, lines};
+use crate::model::cipher::CipherGrade;
+use crate::model::tls::ProtocolVersion;
+use crate::policy::delivery::DeliveryVerdict;
+use crate::policy::in_force::Because;
+use crate::policy::outbound::{NextHop, Requirement};
+use crate::policy::provenance::Coming;
+use crate::policy::settings::{OnTlsFailure, OutboundTls, Source};
+use crate::policy::timed::Shadow;
+
+use super::question::Played;
+use super::{Explained, notice};
+
+const INDENT: &str = "  ";
+/// `on_tls_failure`, the longest key.
+const KEY_COLUMNS: usize = 14;
+/// Changes to come that are listed.
+const CHANGES_MAX: usize = 12;
+
+/// Ends with a line end.
+pub(super) fn page(explained: &Explained<'_>) -> String {
+    let mut page = headline(explained);
+    page.push(String::new());
+    for (label, text) in circumstances(explained) {
+        page.extend(labelled(label, &text));
+    }
+    page.extend(next_hop(explained));
+    page.extend(sessions_asked(explained));
+    page.extend(requirement(explained));
+    page.extend(sessions(explained));
+    page.extend(to_come(explained));
+    page.extend(told(explained));
+    page.extend(notes(explained));
+    page.push(String::new());
+    page.join("\n")
+}
+
+/// What the session was held against, for a page that says more than this.
+pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
+    let mut page = requirement(explained).split_off(1);
+    page.extend(notes(explained));
+    page
+}
+
+const fn word(verdict: DeliveryVerdict) -> (&'static str, Style) {
+    match verdict {
+        DeliveryVerdict::Deliver => ("delivered", GOOD),
+        DeliveryVerdict::Defer => ("deferred", ODD),
+        DeliveryVerdict::Bounce => ("bounced", BAD),
+        DeliveryVerdict::Unknown => ("unknown", ODD),
+    }
+}
+
+fn headline(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { decision, facts, .. } = explained;
+    let (style, text) = match (explained.verdict(), &facts.failure) {
+        (Some((DeliveryVerdict::Deliver, _)), _) => (GOOD, "Would be delivered".to_owned()),
+        (Some((DeliveryVerdict::Unknown, _)), _) => (ODD, "Depends on the certificate".to_owned()),
+        (Some((verdict, reason)), _) => {
+            let (word, style) = word(verdict);
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            (style, format!("Would be {word}{reason}"))
+        }
+        (None, Some(failure)) => (ODD, format!("Would be deferred as long as this lasts: {}", failure.reason)),
+        (None, None) => {
+            let end = match decision.on_tls_failure.value {
+                OnTlsFailure::Defer => "deferred",
+                OnTlsFailure::Bounce => "bounced",
+            };
+            let needs = in_words(&decision.requirement);
+            let text = match decision.requirement.permits_plaintext() {
+                true => format!("Would be delivered: {needs}"),
+                false => format!("Would be delivered over {needs}, else {end}"),
+            };
+            (BOLD, text)
+        }
+    };
+    wrap(&text, WIDTH_COLUMNS).into_iter().map(|line| format!("{style}{line}{style:#}")).collect()
+}
+
+/// What a session must be.
+fn in_words(requirement: &Requirement) -> String {
+    if !requirement.permits_tls() {
+        return "in plaintext, and never over TLS".to_owned();
+    }
+    if requirement.permits_plaintext() {
+        return "over TLS where the host offers it, else in plaintext".to_owned();
+    }
+    let mut text = match requirement.min_version.as_ref().map(|version| version.value) {
+        None => "TLS".to_owned(),
+        Some(ProtocolVersion::Tls1_3) => "TLSv1.3".to_owned(),
+        Some(version) => format!("{version} or later"),
+    };
+    let cipher = match requirement.cipher.value {
+        CipherGrade::Any => None,
+        CipherGrade::Strong => Some("a strong cipher"),
+        CipherGrade::ForwardSecret => Some("a forward-secret cipher"),
+        CipherGrade::Aead => Some("a forward-secret AEAD cipher"),
+    };
+    let identity = requirement.wants_identity().then_some("a certificate that proves the host");
+    let parts: Vec<&str> = cipher.into_iter().chain(identity).collect();
+    if !parts.is_empty() {
+        text.push_str(&format!(" with {}", parts.join(" and ")));
+    }
+    text
+}
+
+fn circumstances(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
+    let question = &explained.question;
+    let from = question.from.mailbox().map_or("<>, the null sender of bounces", |address| address.as_str());
+    let mut rows = vec![("from", from.to_owned()), ("to", question.to.to_string())];
+    rows.extend(question.client.map(|ip| ("client", format!("{ip}, which brought the message"))));
+    if let Some(played) = explained.asked.first() {
+        let session = match &played.tls {
+            Some(facts) => format!("{facts} ({}, {} bits)", facts.grade(), facts.bits),
+            None => "plaintext".to_owned(),
+        };
+        rows.push(("session", session));
+        rows.extend(played.shown.as_ref().map(|shown| ("shows", format!("a certificate: {}", shown.in_words()))));
+    }
+    rows.extend((!question.at_is_assumed).then(|| ("at", second(question.at))));
+    rows
+}
+
+fn next_hop(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { question, decision, facts, looked_up, .. } = explained;
+    let whose = question.to.domain().map_or_else(|| question.to.host().to_string(), ToString::to_string);
+    let known = if *looked_up { "looked up now" } else { "given by --facts" };
+    let way = match &decision.next_hop {
+        NextHop::Route(route) => format!("over the route {} ({}), {known}", shown(&route.name), route.source),
+        NextHop::Mx if question.to.domain().is_none() => format!("to the address literal {whose}"),
+        NextHop::Mx => format!("to the mail hosts of {whose}, {known}"),
+    };
+    let mut page = vec![String::new(), format!("{BOLD}Where it goes{BOLD:#}")];
+    page.extend(indented(&way));
+    if let Some(failure) = &facts.failure {
+        let kind = if failure.permanent { "" } else { "; tried again later" };
+        let text = format!("{}: {}{kind}", failure.reason, shown(&failure.detail));
+        page.extend(indented(&text).map(|line| format!("{BAD}{line}{BAD:#}")));
+        return page;
+    }
+    let columns = [
+        Column::right("PREF"),
+        Column::left("HOST").shrinking(),
+        Column::left("PORT"),
+        Column::left("ADDRESSES").shrinking(),
+        Column::left("DNSSEC"),
+    ];
+    let row = |host: &super::facts::HostFact| -> Vec<Cell> {
+        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        vec![
+            host.preference.map_or_else(|| "-".to_owned(), |preference| preference.to_string()).into(),
+            host.shown().into(),
+            host.port.to_string().into(),
+            addresses.join(", ").into(),
+            host.dnssec.as_str().into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = facts.hosts.iter().map(row).collect();
+    page.extend(table(&columns, &rows));
+    page
+}
+
+/// The session that was asked about, with each host.
+fn sessions_asked(explained: &Explained<'_>) -> Vec<String> {
+    if explained.asked.is_empty() || explained.facts.hosts.is_empty() {
+        return Vec::new();
+    }
+    let columns = [Column::left("HOST").shrinking(), Column::left("MESSAGE"), Column::left("REASON")];
+    let row = |(host, played): (&super::facts::HostFact, &Played)| -> Vec<Cell> {
+        let [verdict, reason] = end(played);
+        vec![host.shown().into(), verdict, reason]
+    };
+    let rows: Vec<Vec<Cell>> = explained.facts.hosts.iter().zip(&explained.asked).map(row).collect();
+    let title = format!("{BOLD}What this session gets{BOLD:#}");
+    [String::new(), title].into_iter().chain(table(&columns, &rows)).collect()
+}
+
+fn end(played: &Played) -> [Cell; 2] {
+    let (word, style) = word(played.verdict);
+    let reason = played.reason.map_or("-", |reason| reason.as_str());
+    [Cell::styled(word, style), reason.into()]
+}
+
+/// Every key in force, with its place and what set it.
+pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
+    let Explained { question, decision, .. } = explained;
+    let levels = question.levels(decision);
+    let is_routed = matches!(decision.next_hop, NextHop::Route(_));
+    let mut rows = decision.requirement.because();
+    if rows.iter().all(|row| row.key != "min_version") {
+        let none = Because { key: "min_version", value: "none".to_owned(), source: Source::BuiltIn };
+        rows.insert(1.min(rows.len()), none);
+    }
+    let end = &decision.on_tls_failure;
+    let on_tls_failure =
+        Because { key: "on_tls_failure", value: end.value.as_str().to_owned(), source: end.source.clone() };
+    let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row.key) {
+        Some(origin) => policies::set_by(&origin),
+        None if row.source != Source::BuiltIn && is_routed => "route".to_owned(),
+        None => String::new(),
+    };
+    let mut rows: Vec<_> = rows.into_iter().map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)).collect();
+    let file = question.to.domain().and_then(|domain| question.config.policies.find(domain));
+    let by_file = file.and_then(|(policy, _)| policy.delivery.on_tls_failure.as_ref()).is_some();
+    let by = match (&end.source, by_file) {
+        (Source::BuiltIn, _) => "",
+        (_, true) => "domain file",
+        (_, false) => "default",
+    };
+    rows.push((on_tls_failure, by.to_owned()));
+    rows
+}
+
+fn requirement(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { question, decision, .. } = explained;
+    let cells = |(row, by): (Because, String)| {
+        let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
+        (row, by, style)
+    };
+    let mut page = vec![String::new(), format!("{BOLD}What a session must meet{BOLD:#}")];
+    page.extend(policies::table(rows(explained).into_iter().map(cells).collect(), KEY_COLUMNS));
+    page.extend(policies::exceptions(&question.levels(decision).exceptions(&question.asker())));
+    if decision.requirement.wants_identity() {
+        page.extend(identity(explained));
+    }
+    page
+}
+
+/// What a certificate must have, host by host where they differ.
+fn identity(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { question, decision, facts, .. } = explained;
+    let mut texts: Vec<String> = Vec::new();
+    for host in facts.identities() {
+        let identity = question.identity(decision, host.as_ref());
+        let patterns = identity.one_below.iter().map(|above| format!("*.{above}"));
+        let names: Vec<String> = identity.names.iter().map(ToString::to_string).chain(patterns).collect();
+        let keys = identity.fingerprints.len();
+        let text = match (names.is_empty(), keys) {
+            (true, 0) => "No certificate suffices: no name is acceptable.".to_owned(),
+            (true, _) => "The certificate or its key must have a listed fingerprint.".to_owned(),
+            (false, 0) => format!("The certificate must be for {}.", names.join(" or ")),
+            (false, _) => format!("The certificate must be for {}, or have a listed fingerprint.", names.join(" or ")),
+        };
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts.iter().flat_map(|text| indented(text)).collect()
+}
+
+/// What every kind of session gets, side by side.
+fn sessions(explained: &Explained<'_>) -> Vec<String> {
+    let others = &explained.others;
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let with_certificates = explained.decision.requirement.wants_identity();
+    let columns = [
+        Column::left("SESSION"),
+        Column::left(if with_certificates { "CERTIFICATE" } else { "CIPHER" }).shrinking(),
+        Column::left("MESSAGE"),
+        Column::left("REASON"),
+    ];
+    let row = |played: &Played| -> Vec<Cell> {
+        let [verdict, reason] = end(played);
+        let version = played.tls.as_ref().map_or("plaintext", |facts| facts.version.as_str());
+        let second = match (with_certificates, &played.shown, &played.tls) {
+            (true, Some(shown), _) => shown.in_words(),
+            (false, _, Some(facts)) => facts.cipher_openssl.clone(),
+            _ => "-".to_owned(),
+        };
+        vec![version.into(), second.into(), verdict, reason]
+    };
+    let rows: Vec<Vec<Cell>> = others.iter().map(row).collect();
+    let title = match explained.facts.hosts.first() {
+        Some(host) => format!("{BOLD}What sessions with {} get{BOLD:#}", host.shown()),
+        None => format!("{BOLD}What sessions get{BOLD:#}"),
+    };
+    [String::new(), title].into_iter().chain(table(&columns, &rows)).collect()
+}
+
+/// The steps and ends of exceptions that are still to come.
+fn to_come(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { question, decision, .. } = explained;
+    let changes = question.levels(decision).changes(&question.asker());
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let mut page = vec![String::new(), format!("{BOLD}What is to come{BOLD:#}")];
+    for change in changes.iter().take(CHANGES_MAX) {
+        let text = match change {
+            Coming::Step(step) => {
+                let keys = crate::policy::provenance::written(&step.layer);
+                let keys: Vec<String> = keys.iter().map(|key| format!("{} = {}", key.key, key.value)).collect();
+                format!("{}: {}, {}", step.from.brief(), keys.join(", "), step.source)
+            }
+            Coming::Expiry(terms) => {
+                format!("{}: the exception of {} ends, {}", terms.expires.brief(), shown(&terms.owner), terms.source)
+            }
+        };
+        let then = match explained.verdict_at(change.at()) {
+            Some((verdict, Some(reason))) => format!("; this session is then {}: {reason}", word(verdict).0),
+            Some((verdict, None)) => format!("; this session is then {}", word(verdict).0),
+            None => String::new(),
+        };
+        page.extend(indented(&format!("{text}{then}")));
+    }
+    page
+}
+
+fn told(explained: &Explained<'_>) -> Vec<String> {
+    let rows = notice::rows(explained);
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let mut page = vec![String::new(), format!("{BOLD}What comes of it{BOLD:#}")];
+    page.extend(rows.iter().flat_map(|(label, text)| labelled(label, text)));
+    page
+}
+
+/// What is easily overlooked.
+fn notes(explained: &Explained<'_>) -> Vec<String> {
+    let Explained { question, decision, facts, asked, .. } = explained;
+    let mut notes = Vec::new();
+    let is_open = asked.iter().any(|played| played.tls.is_some() && played.shown.is_none());
+    if decision.requirement.wants_identity() {
+        if is_open {
+            notes.push("The session shows no certificate; --certificate trusted thinks of one.".to_owned());
+        }
+        let unsigned = facts.hosts.iter().filter_map(|host| host.name.as_ref()).find(|name| {
+            let identity = question.identity(decision, Some(name));
+            identity.has_names() && !identity.accepts_name(name.as_str())
+        });
+        if let Some(name) = unsigned.filter(|_| matches!(decision.next_hop, NextHop::Mx)) {
+            notes.push(format!("A certificate for {name} does not count: the name comes from DNS, not from you."));
+        }
+    }
+    if decision.requirement.tls.value == OutboundTls::Off && asked.iter().any(|played| played.tls.is_some()) {
+        notes.push("With tls = \"off\" no session has TLS.".to_owned());
+    }
+    let has_networks = question.levels(decision).has_exceptions_for_clients();
+    if question.client.is_none() && has_networks {
+        notes.push("There are exceptions for clients; --client names the one that brought the message.".to_owned());
+    }
+    let note = |note: &String| std::iter::once(String::new()).chain(wrap(&format!("Note: {note}"), WIDTH_COLUMNS));
+    notes.iter().flat_map(note).collect()
+}
+
+fn indented(text: &str) -> impl Iterator<Item = String> {
+    wrap(text, WIDTH_COLUMNS - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}"))
+}
+
+fn table(columns: &[Column<'_>], rows: &[Vec<Cell>]) -> impl Iterator<Item = String> {
+    let table = lines(columns, rows, WIDTH_COLUMNS - INDENT.len()).into_iter();
+    table.map(|line| format!("{INDENT}{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::settings::{OutboundLayer, Sourced};
+
+    #[test]
+    fn a_requirement_is_told_in_one_phrase() {
+        let check = |tls, version, cipher, expected: &str| {
+            let layer = OutboundLayer {
+                tls: Some(Sourced::built_in(tls)),
+                min_version: version,
+                cipher: Some(Sourced::built_in(cipher)),
+                ..OutboundLayer::default()
+            };
+            assert_eq!(in_words(&Requirement::of(&[&layer])), expected);
+        };
+        let version = |version| Some(Sourced::built_in(version));
+        use OutboundTls::{Encrypt, Off, Opportunistic, Verify};
+        check(Off, None, CipherGrade::Any, "in plaintext, and never over TLS");
+        check(Opportunistic, None, CipherGrade::Any, "over TLS where the host offers it, else in plaintext");
+        check(Opportunistic, version(ProtocolVersion::Tls1_2), CipherGrade::Any, "TLSv1.2 or later");
+        check(Encrypt, None, CipherGrade::Strong, "TLS with a strong cipher");
+        check(
+            Verify,
+            version(ProtocolVersion::Tls1_3),
+            CipherGrade::Aead,
+            "TLSv1.3 with a forward-secret AEAD cipher and a certificate that proves the host",
+        );
+    }
+}
