@@ -176,11 +176,7 @@ impl Tried<'_> {
             Answered::Inbound { scene, played, .. } => {
                 Explained::of(*scene, scene.play(played.tls.clone())).short_page()
             }
-<<<<<<< HEAD
-            Answered::Outbound { judgement, .. } => requirement(self.case, judgement),
-=======
             Answered::Outbound { question, host, .. } => self.delivery(*question, host.as_ref()).short_page(),
->>>>>>> main
         }
     }
 
@@ -203,19 +199,7 @@ impl Tried<'_> {
     fn explanation_json(&self) -> Value {
         match &self.answered {
             Answered::Inbound { scene, played, .. } => Explained::of(*scene, scene.play(played.tls.clone())).json(),
-<<<<<<< HEAD
-            Answered::Outbound { judgement, .. } => {
-                let row = |row: crate::policy::in_force::Because| json!({ "key": row.key, "value": row.value, "source": row.source.to_string() });
-                json!({
-                    "direction": "outbound",
-                    "verdict": judgement.verdict.as_str(),
-                    "reason": judgement.reason,
-                    "requirement": judgement.decision.requirement.because().into_iter().map(row).collect::<Vec<_>>(),
-                })
-            }
-=======
             Answered::Outbound { question, host, .. } => self.delivery(*question, host.as_ref()).json(),
->>>>>>> main
         }
     }
 
