@@ -7,7 +7,9 @@ mod hop;
 #[path = "daemon/process.rs"]
 mod process;
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use client::Client;
@@ -93,6 +95,23 @@ fn a_stop_tells_idle_sessions_and_lets_a_transaction_end() {
     let again = Process::start(&home);
     assert!(hop.next().ends_with("hello\r\n"));
     assert_eq!(again.stop(), Some(0));
+}
+
+#[test]
+fn a_stop_leaves_no_record_without_a_checkpoint_and_a_key_that_others_read_is_refused() {
+    let home = Home::new();
+    home.domain("lax", &lax(1, ""));
+    let daemon = Process::start(&home);
+    assert_eq!(daemon.stop(), Some(0));
+    let log = fs::read_to_string(home.path().join("audit/00000001.jsonl")).unwrap();
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("\"event\":\"checkpoint\"") && last.contains("\"why\":\"stop\""), "{last}");
+    assert_eq!(fs::read_to_string(home.path().join("audit.key.seen")).unwrap(), format!("{last}\n"));
+    let key = home.path().join("audit.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, words) = refused(&home);
+    assert!(code.is_some_and(|code| code > 0) && words.contains("chmod 600"), "{words}");
 }
 
 #[test]

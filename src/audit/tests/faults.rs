@@ -85,9 +85,9 @@ fn demand(deriver: &mut Deriver, wish: Wish) {
     deriver.handle(Message::Demand(Demand { wish, answer }));
 }
 
-const BATCHES: u64 = 12;
+const BATCHES: u64 = 9;
 
-/// Twelve batches, with syncs, checkpoints and a new key in between. Goes on after faults.
+/// Nine batches, with syncs, checkpoints and a new key in between. Goes on after faults.
 fn work(disk: &Simulated) -> Reported {
     let Some((mut deriver, reporter, _)) = start(disk, None, 0) else { return Reported::default() };
     for sequence in 1..=BATCHES {
@@ -151,13 +151,14 @@ fn whatever_fails_what_was_reported_durable_is_there_once_and_in_order() {
             let case = format!("{trouble:?} at {operation}");
             let mark = reported.derived.as_ref();
             check(&disk.restart(), &reported, mark, &format!("{case}, restart"));
-            for crash in CRASHES {
-                check(&disk.crash(crash), &reported, mark, &format!("{case}, {crash:?}"));
+            // After all but a kill the log was in order again before the crash.
+            let crashes = if trouble == Trouble::Die { CRASHES.as_slice() } else { &[Crash::Lose] };
+            for crash in crashes {
+                check(&disk.crash(*crash), &reported, mark, &format!("{case}, {crash:?}"));
             }
             // The journal may have lost its mark in the crash too.
-            for crash in [Crash::Lose, Crash::Scatter(3)] {
-                check(&disk.crash(crash), &reported, None, &format!("{case}, {crash:?}, no mark"));
-            }
+            let crash = Crash::Scatter(3);
+            check(&disk.crash(crash), &reported, None, &format!("{case}, {crash:?}, no mark"));
         }
     }
 }
