@@ -118,7 +118,7 @@ fn check_runs_the_cases_beside_the_domain_files() {
     assert_eq!((failing.len(), &failing[0]["line"], &failing[0]["key"]), (1, &12.into(), &"case.expect".into()));
     let message = failing[0]["message"].as_str().unwrap();
     assert!(message.ends_with("got refuse: 554 5.7.10 at RCPT TO, version-below-minimum"), "{message}");
-    assert!(failing[0]["remedy"].as_str().unwrap().contains("policy test tests.d/bank.toml"), "{failing:?}");
+    assert!(failing[0]["remedy"].as_str().unwrap().contains("policy test"), "{failing:?}");
     let misspelt = run(&CASES.replace("expect = \"accept\"", "expct = \"accept\""));
     assert_eq!(misspelt.len(), 3, "{misspelt:?}");
 }
