@@ -2,14 +2,23 @@
 
 pub(super) mod arguments;
 
+mod asked;
 mod checkpoint;
+mod csv;
+mod digest;
 mod key;
 mod proof;
+mod reading;
 mod receipt;
+#[cfg(test)]
+mod recorded;
+mod report;
+mod share;
 mod tail;
 mod timeline;
 mod trace;
 mod verify;
+mod what_if;
 
 #[cfg(test)]
 mod tests;
@@ -21,14 +30,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::audit::lines::total_bytes;
 use crate::audit::log::LogError;
 use crate::audit::segments::segments;
+use crate::config::DEFAULT_AUDIT_KEY;
 
 use super::main_file::MainFile;
 use super::output::{Console, Exit, Failure};
 use super::{configuration, socket};
 use arguments::AuditCommand;
-
-/// Where the key is if the configuration does not say.
-const DEFAULT_KEY: &str = "/var/lib/gatepost/audit.key";
 
 pub(super) fn run(
     config: Option<&Path>,
@@ -45,6 +52,9 @@ pub(super) fn run(
             checkpoint::run(&socket::find(config, &asked.socket)?, asked.line, json, console)
         }
         AuditCommand::Key(asked) => key::run(config, asked, json, console),
+        AuditCommand::WhatIf(asked) => what_if::run(config, asked, json, console),
+        AuditCommand::Report(asked) => report::run(config, asked, json, console),
+        AuditCommand::Digest(asked) => digest::run(config, asked, json, console),
     }
 }
 
@@ -68,7 +78,7 @@ fn folder(config: Option<&Path>, asked: Option<&Path>) -> Result<PathBuf, Failur
 fn key_file(config: Option<&Path>, folder: &Path) -> Option<PathBuf> {
     let main = MainFile::read(&configuration::file(config)).ok()?;
     let same = main.path_at("audit", "path")?.canonicalize().ok()? == folder.canonicalize().ok()?;
-    same.then(|| main.path_at("audit", "key").unwrap_or_else(|| DEFAULT_KEY.into()))
+    same.then(|| main.path_at("audit", "key").unwrap_or_else(|| DEFAULT_AUDIT_KEY.into()))
 }
 
 fn unreadable(error: &LogError) -> Failure {

@@ -5,16 +5,14 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::config::cases::{Answer, Case, CaseFile, CaseKey, Delivery, Inbound, Outbound, Way};
 use crate::config::diagnostic::Diagnostic;
-use crate::model::domain::{Domain, DomainPattern};
+use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
-use crate::policy::delivery::{DeliveryJudgement, DeliveryVerdict, HostFacts, judge_session};
 use crate::policy::inbound::Stage;
-use crate::policy::outbound::{NextHop, decide};
-use crate::policy::timed::Asker;
+use crate::policy::outbound::NextHop;
 
+use super::explain::outbound as delivery;
+use super::explain::outbound::question::{self, Question};
 use super::explain::{Assumed, Explained, Played, STRANGER, Scene, listener, listener_names};
-use super::human::{shown, wrap};
-use super::output::{BOLD, WIDTH_COLUMNS};
 
 /// A case with the answer of the engine.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ pub(super) struct Tried<'a> {
 #[derive(Debug)]
 enum Answered<'a> {
     Inbound { scene: Scene<'a>, played: Box<Played>, asked: &'a Inbound },
-    Outbound { judgement: Box<DeliveryJudgement>, asked: &'a Outbound },
+    Outbound { question: Question<'a>, host: Option<Domain>, played: Box<question::Played>, asked: &'a Outbound },
 }
 
 /// `now` is for cases that name no moment. The error is about a case that cannot be put.
@@ -58,33 +56,50 @@ pub(super) fn attempt<'a>(
             };
             Answered::Inbound { scene, played: Box::new(scene.play(case.tls.clone())), asked }
         }
-        Way::Outbound(asked) => Answered::Outbound { judgement: Box::new(deliver(config, case, asked, at)), asked },
+        Way::Outbound(asked) => {
+            outbound(config, case, asked, at).map_err(|problem| file.finding(case, CaseKey::Mx, problem))?
+        }
     };
     let passes = answered.passes();
     Ok(Tried { file, case, passes, answered })
 }
 
-/// The delivery by one session with one host, which shows the certificate that the case thinks of.
-fn deliver(config: &Config, case: &Case, asked: &Outbound, at: Timestamp) -> DeliveryJudgement {
-    let asker = Asker { at, client: case.client, sender: &case.from };
-    let domain = case.to.domain();
-    let decision = decide(&config.policies, domain, &asker);
-    let routed: Vec<&Domain> = match &decision.next_hop {
-        NextHop::Route(route) => route.hosts.iter().filter_map(|hop| hop.host.domain()).collect(),
-        NextHop::Mx => Vec::new(),
+/// One session with one host. The error is a message with its remedy.
+fn outbound<'a>(
+    config: &'a Config,
+    case: &'a Case,
+    asked: &'a Outbound,
+    at: Timestamp,
+) -> Result<Answered<'a>, (String, String)> {
+    let question = Question {
+        config,
+        at,
+        at_is_assumed: case.at.is_none(),
+        client: case.client,
+        from: &case.from,
+        to: &case.to,
+        certificate: asked.certificate,
+        certificate_names: &asked.certificate_names,
     };
-    let name = asked.mx.as_ref().or(routed.first().copied());
-    let names = match (asked.certificate_names.as_slice(), name.or(domain)) {
-        ([], Some(name)) => vec![DomainPattern::Exact(name.clone())],
-        (names, _) => names.to_vec(),
+    let decision = question.decide();
+    let routed: Option<Vec<&Domain>> = match &decision.next_hop {
+        NextHop::Route(route) => Some(route.hosts.iter().filter_map(|hop| hop.host.domain()).collect()),
+        NextHop::Mx => None,
     };
-    let tls = case.tls.clone().map(|facts| match asked.certificate {
-        Some(certificate) => certificate.shown_in(facts, &names),
-        None => facts,
-    });
-    let host = HostFacts { name, name_is_trusted: name.is_some_and(|name| routed.contains(&name)), tls: tls.as_ref() };
-    let (verdict, reason) = judge_session(&decision, domain, &host);
-    DeliveryJudgement { decision, verdict, reason }
+    if let (Some(mx), Some(routed)) = (&asked.mx, &routed)
+        && !routed.contains(&mx)
+    {
+        let names: Vec<&str> = routed.iter().map(|name| name.as_str()).collect();
+        let message = format!("the mail goes over a route, and {mx} is none of its hosts");
+        let remedy = match names.as_slice() {
+            [] => "leave it out: the hosts are addresses".to_owned(),
+            names => format!("leave it out, or name one of these: {}", names.join(", ")),
+        };
+        return Err((message, remedy));
+    }
+    let host = asked.mx.as_ref().or(routed.as_ref().and_then(|routed| routed.first().copied())).cloned();
+    let played = Box::new(question.play(&decision, host.as_ref(), case.tls.clone()));
+    Ok(Answered::Outbound { question, host, played, asked })
 }
 
 impl Answered<'_> {
@@ -103,12 +118,12 @@ impl Answered<'_> {
                     && asked.stage.is_none_or(|stage| outcome.stage == stage)
                     && asked.reason.is_none_or(|reason| outcome.reason == Some(reason))
             }
-            Self::Outbound { judgement, asked } => {
+            Self::Outbound { played, asked, .. } => {
                 let is_met = match asked.expected {
-                    Delivery::Verdict(verdict) => judgement.verdict == verdict,
-                    Delivery::Reason(reason) => judgement.reason == Some(reason),
+                    Delivery::Verdict(verdict) => played.verdict == verdict,
+                    Delivery::Reason(reason) => played.reason == Some(reason),
                 };
-                is_met && asked.reason.is_none_or(|reason| judgement.reason == Some(reason))
+                is_met && asked.reason.is_none_or(|reason| played.reason == Some(reason))
             }
         }
     }
@@ -148,9 +163,9 @@ impl Tried<'_> {
                 let (verdict, stage) = (outcome.verdict.as_str(), command(outcome.stage));
                 format!("{verdict}: {}{enhanced} at {stage}{reason}", reply.code)
             }
-            Answered::Outbound { judgement, .. } => {
-                let reason = judgement.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
-                format!("{}{reason}", judgement.verdict.as_str())
+            Answered::Outbound { played, .. } => {
+                let reason = played.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
+                format!("{}{reason}", played.verdict.as_str())
             }
         }
     }
@@ -161,7 +176,11 @@ impl Tried<'_> {
             Answered::Inbound { scene, played, .. } => {
                 Explained::of(*scene, scene.play(played.tls.clone())).short_page()
             }
+<<<<<<< HEAD
             Answered::Outbound { judgement, .. } => requirement(self.case, judgement),
+=======
+            Answered::Outbound { question, host, .. } => self.delivery(*question, host.as_ref()).short_page(),
+>>>>>>> main
         }
     }
 
@@ -184,6 +203,7 @@ impl Tried<'_> {
     fn explanation_json(&self) -> Value {
         match &self.answered {
             Answered::Inbound { scene, played, .. } => Explained::of(*scene, scene.play(played.tls.clone())).json(),
+<<<<<<< HEAD
             Answered::Outbound { judgement, .. } => {
                 let row = |row: crate::policy::in_force::Because| json!({ "key": row.key, "value": row.value, "source": row.source.to_string() });
                 json!({
@@ -193,7 +213,14 @@ impl Tried<'_> {
                     "requirement": judgement.decision.requirement.because().into_iter().map(row).collect::<Vec<_>>(),
                 })
             }
+=======
+            Answered::Outbound { question, host, .. } => self.delivery(*question, host.as_ref()).json(),
+>>>>>>> main
         }
+    }
+
+    fn delivery<'q>(&self, question: Question<'q>, host: Option<&Domain>) -> delivery::Explained<'q> {
+        delivery::Explained::of_session(question, host, self.case.tls.clone())
     }
 }
 
@@ -202,22 +229,4 @@ const fn command(stage: Stage) -> &'static str {
         Stage::Mail => "MAIL FROM",
         Stage::Rcpt => "RCPT TO",
     }
-}
-
-/// What a delivery is held against.
-fn requirement(case: &Case, judgement: &DeliveryJudgement) -> Vec<String> {
-    let whose = case.to.domain().map_or_else(|| case.to.to_string(), ToString::to_string);
-    let next_hop = match &judgement.decision.next_hop {
-        NextHop::Mx => "its MX hosts".to_owned(),
-        NextHop::Route(route) => format!("route {}", shown(&route.name)),
-    };
-    let mut lines = vec![format!("{BOLD}Deliveries to {whose}{BOLD:#}, by {next_hop}")];
-    for row in judgement.decision.requirement.because() {
-        let text = format!("{:14}{}  {}", row.key, shown(&row.value), row.source);
-        lines.extend(wrap(&text, WIDTH_COLUMNS - 2).into_iter().map(|line| format!("  {line}")));
-    }
-    if judgement.verdict == DeliveryVerdict::Unknown {
-        lines.push("  The case leaves the certificate open: write `certificate`.".to_owned());
-    }
-    lines
 }

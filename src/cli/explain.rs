@@ -1,7 +1,7 @@
 //! `gatepost policy explain`: what a session would be answered, by the daemon's own engine, and why.
 
 mod json;
-mod outbound;
+pub(super) mod outbound;
 mod outlook;
 mod page;
 mod scene;

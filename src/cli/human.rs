@@ -9,6 +9,8 @@ use super::output::{DIM, WIDTH_COLUMNS};
 
 /// Where the texts behind labels begin.
 const LABEL_COLUMNS: usize = 10;
+/// The same for texts that need nearly the whole line.
+const LABEL_COLUMNS_MIN: usize = 4;
 
 /// Cuts to `columns_max` characters; what was cut ends with "…".
 pub(super) fn cut(text: &str, columns_max: usize) -> Cow<'_, str> {
@@ -48,6 +50,11 @@ pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
     let wrapped = wrap(text, WIDTH_COLUMNS - LABEL_COLUMNS).into_iter();
     let first = std::iter::once(label).chain(std::iter::repeat(""));
     wrapped.zip(first).map(|(line, label)| format!("{DIM}{label:LABEL_COLUMNS$}{DIM:#}{line}")).collect()
+}
+
+/// A label and a text that must stay in one piece, such as a key: it is copied from the terminal.
+pub(super) fn labelled_whole(label: &str, text: &str) -> String {
+    format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#} {text}")
 }
 
 /// A text for the terminal: what could move the cursor or turn the direction of writing is escaped.
@@ -95,9 +102,19 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{rest}PB")
 }
 
-/// `1 record`, `12,345 records`.
+/// `1 record`, `12,345 records`; a noun in -y has its plural in -ies.
 pub(super) fn count(number: impl TryInto<u64>, noun: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
+    let text = thousands(number);
+    match noun.strip_suffix('y') {
+        _ if number == 1 => format!("{text} {noun}"),
+        Some(stem) => format!("{text} {stem}ies"),
+        None => format!("{text} {noun}s"),
+    }
+}
+
+/// `12,345`.
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -106,8 +123,7 @@ pub(super) fn count(number: impl TryInto<u64>, noun: &str) -> String {
         }
         text.push(digit);
     }
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{text} {noun}{plural}")
+    text
 }
 
 /// `2027-01-02 03:04:05.678`, UTC.

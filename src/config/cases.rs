@@ -88,6 +88,7 @@ struct Places {
     case: Range<usize>,
     expect: Range<usize>,
     listener: Option<Range<usize>>,
+    mx: Option<Range<usize>>,
 }
 
 /// A key of a case that a finding is about.
@@ -95,6 +96,7 @@ struct Places {
 pub enum CaseKey {
     Expect,
     Listener,
+    Mx,
 }
 
 impl Case {

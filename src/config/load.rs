@@ -13,6 +13,7 @@ use crate::clock;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
+use super::change::{self, Change};
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::Table;
 use super::domain_file::{DomainFile, RecipientsFrom};
@@ -40,8 +41,17 @@ pub fn load(file: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 
 /// The same with the findings of another day. Whether there are errors does not depend on it.
 pub fn load_at(file: &Path, now: Timestamp) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    load_changed(file, &Change::default(), now)
+}
+
+/// The same for a configuration that differs from the files.
+pub fn load_changed(
+    file: &Path,
+    change: &Change,
+    now: Timestamp,
+) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let problems = Problems::default();
-    let config = load_all(file, now, &problems);
+    let config = load_all(file, (change, now), &problems);
     let found = problems.into_sorted();
     match config {
         Some(config) if !found.iter().any(Diagnostic::is_error) => Ok((config, found)),
@@ -50,22 +60,33 @@ pub fn load_at(file: &Path, now: Timestamp) -> Result<(Config, Vec<Diagnostic>),
 }
 
 /// `None` only after an error was reported.
-fn load_all(file: &Path, now: Timestamp, problems: &Problems) -> Option<Config> {
+fn load_all(file: &Path, (change, now): (&Change, Timestamp), problems: &Problems) -> Option<Config> {
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let source = read_source(&path, &folder, 0, problems)?;
     let document = Document::parse(&source, problems);
     let mut table = Table::root(&source, problems, document.entries.get_ref());
     let domains = main_file::domains_key(&mut table);
-    let main = document.is_whole.then(|| MainFile::read(table));
+    let mut main = document.is_whole.then(|| MainFile::read(table));
 
-    let sources = read_domain_sources(&folder, domains.as_ref(), problems);
+    let mut sources = read_domain_sources(&folder, domains.as_ref(), problems);
+    if let Some(path) = &change.domain_file {
+        let written = read_source(path, &folder, sources.len() + 1, problems)?;
+        let folder = domains.as_ref().map_or_else(|| folder.join(DEFAULT_DOMAINS), |key| key.path.clone());
+        change::put_domain_file(SourceFile { folder, ..written }, &mut sources);
+    }
+    let settings = change.settings_source(&folder, sources.len() + 1);
     let documents: Vec<Document<'_>> = sources.iter().map(|source| Document::parse(source, problems)).collect();
-    let files: Vec<DomainFile<'_>> = documents
+    let settings = settings.as_ref().map(|source| Document::parse(source, problems));
+    let mut files: Vec<DomainFile<'_>> = documents
         .iter()
         .filter(|document| document.is_whole)
         .map(|document| DomainFile::read(Table::root(document.source, problems, document.entries.get_ref())))
         .collect();
+    if let Some(settings) = settings.as_ref().filter(|settings| settings.is_whole) {
+        let table = Table::root(settings.source, problems, settings.entries.get_ref());
+        change.lay(table, main.as_mut(), &mut files);
+    }
     let mut lists = Lists::default();
     let recipients = files.iter().map(|file| read_recipients(file, &folder, &mut lists)).collect();
     combinations::check_among_files(&files);

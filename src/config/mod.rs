@@ -3,6 +3,7 @@
 //! Must not: know any other layer-2 module. Only `crate::app` sees a whole `Config`; each part gets its own struct.
 
 pub mod cases;
+pub mod change;
 pub mod diagnostic;
 pub mod starter;
 
@@ -47,7 +48,7 @@ use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
-pub use load::{load, load_at};
+pub use load::{load, load_at, load_changed};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =

@@ -27,6 +27,7 @@ impl Problems {
         self.found.borrow_mut().push(Found { file_order, offset, diagnostic });
     }
 
+    /// How many there are so far.
     pub(super) fn count(&self) -> usize {
         self.found.borrow().len()
     }

@@ -294,7 +294,7 @@ pub(super) struct OutboundTable<'a> {
     pub(super) dane_off: bool,
     /// Written as "off".
     pub(super) mta_sts_off: bool,
-    on_tls_failure: Option<At<'a, OnTlsFailure>>,
+    pub(super) on_tls_failure: Option<At<'a, OnTlsFailure>>,
     concurrency: Option<u32>,
     retry: Option<Vec<Duration>>,
     lifetime: Option<Duration>,

@@ -56,7 +56,10 @@ pub enum Refusal {
     RecordsOutOfOrder { seq: u64, before: u64 },
     #[error("record {seq} is to be proved by checkpoint {checkpoint}, which is not in the receipt")]
     NoCheckpoint { seq: u64, checkpoint: u64 },
-    #[error("checkpoint {checkpoint} covers the records {first} to {}, so not record {seq}", checkpoint.saturating_sub(1))]
+    #[error(
+        "checkpoint {checkpoint} does not cover record {seq}: its records are {first} to {}",
+        checkpoint.saturating_sub(1)
+    )]
     NotCovered { seq: u64, checkpoint: u64, first: u64 },
     #[error(
         "record {seq} does not lead to the root that checkpoint {checkpoint} signed: the record or its path was changed"

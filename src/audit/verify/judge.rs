@@ -225,7 +225,8 @@ impl Judge<'_> {
             findings.add(Kind::Unreadable, at, (first, last), what);
         } else if let Some(copy) = copy {
             let what = format!(
-                "{what} {verb} missing: instead, this segment holds {} once more. An older segment was put in its place.",
+                "{what} {verb} missing: instead, this segment holds {} once more. An older segment was put in its \
+                 place.",
                 records(copy.first, copy.last)
             );
             findings.add(Kind::SegmentReplaced, copy.start, (first, last), what);

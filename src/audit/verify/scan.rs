@@ -152,7 +152,7 @@ impl Scanner {
         Self { scan, tree: Growing::default() }
     }
 
-    /// A compressed file that was changed cannot be read, which is a finding; a file that the system does not give is not.
+    /// That a compressed file was changed and cannot be read is a finding; that the system does not give a file is none.
     fn damaged(mut self, error: LogError) -> Result<Scan, LogError> {
         use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
         if error.path.extension().is_some_and(|extension| extension == "zst")

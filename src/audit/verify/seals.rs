@@ -21,7 +21,8 @@ pub(super) struct Seals {
     pub(super) vouched: Option<Vouched>,
     pub(super) removed: Option<Removed>,
     in_force: Option<PublicKey>,
-    /// Checkpoints with wrong signatures, one behind the other: where the first is among the findings, and how many more.
+    /// Checkpoints with wrong signatures, one behind the other: the place of the first among the findings, and how many
+    /// more there are.
     wrong: Option<(usize, u64)>,
     /// Keys that named a successor, with the number of the checkpoint that did.
     retired: Vec<(PublicKey, u64)>,
@@ -102,8 +103,8 @@ impl Seals {
         // Back to a key that was in force before: its absence has been told.
         if !self.keys.contains(&key) {
             let what = format!(
-                "From checkpoint {seq} on the log is signed by {key}, and the key before it, {in_force}, did not name it \
-                 as its successor: the key was lost and made anew, or somebody else writes with a key of their own."
+                "From checkpoint {seq} on the log is signed by {key}, and the key before it, {in_force}, did not name \
+                 it as its successor: the key was lost and made anew, or somebody else writes with a key of their own."
             );
             findings.add(Kind::KeyChanged, met.place, (seq, seq), what);
             if self.keys.len() < KEYS_MAX {
@@ -150,7 +151,8 @@ impl Seals {
         if behind > CHECKPOINT_LINES_MAX && self.count > 0 {
             let what = format!(
                 "{} behind the last checkpoint are not signed, though the daemon signs after {CHECKPOINT_LINES_MAX} \
-                 lines at the latest: checkpoints were taken out and the chain written anew, or the daemon could not sign.",
+                 lines at the latest: checkpoints were taken out and the chain written anew, or the daemon could not \
+                 sign.",
                 capital_records(last - behind + 1, last)
             );
             findings.add(Kind::CheckpointMissing, end, (last - behind + 1, last), what);

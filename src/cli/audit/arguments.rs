@@ -11,6 +11,8 @@ use crate::model::id::MessageId;
 
 use crate::cli::arguments::SocketPath;
 
+use super::asked::{Digest, Report, WhatIf};
+
 /// The questions to the log, and what changes its keys.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AuditCommand {
@@ -26,6 +28,12 @@ pub(in crate::cli) enum AuditCommand {
     Checkpoint(Checkpoint),
     /// Show the public half of the key that signs the log, or have it replaced
     Key(Key),
+    /// Put the mail on record to the policy engine under another setting, and list who would be refused
+    WhatIf(WhatIf),
+    /// Shares of versions, ciphers and identities, refusals and their trend, for all mail or one partner
+    Report(Report),
+    /// Tell the owner of one domain what was refused of its mail
+    Digest(Digest),
 }
 
 #[derive(Debug, Args)]

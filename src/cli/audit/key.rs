@@ -10,7 +10,7 @@ use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
 use crate::audit::keyfile;
 use crate::cli::configuration;
-use crate::cli::human::{labelled, wrap};
+use crate::cli::human::{labelled_whole, wrap};
 use crate::cli::main_file::MainFile;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
@@ -79,7 +79,7 @@ fn rotate(at: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Fail
     let mut page =
         vec![format!("{GOOD}Replaced{GOOD:#}: checkpoint {} is the last that the old key signed.", checkpoint.seq)];
     for (label, key) in [("old", checkpoint.statement.key), ("new", key)] {
-        page.extend(labelled(label, &key.to_string()));
+        page.push(labelled_whole(label, &key.to_string()));
     }
     page.push(String::new());
     page.extend(wrap(ADVICE, WIDTH_COLUMNS));

@@ -5,12 +5,14 @@ mod facts;
 mod json;
 mod notice;
 mod page;
-mod question;
+pub(in crate::cli) mod question;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::cli::arguments::Explain;
 use crate::cli::configuration;
@@ -33,7 +35,7 @@ use question::{Played, Question};
 
 /// The answer to the whole question.
 #[derive(Debug)]
-struct Explained<'a> {
+pub(in crate::cli) struct Explained<'a> {
     question: Question<'a>,
     decision: Decision,
     facts: Facts,
@@ -135,7 +137,24 @@ fn best(played: &[Played]) -> Option<(DeliveryVerdict, Option<Reason>)> {
     taken.or_else(open).or_else(|| ends().next_back())
 }
 
-impl Explained<'_> {
+impl<'a> Explained<'a> {
+    /// One session with one host, both thought of.
+    pub(in crate::cli) fn of_session(question: Question<'a>, host: Option<&Domain>, tls: Option<TlsFacts>) -> Self {
+        let decision = question.decide();
+        let asked = vec![question.play(&decision, host, tls)];
+        let facts = Facts::thought_of(host.cloned());
+        Self { question, decision, facts, looked_up: false, asked, others: Vec::new() }
+    }
+
+    /// The lines of the page that say why.
+    pub(in crate::cli) fn short_page(&self) -> Vec<String> {
+        page::short(self)
+    }
+
+    pub(in crate::cli) fn json(&self) -> Value {
+        json::answer(self)
+    }
+
     /// What becomes of the message, if anything is asked or certain.
     fn verdict(&self) -> Option<(DeliveryVerdict, Option<Reason>)> {
         if let Some(failure) = self.facts.failure.as_ref().filter(|failure| failure.permanent) {

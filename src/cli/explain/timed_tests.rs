@@ -111,28 +111,170 @@ fn page(policies: PolicySet, question: Question<'_>) -> String {
     page
 }
 
-/// Everything behind the way to the verdict.
-fn rest(page: &str) -> String {
-    page.split_once("\n\n").unwrap().1.split_once("RCPT TO ").unwrap().1.to_owned()
+#[test]
+fn an_excepted_session_is_told_until_when_and_what_comes_then() {
+    let seen = page(policies(), Question { client: Some(SCANNER), tls: Some("TLSv1"), ..QUESTION });
+    let expected = "\
+Accepted
+
+  250 2.1.5 Recipient ok
+
+from      a@x.example
+to        b@bank.example
+listener  in, role mx, offers TLSv1.2 and later
+client    203.0.113.7, a stranger
+session   TLSv1 ECDHE-RSA-AES128-SHA (forward-secret, 128 bits)
+at        2027-01-15 00:00:00 UTC
+
+MAIL FROM  accepted  built-in
+           the session meets what [default.inbound] asks for
+RCPT TO    accepted  domains.d/bank.toml:7
+           the session meets what bank.example asks for
+           excepted until 2027-05-01, domains.d/bank.toml:27: scanner fleet,
+           replaced in spring (owner: facilities)
+           the shadow is met too
+           domains.d/bank.toml hosts the domain, so mail is taken for it
+
+Policy of [default.inbound] at MAIL FROM
+  KEY                 VALUE              WHERE FROM  SET BY
+  tls                 optional           built-in
+  min_version         none               built-in
+  cipher              any                built-in
+  client_certificate  none               built-in
+  applies_to          sender, recipient  built-in
+  mode                enforce            built-in
+
+Policy of bank.example at RCPT TO
+  KEY                 VALUE              WHERE FROM              SET BY
+  tls                 required           domains.d/bank.toml:7   domain file
+  min_version         TLSv1              domains.d/bank.toml:29  exception
+  cipher              any                built-in
+  client_certificate  none               built-in
+  applies_to          sender, recipient  built-in
+  mode                defer              domains.d/bank.toml:14  step 2027-01-01
+  refusal_url         https://bank.exa…  domains.d/bank.toml:10  domain file
+  min_version         TLSv1.3            domains.d/bank.toml:34  shadow
+  exceptions for this client and sender
+  holds    until 2027-05-01, domains.d/bank.toml:27: scanner fleet, replaced in
+           spring (owner: facilities)
+  expired  on 2026-12-01, domains.d/bank.toml:20: old fax (owner: facilities)
+
+What is to come for this session
+  2027-02-01  step, domains.d/bank.toml:16: mode = enforce
+              no change for this session
+  2027-05-01  exception ends, domains.d/bank.toml:27: scanner fleet, replaced in
+              spring (owner: facilities)
+              then refused at RCPT TO: 554 5.7.10, version-below-minimum
+
+Note: Listener in offers TLSv1.2 and later: a client that can do no better fails
+in the handshake, before any policy is asked.
+";
+    assert_eq!(seen, expected);
 }
 
 #[test]
-fn show_pages() {
-    println!("{}", page(policies(), QUESTION));
-    println!("=====\n{}", page(policies(), Question { client: Some(SCANNER), tls: Some("TLSv1"), ..QUESTION }));
-    println!("=====\n{}", page(policies(), Question { tls: Some("TLSv1.2"), at: "2027-02-01", ..QUESTION }));
-    println!("=====\n{}", page(policies(), Question { at: "2027-06-01", client: Some(SCANNER), ..QUESTION }));
-    println!("=====\n{}", page(policies(), Question { to: "b@bamk.example", ..QUESTION }));
-    let mut suspended = policies();
+fn the_reply_is_that_of_the_day_with_the_address_to_read_more() {
+    for (at, end, reply, coming) in [
+        (
+            "2026-12-31",
+            "Accepted, but would be refused if enforced",
+            "250 2.1.5",
+            "then deferred at RCPT TO: 450 4.7.10",
+        ),
+        ("2027-01-01", "Deferred at RCPT TO", "450 4.7.10", "then refused at RCPT TO: 554 5.7.10"),
+        ("2027-02-01", "Refused at RCPT TO", "554 5.7.10", ""),
+    ] {
+        let seen = page(policies(), Question { at, ..QUESTION });
+        assert!(seen.starts_with(&format!("{end}: version-below-minimum\n\n  {reply} ")), "{seen}");
+        assert!(seen.contains("see https://bank.example/mail-tls;\n  id=…"), "{seen}");
+        assert_eq!(seen.contains("What is to come"), !coming.is_empty(), "{seen}");
+        assert!(seen.contains(coming), "{seen}");
+    }
+}
+
+#[test]
+fn the_answer_of_the_shadow_is_told_apart_from_what_is_in_force() {
+    for (version, expected) in [
+        ("TLSv1.1", "           the shadow is not asked where what is in force is not met\n"),
+        (
+            "TLSv1.2",
+            "RCPT TO    would refuse  domains.d/bank.toml:34\n           version-below-minimum: the shadow of \
+             bank.example requires TLSv1.3 or\n           later; what is in force is met\n",
+        ),
+        ("TLSv1.3", "           the shadow is met too\n"),
+    ] {
+        let seen = page(policies(), Question { tls: Some(version), ..QUESTION });
+        assert!(seen.contains(expected), "{seen}");
+        let would_be = "the shadow, if it were enforced, would answer\n  554 5.7.10 Encryption needed: bank.example";
+        assert_eq!(seen.contains(would_be), version == "TLSv1.2", "{seen}");
+    }
+}
+
+#[test]
+fn the_emergency_switch_is_shown_with_its_end_and_what_holds_then() {
+    let mut policies = policies();
     let until = "2027-01-20T12:00:00Z".parse().unwrap();
-    suspended.enforcement =
-        Enforcement::ReportUntil { until, source: Source::File { file: "gatepost.toml".into(), line: 3 } };
-    println!("=====\n{}", page(suspended, QUESTION));
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&ask(policies(), Question { client: Some(SCANNER), ..QUESTION }, |e| {
-            json::answer(e)
-        }))
-        .unwrap()
-    );
+    let source = Source::File { file: "gatepost.toml".into(), line: 3 };
+    policies.enforcement = Enforcement::ReportUntil { until, source };
+    let seen = page(policies, QUESTION);
+    for expected in [
+        "switch    enforcement = \"report\" until 2027-01-20 12:00:00 UTC, gatepost.toml:3:\n",
+        "           version-below-minimum: bank.example requires TLSv1.2 or later; the\n           emergency switch lets \
+         it pass\n",
+        "  2027-01-20T12:00:00Z  the emergency switch ends, gatepost.toml:3\n                        then deferred at \
+         RCPT TO: 450 4.7.10,\n",
+        "  2027-02-01            step, domains.d/bank.toml:16: mode = enforce\n",
+    ] {
+        assert!(seen.contains(expected), "{expected}: {seen}");
+    }
+}
+
+#[test]
+fn a_domain_that_is_close_to_one_with_a_file_is_asked_about() {
+    let seen = page(policies(), Question { to: "b@bamk.example", ..QUESTION });
+    let note = "Note: No file is about bamk.example, the recipient's domain. Is bank.example\n\
+                meant (domains.d/bank.toml)?\n";
+    assert!(seen.ends_with(note), "{seen}");
+    assert!(!page(policies(), QUESTION).contains("No file"));
+}
+
+#[test]
+fn programs_get_days_exceptions_shadow_and_what_is_to_come() {
+    let question = Question { client: Some(SCANNER), tls: Some("TLSv1"), ..QUESTION };
+    let answer = ask(policies(), question, |explained| explained.json());
+    let at = |path: &str| answer.pointer(path).cloned().unwrap_or_else(|| panic!("{path}: {answer:#}"));
+    for (path, expected) in [
+        ("/at", Value::from("2027-01-15T00:00:00.000000Z")),
+        ("/reported_by", Value::Null),
+        ("/enforcement/mode", "on".into()),
+        ("/exception/rule", "domains.d/bank.toml:27".into()),
+        ("/exception/owner", "facilities".into()),
+        ("/exception/expires", "2027-05-01T00:00:00.000000Z".into()),
+        ("/shadow/met", true.into()),
+        ("/shadow/policy/0/value", "TLSv1.3".into()),
+        ("/steps/0/in_force", true.into()),
+        ("/steps/1/in_force", false.into()),
+        ("/steps/1/policy/0/key", "mode".into()),
+        ("/stages/1/policy/1/set_by", "exception".into()),
+        ("/stages/1/policy/5/set_by", "step".into()),
+        ("/stages/1/exceptions/0/state", "expired".into()),
+        ("/to_come/0/same", true.into()),
+        ("/to_come/1/changes/0/kind", "exception-ends".into()),
+        ("/to_come/1/verdict", "refuse".into()),
+    ] {
+        assert_eq!(at(path), expected, "{path}");
+    }
+    let reported = ask(policies(), Question { tls: Some("TLSv1.2"), ..QUESTION }, |explained| explained.json());
+    assert_eq!((&reported["reported_by"], &reported["shadow"]["met"]), (&"shadow".into(), &false.into()));
+}
+
+#[test]
+fn of_a_path_that_is_too_long_the_end_is_shown() {
+    let mut policies = policies();
+    let file: Arc<str> = "domains.d/a-rather-long-name-of-a-file.toml".into();
+    let long = |value| Sourced { value, source: Source::File { file: file.clone(), line: 1234 } };
+    policies.defaults.inbound =
+        InboundLayer { tls: Some(long(InboundTls::Required)), ..InboundLayer::default() }.into();
+    let seen = page(policies, QUESTION);
+    assert!(seen.contains("  …long-name-of-a-file.toml:1234  default\n"), "{seen}");
 }

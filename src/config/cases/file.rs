@@ -10,7 +10,7 @@ use crate::config::load::{Document, domain_paths, read_source};
 use crate::config::place::Problems;
 use crate::config::source::{SourceFile, count};
 
-use super::{Case, CaseKey, read};
+use super::{Case, CaseKey, Places, read};
 
 /// The most files of cases at once.
 const CASE_FILES_MAX: usize = 10_000;
@@ -74,7 +74,11 @@ impl CaseFile {
         let mut cases = Vec::new();
         if document.is_whole {
             let mut table = Table::root(&source, problems, document.entries.get_ref());
-            cases.extend(table.sections("case").into_iter().filter_map(read::case));
+            for table in table.sections("case") {
+                let before = problems.count();
+                // A case with a finding is not the one that was meant.
+                cases.extend(read::case(table).filter(|_| problems.count() == before));
+            }
             table.finish();
         }
         drop(document);
@@ -95,9 +99,11 @@ impl CaseFile {
 
     /// An error about one key of a case.
     pub fn finding(&self, case: &Case, key: CaseKey, (message, remedy): (String, String)) -> Diagnostic {
-        let (key, span) = match (key, &case.places.listener) {
-            (CaseKey::Listener, Some(listener)) => ("case.listener", listener),
-            (CaseKey::Expect | CaseKey::Listener, _) => ("case.expect", &case.places.expect),
+        let Places { expect, listener, mx, .. } = &case.places;
+        let (key, span) = match key {
+            CaseKey::Expect => ("case.expect", expect),
+            CaseKey::Listener => ("case.listener", listener.as_ref().unwrap_or(expect)),
+            CaseKey::Mx => ("case.mx", mx.as_ref().unwrap_or(expect)),
         };
         let index = self.line_index(span.start);
         let start = self.line_starts.get(index).copied().unwrap_or_default();

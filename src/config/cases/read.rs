@@ -86,11 +86,12 @@ pub(super) fn case(mut table: Table<'_>) -> Option<Case> {
     let client = table.get("client").map(|value| value.parse(values::ip_address));
     let at = table.get("at").map(|value| moment(&value));
     let expect = table.require("expect", "write what must come of it, such as expect = \"accept\" or \"554 5.7.10\"");
-    let listener = table.get("listener");
+    let (listener, mx) = (table.get("listener"), table.get("mx"));
     let places = Places {
         case,
         expect: expect.as_ref().map_or(0..0, |value| value.place.span.clone()),
         listener: listener.map(|value| value.place.span),
+        mx: mx.map(|value| value.place.span),
     };
     let has_tls = tls.as_ref().is_none_or(Option::is_some);
     let way = match direction {

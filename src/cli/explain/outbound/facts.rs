@@ -110,6 +110,13 @@ impl Facts {
         Self { hosts: hosts.into_iter().map(HostFact::from).collect(), failure: None }
     }
 
+    /// One host of which nothing is known but perhaps its name.
+    pub(super) fn thought_of(name: Option<Domain>) -> Self {
+        let host =
+            HostFact { name, preference: None, port: SMTP_PORT, addresses: Vec::new(), dnssec: Dnssec::default() };
+        Self { hosts: vec![host], failure: None }
+    }
+
     pub(super) fn failed(reason: Reason, permanent: bool, detail: String) -> Self {
         Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
     }

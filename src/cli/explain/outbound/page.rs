@@ -19,6 +19,8 @@ use super::question::Played;
 use super::{Explained, notice};
 
 const INDENT: &str = "  ";
+/// `on_tls_failure`, the longest key.
+const KEY_COLUMNS: usize = 14;
 /// Changes to come that are listed.
 const CHANGES_MAX: usize = 12;
 
@@ -38,6 +40,13 @@ pub(super) fn page(explained: &Explained<'_>) -> String {
     page.extend(notes(explained));
     page.push(String::new());
     page.join("\n")
+}
+
+/// What the session was held against, for a page that says more than this.
+pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
+    let mut page = requirement(explained).split_off(1);
+    page.extend(notes(explained));
+    page
 }
 
 const fn word(verdict: DeliveryVerdict) -> (&'static str, Style) {
@@ -212,19 +221,12 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
 
 fn requirement(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, .. } = explained;
-    let columns = [
-        Column::left("KEY").at_least(14),
-        Column::left("VALUE").at_least(17).shrinking(),
-        Column::left("WHERE FROM").shrinking(),
-        Column::left("SET BY"),
-    ];
     let cells = |(row, by): (Because, String)| {
         let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
-        policies::line(row, &by, style)
+        (row, by, style)
     };
-    let cells: Vec<Vec<Cell>> = rows(explained).into_iter().map(cells).collect();
     let mut page = vec![String::new(), format!("{BOLD}What a session must meet{BOLD:#}")];
-    page.extend(table(&columns, &cells));
+    page.extend(policies::table(rows(explained).into_iter().map(cells).collect(), KEY_COLUMNS));
     page.extend(policies::exceptions(&question.levels(decision).exceptions(&question.asker())));
     if decision.requirement.wants_identity() {
         page.extend(identity(explained));

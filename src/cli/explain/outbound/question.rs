@@ -22,18 +22,18 @@ const ANOTHER_NAME: &str = "another.invalid";
 
 /// Who sends what to whom, and when it is delivered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
-    pub(super) config: &'a Config,
-    pub(super) at: Timestamp,
-    pub(super) at_is_assumed: bool,
+pub(in crate::cli) struct Question<'a> {
+    pub(in crate::cli) config: &'a Config,
+    pub(in crate::cli) at: Timestamp,
+    pub(in crate::cli) at_is_assumed: bool,
     /// Who brought the message.
-    pub(super) client: Option<IpAddr>,
-    pub(super) from: &'a ReversePath,
-    pub(super) to: &'a Address,
+    pub(in crate::cli) client: Option<IpAddr>,
+    pub(in crate::cli) from: &'a ReversePath,
+    pub(in crate::cli) to: &'a Address,
     /// What the host shows; `None`: nothing is known of it.
-    pub(super) certificate: Option<HostCertificate>,
+    pub(in crate::cli) certificate: Option<HostCertificate>,
     /// The names in it; none: the host's own.
-    pub(super) certificate_names: &'a [DomainPattern],
+    pub(in crate::cli) certificate_names: &'a [DomainPattern],
 }
 
 /// A certificate with the names in it.
@@ -45,12 +45,12 @@ pub(super) struct Shown {
 
 /// One session with one host, and what becomes of the message.
 #[derive(Clone, Debug)]
-pub(super) struct Played {
+pub(in crate::cli) struct Played {
     /// `None` is plaintext.
-    pub(super) tls: Option<TlsFacts>,
+    pub(in crate::cli) tls: Option<TlsFacts>,
     pub(super) shown: Option<Shown>,
-    pub(super) verdict: DeliveryVerdict,
-    pub(super) reason: Option<Reason>,
+    pub(in crate::cli) verdict: DeliveryVerdict,
+    pub(in crate::cli) reason: Option<Reason>,
 }
 
 impl<'a> Question<'a> {
@@ -58,7 +58,7 @@ impl<'a> Question<'a> {
         Asker { at: self.at, client: self.client, sender: self.from }
     }
 
-    pub(super) fn decide(&self) -> Decision {
+    pub(in crate::cli) fn decide(&self) -> Decision {
         decide(&self.config.policies, self.to.domain(), &self.asker())
     }
 
@@ -75,7 +75,7 @@ impl<'a> Question<'a> {
     }
 
     /// The session that was asked about, with the certificate that was.
-    pub(super) fn play(&self, decision: &Decision, host: Option<&Domain>, tls: Option<TlsFacts>) -> Played {
+    pub(in crate::cli) fn play(&self, decision: &Decision, host: Option<&Domain>, tls: Option<TlsFacts>) -> Played {
         let names = match (self.certificate_names, host.or(self.to.domain())) {
             ([], Some(name)) => vec![DomainPattern::Exact(name.clone())],
             (names, _) => names.to_vec(),

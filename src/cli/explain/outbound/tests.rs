@@ -5,14 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use serde_json::Value;
 
 use super::*;
 use crate::cli::arguments::{Arguments, Command, PolicyCommand};
 use crate::cli::tests::{Ran, run};
 use crate::dns::fake::FakeResolver;
 use crate::dns::{Exchange, LookupError};
-use crate::model::domain::Domain;
 
 const MAIN: &str = r#"hostname = "mx1.example.org"
 spool = { path = "spool" }

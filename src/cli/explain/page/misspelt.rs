@@ -16,7 +16,7 @@ pub(super) fn notes(scene: &Scene<'_>) -> Vec<String> {
     let note = |(side, domain): (&str, Option<&Domain>)| {
         let domain = domain?;
         let (near, file) = similar(scene.config, domain)?;
-        Some(format!("No file is about the {side}'s domain {domain}, and {file} is about {near}: misspelt?"))
+        Some(format!("No file is about {domain}, the {side}'s domain. Is {near} meant ({file})?"))
     };
     asked.into_iter().filter_map(note).collect()
 }

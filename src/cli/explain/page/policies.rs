@@ -13,6 +13,11 @@ use crate::policy::timed::{Part, Shadow};
 
 use super::{INDENT, Played, Scene, command, whose};
 
+/// `client_certificate`, the longest key.
+const KEY_COLUMNS: usize = 18;
+/// `sender, recipient`, the longest word.
+const VALUE_COLUMNS: usize = 17;
+const GAPS_COLUMNS: usize = 6;
 /// Before the text of an exception.
 const STANDING_COLUMNS: usize = 9;
 
@@ -30,26 +35,18 @@ pub(super) fn policy(scene: &Scene<'_>, judgement: &Judgement, stages: Option<&s
     let stages = stages.map(|stages| format!(" at {stages}")).unwrap_or_default();
     let exempt = if judgement.exempt.is_some() { ", which is exempt here" } else { "" };
     let title = format!("{BOLD}Policy of {}{stages}{exempt}{BOLD:#}", whose(judgement));
-    let columns = [
-        Column::left("KEY").at_least(18),
-        Column::left("VALUE").at_least(17).shrinking(),
-        Column::left("WHERE FROM").shrinking(),
-        Column::left("SET BY"),
-    ];
-    let mut cells: Vec<Vec<Cell>> =
-        rows(&judgement.in_force).into_iter().map(|row| key(scene, judgement, row)).collect();
+    let mut keys: Vec<_> = rows(&judgement.in_force).into_iter().map(|row| key(scene, judgement, row)).collect();
     let shadow = scene.levels(judgement).shadow().unwrap_or_default();
-    cells.extend(shadow.into_iter().map(|row| line(row, "shadow", DIM)));
-    let table = lines(&columns, &cells, WIDTH_COLUMNS - INDENT.len()).into_iter();
+    keys.extend(shadow.into_iter().map(|row| (row, "shadow".to_owned(), DIM)));
     let mut page: Vec<String> = vec![String::new(), title];
-    page.extend(table.map(|line| format!("{INDENT}{line}")));
+    page.extend(table(keys, KEY_COLUMNS));
     if judgement.exempt.is_none() {
         page.extend(exceptions(&scene.levels(judgement).exceptions(&scene.asker())));
     }
     page
 }
 
-fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> Vec<Cell> {
+fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> (Because, String, Style) {
     let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
     let origin = scene.levels(judgement).origin(&scene.asker(), Shadow::Left, row.key);
     let set_by = match (origin, &judgement.subject) {
@@ -57,12 +54,37 @@ fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> Vec<Cell> {
         (None, Subject::Listener) if row.source != Source::BuiltIn => "listener".to_owned(),
         (None, _) => String::new(),
     };
-    line(row, &set_by, style)
+    (row, set_by, style)
 }
 
-pub(in crate::cli::explain) fn line(row: Because, set_by: &str, style: Style) -> Vec<Cell> {
-    let value = shown(&row.value).into_owned();
-    vec![row.key.into(), value.into(), Cell::styled(row.source.to_string(), style), Cell::styled(set_by, style)]
+/// The lines of a table of keys, each with what set it. Lines are never cut off: of a long path the end is shown.
+pub(in crate::cli::explain) fn table(keys: Vec<(Because, String, Style)>, key_columns: usize) -> Vec<String> {
+    let set_by = keys.iter().map(|(_, set_by, _)| set_by.len()).max().unwrap_or_default().max("SET BY".len());
+    let taken = INDENT.len() + key_columns + VALUE_COLUMNS + set_by + GAPS_COLUMNS;
+    let source_max = WIDTH_COLUMNS.saturating_sub(taken);
+    let columns = [
+        Column::left("KEY").at_least(key_columns),
+        Column::left("VALUE").at_least(VALUE_COLUMNS).shrinking(),
+        Column::left("WHERE FROM"),
+        Column::left("SET BY"),
+    ];
+    let cells = |(row, set_by, style): (Because, String, Style)| -> Vec<Cell> {
+        let (value, source) = (shown(&row.value).into_owned(), end_of(&row.source.to_string(), source_max));
+        vec![row.key.into(), value.into(), Cell::styled(source, style), Cell::styled(set_by, style)]
+    };
+    let cells: Vec<Vec<Cell>> = keys.into_iter().map(cells).collect();
+    let table = lines(&columns, &cells, WIDTH_COLUMNS - INDENT.len()).into_iter();
+    table.map(|line| format!("{INDENT}{line}")).collect()
+}
+
+/// At most `columns_max` characters; what was cut begins with "…".
+fn end_of(text: &str, columns_max: usize) -> String {
+    let columns = text.chars().count();
+    if columns <= columns_max {
+        return text.to_owned();
+    }
+    let end: String = text.chars().skip(columns - columns_max.saturating_sub(1)).collect();
+    format!("…{end}")
 }
 
 /// In at most 15 columns.
@@ -82,7 +104,9 @@ pub(in crate::cli::explain) fn exceptions(found: &[Excepted<'_>]) -> Vec<String>
         return Vec::new();
     }
     let mut page = vec![format!("{INDENT}{DIM}exceptions for this client and sender{DIM:#}")];
-    for Excepted { terms, standing } in found {
+    let by_standing = |standing| found.iter().filter(move |excepted| excepted.standing == standing);
+    let sorted = [Standing::Holds, Standing::Behind, Standing::Expired].into_iter().flat_map(by_standing);
+    for Excepted { terms, standing } in sorted {
         let (style, until) = match standing {
             Standing::Holds => (GOOD, "until"),
             Standing::Behind => (DIM, "an earlier one holds; until"),

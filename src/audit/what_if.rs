@@ -1,0 +1,435 @@
+//! What another setting would have meant for the mail on record: who would be refused, deferred, reported or accepted
+//! anew, in groups.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::AddAssign;
+use std::sync::Arc;
+
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::policy::settings::Source;
+
+use super::facts::{Facts, Kind, domain_of};
+use super::pass::Tally;
+use super::replay::{Answer, Effect, Pair, Replay, Setting, Unknown};
+
+/// Groups that are listed apart; all others share one count.
+pub const GROUPS_MAX: usize = 20_000;
+/// Kinds of sessions that one group tells apart.
+const SESSIONS_OF_GROUP_MAX: usize = 4;
+/// Domains of which it is remembered whether they are asked about.
+const DOMAINS_MAX: usize = 100_000;
+/// Characters of an id.
+const ID_BYTES: usize = 26;
+
+/// By what hits are grouped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Sender,
+    /// IPv4 /24 and IPv6 /64.
+    Client,
+    /// The domain of the recipient.
+    Destination,
+    /// Version and cipher suite.
+    Tls,
+}
+
+/// What changes for a message, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    Unchanged,
+    Unknown,
+    Accepted,
+    Reported,
+    Deferred,
+    Refused,
+}
+
+impl Outcome {
+    /// Those that are listed, in the order in which they are told.
+    pub const HITS: [Self; 4] = [Self::Refused, Self::Deferred, Self::Reported, Self::Accepted];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Unknown => "unknown",
+            Self::Accepted => "newly_accepted",
+            Self::Reported => "newly_reported",
+            Self::Deferred => "newly_deferred",
+            Self::Refused => "newly_refused",
+        }
+    }
+
+    /// From what the engine says before and after.
+    pub fn of(pair: &Pair) -> Self {
+        let (Ok(before), Ok(after)) = (&pair.before, &pair.after) else { return Self::Unknown };
+        match (before.effect, after.effect) {
+            (before, after) if before == after => Self::Unchanged,
+            (_, Effect::Refused) => Self::Refused,
+            (_, Effect::Deferred) => Self::Deferred,
+            (Effect::Deferred | Effect::Refused, _) => Self::Accepted,
+            (Effect::Taken, Effect::Reported) => Self::Reported,
+            (_, _) => Self::Unchanged,
+        }
+    }
+}
+
+/// Which mail is asked about.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    pub inbound: bool,
+    pub outbound: bool,
+    /// Mail from or to these domains, and what goes out to them; `None` is all.
+    pub domains: Option<&'a (dyn Fn(&Domain) -> bool + Sync)>,
+    pub by: By,
+}
+
+impl std::fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope")
+            .field("inbound", &self.inbound)
+            .field("outbound", &self.outbound)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one line of the list is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    pub is_inbound: bool,
+    /// Sender domain, network, recipient domain or kind of session, as `By` says; as it was recorded.
+    pub name: Box<str>,
+    pub outcome: Outcome,
+    /// The word of the reason; empty where nothing is lacking any more.
+    pub reason: &'static str,
+}
+
+/// Messages that share a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub messages: u64,
+    /// Times of the records, RFC 3339.
+    pub first_seen: Box<str>,
+    pub last_seen: Box<str>,
+    /// The last record.
+    pub example: Box<str>,
+    /// Of an accepted message.
+    pub example_message: Option<Box<str>>,
+    /// Kinds of sessions with their counts; what exceeds the bound is under `None`.
+    pub sessions: Vec<(Option<Box<str>>, u64)>,
+    /// The rule that decides then.
+    pub rule: Source,
+    /// What the last one would be told.
+    pub reply: Option<String>,
+    /// Recorded verdicts, or events of deliveries.
+    pub recorded: BTreeMap<Box<str>, u64>,
+    last_message: [u8; ID_BYTES],
+}
+
+/// The answer to the whole question.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub messages: u64,
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Of those unchanged: refused or deferred under both settings.
+    pub refused_already: u64,
+    /// Refused at MAIL, so that nothing is known of their recipients.
+    pub accepted_without_recipient: u64,
+    pub unknown: BTreeMap<Unknown, u64>,
+    /// Left out: content that was not taken, and deliveries that failed for another reason than TLS.
+    pub left_out: u64,
+    /// Sender domains and client networks of each outcome that is listed, up to [`GROUPS_MAX`].
+    pub senders: BTreeMap<Outcome, HashSet<Box<str>>>,
+    pub clients: BTreeMap<Outcome, HashSet<Box<str>>>,
+    /// Messages in groups beyond the bound.
+    pub others: u64,
+}
+
+/// Replays and counts.
+#[derive(Debug)]
+pub struct WhatIf<'a> {
+    replay: Replay<'a>,
+    scope: Scope<'a>,
+    asked_about: HashMap<Box<str>, bool>,
+    pub totals: Totals,
+    pub groups: HashMap<Subject, Group>,
+    /// The last message: its records stand side by side, one for each verdict.
+    last: Option<([u8; ID_BYTES], Outcome)>,
+}
+
+impl<'a> WhatIf<'a> {
+    pub fn new(before: &'a Setting<'a>, after: &'a Setting<'a>, scope: Scope<'a>) -> Self {
+        Self {
+            replay: Replay::new(before, after),
+            scope,
+            asked_about: HashMap::new(),
+            totals: Totals::default(),
+            groups: HashMap::new(),
+            last: None,
+        }
+    }
+
+    fn is_asked_about(&mut self, address: &str) -> bool {
+        let Some(domains) = self.scope.domains else { return true };
+        let name = domain_of(address);
+        if let Some(known) = self.asked_about.get(name) {
+            return *known;
+        }
+        let is_asked = Domain::parse(name).is_ok_and(|domain| domains(&domain));
+        if self.asked_about.len() >= DOMAINS_MAX {
+            self.asked_about.clear();
+        }
+        self.asked_about.insert(name.into(), is_asked);
+        is_asked
+    }
+
+    /// Judges one record. Gives the worst of what changes for its recipients.
+    fn judge(
+        &mut self,
+        facts: &Facts<'_>,
+        session_label: &str,
+        pairs: &[(Option<Cow<'_, str>>, Arc<Pair>)],
+    ) -> Outcome {
+        let worst = pairs.iter().map(|(_, pair)| Outcome::of(pair)).max().unwrap_or(Outcome::Unchanged);
+        let message = facts.message.map_or_else(|| id_bytes(facts.id), id_bytes);
+        self.count(message, worst);
+        for (to, pair) in pairs {
+            let outcome = Outcome::of(pair);
+            match (&pair.after, outcome) {
+                (_, Outcome::Unchanged) => {}
+                (Ok(answer), outcome) if outcome > Outcome::Unknown => {
+                    let name = self.group_name(facts, session_label, to.as_deref());
+                    let reason = answer.reason.map_or("", Reason::as_str);
+                    let subject = Subject { is_inbound: facts.kind.is_inbound(), name, outcome, reason };
+                    self.add(subject, message, (facts, session_label, answer));
+                }
+                _ => {
+                    let why = [&pair.before, &pair.after].into_iter().find_map(|answer| answer.as_ref().err().copied());
+                    self.totals.unknown.entry(why.unwrap_or(Unknown::NotRecorded)).or_default().add_assign(1);
+                }
+            }
+        }
+        worst
+    }
+
+    /// A message with several records counts once, by the worst of them.
+    fn count(&mut self, message: [u8; ID_BYTES], outcome: Outcome) {
+        match self.last {
+            Some((last, before)) if last == message => {
+                if outcome <= before {
+                    return;
+                }
+                self.totals.outcomes.entry(before).and_modify(|count| *count -= 1);
+            }
+            _ => self.totals.messages += 1,
+        }
+        self.totals.outcomes.entry(outcome).or_default().add_assign(1);
+        self.last = Some((message, outcome));
+    }
+
+    fn group_name(&self, facts: &Facts<'_>, session_label: &str, to: Option<&str>) -> Box<str> {
+        match self.scope.by {
+            By::Sender => sender_name(facts),
+            By::Client => network_name(facts.client),
+            By::Destination => to.map_or("", domain_of).to_ascii_lowercase().into(),
+            By::Tls => session_label.into(),
+        }
+    }
+
+    fn add(&mut self, subject: Subject, message: [u8; ID_BYTES], seen: (&Facts<'_>, &str, &Answer)) {
+        let outcome = subject.outcome;
+        remember(self.totals.senders.entry(outcome).or_default(), sender_name(seen.0));
+        remember(self.totals.clients.entry(outcome).or_default(), network_name(seen.0.client));
+        let is_full = self.groups.len() >= GROUPS_MAX;
+        match self.groups.get_mut(&subject) {
+            Some(group) if group.last_message == message => {}
+            Some(group) => group.add(message, seen),
+            None if is_full => self.totals.others += 1,
+            None => {
+                self.groups.entry(subject).or_insert_with(|| Group::new(seen)).add(message, seen);
+            }
+        }
+    }
+}
+
+impl Tally for WhatIf<'_> {
+    fn take(&mut self, facts: &Facts<'_>) {
+        let is_inbound = facts.kind.is_inbound();
+        if !(if is_inbound { self.scope.inbound } else { self.scope.outbound }) {
+            return;
+        }
+        let by_sender = is_inbound && facts.from.as_deref().is_some_and(|from| self.is_asked_about(from));
+        let mut to: Vec<Option<Cow<'_, str>>> = Vec::new();
+        let mut has_recipient = false;
+        for recipient in facts.to() {
+            has_recipient = true;
+            if by_sender || self.is_asked_about(&recipient) {
+                to.push(Some(recipient));
+            }
+        }
+        if !has_recipient && by_sender {
+            to.push(None);
+        }
+        if to.is_empty() {
+            return;
+        }
+        if is_left_out(facts) {
+            self.totals.left_out += 1;
+            return;
+        }
+        let session = self.replay.session(facts);
+        let judged = to.into_iter().map(|to| {
+            let pair = self.replay.judge(facts, &session, to.as_deref());
+            (to, pair)
+        });
+        let pairs: Vec<_> = judged.collect();
+        let outcome = self.judge(facts, &session.label, &pairs);
+        let is_refused =
+            |answer: &Result<Answer, Unknown>| matches!(answer, Ok(answer) if answer.effect >= Effect::Deferred);
+        if outcome == Outcome::Unchanged && pairs.iter().all(|(_, pair)| is_refused(&pair.after)) {
+            self.totals.refused_already += 1;
+        }
+        if outcome == Outcome::Accepted && !has_recipient {
+            self.totals.accepted_without_recipient += 1;
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.totals, other.totals);
+        mine.messages += theirs.messages;
+        mine.refused_already += theirs.refused_already;
+        mine.accepted_without_recipient += theirs.accepted_without_recipient;
+        mine.left_out += theirs.left_out;
+        mine.others += theirs.others;
+        theirs.outcomes.into_iter().for_each(|(outcome, count)| *mine.outcomes.entry(outcome).or_default() += count);
+        theirs.unknown.into_iter().for_each(|(why, count)| *mine.unknown.entry(why).or_default() += count);
+        for (mine, theirs) in [(&mut mine.senders, theirs.senders), (&mut mine.clients, theirs.clients)] {
+            for (outcome, names) in theirs {
+                let known = mine.entry(outcome).or_default();
+                names.into_iter().for_each(|name| remember(known, name));
+            }
+        }
+        for (subject, group) in other.groups {
+            let is_full = self.groups.len() >= GROUPS_MAX;
+            match self.groups.get_mut(&subject) {
+                Some(known) => known.absorb(group),
+                None if is_full => self.totals.others += group.messages,
+                None => _ = self.groups.insert(subject, group),
+            }
+        }
+    }
+}
+
+impl Group {
+    fn new((facts, _, answer): (&Facts<'_>, &str, &Answer)) -> Self {
+        Self {
+            messages: 0,
+            first_seen: facts.time.into(),
+            last_seen: "".into(),
+            example: "".into(),
+            example_message: None,
+            sessions: Vec::new(),
+            rule: answer.rule.clone(),
+            reply: None,
+            recorded: BTreeMap::new(),
+            last_message: [0; ID_BYTES],
+        }
+    }
+
+    fn add(&mut self, message: [u8; ID_BYTES], (facts, session, answer): (&Facts<'_>, &str, &Answer)) {
+        self.messages += 1;
+        self.last_message = message;
+        add_session(&mut self.sessions, Some(session.into()), 1);
+        let recorded = match facts.kind {
+            Kind::Accepted | Kind::Refused => facts.recorded().verdict,
+            Kind::Delivered => "delivered",
+            Kind::Deferred => "deferred",
+            Kind::Bounced => "bounced",
+        };
+        match self.recorded.get_mut(recorded) {
+            Some(count) => *count += 1,
+            None => _ = self.recorded.insert(recorded.into(), 1),
+        }
+        if *self.first_seen > *facts.time {
+            self.first_seen = facts.time.into();
+        }
+        if *self.last_seen < *facts.time {
+            self.last_seen = facts.time.into();
+            self.example = facts.id.into();
+            self.example_message = facts.message.map(Into::into);
+            self.reply.clone_from(&answer.reply);
+            self.rule.clone_from(&answer.rule);
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.messages += other.messages;
+        other.sessions.into_iter().for_each(|(session, count)| add_session(&mut self.sessions, session, count));
+        other.recorded.into_iter().for_each(|(word, count)| *self.recorded.entry(word).or_default() += count);
+        if other.first_seen < self.first_seen {
+            self.first_seen = other.first_seen;
+        }
+        if other.last_seen > self.last_seen {
+            self.last_seen = other.last_seen;
+            self.example = other.example;
+            self.example_message = other.example_message;
+            self.reply = other.reply;
+            self.rule = other.rule;
+        }
+    }
+}
+
+fn add_session(sessions: &mut Vec<(Option<Box<str>>, u64)>, session: Option<Box<str>>, count: u64) {
+    let has_room = sessions.len() < SESSIONS_OF_GROUP_MAX;
+    match sessions.iter_mut().find(|(known, _)| *known == session) {
+        Some((_, known)) => *known += count,
+        None if has_room || session.is_none() => sessions.push((session, count)),
+        None => add_session(sessions, None, count),
+    }
+}
+
+/// Content that was refused would be so under any setting, and a delivery that failed for another reason than TLS tells
+/// nothing about TLS.
+fn is_left_out(facts: &Facts<'_>) -> bool {
+    let is_tls = || facts.delivery_reason().is_some_and(|word| Reason::OUTBOUND_TLS.iter().any(|r| r.as_str() == word));
+    match facts.kind {
+        Kind::Accepted | Kind::Delivered => false,
+        Kind::Refused => facts.recorded().stage == "data",
+        Kind::Deferred | Kind::Bounced => !is_tls(),
+    }
+}
+
+fn remember(known: &mut HashSet<Box<str>>, name: Box<str>) {
+    if known.len() < GROUPS_MAX {
+        known.insert(name);
+    }
+}
+
+/// `<>` for the null sender.
+fn sender_name(facts: &Facts<'_>) -> Box<str> {
+    match facts.from.as_deref() {
+        None | Some("") => "<>".into(),
+        Some(from) => domain_of(from).to_ascii_lowercase().into(),
+    }
+}
+
+/// `192.0.2.0/24`, `2001:db8::/64`; the relay itself brings its own notices.
+pub fn network_name(client: Option<IpAddr>) -> Box<str> {
+    match client.map(|ip| ip.to_canonical()) {
+        Some(IpAddr::V4(ip)) => {
+            let [a, b, c, _] = ip.octets();
+            format!("{a}.{b}.{c}.0/24").into()
+        }
+        Some(IpAddr::V6(ip)) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)).into()
+        }
+        None => "local".into(),
+    }
+}
+
+fn id_bytes(id: &str) -> [u8; ID_BYTES] {
+    id.as_bytes().try_into().unwrap_or([0; ID_BYTES])
+}

@@ -1,0 +1,164 @@
+//! The answer at 80 columns: one sentence, then who it is.
+
+use crate::audit::replay::Unknown;
+use crate::audit::what_if::{By, Group, Outcome, Subject};
+use crate::cli::human::{count, labelled, moment, second, thousands, wrap};
+use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
+use crate::cli::table::{Cell, Column, lines};
+
+use super::super::asked::Directions;
+use super::super::share::share;
+use super::Answered;
+use super::answer::{safe, sessions};
+
+const INDENT: &str = "  ";
+/// As records and answers for programs have a session without TLS, with the bracket of its number.
+const PLAINTEXT: &str = "none (";
+/// The column of the subject, so that the others do not wander.
+const NAME_COLUMNS: usize = 24;
+
+/// Ends with a line end.
+pub(super) fn page(answered: &Answered<'_>) -> String {
+    let mut page: Vec<String> = wrap(&sentence(answered), WIDTH_COLUMNS);
+    page.iter_mut().for_each(|line| *line = format!("{BOLD}{line}{BOLD:#}"));
+    page.push(String::new());
+    page.extend(labelled("setting", &answered.change));
+    page.extend(labelled("judged", &format!("by the policy engine, as of {}", second(answered.at))));
+    if !answered.groups.is_empty() {
+        page.push(String::new());
+        page.extend(list(answered));
+    }
+    let notes = notes(answered);
+    if !notes.is_empty() {
+        page.push(String::new());
+    }
+    page.extend(notes.iter().flat_map(|note| wrap(note, WIDTH_COLUMNS)));
+    page.push(String::new());
+    page.join("\n")
+}
+
+/// `Of 12,345 messages from or to bank.example since 2026-10-23, 87 (0.7 %) from 5 senders would have been refused.`
+fn sentence(answered: &Answered<'_>) -> String {
+    let total = answered.totals.messages;
+    let what = subject(answered, total);
+    let span = answered.asked.span.in_words(answered.span);
+    if total == 0 {
+        return format!("There is no record {span} that could be judged: {what}.");
+    }
+    let hits: Vec<String> = Outcome::HITS.iter().filter_map(|outcome| hit(answered, *outcome)).collect();
+    match hits.split_last() {
+        None => format!("Of {what} {span}, none would have met with another answer."),
+        Some((only, [])) => format!("Of {what} {span}, {only}."),
+        Some((last, first)) => format!("Of {what} {span}, {}, and {last}.", first.join(", ")),
+    }
+}
+
+fn subject(answered: &Answered<'_>, total: u64) -> String {
+    let whose = answered.whose.as_str();
+    match answered.asked.direction {
+        Directions::Inbound if whose.is_empty() => count(total, "message"),
+        Directions::Inbound => format!("{} from or to {whose}", count(total, "message")),
+        Directions::Outbound if whose.is_empty() => count(total, "delivery"),
+        Directions::Outbound => format!("{} to {whose}", count(total, "delivery")),
+        Directions::Both if whose.is_empty() => format!("{} in and out", count(total, "message")),
+        Directions::Both => format!("{} from or to {whose}, in and out", count(total, "message")),
+    }
+}
+
+fn hit(answered: &Answered<'_>, outcome: Outcome) -> Option<String> {
+    let messages = answered.count(outcome);
+    if messages == 0 {
+        return None;
+    }
+    let senders = answered.totals.senders.get(&outcome).map_or(0, std::collections::HashSet::len);
+    let who = format!(
+        "{} ({}) from {}",
+        thousands(messages),
+        share(messages, answered.totals.messages),
+        count(senders, "sender")
+    );
+    let end = match outcome {
+        Outcome::Refused if answered.asked.direction == Directions::Outbound => "would have been bounced",
+        Outcome::Refused => "would have been refused",
+        Outcome::Deferred => "would have been deferred",
+        Outcome::Reported => "would have been reported and let through",
+        Outcome::Accepted | Outcome::Unknown | Outcome::Unchanged => "would be accepted that are not now",
+    };
+    Some(format!("{who} {end}"))
+}
+
+fn list(answered: &Answered<'_>) -> Vec<String> {
+    let title = match answered.by {
+        By::Sender => "SENDER",
+        By::Client => "CLIENT",
+        By::Destination => "DESTINATION",
+        By::Tls => "SESSION",
+    };
+    let columns = [
+        Column::left(title).at_least(NAME_COLUMNS).shrinking(),
+        Column::right("MESSAGES"),
+        Column::left("WOULD BE"),
+        Column::left("REASON"),
+        Column::left("LAST SEEN"),
+    ];
+    let rows: Vec<Vec<Cell>> = answered.groups.iter().map(row).collect();
+    let mut lines = lines(&columns, &rows, WIDTH_COLUMNS).into_iter();
+    let mut list: Vec<String> = lines.next().into_iter().collect();
+    for (line, (_, group)) in lines.zip(&answered.groups) {
+        list.push(line);
+        let about = format!("record {}: {}", group.example, sessions(group).replace(PLAINTEXT, "plaintext ("));
+        let about = wrap(&about, WIDTH_COLUMNS - INDENT.len());
+        list.extend(about.into_iter().map(|line| format!("{INDENT}{DIM}{line}{DIM:#}")));
+    }
+    let (groups, messages) = answered.omitted;
+    if groups > 0 {
+        let (more, messages) = (count(groups, "more line"), count(messages, "message"));
+        list.push(format!("… and {more} with {messages} (--limit 0 lists all)"));
+    }
+    if answered.totals.others > 0 {
+        list.push(format!("… and {} of others, too many to tell apart", count(answered.totals.others, "message")));
+    }
+    list
+}
+
+fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
+    let end = match (subject.outcome, subject.is_inbound) {
+        (Outcome::Refused, true) => Cell::styled("refused", BAD),
+        (Outcome::Refused, false) => Cell::styled("bounced", BAD),
+        (Outcome::Deferred, _) => Cell::styled("deferred", BAD),
+        (Outcome::Reported, _) => Cell::styled("reported", ODD),
+        (Outcome::Accepted | Outcome::Unknown | Outcome::Unchanged, _) => Cell::styled("accepted", GOOD),
+    };
+    let last_seen = group.last_seen.get(..10).unwrap_or_default();
+    let name = if &*subject.name == "none" { "plaintext".into() } else { safe(&subject.name) };
+    vec![name.into_owned().into(), thousands(group.messages).into(), end, subject.reason.into(), last_seen.into()]
+}
+
+/// What the numbers leave open.
+fn notes(answered: &Answered<'_>) -> Vec<String> {
+    let (totals, met) = (&answered.totals, &answered.met);
+    let mut notes = Vec::new();
+    let mut note = |number: u64, noun: &str, text: &str| {
+        if number > 0 {
+            notes.push(format!("{} {text}", count(number, noun)));
+        }
+    };
+    note(totals.refused_already, "message", "would be refused or deferred now as then, and change nothing.");
+    let mail_only = "accepted anew came no further than MAIL: the recipients are not on record.";
+    note(totals.accepted_without_recipient, "message", mail_only);
+    for why in Unknown::ALL {
+        let text = match why {
+            Unknown::ListenerGone => "cannot be judged: the configuration has no listener of that name.",
+            Unknown::NotRecorded => "cannot be judged: the record does not tell enough about the session.",
+            Unknown::OtherNextHop => "cannot be judged: another next hop would be asked.",
+        };
+        note(totals.unknown.get(&why).copied().unwrap_or_default(), "recipient", text);
+    }
+    note(totals.left_out, "record", "left out: the message failed for another reason than TLS.");
+    note(met.unrecorded, "refusal", "in this time have no record of their own and are in no number here.");
+    note(met.unreadable, "line", "of the log could not be read: see `gatepost audit verify`.");
+    if let Some(begins) = met.begins.as_deref().filter(|begins| *begins > answered.span.from.to_string().as_str()) {
+        notes.push(format!("The log begins at {} UTC.", moment(begins).get(..19).unwrap_or(begins)));
+    }
+    notes
+}

@@ -1,0 +1,177 @@
+//! The command over small logs, from its arguments to what is printed.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::audit::event::Event;
+use crate::cli::tests::run;
+use crate::model::reason::Reason;
+
+use super::super::recorded::{ACCEPTED, Mail, OLD, folder, json, write};
+
+const ASKED: &str = "audit what-if --from 2027-01-01 --to 2027-01-31 --at 2027-02-01";
+
+/// Three old messages of one sender, one of another in plaintext, two new ones, and one with two records.
+fn mails() -> Vec<Mail> {
+    let old = Mail { from: "a@old.example", tls: OLD, ..ACCEPTED };
+    vec![
+        Mail { number: 1, ..old },
+        Mail { number: 2, time: "2027-01-05T10:00:00Z", ip: "192.0.2.9", from: "Other@OLD.example", ..old },
+        Mail { number: 3, time: "2027-01-04T10:00:00Z", tls: Some(("TLSv1.1", "AES128-SHA")), ..old },
+        Mail { number: 4, from: "c@plain.example", tls: None, ip: "2001:db8::1", ..ACCEPTED },
+        Mail { number: 5, ..ACCEPTED },
+        Mail { number: 6, ..ACCEPTED },
+        Mail { number: 7, from: "d@two.example", tls: OLD, ..ACCEPTED },
+        Mail { number: 7, from: "d@two.example", tls: OLD, to: "e@bank.example", ..ACCEPTED },
+        // Out of the span.
+        Mail { number: 8, time: "2027-02-01T00:00:00Z", ..old },
+    ]
+}
+
+#[test]
+fn the_page_says_in_one_sentence_who_is_hit_and_lists_them() {
+    let folder = folder(&mails());
+    let ran = run(folder.path(), &format!("{ASKED} --domain bank.example --set min_version=TLSv1.2"));
+    let expected = "\
+Of 7 messages from or to bank.example from 2027-01-01 to 2027-01-31, 5 (71.4 %)
+from 3 senders would have been refused.
+
+setting   min_version = \"TLSv1.2\" in [inbound] of domains.d/bank.toml
+judged    by the policy engine, as of 2027-02-01 00:00:00 UTC
+
+SENDER                    MESSAGES  WOULD BE  REASON                 LAST SEEN
+old.example                      3  refused   version-below-minimum  2027-01-05
+  record 00000000000000000000000002: TLSv1 ECDHE-RSA-AES128-SHA (2), TLSv1.1
+  AES128-SHA (1)
+plain.example                    1  refused   tls-required           2027-01-02
+  record 00000000000000000000000004: plaintext (1)
+two.example                      1  refused   version-below-minimum  2027-01-02
+  record 00000000000000000000000007: TLSv1 ECDHE-RSA-AES128-SHA (1)
+
+The log begins at 2027-01-02 03:04:05 UTC.
+";
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(ran.out, expected, "{}", ran.out);
+}
+
+fn answer(folder: &tempfile::TempDir, more: &str) -> Value {
+    let ran = run(folder.path(), &format!("{ASKED} --json {more}"));
+    assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{more}");
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+fn outcomes(answer: &Value) -> Vec<u64> {
+    let number = |name: &str| answer["outcomes"][name].as_u64().unwrap();
+    ["newly_refused", "newly_deferred", "newly_reported", "newly_accepted", "unchanged", "unknown"].map(number).to_vec()
+}
+
+#[test]
+fn every_setting_is_judged_as_if_it_were_written() {
+    let folder = folder(&mails());
+    for (more, expected) in [
+        ("--domain bank.example --set tls=optional", [0, 0, 0, 0, 7, 0]),
+        ("--domain bank.example --set tls=required", [1, 0, 0, 0, 6, 0]),
+        ("--domain bank.example --set min_version=TLSv1.2 --set mode=defer", [0, 5, 0, 0, 2, 0]),
+        ("--domain bank.example --set inbound.min_version=TLSv1.2 --set mode=report", [0, 0, 5, 0, 2, 0]),
+        ("--domain bank.example --set cipher=aead", [5, 0, 0, 0, 2, 0]),
+        ("--domain old.example --set tls=required", [0, 0, 0, 0, 3, 0]),
+        ("--domain old.example --set min_version=TLSv1.1", [2, 0, 0, 0, 1, 0]),
+        ("--set min_version=TLSv1.3", [5, 0, 0, 0, 2, 0]),
+    ] {
+        assert_eq!(outcomes(&answer(&folder, more)), expected, "{more}");
+    }
+}
+
+#[test]
+fn another_configuration_or_domain_file_is_judged_whole() {
+    let folder = folder(&mails());
+    let strict = "domains = [\"bank.example\", \"*.bank.example\"]\nhosted = true\nrecipients = \"any\"\n\
+                  [route]\nhosts = [\"store.bank.example\"]\n[inbound]\nmin_version = \"TLSv1.2\"\n";
+    let draft = folder.path().join("draft.toml");
+    fs::write(&draft, strict).unwrap();
+    let found = answer(&folder, &format!("--with-domain {}", draft.display()));
+    assert_eq!(outcomes(&found), [5, 0, 0, 0, 2, 0]);
+    assert_eq!(found["groups"][0]["rule"], "draft.toml:7");
+
+    let main = fs::read_to_string(folder.path().join("gatepost.toml")).unwrap();
+    let other = folder.path().join("other.toml");
+    fs::write(&other, main.replace("\"domains.d\"", "\"none.d\"")).unwrap();
+    fs::create_dir(folder.path().join("none.d")).unwrap();
+    let found = answer(&folder, &format!("--with {}", other.display()));
+    assert_eq!(
+        (outcomes(&found), &found["groups"][0]["reason"]),
+        (vec![7, 0, 0, 0, 0, 0], &Value::from("relay-denied"))
+    );
+    fs::write(&other, main.replace("\"mx\"\nbind", "\"in\"\nbind")).unwrap();
+    let found = answer(&folder, &format!("--with {}", other.display()));
+    assert_eq!((outcomes(&found), &found["unknown"]["listener-gone"]), (vec![0, 0, 0, 0, 0, 7], &Value::from(8)));
+}
+
+#[test]
+fn what_was_refused_is_judged_by_its_session_and_what_has_no_record_is_told() {
+    let refused = Mail { event: Event::InboundRefused, reason: Some(Reason::VersionBelowMinimum), ..ACCEPTED };
+    let folder = folder(&[]);
+    let strict = fs::read_to_string(folder.path().join("domains.d/bank.toml")).unwrap();
+    let records = [
+        json(&Mail { number: 1, tls: OLD, ..refused }),
+        json(&Mail { number: 2, tls: OLD, from: "x@bank.example", to: "", ..refused }),
+        json(&Mail { number: 3, tls: None, ..refused }),
+        "{\"time\":\"2027-01-02T03:04:05.000000Z\",\"id\":\"s\",\"event\":\"audit.summary\",\"count\":12}".to_owned(),
+    ];
+    write(&folder, &records);
+    let file = folder.path().join("domains.d/bank.toml");
+    fs::write(file, format!("{strict}[inbound]\nmin_version = \"TLSv1.2\"\n")).unwrap();
+    let found = answer(&folder, "--domain bank.example --set min_version=TLSv1");
+    assert_eq!(outcomes(&found), [0, 0, 0, 2, 1, 0]);
+    assert_eq!((&found["accepted_without_recipient"], &found["unrecorded_refusals"]), (&1.into(), &12.into()));
+    assert_eq!((&found["refused_already"], &found["groups"][0]["recorded"]["refuse"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn lists_are_made_by_client_destination_and_session_too() {
+    let folder = folder(&mails());
+    let check = |by: &str, expected: &[(&str, u64)]| {
+        let found = answer(&folder, &format!("--domain bank.example --set min_version=TLSv1.2 --by {by}"));
+        let name = found["by"].as_str().unwrap();
+        let groups = found["groups"].as_array().unwrap();
+        let rows: Vec<_> =
+            groups.iter().map(|row| (row[name].as_str().unwrap(), row["messages"].as_u64().unwrap())).collect();
+        assert_eq!(rows, expected, "{by}");
+    };
+    check("sender", &[("old.example", 3), ("plain.example", 1), ("two.example", 1)]);
+    check("client", &[("192.0.2.0/24", 4), ("2001:db8::/64", 1)]);
+    check("destination", &[("bank.example", 4), ("bank.example", 1)]);
+    check("tls", &[("TLSv1 ECDHE-RSA-AES128-SHA", 3), ("TLSv1.1 AES128-SHA", 1), ("none", 1)]);
+}
+
+#[test]
+fn csv_has_a_row_for_each_group_and_a_hit_can_fail_a_script() {
+    let folder = folder(&mails());
+    let strict = "--domain bank.example --set min_version=TLSv1.2";
+    let ran = run(folder.path(), &format!("{ASKED} {strict} --format csv --fail-if-hit"));
+    assert_eq!((ran.exit, ran.out.matches("\r\n").count()), (1, 4), "{ran:?}");
+    let first = "inbound,sender,old.example,newly_refused,version-below-minimum,3,2027-01-02T03:04:05.000000Z,";
+    assert!(ran.out.lines().nth(1).unwrap().starts_with(first), "{ran:?}");
+    let ran = run(folder.path(), &format!("{ASKED} --domain bank.example --set tls=optional --fail-if-hit"));
+    assert!(ran.exit == 0 && ran.out.contains("2027-01-31, none would\nhave met with another answer."), "{ran:?}");
+}
+
+#[test]
+fn wrong_settings_are_told_as_in_a_configuration() {
+    let folder = folder(&mails());
+    for (more, exit, expected) in [
+        ("--set min_version=TLSv9 --domain bank.example", 2, "--set:2:15"),
+        ("--set min_versoin=TLSv1.2", 2, "did you mean `min_version`?"),
+        ("--direction both --set tls=required", 2, "write inbound.tls=… or outbound.tls=…"),
+        ("--set route.tls=encrypt", 2, "there is no [route] to change"),
+        ("--with /nonexistent.toml", 2, "nonexistent"),
+        ("--with a --set tls=required", 2, "cannot be used with"),
+        ("--format html --set tls=required", 2, "not implemented yet"),
+    ] {
+        let ran = run(folder.path(), &format!("{ASKED} {more}"));
+        assert!(ran.exit == exit && ran.err.contains(expected), "{more}: {ran:?}");
+    }
+    let ran = run(folder.path(), "audit what-if --domain bank.example");
+    assert!(ran.exit == 2 && ran.err.contains("no other setting"), "{ran:?}");
+}
