@@ -24,7 +24,8 @@ const GOOD: &str = "from = \"a@x.example\"\nto = \"b@y.example\"\n";
 #[test]
 fn cases_are_read_with_their_lines() {
     let text = format!(
-        "# two\n[[case]]\n{GOOD}expect = \"accept\"\n\n[[case]]\nname = \"bounces\"\nfrom = \"<>\"\nto = \"b@y.example\"\n\
+        "# two\n[[case]]\n{GOOD}expect = \"accept\"\n\n[[case]]\nname = \"bounces\"\nfrom = \"<>\"\n\
+         to = \"b@y.example\"\n\
          tls = \"TLSv1.1\"\ncipher = \"ECDHE-RSA-AES128-SHA\"\nat = 2027-01-02\nclient = \"203.0.113.7\"\n\
          expect = \"554 5.7.10\"\nstage = \"rcpt\"\nreason = \"version-below-minimum\"\n"
     );
@@ -62,102 +63,121 @@ fn every_form_of_a_value_is_taken() {
     check(&format!("{outbound}\ncertificate = \"sha256:{hash}\"\nexpect = \"defer\""), &[]);
 }
 
+/// The finding of a case at line and column.
+fn at(place: &str, rest: &str) -> String {
+    format!("tests.d/a.toml:{place}: error: {rest}")
+}
+
+/// `check` for what has one finding.
+#[track_caller]
+fn wrong(lines: &str, (place, rest): (&str, &str)) {
+    check(lines, &[&at(place, rest)]);
+}
+
 #[test]
-fn what_is_wrong_is_told_with_its_place_and_remedy() {
-    let at = |line, rest: &str| format!("tests.d/a.toml:{line}: error: {rest}");
-    for (lines, expected) in [
-        (
-            "expct = \"accept\"",
-            vec![
-                at(
-                    "1:1",
-                    "case.expect: `expect` is missing (write what must come of it, such as expect = \"accept\" \
-                           or \"554 5.7.10\")",
-                ),
-                at("4:1", "case.expct: unknown key `expct` (did you mean `expect`?)"),
-            ],
-        ),
-        ("expect = \"acept\"", vec![at("4:10", "case.expect: unknown value \"acept\" (did you mean \"accept\"?)")]),
+fn a_wrong_value_is_told_with_its_place_and_remedy() {
+    for (lines, finding) in [
+        ("expect = \"acept\"", ("4:10", "case.expect: unknown value \"acept\" (did you mean \"accept\"?)")),
         (
             "expect = \"deliver\"",
-            vec![at(
+            (
                 "4:10",
                 "case.expect: unknown value \"deliver\" (use \"accept\", \"would_refuse\", \"defer\" or \"refuse\")",
-            )],
+            ),
         ),
         (
             "expect = \"5544\"",
-            vec![at(
+            (
                 "4:10",
                 "case.expect: \"5544\" is no reply of an SMTP server (write its code, such as \"530\", or also its \
                  enhanced code, such as \"554 5.7.10\")",
-            )],
+            ),
         ),
         (
             "expect = \"554 4.7.10\"",
-            vec![at(
+            (
                 "4:10",
                 "case.expect: \"554 4.7.10\" contradicts itself: both codes begin with the same digit (write the \
                  codes of one reply, such as \"554 5.7.10\")",
-            )],
-        ),
-        (
-            "expect = \"accept\"\nreason = \"tls-required\"",
-            vec![at("5:10", "case.reason: what is accepted has no reason (remove it, or expect something else)")],
+            ),
         ),
         (
             "expect = \"accept\"\ntls = \"TLSv1.0\"",
-            vec![at("5:7", "case.tls: unknown value \"TLSv1.0\" (did you mean \"TLSv1\"?)")],
-        ),
-        (
-            "expect = \"accept\"\ncipher = \"AES128-SHA\"",
-            vec![at(
-                "5:10",
-                "case.cipher: a plaintext session has no cipher suite (write tls = \"TLSv1.2\" or another version)",
-            )],
-        ),
-        (
-            "expect = \"accept\"\ntls = \"TLSv1.3\"\ncipher = \"AES128-SHA\"",
-            vec![at(
-                "6:10",
-                "case.cipher: the cipher suite AES128-SHA does not exist in TLSv1.3 (in TLSv1.3 there is for example \
-                 TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256 or TLS_AES_128_GCM_SHA256)",
-            )],
-        ),
-        (
-            "expect = \"accept\"\nclient_certificate = \"verified\"",
-            vec![at(
-                "5:22",
-                "case.client_certificate: a plaintext session has no certificate (write tls = \"TLSv1.2\" or another \
-                 version)",
-            )],
-        ),
-        (
-            "expect = \"accept\"\nmx = \"mx.y.example\"",
-            vec![at("5:6", "case.mx: `mx` belongs to outbound cases (remove it, or write direction = \"outbound\")")],
-        ),
-        (
-            "expect = \"deliver\"\ndirection = \"outbund\"\nmx = \"mx.y.example\"",
-            vec![at("5:13", "case.direction: unknown value \"outbund\" (did you mean \"outbound\"?)")],
+            ("5:7", "case.tls: unknown value \"TLSv1.0\" (did you mean \"TLSv1\"?)"),
         ),
         (
             "expect = \"accept\"\nclient = \"10.0.0.0/8\"",
-            vec![at(
+            (
                 "5:10",
                 "case.client: \"10.0.0.0/8\" is no IP address (write it as \"192.0.2.25\" or \"2001:db8::25\")",
-            )],
+            ),
         ),
         (
             "expect = \"accept\"\nat = 2027-01-02T03:04:05",
-            vec![at(
+            (
                 "5:6",
                 "case.at: 2027-01-02T03:04:05 is a different moment in each time zone (add the distance from UTC: \
                  2027-01-02T03:04:05Z, or 2027-01-02T03:04:05+01:00)",
-            )],
+            ),
+        ),
+        (
+            "expect = \"deliver\"\ndirection = \"outbund\"\nmx = \"mx.y.example\"",
+            ("5:13", "case.direction: unknown value \"outbund\" (did you mean \"outbound\"?)"),
         ),
     ] {
-        check(lines, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+        wrong(lines, finding);
     }
+}
+
+#[test]
+fn keys_that_do_not_go_together_are_told_with_their_remedy() {
+    for (lines, finding) in [
+        (
+            "expect = \"accept\"\nreason = \"tls-required\"",
+            ("5:10", "case.reason: what is accepted has no reason (remove it, or expect something else)"),
+        ),
+        (
+            "expect = \"accept\"\ncipher = \"AES128-SHA\"",
+            (
+                "5:10",
+                "case.cipher: a plaintext session has no cipher suite (write tls = \"TLSv1.2\" or another version)",
+            ),
+        ),
+        (
+            "expect = \"accept\"\ntls = \"TLSv1.3\"\ncipher = \"AES128-SHA\"",
+            (
+                "6:10",
+                "case.cipher: the cipher suite AES128-SHA does not exist in TLSv1.3 (in TLSv1.3 there is for example \
+                 TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256 or TLS_AES_128_GCM_SHA256)",
+            ),
+        ),
+        (
+            "expect = \"accept\"\nclient_certificate = \"verified\"",
+            (
+                "5:22",
+                "case.client_certificate: a plaintext session has no certificate (write tls = \"TLSv1.2\" or another \
+                 version)",
+            ),
+        ),
+        (
+            "expect = \"accept\"\nmx = \"mx.y.example\"",
+            ("5:6", "case.mx: `mx` belongs to outbound cases (remove it, or write direction = \"outbound\")"),
+        ),
+        (
+            "expect = \"defer\"\ndirection = \"outbound\"\nstage = \"mail\"",
+            ("6:9", "case.stage: `stage` belongs to inbound cases (remove it, or write direction = \"inbound\")"),
+        ),
+    ] {
+        wrong(lines, finding);
+    }
+}
+
+#[test]
+fn misspelt_and_missing_keys_are_told_together() {
+    let missing = "case.expect: `expect` is missing (write what must come of it, such as expect = \"accept\" or \
+                   \"554 5.7.10\")";
+    let unknown = "case.expct: unknown key `expct` (did you mean `expect`?)";
+    check("expct = \"accept\"", &[&at("1:1", missing), &at("4:1", unknown)]);
     let (titles, findings) = read("[[cases]]\nx = 1\n");
     assert_eq!(titles, Vec::<String>::new());
     assert_eq!(findings, [at("1:3", "cases: unknown key `cases` (did you mean `case`?)")]);
