@@ -241,7 +241,7 @@ fn a_domain_that_is_close_to_one_with_a_file_is_asked_about() {
 #[test]
 fn programs_get_days_exceptions_shadow_and_what_is_to_come() {
     let question = Question { client: Some(SCANNER), tls: Some("TLSv1"), ..QUESTION };
-    let answer = ask(policies(), question, Explained::json);
+    let answer = ask(policies(), question, |explained| explained.json());
     let at = |path: &str| answer.pointer(path).cloned().unwrap_or_else(|| panic!("{path}: {answer:#}"));
     for (path, expected) in [
         ("/at", Value::from("2027-01-15T00:00:00.000000Z")),
@@ -264,7 +264,7 @@ fn programs_get_days_exceptions_shadow_and_what_is_to_come() {
     ] {
         assert_eq!(at(path), expected, "{path}");
     }
-    let reported = ask(policies(), Question { tls: Some("TLSv1.2"), ..QUESTION }, Explained::json);
+    let reported = ask(policies(), Question { tls: Some("TLSv1.2"), ..QUESTION }, |explained| explained.json());
     assert_eq!((&reported["reported_by"], &reported["shadow"]["met"]), (&"shadow".into(), &false.into()));
 }
 
