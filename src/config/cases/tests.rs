@@ -107,10 +107,7 @@ fn a_wrong_value_is_told_with_its_place_and_remedy() {
         ),
         (
             "expect = \"accept\"\nclient = \"10.0.0.0/8\"",
-            (
-                "5:10",
-                "case.client: \"10.0.0.0/8\" is no IP address (write it as \"192.0.2.25\" or \"2001:db8::25\")",
-            ),
+            ("5:10", "case.client: \"10.0.0.0/8\" is no IP address (write it as \"192.0.2.25\" or \"2001:db8::25\")"),
         ),
         (
             "expect = \"accept\"\nat = 2027-01-02T03:04:05",

@@ -39,14 +39,15 @@ pub(super) fn json(answered: &Answered<'_>) -> Value {
 }
 
 fn direction(periods: &BTreeMap<Box<str>, Sums>) -> Value {
-    let of_one = |(period, sums): (&Box<str>, &Sums)| {
-        let mut value = numbers(sums);
-        if let Value::Object(fields) = &mut value {
+    let mut rows = Vec::new();
+    for (period, sums) in periods {
+        let mut row = numbers(sums);
+        if let Value::Object(fields) = &mut row {
             fields.insert("period".to_owned(), period.to_string().into());
         }
-        value
-    };
-    json!({ "total": numbers(&total(periods)), "periods": periods.iter().map(of_one).collect::<Vec<_>>() })
+        rows.push(row);
+    }
+    json!({ "total": numbers(&total(periods)), "periods": rows })
 }
 
 /// All periods together.
