@@ -31,22 +31,23 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest.take()?;
-        Some(self.split(rest).ok_or(Malformed))
+        let field = split(rest);
+        self.rest = field.and_then(|(_, _, rest)| rest);
+        Some(field.map(|(name, value, _)| (name, value)).ok_or(Malformed))
     }
 }
 
-impl<'a> Fields<'a> {
-    /// Name and value at the start of `rest`; keeps what stands behind the comma, if one follows.
-    fn split(&mut self, rest: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let (name, rest) = rest.split_at_checked(string_len(rest)?)?;
-        let name = name.get(1..name.len() - 1)?;
-        let (value, rest) = split_value(rest.strip_prefix(b":")?)?;
-        match rest.first()? {
-            b',' => self.rest = rest.get(1..),
-            b'}' => {}
-            _ => return None,
-        }
-        Some((name, value))
+/// Name, value, and what stands behind the comma, if one follows.
+type Split<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+fn split(rest: &[u8]) -> Option<Split<'_>> {
+    let (name, rest) = rest.split_at_checked(string_len(rest)?)?;
+    let name = name.get(1..name.len() - 1)?;
+    let (value, rest) = split_value(rest.strip_prefix(b":")?)?;
+    match rest.first()? {
+        b',' => Some((name, value, rest.get(1..))),
+        b'}' => Some((name, value, None)),
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A fault or a kill at the n-th operation of the disk, for every n: what was reported durable is there, once, in
+//! A fault or a kill at the n-th operation of the disk, for every n: what was reported durable is there, once and in
 //! order, under checkpoints that verify.
 
 use std::io::ErrorKind;

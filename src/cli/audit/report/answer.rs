@@ -39,15 +39,15 @@ pub(super) fn json(answered: &Answered<'_>) -> Value {
 }
 
 fn direction(periods: &BTreeMap<Box<str>, Sums>) -> Value {
-    let mut rows = Vec::new();
-    for (period, sums) in periods {
-        let mut row = numbers(sums);
-        if let Value::Object(fields) = &mut row {
-            fields.insert("period".to_owned(), period.to_string().into());
+    let of_one = |(period, sums)| {
+        let mut value = numbers(sums);
+        if let Value::Object(fields) = &mut value {
+            fields.insert("period".to_owned(), Value::from(period));
         }
-        rows.push(row);
-    }
-    json!({ "total": numbers(&total(periods)), "periods": rows })
+        value
+    };
+    let periods_in_order = periods.iter().map(|(period, sums)| (&**period, sums));
+    json!({ "total": numbers(&total(periods)), "periods": periods_in_order.map(of_one).collect::<Vec<_>>() })
 }
 
 /// All periods together.
