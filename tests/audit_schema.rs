@@ -184,6 +184,7 @@ const EXCEPTION: &str = r#"
 [inbound]
 min_version = "TLSv1.2"
 [[inbound.exception]]
+clients = ["127.0.0.1"]
 senders = ["old.example"]
 min_version = "TLSv1"
 owner = "mail team"

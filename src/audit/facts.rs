@@ -112,6 +112,7 @@ impl<'a> NextHopFacts<'a> {
 
 /// What one line is to a reader of facts.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack of a loop over millions of lines")]
 pub enum Said<'a> {
     Facts(Facts<'a>),
     /// `audit.summary`: refusals that have no record of their own.

@@ -38,7 +38,9 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Name, value, and what stands behind the comma, if one follows.
-fn split(rest: &[u8]) -> Option<(&[u8], &[u8], Option<&[u8]>)> {
+type Split<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+fn split(rest: &[u8]) -> Option<Split<'_>> {
     let (name, rest) = rest.split_at_checked(string_len(rest)?)?;
     let name = name.get(1..name.len() - 1)?;
     let (value, rest) = split_value(rest.strip_prefix(b":")?)?;

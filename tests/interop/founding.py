@@ -57,7 +57,6 @@ def scanned(port):
 def one_domain_asks():
     daemon = daemon_with(folder / "scenario", {"bank": f'domains = ["bank.example"]\n{ROUTE}{SETTING}',
                                                "other": f'domains = ["other.example"]\n{ROUTE}'})
-    checks.equal("a scanner sees every version offered", scanned(daemon.port), {"TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
     told = {}
     for version, expected in {"TLSv1": ("554", "250"), "TLSv1.1": ("554", "250"), "TLSv1.2": ("250", "250"),
                               "TLSv1.3": ("250", "250")}.items():
@@ -86,6 +85,8 @@ def one_domain_asks():
     records = wait_for(lambda: len(refused()) >= 2 and refused(), 10) or refused()
     found = {(r["tls"]["version"], r["policy"]["stage"], r["policy"]["reason"]) for r in records if r["from"] == "a@sender.example"}
     checks.equal("the refusals are on record", found, {(v, "rcpt", "version-below-minimum") for v in ("TLSv1", "TLSv1.1")})
+    # Last: a scan fails so often that refusals of the same client are only counted for a while.
+    checks.equal("a scanner sees every version offered", scanned(daemon.port), {"TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
     checks.equal("stops in order", daemon.stop(), 0)
 
 

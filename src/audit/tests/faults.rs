@@ -1,5 +1,5 @@
-//! A fault or a kill at the n-th operation of the disk, for every n: what was reported durable is there, once, in order,
-//! under checkpoints that verify.
+//! A fault or a kill at the n-th operation of the disk, for every n: what was reported durable is there, once and in
+//! order, under checkpoints that verify.
 
 use std::io::ErrorKind;
 use std::sync::{Mutex, PoisonError};

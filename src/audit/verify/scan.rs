@@ -152,7 +152,7 @@ impl Scanner {
         Self { scan, tree: Growing::default() }
     }
 
-    /// That a compressed file was changed and cannot be read is a finding; that the system does not give a file is none.
+    /// That a compressed file was changed and cannot be read is a finding; that the system gives no file is none.
     fn damaged(mut self, error: LogError) -> Result<Scan, LogError> {
         use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
         if error.path.extension().is_some_and(|extension| extension == "zst")

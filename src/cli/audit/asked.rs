@@ -25,7 +25,8 @@ pub(in crate::cli) struct WhatIf {
     pub(super) direction: Directions,
     /// A setting as if it were written for --domain, else under [default]: min_version=TLSv1.2, mode=report,
     /// outbound.tls=verify; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse, conflicts_with_all = ["with", "with_domain"])]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse)]
+    #[arg(conflicts_with_all = ["with", "with_domain"])]
     pub(super) set: Vec<Setting>,
     /// Another configuration
     #[arg(long, value_name = "FILE", conflicts_with = "with_domain")]

@@ -1,4 +1,4 @@
-//! `gatepost audit report`: shares of versions, ciphers and identities, refusals and their trend, for all or one partner.
+//! `gatepost audit report`: shares of versions, ciphers and identities, refusals, their trend, for all or one partner.
 
 mod answer;
 mod page;

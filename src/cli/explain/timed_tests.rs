@@ -219,8 +219,8 @@ fn the_emergency_switch_is_shown_with_its_end_and_what_holds_then() {
     let seen = page(policies, QUESTION);
     for expected in [
         "switch    enforcement = \"report\" until 2027-01-20 12:00:00 UTC, gatepost.toml:3:\n",
-        "           version-below-minimum: bank.example requires TLSv1.2 or later; the\n           emergency \
-         switch lets it pass\n",
+        "           version-below-minimum: bank.example requires TLSv1.2 or later; the\n           \
+         emergency switch lets it pass\n",
         "  2027-01-20T12:00:00Z  the emergency switch ends, gatepost.toml:3\n                        then deferred \
          at RCPT TO: 450 4.7.10,\n",
         "  2027-02-01            step, domains.d/bank.toml:16: mode = enforce\n",

@@ -24,8 +24,8 @@ const GOOD: &str = "from = \"a@x.example\"\nto = \"b@y.example\"\n";
 #[test]
 fn cases_are_read_with_their_lines() {
     let text = format!(
-        "# two\n[[case]]\n{GOOD}expect = \"accept\"\n\n[[case]]\nname = \"bounces\"\nfrom = \"<>\"\n\
-         to = \"b@y.example\"\n\
+        "# two\n[[case]]\n{GOOD}expect = \"accept\"\n\n\
+         [[case]]\nname = \"bounces\"\nfrom = \"<>\"\nto = \"b@y.example\"\n\
          tls = \"TLSv1.1\"\ncipher = \"ECDHE-RSA-AES128-SHA\"\nat = 2027-01-02\nclient = \"203.0.113.7\"\n\
          expect = \"554 5.7.10\"\nstage = \"rcpt\"\nreason = \"version-below-minimum\"\n"
     );

@@ -39,14 +39,15 @@ pub(super) fn json(answered: &Answered<'_>) -> Value {
 }
 
 fn direction(periods: &BTreeMap<Box<str>, Sums>) -> Value {
-    let of_one = |(period, sums): (&Box<str>, &Sums)| {
+    let of_one = |(period, sums)| {
         let mut value = numbers(sums);
         if let Value::Object(fields) = &mut value {
-            fields.insert("period".to_owned(), period.to_string().into());
+            fields.insert("period".to_owned(), Value::from(period));
         }
         value
     };
-    json!({ "total": numbers(&total(periods)), "periods": periods.iter().map(of_one).collect::<Vec<_>>() })
+    let periods_in_order = periods.iter().map(|(period, sums)| (&**period, sums));
+    json!({ "total": numbers(&total(periods)), "periods": periods_in_order.map(of_one).collect::<Vec<_>>() })
 }
 
 /// All periods together.
