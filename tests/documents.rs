@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "docs/ARCHITECTURE.md",
+    "docs/AUDIT.md",
     "docs/CHANGELOG.md",
     "docs/POLICY.md",
     "docs/PROTOCOL.md",
