@@ -73,7 +73,7 @@ TABLE = {
     "p521-tls13": (context(low="TLSv1.3", curve="secp521r1"), *MODERN, "", "", ""),
     # Its chain and its name are good, and its key may be anybody's.
     "rsa-1024": (context("short"), *MODERN, "", "", "certificate-not-trusted"),
-    "x509-v1": (context("plain"), *MODERN, "", "", "certificate-not-trusted"),
+    "x509-v1": (context("plain"), *MODERN, "", "", "certificate-host-mismatch"),
     "expired": (context("expired"), *MODERN, "", "", "certificate-expired"),
     "self-signed": (context("lonely"), *MODERN, "", "", "certificate-not-trusted"),
     "wrong-name": (context("other"), *MODERN, "", "", "certificate-host-mismatch"),
