@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::model::address::{Address, Charset, Host, ReversePath};
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
@@ -25,6 +27,11 @@ use super::facts::{Facts, Kind, domain_of};
 const ANSWERS_MAX: usize = 50_000;
 const SESSIONS_MAX: usize = 20_000;
 const RECIPIENTS_MAX: usize = 200_000;
+const DOMAINS_MAX: usize = 200_000;
+/// Networks that are told apart in one word; with more of them each address is a client of its own.
+const NETWORKS_MAX: usize = 64;
+/// Stands for every domain of which no policy speaks.
+const ANY_DOMAIN: &str = "*";
 /// Stands for the id of the audit record that a real reply names.
 const ID: &str = "…";
 /// Bits of what is looked at in a local part.
@@ -107,8 +114,12 @@ pub struct Session {
 pub struct Replay<'a> {
     before: &'a Setting<'a>,
     after: &'a Setting<'a>,
-    /// An exception names single senders, so their local parts are looked at.
-    names_senders: bool,
+    /// How much of a sender exceptions look at.
+    senders: Detail,
+    /// All networks that trust or an exception names; `None` if there are more than can be told apart.
+    networks: Option<Vec<IpNet>>,
+    /// Whether a policy speaks of a domain, so that its name is looked at.
+    domains: HashMap<Box<str>, bool>,
     /// A list of recipients is kept somewhere, so local parts are looked at.
     lists_recipients: bool,
     answers: HashMap<Box<[u8]>, Arc<Pair>>,
@@ -118,13 +129,25 @@ pub struct Replay<'a> {
     key: Vec<u8>,
 }
 
+/// How much of an address is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Detail {
+    /// Whose policy it comes under.
+    Policy,
+    Domain,
+    Address,
+}
+
 impl<'a> Replay<'a> {
     pub fn new(before: &'a Setting<'a>, after: &'a Setting<'a>) -> Self {
         let both = [before.policies, after.policies];
+        let senders = both.iter().flat_map(|policies| terms(policies)).flat_map(|terms| &terms.senders);
         Self {
             before,
             after,
-            names_senders: both.iter().any(|policies| terms(policies).any(names_a_mailbox)),
+            senders: senders.map(detail).max().unwrap_or(Detail::Policy),
+            networks: networks([before, after]),
+            domains: HashMap::new(),
             lists_recipients: both.iter().any(|policies| {
                 policies.policies().any(|policy| matches!(policy.recipients, Recipients::Listed { .. }))
             }),
@@ -173,23 +196,26 @@ impl<'a> Replay<'a> {
     /// Everything that the engine looks at, and no more than that.
     fn write_key(&mut self, facts: &Facts<'_>, session: &Session, to: Option<&str>) {
         let local = to.map_or(0, |to| self.recipient_class(to));
+        let from = facts.from.as_deref();
+        let sender = match self.senders {
+            Detail::Address => from.unwrap_or_default(),
+            Detail::Domain => from.map_or("", domain_of),
+            Detail::Policy => self.domain_class(from.map_or("", domain_of)),
+        };
+        let recipient = match to.map_or("", domain_of) {
+            domain if facts.kind.is_inbound() => self.domain_class(domain),
+            domain => domain,
+        };
         self.key.clear();
+        write_client(&mut self.key, facts.client, self.networks.as_deref());
         let mut part = |part: &[u8]| {
             self.key.extend_from_slice(part);
             self.key.push(b'\n');
         };
         part(&session.number.to_be_bytes());
-        // How long an address is stands before it, so that no two questions have one key.
-        match facts.client {
-            Some(IpAddr::V4(ip)) => [&[4], &ip.octets()[..]].into_iter().for_each(&mut part),
-            Some(IpAddr::V6(ip)) => [&[6], &ip.octets()[..]].into_iter().for_each(&mut part),
-            None => part(&[0]),
-        }
-        let from = facts.from.as_deref();
-        let sender = if self.names_senders { from } else { from.map(domain_of) };
         part(&[u8::from(from.is_some()), u8::from(to.is_some()), local, u8::from(facts.kind.is_inbound())]);
-        part(sender.unwrap_or_default().as_bytes());
-        part(to.map(domain_of).unwrap_or_default().as_bytes());
+        part(sender.as_bytes());
+        part(recipient.as_bytes());
         if facts.kind.is_inbound() {
             part(facts.listener.as_deref().unwrap_or_default().as_bytes());
         } else {
@@ -197,6 +223,21 @@ impl<'a> Replay<'a> {
             part(hop.mx.as_deref().unwrap_or_default().as_bytes());
             part(&[u8::from(has_session(facts)), u8::from(hop.route.is_some()), u8::from(is_trusted(facts))]);
         }
+    }
+
+    /// The name, or what stands for all domains of which neither setting has a file.
+    fn domain_class<'t>(&mut self, name: &'t str) -> &'t str {
+        if let Some(is_named) = self.domains.get(name) {
+            return if *is_named { name } else { ANY_DOMAIN };
+        }
+        let has_file =
+            |domain: &Domain| [self.before, self.after].iter().any(|setting| setting.policies.find(domain).is_some());
+        let is_named = Domain::parse(name).map_or(true, |domain| has_file(&domain));
+        if self.domains.len() >= DOMAINS_MAX {
+            self.domains.clear();
+        }
+        self.domains.insert(name.into(), is_named);
+        if is_named { name } else { ANY_DOMAIN }
     }
 
     /// What is looked at in the local part of a recipient.
@@ -232,8 +273,44 @@ fn terms(policies: &PolicySet) -> impl Iterator<Item = &Arc<Terms>> {
     inbound.chain(outbound.flat_map(|rules| &rules.exceptions).map(|exception| &exception.terms))
 }
 
-fn names_a_mailbox(terms: &Arc<Terms>) -> bool {
-    terms.senders.iter().any(|pattern| matches!(pattern, SenderPattern::Mailbox(_)))
+fn detail(pattern: &SenderPattern) -> Detail {
+    match pattern {
+        SenderPattern::Null => Detail::Policy,
+        SenderPattern::Domain(_) => Detail::Domain,
+        SenderPattern::Mailbox(_) => Detail::Address,
+    }
+}
+
+/// Every network that the engine may hold a client against.
+fn networks(settings: [&Setting<'_>; 2]) -> Option<Vec<IpNet>> {
+    let trusted = settings.iter().flat_map(|setting| setting.doors.values()).flat_map(|door| &door.trusted.networks);
+    let excepted = settings.iter().flat_map(|setting| terms(setting.policies)).flat_map(|terms| &terms.clients);
+    let mut networks: Vec<IpNet> = trusted.chain(excepted).copied().collect();
+    networks.sort();
+    networks.dedup();
+    (networks.len() <= NETWORKS_MAX).then_some(networks)
+}
+
+/// Of a client its networks, or its address where these are too many.
+fn write_client(key: &mut Vec<u8>, client: Option<IpAddr>, networks: Option<&[IpNet]>) {
+    // How long what follows is stands before it, so that no two questions have one key.
+    match (client.map(|ip| ip.to_canonical()), networks) {
+        (None, _) => key.push(0),
+        (Some(ip), Some(networks)) => {
+            let in_order = networks.iter().enumerate();
+            let bits = in_order.fold(0_u64, |bits, (n, network)| bits | u64::from(network.contains(&ip)) << n);
+            key.push(8);
+            key.extend_from_slice(&bits.to_be_bytes());
+        }
+        (Some(IpAddr::V4(ip)), None) => {
+            key.push(4);
+            key.extend_from_slice(&ip.octets());
+        }
+        (Some(IpAddr::V6(ip)), None) => {
+            key.push(16);
+            key.extend_from_slice(&ip.octets());
+        }
+    }
 }
 
 /// Whether the record of a delivery tells about a session: without TLS facts only if one in plaintext is meant.
