@@ -85,7 +85,8 @@ async fn relay(folder: &Path, hop: SocketAddr, keys: &str) -> Running {
     let main = "hostname = \"relay.test\"\npostmaster = \"postmaster@old.test\"\ndomains = \"domains.d\"\n\
         [spool]\npath = \"spool\"\nmin_free_space = \"10MB\"\nretry = [\"1h\"]\n\
         [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:0\"]\nrole = \"mx\"\ntls = \"off\"\n\
-        [audit]\npath = \"audit\"\nkey = \"audit.key\"\n[metrics]\nbind = \"off\"\n[admin]\nsocket = \"control.sock\"\n";
+        [audit]\npath = \"audit\"\nkey = \"audit.key\"\n[metrics]\nbind = \"off\"\n\
+        [admin]\nsocket = \"control.sock\"\n";
     let domain = format!(
         "domains = [\"old.test\"]\nhosted = true\nrecipients = \"any\"\n[route]\nhosts = [\"{hop}\"]\n{keys}\n"
     );
