@@ -98,8 +98,13 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     if let Some(unneeded) = checkpoints.iter().find(|checkpoint| !is_needed(checkpoint)) {
         return Err(Refusal::Unneeded(unneeded.seq));
     }
+    // A key that is only named proves nothing, and what stands before its first signature may be anybody's.
+    let is_vouched_by = |key| {
+        let reached = checkpoints.iter().find(|it| it.statement.key == key).map(|it| it.seq);
+        receipt.records.iter().all(|entry| reached.is_some_and(|reached| entry.checkpoint >= reached))
+    };
     if let (Some(expected), Some(found)) = (pinned, keys.last())
-        && !keys.contains(&expected)
+        && !is_vouched_by(expected)
     {
         return Err(Refusal::KeyUnexpected { expected, found: *found });
     }
