@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 
+/// Words of eight bytes that are looked at one by one.
+const SHORT_WORDS: usize = 8;
+
 /// The line is no JSON object, as far as it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a JSON object")]
@@ -67,12 +70,35 @@ fn string_len(rest: &[u8]) -> Option<usize> {
         return None;
     }
     loop {
-        let found = at + memchr::memchr2(b'"', b'\\', rest.get(at..)?)?;
+        let found = at + quote_or_backslash(rest.get(at..)?)?;
         match rest.get(found)? {
             b'"' => return Some(found + 1),
             _ => at = found + 2,
         }
     }
+}
+
+/// Where the first quote or backslash stands. Most strings end within a few words of eight bytes, before a search by
+/// vectors has begun.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.get(..words.len().min(SHORT_WORDS)).unwrap_or_default();
+    for (word, n) in words.iter().zip(0..) {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ QUOTES) | zero_bytes(word ^ BACKSLASHES);
+        if found != 0 {
+            return Some(n * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let looked_at = words.len() * 8;
+    memchr::memchr2(b'"', b'\\', bytes.get(looked_at..)?).map(|at| looked_at + at)
+}
+
+/// The highest bit of each byte that is zero, from the lowest one up to the first; of those behind it some may be more.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & u64::from_ne_bytes([0x80; 8])
 }
 
 /// Bytes of the object or array that `rest` begins with.
@@ -101,7 +127,7 @@ fn nested_len(rest: &[u8]) -> Option<usize> {
 /// The text of a JSON string, borrowed where nothing in it is escaped; `None` for `null` and all else.
 pub fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if memchr::memchr(b'\\', inner).is_none() {
+    if quote_or_backslash(inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     serde_json::from_slice::<String>(value).ok().map(Cow::Owned)
