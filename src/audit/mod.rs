@@ -33,6 +33,7 @@ pub mod trace;
 pub mod tree;
 pub mod verify;
 pub mod what_if;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -26,6 +26,8 @@ use super::facts::{Facts, Kind, domain_of};
 /// Answers, sessions and recipients that are remembered; beyond that all are forgotten and asked anew.
 const ANSWERS_MAX: usize = 50_000;
 const SESSIONS_MAX: usize = 20_000;
+/// Bytes of the JSON of the sessions that one thread remembers; what is read from it is about as much again.
+const SESSION_BYTES_MAX: usize = 4 << 20;
 const RECIPIENTS_MAX: usize = 200_000;
 const DOMAINS_MAX: usize = 200_000;
 /// Networks that are told apart in one word; with more of them each address is a client of its own.
@@ -102,7 +104,8 @@ pub struct Pair {
 /// One kind of session.
 #[derive(Clone, Debug)]
 pub struct Session {
-    number: u32,
+    /// Not given twice, so that the answers about a session that was forgotten are no other's.
+    number: u64,
     /// `None` if the record's JSON is none of ours; plaintext is `Some(None)`.
     facts: Option<Option<TlsFacts>>,
     /// `TLSv1.2 ECDHE-RSA-AES128-SHA`, or `none`.
@@ -124,7 +127,8 @@ pub struct Replay<'a> {
     lists_recipients: bool,
     answers: HashMap<Box<[u8]>, Arc<Pair>>,
     sessions: HashMap<Box<[u8]>, Arc<Session>>,
-    sessions_seen: u32,
+    session_bytes: usize,
+    sessions_seen: u64,
     recipients: HashMap<Box<str>, u8>,
     key: Vec<u8>,
 }
@@ -153,6 +157,7 @@ impl<'a> Replay<'a> {
             }),
             answers: HashMap::new(),
             sessions: HashMap::new(),
+            session_bytes: 0,
             sessions_seen: 0,
             recipients: HashMap::new(),
             key: Vec::new(),
@@ -164,11 +169,11 @@ impl<'a> Replay<'a> {
         if let Some(known) = self.sessions.get(facts.tls) {
             return known.clone();
         }
-        if self.sessions.len() >= SESSIONS_MAX {
+        if self.sessions.len() >= SESSIONS_MAX || self.session_bytes >= SESSION_BYTES_MAX {
             self.sessions.clear();
-            self.answers.clear();
-            self.sessions_seen = 0;
+            self.session_bytes = 0;
         }
+        self.session_bytes += facts.tls.len();
         self.sessions_seen += 1;
         let read: Option<Option<TlsFacts>> = serde_json::from_slice(facts.tls).ok();
         let label = TlsOrNone(read.as_ref().and_then(Option::as_ref)).to_string().into();
