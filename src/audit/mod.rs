@@ -20,6 +20,7 @@ pub mod log;
 pub mod pass;
 mod reading;
 pub mod receipt;
+mod remembered;
 pub mod replay;
 pub mod report;
 mod resume;
