@@ -236,8 +236,19 @@ fn a_new_key_is_named_by_the_old_one_and_signs_from_then_on() {
     drop(log);
     let checkpoints = prove(&disk, "rotated").checkpoints;
     let said: Vec<_> = checkpoints.iter().map(|at| (at.statement.key, at.statement.next_key)).collect();
-    assert_eq!(said, [(first, Some(second)), (second, None)]);
+    assert_eq!(said, [(first, Some(second)), (second, None), (second, None)]);
     assert_eq!(open_alone(&disk).1.problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_was_named_and_did_not_sign_does_so_at_the_next_start() {
+    let (disk, mut log) = written(3);
+    log.rotate_key(NOON).unwrap();
+    drop(log);
+    assert!(!open_alone(&disk).1.wants_checkpoint);
+    edit(&disk, 1, |text| text.split_inclusive('\n').take(4).collect());
+    let resumed = open_alone(&disk).1;
+    assert_eq!((resumed.wants_checkpoint, resumed.problems), (true, Vec::<String>::new()));
 }
 
 #[test]
