@@ -31,7 +31,7 @@ fn a_log_written_anew_under_another_key_gains_nothing_by_naming_the_expected_one
     // Whatever else follows, but for a signature of the key itself.
     forged.records(2);
     forged.rotate();
-    assert_eq!(found(&run(&forged, &pin(ours))), [(Kind::KeyChanged, 33, 33), (Kind::KeyUnexpected, 0, 0)]);
+    assert_eq!(found(&run(&forged, &pin(ours))), [(Kind::KeyUnexpected, 0, 0), (Kind::KeyChanged, 33, 33)]);
 }
 
 #[test]
