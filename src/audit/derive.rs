@@ -177,7 +177,10 @@ impl Deriver {
     fn replace_key(&mut self) -> Answer {
         self.settle(None)?;
         match self.log.rotate_key(clock::timestamp()) {
-            Ok(()) => Ok(self.tell_news()),
+            Ok(line) => {
+                self.tell_news();
+                Ok(line)
+            }
             Err(LogOrKeyError::Key(error)) => {
                 self.tell_news();
                 Err(DemandError::Key(error))

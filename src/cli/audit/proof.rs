@@ -86,7 +86,7 @@ impl Page {
             second(vouched.time)
         ));
         self.tell(&vouched.key.to_string());
-        let rotated = report.keys.len() > 1;
+        let rotated = report.known_since.as_ref().is_some_and(|since| since.key != vouched.key);
         match report.compared {
             Compared::Pinned if rotated => self.tell("to which the key that you named has led by signed replacement."),
             Compared::Pinned => self.tell("which is the key that you named."),
@@ -145,6 +145,15 @@ impl Page {
             self.tell(&format!(
                 "That this is the right key: it was compared with nothing{why}. Keep what `gatepost audit key` shows \
                  on the day of installation elsewhere, and name it with --key."
+            ));
+        }
+        if let Some(since) = report.known_since.as_ref().filter(|since| report.keys.first() != Some(&since.key)) {
+            let whose = if report.compared == Compared::File { "in the key file" } else { "that you named" };
+            self.tell(&format!(
+                "That the records before {} are what was written then: other keys signed them. Checkpoint {}, the \
+                 first by the key {whose}, shows that they were not changed since. To know more, name the oldest key \
+                 that you kept with --key.",
+                since.seq, since.seq
             ));
         }
         let held = report.held.newest.as_ref().map_or(0, |newest| newest.seq);
@@ -214,6 +223,12 @@ Not proved
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.contains("  which is the key that you named.\n  Up to record 12340 of 2027-01-02"), "{text}");
         assert!(text.contains("7 checkpoints held elsewhere stand in"), "{text}");
+        let older = format!("ed25519:{}", "cd".repeat(32)).parse().unwrap();
+        let keys = vec![older, whole().keys[0]];
+        let report = Report { compared: Compared::Pinned, keys, known_since: whole().vouched, ..whole() };
+        let text = page(&report, None, None).replace("\n  ", " ");
+        assert!(text.contains("which is the key that you named."), "{text}");
+        assert!(text.contains("That the records before 12340 are what was written then"), "{text}");
     }
 
     #[test]
