@@ -11,7 +11,6 @@ pub mod event;
 pub mod facts;
 pub mod feed;
 pub mod fields;
-mod hex;
 pub mod keep;
 pub mod key;
 pub mod keyfile;
