@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod clock_trust;
 pub mod compress;
 pub mod derive;
 pub mod digest;
