@@ -129,7 +129,7 @@ pub struct Log {
     stamp: Stamp,
     file: Box<dyn File>,
     /// What is not yet written to the file.
-    buffer: Vec<u8>,
+    buffer: String,
     end: Position,
     /// Where the log ends on stable storage.
     synced: Position,
@@ -180,9 +180,9 @@ impl Log {
         if self.end.tree.len() >= self.bounds.checkpoint_lines_max {
             self.checkpoint(Why::Interval, now)?;
         }
-        let line = self.end.tip.extend(&entry.json);
+        let line_bytes = self.end.tip.extend_into(&entry.json, &mut self.buffer);
         self.end.records = self.end.records.saturating_add(1);
-        self.write(&line, false, now)
+        self.take_in(line_bytes, false, now)
     }
 
     /// Adds a checkpoint over the lines since the last one. It is durable after the next `sync`.
@@ -284,25 +284,25 @@ impl Log {
         let signed = sign(draft, record, &self.end.tip, &self.key);
         let line = signed.map_err(|fault| LogError::of(&self.folder)(io::Error::other(fault)))?;
         self.end.tip.advance(line.as_bytes());
-        self.write(&line, true, now)?;
+        self.buffer.push_str(&line);
+        self.take_in(line.len(), true, now)?;
         self.unsynced_checkpoints.push(line);
         Ok(())
     }
 
-    /// Takes in a line that the tip has moved on to.
-    fn write(&mut self, line: &str, is_checkpoint: bool, now: Timestamp) -> Result<(), LogError> {
+    /// Takes in a line that ends the buffer and that the tip has moved on to.
+    fn take_in(&mut self, line_bytes: usize, is_checkpoint: bool, now: Timestamp) -> Result<(), LogError> {
         if self.end.length == 0 {
             self.end.day = Some(day(now));
         }
-        self.end.take_in(line.len(), is_checkpoint);
-        self.buffer.extend_from_slice(line.as_bytes());
-        self.buffer.push(b'\n');
+        self.end.take_in(line_bytes, is_checkpoint);
+        self.buffer.push('\n');
         if self.buffer.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
         if !self.buffer.is_empty() {
-            self.file.append(&mut [IoSlice::new(&self.buffer)]).map_err(LogError::of(&self.path()))?;
+            self.file.append(&mut [IoSlice::new(self.buffer.as_bytes())]).map_err(LogError::of(&self.path()))?;
             self.buffer.clear();
         }
         Ok(())
