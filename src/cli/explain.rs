@@ -51,10 +51,7 @@ pub(super) fn run(
     }
     let chosen = session::chosen(asked)?;
     let config = configuration::require(config, console)?;
-    let scene = scene(&config, asked)?;
-    let is_chosen = asked.plaintext || chosen.is_some();
-    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
-    let explained = Explained { others, ..Explained::of(scene, scene.play(chosen)) };
+    let explained = explain(&config, asked, chosen)?;
     if json {
         console.json(&json::answer(&explained))?;
     } else {
@@ -64,6 +61,18 @@ pub(super) fn run(
         Verdict::Accept | Verdict::WouldRefuse => Exit::Done,
         Verdict::Defer | Verdict::Refuse => Exit::No,
     })
+}
+
+/// `chosen` is `None` for plaintext, and where no session was.
+pub(super) fn explain<'a>(
+    config: &'a Config,
+    asked: &'a Explain,
+    chosen: Option<TlsFacts>,
+) -> Result<Explained<'a>, Failure> {
+    let scene = scene(config, asked)?;
+    let is_chosen = asked.plaintext || chosen.is_some();
+    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
+    Ok(Explained { others, ..Explained::of(scene, scene.play(chosen)) })
 }
 
 impl<'a> Explained<'a> {

@@ -1,7 +1,7 @@
 //! `gatepost policy explain --direction outbound`: where mail goes, what a session there must meet, and what becomes of
 //! the message, by the daemon's own engine.
 
-mod facts;
+pub(in crate::cli) mod facts;
 mod json;
 mod notice;
 mod page;
@@ -70,9 +70,10 @@ pub(super) fn run(
 }
 
 /// Makes a resolver for the servers of the configuration, where one is needed.
-type ResolverOf<'a> = &'a dyn Fn(&[std::net::SocketAddr]) -> Result<std::sync::Arc<dyn Resolver>, hickory::SetupError>;
+pub(in crate::cli) type ResolverOf<'a> =
+    &'a dyn Fn(&[std::net::SocketAddr]) -> Result<std::sync::Arc<dyn Resolver>, hickory::SetupError>;
 
-fn explain<'a>(
+pub(in crate::cli) fn explain<'a>(
     config: &'a Config,
     asked: &'a Explain,
     chosen: Option<TlsFacts>,

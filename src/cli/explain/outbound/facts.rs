@@ -24,7 +24,7 @@ const SMTP_PORT: u16 = 25;
 /// The hosts of the next hop in the order to try, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Facts {
+pub(in crate::cli) struct Facts {
     #[serde(default)]
     pub(super) hosts: Vec<HostFact>,
     #[serde(default)]
@@ -149,7 +149,7 @@ const EXAMPLE: &str = "write JSON such as {\"hosts\": [{\"name\": \"mx1.bank.exa
                        \"addresses\": [\"192.0.2.1\"], \"dnssec\": \"insecure\"}]}, or give an answer of this command \
                        with --json";
 
-fn parse(text: &str) -> Result<Facts, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Facts, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let own = value.get("next_hop").cloned();
     let facts: Facts = serde_json::from_value(own.unwrap_or(value)).map_err(|error| error.to_string())?;
