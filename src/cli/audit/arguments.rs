@@ -41,7 +41,7 @@ pub(in crate::cli) enum AuditCommand {
 }
 
 /// Where the log is.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(super) struct LogFolder {
     /// The folder of the log [default: [audit].path of the configuration]
     #[arg(long, value_name = "DIR")]
