@@ -124,7 +124,8 @@ fn the_public_half_of_the_key_is_shown_without_a_daemon() {
 fn what_is_no_log_is_never_taken_for_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let main = "hostname = \"mx1.example.org\"\nspool = { path = \"spool\" }\naudit = { path = \"empty\", key = \"audit.key\" }\n\
+    let main = "hostname = \"mx1.example.org\"\nspool = { path = \"spool\" }\n\
+                audit = { path = \"empty\", key = \"audit.key\" }\n\
                 [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:25\"]\nrole = \"mx\"\ntls = \"off\"\n";
     fs::write(path("gatepost.toml"), main).unwrap();
     for name in ["empty", "noise", "broken"] {
