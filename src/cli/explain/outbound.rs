@@ -97,7 +97,7 @@ pub(in crate::cli) fn explain<'a>(
         None => look_up(&question, &decision, resolver_of)?,
     };
     let is_asked = asked.plaintext || chosen.is_some();
-    let hosts = facts.identities();
+    let hosts = facts.identities(&decision.next_hop);
     let (mut played, mut others) = (Vec::new(), Vec::new());
     if is_asked {
         played.extend(hosts.iter().map(|host| question.play(&decision, host.as_ref(), chosen.clone())));
@@ -168,7 +168,7 @@ impl<'a> Explained<'a> {
     fn verdict_at(&self, at: Timestamp) -> Option<(DeliveryVerdict, Option<Reason>)> {
         let question = Question { at, ..self.question };
         let decision = question.decide();
-        let hosts = self.facts.identities();
+        let hosts = self.facts.identities(&decision.next_hop);
         let played = |(host, asked): (&Option<Domain>, &Played)| {
             let bare = asked.tls.clone().map(|facts| TlsFacts { peer: None, ..facts });
             question.play(&decision, host.as_ref(), bare)

@@ -14,6 +14,7 @@ use crate::dns::Security;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::outbound::targets::NextHost;
+use crate::policy::outbound::NextHop;
 
 /// Longest file of facts, in bytes.
 const FACTS_BYTES_MAX: u64 = 1 << 20;
@@ -121,11 +122,13 @@ impl Facts {
         Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
     }
 
-    /// The names to judge a session by, in order; one that is not known if no host is.
-    pub(super) fn identities(&self) -> Vec<Option<Domain>> {
-        match self.hosts.as_slice() {
-            [] => vec![None],
-            hosts => hosts.iter().map(|host| host.name.clone()).collect(),
+    /// The names to judge a session by, in order: of the hosts, else of the route; one that is not known if there is
+    /// neither.
+    pub(super) fn identities(&self, next_hop: &NextHop) -> Vec<Option<Domain>> {
+        match (self.hosts.as_slice(), next_hop) {
+            ([], NextHop::Mx) => vec![None],
+            ([], NextHop::Route(route)) => route.hosts.iter().map(|hop| hop.host.domain().cloned()).collect(),
+            (hosts, _) => hosts.iter().map(|host| host.name.clone()).collect(),
         }
     }
 }

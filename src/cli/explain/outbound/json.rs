@@ -66,7 +66,8 @@ fn requirement(explained: &Explained<'_>) -> Value {
         let set_by = if by.is_empty() { "built-in".to_owned() } else { by };
         json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": set_by })
     };
-    let identities = facts.identities().into_iter().filter(|_| requirement.wants_identity()).map(|host| {
+    let hosts = facts.identities(&decision.next_hop).into_iter();
+    let identities = hosts.filter(|_| requirement.wants_identity()).map(|host| {
         let identity = question.identity(decision, host.as_ref());
         let below = identity.one_below.iter().map(|above| format!("*.{above}"));
         json!({
