@@ -300,7 +300,8 @@ impl Log {
         if self.buffer.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), LogError> {
+    /// Hands what was appended to the system, so that readers of the file see it. It is not durable by that.
+    pub fn flush(&mut self) -> Result<(), LogError> {
         if !self.buffer.is_empty() {
             self.file.append(&mut [IoSlice::new(self.buffer.as_bytes())]).map_err(LogError::of(&self.path()))?;
             self.buffer.clear();
