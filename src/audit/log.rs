@@ -208,7 +208,7 @@ impl Log {
         self.sign(now, Draft { why: Why::Key, next_key: Some(next.public()), ..self.draft() })?;
         let line = self.unsynced_checkpoints.last().cloned().unwrap_or_default();
         let old = std::mem::replace(&mut self.key, next);
-        // Both at once: a crash leaves none of them, both, or the first, on which the next start follows with the second.
+        // Both at once: a crash leaves none, both, or the first, on which the next start follows with the second.
         if let Err(error) = self.checkpoint(Why::Key, now).and_then(|()| self.sync()) {
             self.key = old;
             return Err(error.into());

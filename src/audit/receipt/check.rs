@@ -116,7 +116,7 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
 }
 
 /// The first checkpoint that the expected key signed, which has to stand before every record's. A key that is only
-/// named proves nothing, and a receipt does not show that what stands before its first signature is what it followed on.
+/// named proves nothing, and a receipt does not show that what stands before a signature is what it followed on.
 fn check_key(
     expected: PublicKey,
     checkpoints: &[Checkpoint],

@@ -167,7 +167,7 @@ impl Seals {
         }
     }
 
-    /// Gives what the keys were compared with, and the first checkpoint that this key signed. That a checkpoint names it
+    /// Gives what the keys were compared with, and the first checkpoint that it signed. That a checkpoint names it
     /// as the next counts for nothing: anybody can write the public half of a key.
     pub(super) fn compare_keys(
         &self,
