@@ -12,6 +12,8 @@ mod evidence;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]
 mod old_next_hops;
+#[cfg(test)]
+mod own_decisions;
 mod privileges;
 mod reload;
 mod running;

@@ -123,6 +123,21 @@ pub struct Decision {
     pub lifetime: Option<Duration>,
 }
 
+impl Decision {
+    /// Whether mail is dealt with in one way under both, wherever that was written, and recorded in the same words.
+    pub fn is_like(&self, other: &Self) -> bool {
+        // By name, so that a new part is not forgotten.
+        let Self { next_hop, requirement, exception, on_tls_failure, concurrency, retry, lifetime } = self;
+        next_hop == &other.next_hop
+            && requirement == &other.requirement
+            && exception == &other.exception
+            && on_tls_failure.value == other.on_tls_failure.value
+            && concurrency == &other.concurrency
+            && retry == &other.retry
+            && lifetime == &other.lifetime
+    }
+}
+
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
 pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) -> Decision {
     let policy = domain.and_then(|domain| policies.find(domain)).map(|(policy, _)| policy);
