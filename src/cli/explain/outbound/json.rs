@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::explain::json::{exception, merge, tls, written_rows};
 use crate::policy::outbound::NextHop;
-use crate::policy::provenance::{Coming, Level, written};
+use crate::policy::provenance::{Coming, Keys as _, Level};
 
 use super::Explained;
 use super::notice::{self, Schedule};
@@ -99,7 +99,7 @@ fn over_time(explained: &Explained<'_>) -> Value {
             "rule": step.source.to_string(),
             "level": match level { Level::Default => "default", Level::DomainFile => "domain-file" },
             "in_force": step.from <= question.at,
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         })
     });
     let to_come = levels.changes(&asker).into_iter().map(|change| {
