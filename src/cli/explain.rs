@@ -25,6 +25,7 @@ use super::arguments::{Direction, Explain};
 use super::configuration;
 use super::output::{Console, Exit, Failure};
 use outlook::Outlook;
+pub(super) use page::command;
 pub(super) use scene::{Assumed, Played, STRANGER, Scene, listener, listener_names};
 
 /// The answer to the whole question.

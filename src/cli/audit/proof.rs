@@ -1,39 +1,42 @@
 //! What `audit verify` found as a page: what is wrong, what is proved, and what is not.
 
+use crate::audit::key::PublicKey;
 use crate::audit::verify::{Compared, Report, Vouched};
 use crate::cli::human::{count, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, GOOD, ODD, WIDTH_COLUMNS};
 
+use super::verify::Known;
+
 const INDENT: &str = "  ";
 
-/// Ends with a line end. `note` says why the key could not be compared with its file.
-pub(super) fn page(report: &Report, segment: Option<u64>, note: Option<&str>) -> String {
+/// Ends with a line end.
+pub(super) fn page(report: &Report, segment: Option<u64>, known: &Known) -> String {
     let mut page = Page::default();
     page.lines.push(headline(report, segment));
     page.findings(report);
     match &report.vouched {
-        Some(vouched) if report.break_count == 0 => page.proved(report, vouched, segment),
+        Some(vouched) if report.break_count == 0 => page.proved(report, vouched, (segment, known)),
         Some(vouched) => page.last_checkpoint(vouched),
         None => (),
     }
-    page.not_proved(report, segment, note);
+    page.not_proved(report, segment, known.note.as_deref());
     page.lines.push(String::new());
     page.lines.join("\n")
 }
 
 fn headline(report: &Report, segment: Option<u64>) -> String {
     let records = count(report.records, "record");
-    let size = match segment {
-        Some(number) => format!("{records} in segment {number:08}"),
-        None => format!("{records} in {}", count(report.segments, "segment")),
+    let (what, size) = match segment {
+        Some(number) => (format!("Segment {number:08}"), records),
+        None => ("The log".to_owned(), format!("{records} in {}", count(report.segments, "segment"))),
     };
     match (report.break_count, &report.vouched) {
-        (0, Some(_)) => format!("{GOOD}The log is whole{GOOD:#}: {size}."),
+        (0, Some(_)) => format!("{GOOD}{what} is whole{GOOD:#}: {size}."),
         (0, None) if report.records == 0 => {
             format!("{BAD}There is no record{BAD:#}: nothing can be proved ({size}).")
         }
         (0, None) => format!("{ODD}The chain is whole, but nothing is signed{ODD:#}: {size}."),
-        (breaks, _) => format!("{BAD}The log is broken{BAD:#}, {}: {size}.", count(breaks, "finding")),
+        (breaks, _) => format!("{BAD}{what} is broken{BAD:#}, {}: {size}.", count(breaks, "finding")),
     }
 }
 
@@ -53,8 +56,14 @@ impl Page {
     }
 
     fn findings(&mut self, report: &Report) {
-        for at in &report.breaks {
-            let place = if at.line > 0 { format!(":{}", at.line) } else { String::new() };
+        // Many lines of one file may have the same said of them.
+        for alike in report.breaks.chunk_by(|one, next| (&one.file, &one.what) == (&next.file, &next.what)) {
+            let [at, ..] = alike else { continue };
+            let place = match alike.last() {
+                _ if at.line == 0 => String::new(),
+                Some(last) if last.line > at.line => format!(":{} to {}", at.line, last.line),
+                _ => format!(":{}", at.line),
+            };
             let file = at.file.display().to_string();
             self.title(format!("{BOLD}{}{place}{BOLD:#}", shown(&file)));
             self.tell(&at.what);
@@ -65,7 +74,7 @@ impl Page {
         }
     }
 
-    fn proved(&mut self, report: &Report, vouched: &Vouched, segment: Option<u64>) {
+    fn proved(&mut self, report: &Report, vouched: &Vouched, (segment, known): (Option<u64>, &Known)) {
         self.title(format!("{GOOD}Proved{GOOD:#}"));
         if let Some(removed) = &report.removed
             && report.first > removed.first
@@ -79,18 +88,26 @@ impl Page {
         }
         let (first, last) = (report.first, vouched.seq);
         let by_itself = if segment.is_some() { " The segments before and behind it were not read." } else { "" };
+        let whole = if first == last {
+            format!("Record {last} is as it was written.")
+        } else {
+            let none = "none was changed, taken out, put in or moved";
+            format!("Records {first} to {last} are as they were written: {none}.")
+        };
         self.tell(&format!(
-            "Records {first} to {last} are as they were written: none was changed, taken out, put in or moved. \
-             Checkpoint {last} of {}, {}, vouches for them.{by_itself} It is signed with",
+            "{whole} Checkpoint {last} of {}, {}, vouches for this.{by_itself} It is signed with",
             vouched.node,
             second(vouched.time)
         ));
         self.tell(&vouched.key.to_string());
-        let rotated = report.keys.len() > 1;
+        let is_signer = |key: Option<PublicKey>| key == Some(vouched.key);
         match report.compared {
-            Compared::Pinned if rotated => self.tell("to which the key that you named has led by signed replacement."),
-            Compared::Pinned => self.tell("which is the key that you named."),
-            Compared::File => self.tell("which is the key that the daemon's key file holds."),
+            Compared::Pinned if is_signer(known.expected.pinned) => self.tell("which is the key that you named."),
+            Compared::Pinned => self.tell("to which the key that you named has led by signed replacement."),
+            Compared::File if is_signer(known.expected.current) => {
+                self.tell("which is the key that the daemon's key file holds.");
+            }
+            Compared::File => self.tell("which names the key that the daemon's key file holds as the next one."),
             Compared::Nothing => (),
         }
         if let Some(newest) = &report.held.newest {
@@ -123,46 +140,53 @@ impl Page {
         if report.records == 0 || !(is_whole || report.unfinished || report.vouched.is_none()) {
             return;
         }
-        self.title(format!("{BOLD}Not proved{BOLD:#}"));
+        let mut texts = Vec::new();
         if report.behind > 0 {
             let records = count(report.behind, "record");
-            self.tell(&match report.vouched {
+            texts.push(match report.vouched {
                 Some(_) => format!("{records} behind that checkpoint: chained, but not signed yet."),
                 None => format!("{records}: chained, but anybody can make such a chain."),
             });
         }
         if report.unfinished {
-            self.tell(
-                "The last line, which has no end: the daemon is writing it, or was killed while it did. A restart cuts \
-                 it.",
-            );
+            let why = "the daemon is writing it, or was killed while it did. A restart cuts it.";
+            texts.push(format!("The last line, which has no end: {why}"));
         }
-        if report.vouched.is_none() {
+        texts.extend(report.vouched.as_ref().into_iter().flat_map(|vouched| open(report, vouched, (segment, note))));
+        if texts.is_empty() {
             return;
         }
-        if report.compared == Compared::Nothing {
-            let why = note.map(|note| format!(" ({note})")).unwrap_or_default();
-            self.tell(&format!(
-                "That this is the right key: it was compared with nothing{why}. Keep what `gatepost audit key` shows \
-                 on the day of installation elsewhere, and name it with --key."
-            ));
-        }
-        let held = report.held.newest.as_ref().map_or(0, |newest| newest.seq);
-        if segment.is_none() && report.vouched.as_ref().is_some_and(|vouched| vouched.seq > held) {
-            let from = if held > 0 { format!(", from record {} on", held + 1) } else { String::new() };
-            self.tell(&format!(
-                "That nobody wrote the log anew who has both it and its key{from}. Only a checkpoint held elsewhere \
-                 shows that: --checkpoint FILE."
-            ));
-        }
+        self.title(format!("{BOLD}Not proved{BOLD:#}"));
+        texts.iter().for_each(|text| self.tell(text));
     }
+}
+
+/// What the last checkpoint leaves open.
+fn open(report: &Report, vouched: &Vouched, (segment, note): (Option<u64>, Option<&str>)) -> Vec<String> {
+    let mut texts = Vec::new();
+    if report.compared == Compared::Nothing {
+        let why = note.map(|note| format!(" ({note})")).unwrap_or_default();
+        texts.push(format!(
+            "That this is the right key: it was compared with nothing{why}. Keep what `gatepost audit key` shows on \
+             the day of installation elsewhere, and name it with --key."
+        ));
+    }
+    let held = report.held.newest.as_ref().map_or(0, |newest| newest.seq);
+    if segment.is_none() && vouched.seq > held {
+        let from = if held > 0 { format!(", from record {} on", held + 1) } else { String::new() };
+        texts.push(format!(
+            "That nobody wrote the log anew who has both it and its key{from}. Only a checkpoint held elsewhere shows \
+             that: --checkpoint FILE."
+        ));
+    }
+    texts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::chain::Tip;
-    use crate::audit::verify::{Finding, Held, Kind};
+    use crate::audit::verify::{Expected, Finding, Held, Kind};
     use crate::model::time::Timestamp;
 
     fn whole() -> Report {
@@ -182,7 +206,7 @@ mod tests {
     }
 
     fn check(report: &Report, expected: &str) {
-        let text = anstream::adapter::strip_str(&page(report, None, None)).to_string();
+        let text = anstream::adapter::strip_str(&page(report, None, &Known::default())).to_string();
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH_COLUMNS));
     }
@@ -197,7 +221,7 @@ The log is whole: 12,345 records in 3 segments.
 Proved
   Records 1 to 12340 are as they were written: none was changed, taken out, put
   in or moved. Checkpoint 12340 of mx1, 2027-01-02 03:00:00 UTC, vouches for
-  them. It is signed with
+  this. It is signed with
   ed25519:abababababababababababababababababababababababababababababababab
 
 Not proved
@@ -210,10 +234,12 @@ Not proved
         );
         let held = Held { confirmed: 7, newest: whole().vouched, removed: 0 };
         let report = Report { behind: 0, compared: Compared::Pinned, held, ..whole() };
-        let text = page(&report, None, None);
+        let expected = Expected { pinned: Some(whole().keys[0]), ..Expected::default() };
+        let text = page(&report, None, &Known { expected, note: None });
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.contains("  which is the key that you named.\n  Up to record 12340 of 2027-01-02"), "{text}");
         assert!(text.contains("7 checkpoints held elsewhere stand in"), "{text}");
+        assert!(!text.contains("Not proved"), "{text}");
     }
 
     #[test]
@@ -226,14 +252,18 @@ Not proved
             last: 42,
             what: "Record 42 is missing: record 43 follows on record 41.".into(),
         };
-        let report = Report { breaks: vec![finding], break_count: 3, ..whole() };
+        let held = |line| Finding { file: "/held".into(), line, what: "No checkpoint.".into(), ..finding.clone() };
+        let report = Report { breaks: vec![finding.clone(), held(1), held(2)], break_count: 5, ..whole() };
         check(
             &report,
             "\
-The log is broken, 3 findings: 12,345 records in 3 segments.
+The log is broken, 5 findings: 12,345 records in 3 segments.
 
 /audit/00000001.jsonl:42
   Record 42 is missing: record 43 follows on record 41.
+
+/held:1 to 2
+  No checkpoint.
 … and 2 more
 
 The last checkpoint

@@ -42,9 +42,9 @@ fn a_checkpoint_is_told_in_words_and_its_line_is_given_whole() {
         let ran = ask("");
         let expected = format!(
             "Signed: checkpoint 42 is on stable storage.\n\
-             time      2027-01-15 08:00:00 UTC\n\
-             covers    {covers}\n\
-             key  {}\n\n\
+             time    2027-01-15 08:00:00 UTC\n\
+             covers  {covers}\n\
+             key     {}\n\n\
              Whoever keeps this line elsewhere can prove later that nothing before it was\n\
              changed, even against somebody who has the key:\n\
              {line}\n",
@@ -90,7 +90,7 @@ fn a_replaced_key_is_shown_with_the_one_before() {
         |options: &str| run(folder.path(), &format!("audit key --rotate --socket {} {options}", socket.display()));
     let ran = ask("");
     let expected = format!(
-        "Replaced: checkpoint 42 is the last that the old key signed.\nold  {}\nnew  {new}\n\nKeep it",
+        "Replaced: checkpoint 42 is the last that the old key signed.\nold     {}\nnew     {new}\n\nKeep the",
         old.public()
     );
     assert!(ran.exit == 0 && ran.out.starts_with(&expected), "{ran:?}");
