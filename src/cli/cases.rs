@@ -163,12 +163,13 @@ impl Tried<'_> {
             Answered::Inbound { scene, played, .. } => {
                 let (outcome, reply) = (&played.outcome, played.reply());
                 let no_session = scene.no_session(played.tls.as_ref());
-                let alone = no_session.map(|why| format!("no such session: {why}; by the policy alone "));
-                let alone = alone.unwrap_or_default();
+                if let Some(why) = no_session.filter(|_| outcome.verdict < Verdict::Defer) {
+                    return format!("no such session: {why}");
+                }
                 let enhanced = reply.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
                 let reason = outcome.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
                 let (verdict, stage) = (outcome.verdict.as_str(), command(outcome.stage));
-                format!("{alone}{verdict}: {}{enhanced} at {stage}{reason}", reply.code)
+                format!("{verdict}: {}{enhanced} at {stage}{reason}", reply.code)
             }
             Answered::Outbound { played, .. } => {
                 let reason = played.reason.map(|reason| format!(", {reason}")).unwrap_or_default();

@@ -208,5 +208,8 @@ fn of_file(policy: &DomainPolicy) -> String {
     if more > 0 {
         patterns.push(format!("{more} more of {}", shown(&policy.file)));
     }
-    patterns.join(", ")
+    match patterns.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => patterns.concat(),
+    }
 }
