@@ -14,7 +14,7 @@ const SHORT_WORDS: usize = 8;
 pub struct Malformed;
 
 /// The fields of one object in their order: the name without quotes, and its value as JSON.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields<'a> {
     /// Behind the opening brace or the last comma; `None` at the end.
     rest: Option<&'a [u8]>,
@@ -26,6 +26,13 @@ pub fn fields(object: &[u8]) -> Result<Fields<'_>, Malformed> {
         [b'{', b'}', ..] => Ok(Fields { rest: None }),
         [b'{', rest @ ..] => Ok(Fields { rest: Some(rest) }),
         _ => Err(Malformed),
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Walks on behind the comma that `rest` follows.
+    pub(super) const fn behind(rest: &'a [u8]) -> Self {
+        Self { rest: Some(rest) }
     }
 }
 
@@ -54,7 +61,8 @@ fn split(rest: &[u8]) -> Option<Split<'_>> {
     }
 }
 
-fn split_value(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The value that `rest` begins with, and what stands behind it.
+pub(super) fn split_value(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = match rest.first()? {
         b'"' => string_len(rest)?,
         b'{' | b'[' => nested_len(rest)?,

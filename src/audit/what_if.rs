@@ -13,6 +13,7 @@ use crate::policy::settings::Source;
 
 use super::facts::{Facts, Kind, domain_of};
 use super::pass::Tally;
+use super::remembered::Remembered;
 use super::replay::{Answer, Effect, Pair, Replay, Session, Setting, Unknown};
 use clients::{Clients, Network};
 
@@ -20,8 +21,6 @@ use clients::{Clients, Network};
 pub const GROUPS_MAX: usize = 20_000;
 /// Kinds of sessions that one group tells apart.
 const SESSIONS_OF_GROUP_MAX: usize = 4;
-/// Domains of which it is remembered whether they are asked about.
-const DOMAINS_MAX: usize = 100_000;
 /// Characters of an id.
 const ID_BYTES: usize = 26;
 
@@ -160,7 +159,7 @@ pub struct Totals {
 pub struct WhatIf<'a> {
     replay: Replay<'a>,
     scope: Scope<'a>,
-    asked_about: HashMap<Box<str>, bool>,
+    asked_about: Remembered<bool>,
     pub totals: Totals,
     pub groups: HashMap<Subject, Group>,
     /// The last message: its records stand side by side, one for each verdict.
@@ -172,7 +171,7 @@ impl<'a> WhatIf<'a> {
         Self {
             replay: Replay::new(before, after),
             scope,
-            asked_about: HashMap::new(),
+            asked_about: Remembered::default(),
             totals: Totals::default(),
             groups: HashMap::new(),
             last: None,
@@ -182,14 +181,11 @@ impl<'a> WhatIf<'a> {
     fn is_asked_about(&mut self, address: &str) -> bool {
         let Some(domains) = self.scope.domains else { return true };
         let name = domain_of(address);
-        if let Some(known) = self.asked_about.get(name) {
-            return *known;
+        if let Some(known) = self.asked_about.get(name.as_bytes()) {
+            return known;
         }
         let is_asked = Domain::parse(name).is_ok_and(|domain| domains(&domain));
-        if self.asked_about.len() >= DOMAINS_MAX {
-            self.asked_about.clear();
-        }
-        self.asked_about.insert(name.into(), is_asked);
+        self.asked_about.insert(name.as_bytes(), is_asked, 0);
         is_asked
     }
 
