@@ -10,7 +10,7 @@ use crate::policy::inbound::{Judgement, ReportedBy, Subject};
 use crate::policy::provenance::{Coming, Keys as _, Level, rows};
 use crate::policy::relay::{Denial, Trust};
 use crate::policy::settings::Source;
-use crate::policy::timed::{Enforcement, Part, Shadow, Terms};
+use crate::policy::timed::{Enforcement, Shadow, Terms};
 
 use super::Explained;
 use super::outlook::{Change, Moment};
