@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod clock_trust;
 pub mod compress;
 pub mod derive;
 pub mod digest;
@@ -11,7 +12,6 @@ pub mod event;
 pub mod facts;
 pub mod feed;
 pub mod fields;
-mod hex;
 pub mod keep;
 pub mod key;
 pub mod keyfile;

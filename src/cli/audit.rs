@@ -19,7 +19,7 @@ mod tail;
 mod timeline;
 mod trace;
 mod verify;
-mod what_if;
+pub(super) mod what_if;
 
 #[cfg(test)]
 mod tests;

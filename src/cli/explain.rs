@@ -53,17 +53,26 @@ pub(super) fn run(
     }
     let chosen = session::chosen(asked)?;
     let config = configuration::require(config, console)?;
-    let scene = scene(&config, asked)?;
-    let is_chosen = asked.plaintext || chosen.is_some();
-    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
-    let shown = if is_chosen { chosen } else { scene.usual_session() };
-    let explained = Explained { others, ..Explained::of(scene, scene.play(shown)) };
+    let explained = explain(&config, asked, chosen)?;
     if json {
         console.json(&json::answer(&explained))?;
     } else {
         write!(console.out, "{}", page::page(&explained))?;
     }
     Ok(explained.exit())
+}
+
+/// `chosen` is `None` for plaintext, and where no session was: then the usual one is explained, and all are compared.
+pub(super) fn explain<'a>(
+    config: &'a Config,
+    asked: &'a Explain,
+    chosen: Option<TlsFacts>,
+) -> Result<Explained<'a>, Failure> {
+    let scene = scene(config, asked)?;
+    let is_chosen = asked.plaintext || chosen.is_some();
+    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
+    let shown = if is_chosen { chosen } else { scene.usual_session() };
+    Ok(Explained { others, ..Explained::of(scene, scene.play(shown)) })
 }
 
 impl<'a> Explained<'a> {

@@ -142,8 +142,11 @@ fn a_delivery_is_judged_with_the_right_certificate_unless_the_case_says_otherwis
     let case = |more: &str, expect: &str| {
         let who = "[[case]]\ndirection = \"outbound\"\nfrom = \"a@x.example\"\nto = \"c@out.example\"\n";
         let folder = folder();
-        fs::write(folder.path().join("domains.d/out.toml"), "domains = [\"out.example\"]\noutbound = { tls = \"verify\" }\n")
-            .unwrap();
+        fs::write(
+            folder.path().join("domains.d/out.toml"),
+            "domains = [\"out.example\"]\noutbound = { tls = \"verify\" }\n",
+        )
+        .unwrap();
         fs::create_dir(folder.path().join("tests.d")).unwrap();
         let text = format!("{who}tls = \"TLSv1.3\"\nexpect = \"{expect}\"\n{more}");
         fs::write(folder.path().join("tests.d/out.toml"), text).unwrap();

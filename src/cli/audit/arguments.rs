@@ -41,15 +41,15 @@ pub(in crate::cli) enum AuditCommand {
 }
 
 /// Where the log is.
-#[derive(Debug, Default, Args)]
-pub(super) struct LogFolder {
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LogFolder {
     /// The folder of the log [default: [audit].path of the configuration]
     #[arg(long, value_name = "DIR")]
     pub(super) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Verify {
+pub(in crate::cli) struct Verify {
     #[command(flatten)]
     pub(super) log: LogFolder,
     /// The public key that must have signed, such as "gatepost audit key" showed on the day of installation
@@ -68,7 +68,7 @@ pub(super) struct Verify {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Trace {
+pub(in crate::cli) struct Trace {
     /// The id that the sender was told in the 250 reply
     pub(super) message: MessageId,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub(super) struct Trace {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Receipt {
+pub(in crate::cli) struct Receipt {
     /// The id that the sender was told in the 250 reply
     pub(super) message: MessageId,
     /// The file to write [default: the output]
@@ -87,7 +87,7 @@ pub(super) struct Receipt {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Tail {
+pub(in crate::cli) struct Tail {
     /// How many records
     #[arg(short = 'n', value_name = "N", default_value_t = 10, value_parser = count)]
     pub(super) count: usize,
@@ -110,7 +110,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Checkpoint {
+pub(in crate::cli) struct Checkpoint {
     /// Print the line alone, as it is to be kept elsewhere
     #[arg(long)]
     pub(super) line: bool,
@@ -119,7 +119,7 @@ pub(super) struct Checkpoint {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Key {
+pub(in crate::cli) struct Key {
     /// Make the running daemon sign with a new key from now on; the old one vouches for it in the log
     #[arg(long)]
     pub(super) rotate: bool,
@@ -128,7 +128,7 @@ pub(super) struct Key {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct WhatIf {
+pub(in crate::cli) struct WhatIf {
     /// Only mail from or to this domain, and all others for which the same domain file speaks
     #[arg(long, value_name = "DOMAIN")]
     pub(super) domain: Option<Domain>,
@@ -168,7 +168,7 @@ pub(super) struct WhatIf {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     /// Only mail from (inbound) and to (outbound) this domain
     #[arg(long, value_name = "DOMAIN")]
     pub(super) partner: Option<Domain>,
@@ -191,7 +191,7 @@ pub(super) struct Report {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Digest {
+pub(in crate::cli) struct Digest {
     /// The domain whose owner is told
     #[arg(long, value_name = "DOMAIN")]
     pub(super) domain: Domain,
@@ -212,7 +212,7 @@ pub(super) struct Digest {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Directions {
+pub(in crate::cli) enum Directions {
     Inbound,
     Outbound,
     Both,
@@ -237,7 +237,7 @@ impl Directions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     Table,
     Json,
     Csv,
@@ -245,14 +245,14 @@ pub(super) enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum DigestFormat {
+pub(in crate::cli) enum DigestFormat {
     Table,
     Json,
     Mail,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ByAsked {
+pub(in crate::cli) enum ByAsked {
     Sender,
     Client,
     Destination,
@@ -260,7 +260,7 @@ pub(super) enum ByAsked {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum PeriodAsked {
+pub(in crate::cli) enum PeriodAsked {
     Day,
     Week,
     Month,

@@ -14,8 +14,9 @@ use crate::cli::main_file::MainFile;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
 
-const ADVICE: &str = "Keep the public half where nobody who rules this host can change it: with it anybody can check the log, its \
-                      checkpoints and receipts, and without it whoever replaces the key replaces the proof.";
+const ADVICE: &str = "Keep the public half where nobody who rules this host can change it: with it anybody can check \
+                      the log, its checkpoints and receipts, and without it whoever replaces the key replaces the \
+                      proof.";
 
 /// The answers for programs.
 #[derive(Debug, Serialize)]

@@ -1,25 +1,22 @@
 //! What `audit verify` found as a page: what is wrong, what is proved, and what is not.
 
-use crate::audit::key::PublicKey;
 use crate::audit::verify::{Compared, Report, Vouched};
 use crate::cli::human::{count, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, GOOD, ODD, WIDTH_COLUMNS};
 
-use super::verify::Known;
-
 const INDENT: &str = "  ";
 
-/// Ends with a line end.
-pub(super) fn page(report: &Report, segment: Option<u64>, known: &Known) -> String {
+/// Ends with a line end. `note` says why the key could not be compared with its file.
+pub(super) fn page(report: &Report, segment: Option<u64>, note: Option<&str>) -> String {
     let mut page = Page::default();
     page.lines.push(headline(report, segment));
     page.findings(report);
     match &report.vouched {
-        Some(vouched) if report.break_count == 0 => page.proved(report, vouched, (segment, known)),
+        Some(vouched) if report.break_count == 0 => page.proved(report, vouched, segment),
         Some(vouched) => page.last_checkpoint(vouched),
         None => (),
     }
-    page.not_proved(report, segment, known.note.as_deref());
+    page.not_proved(report, segment, note);
     page.lines.push(String::new());
     page.lines.join("\n")
 }
@@ -74,7 +71,7 @@ impl Page {
         }
     }
 
-    fn proved(&mut self, report: &Report, vouched: &Vouched, (segment, known): (Option<u64>, &Known)) {
+    fn proved(&mut self, report: &Report, vouched: &Vouched, segment: Option<u64>) {
         self.title(format!("{GOOD}Proved{GOOD:#}"));
         if let Some(removed) = &report.removed
             && report.first > removed.first
@@ -100,14 +97,11 @@ impl Page {
             second(vouched.time)
         ));
         self.tell(&vouched.key.to_string());
-        let is_signer = |key: Option<PublicKey>| key == Some(vouched.key);
+        let rotated = report.known_since.as_ref().is_some_and(|since| since.key != vouched.key);
         match report.compared {
-            Compared::Pinned if is_signer(known.expected.pinned) => self.tell("which is the key that you named."),
-            Compared::Pinned => self.tell("to which the key that you named has led by signed replacement."),
-            Compared::File if is_signer(known.expected.current) => {
-                self.tell("which is the key that the daemon's key file holds.");
-            }
-            Compared::File => self.tell("which names the key that the daemon's key file holds as the next one."),
+            Compared::Pinned if rotated => self.tell("to which the key that you named has led by signed replacement."),
+            Compared::Pinned => self.tell("which is the key that you named."),
+            Compared::File => self.tell("which is the key that the daemon's key file holds."),
             Compared::Nothing => (),
         }
         if let Some(newest) = &report.held.newest {
@@ -140,53 +134,63 @@ impl Page {
         if report.records == 0 || !(is_whole || report.unfinished || report.vouched.is_none()) {
             return;
         }
-        let mut texts = Vec::new();
+        let mut open = Self::default();
+        open.left_open(report, segment, note);
+        if !open.lines.is_empty() {
+            self.title(format!("{BOLD}Not proved{BOLD:#}"));
+            self.lines.append(&mut open.lines);
+        }
+    }
+
+    fn left_open(&mut self, report: &Report, segment: Option<u64>, note: Option<&str>) {
         if report.behind > 0 {
             let records = count(report.behind, "record");
-            texts.push(match report.vouched {
+            self.tell(&match report.vouched {
                 Some(_) => format!("{records} behind that checkpoint: chained, but not signed yet."),
                 None => format!("{records}: chained, but anybody can make such a chain."),
             });
         }
         if report.unfinished {
-            let why = "the daemon is writing it, or was killed while it did. A restart cuts it.";
-            texts.push(format!("The last line, which has no end: {why}"));
+            self.tell(
+                "The last line, which has no end: the daemon is writing it, or was killed while it did. A restart cuts \
+                 it.",
+            );
         }
-        texts.extend(report.vouched.as_ref().into_iter().flat_map(|vouched| open(report, vouched, (segment, note))));
-        if texts.is_empty() {
+        if report.vouched.is_none() {
             return;
         }
-        self.title(format!("{BOLD}Not proved{BOLD:#}"));
-        texts.iter().for_each(|text| self.tell(text));
+        if report.compared == Compared::Nothing {
+            let why = note.map(|note| format!(" ({note})")).unwrap_or_default();
+            self.tell(&format!(
+                "That this is the right key: it was compared with nothing{why}. Keep what `gatepost audit key` shows \
+                 on the day of installation elsewhere, and name it with --key."
+            ));
+        }
+        if let Some(since) = report.known_since.as_ref().filter(|since| report.keys.first() != Some(&since.key)) {
+            let whose = if report.compared == Compared::File { "in the key file" } else { "that you named" };
+            self.tell(&format!(
+                "That the records before {} are what was written then: other keys signed them. Checkpoint {}, the \
+                 first by the key {whose}, shows that they were not changed since. To know more, name the oldest key \
+                 that you kept with --key.",
+                since.seq, since.seq
+            ));
+        }
+        let held = report.held.newest.as_ref().map_or(0, |newest| newest.seq);
+        if segment.is_none() && report.vouched.as_ref().is_some_and(|vouched| vouched.seq > held) {
+            let from = if held > 0 { format!(", from record {} on", held + 1) } else { String::new() };
+            self.tell(&format!(
+                "That nobody wrote the log anew who has both it and its key{from}. Only a checkpoint held elsewhere \
+                 shows that: --checkpoint FILE."
+            ));
+        }
     }
-}
-
-/// What the last checkpoint leaves open.
-fn open(report: &Report, vouched: &Vouched, (segment, note): (Option<u64>, Option<&str>)) -> Vec<String> {
-    let mut texts = Vec::new();
-    if report.compared == Compared::Nothing {
-        let why = note.map(|note| format!(" ({note})")).unwrap_or_default();
-        texts.push(format!(
-            "That this is the right key: it was compared with nothing{why}. Keep what `gatepost audit key` shows on \
-             the day of installation elsewhere, and name it with --key."
-        ));
-    }
-    let held = report.held.newest.as_ref().map_or(0, |newest| newest.seq);
-    if segment.is_none() && vouched.seq > held {
-        let from = if held > 0 { format!(", from record {} on", held + 1) } else { String::new() };
-        texts.push(format!(
-            "That nobody wrote the log anew who has both it and its key{from}. Only a checkpoint held elsewhere shows \
-             that: --checkpoint FILE."
-        ));
-    }
-    texts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::chain::Tip;
-    use crate::audit::verify::{Expected, Finding, Held, Kind};
+    use crate::audit::verify::{Finding, Held, Kind};
     use crate::model::time::Timestamp;
 
     fn whole() -> Report {
@@ -206,7 +210,7 @@ mod tests {
     }
 
     fn check(report: &Report, expected: &str) {
-        let text = anstream::adapter::strip_str(&page(report, None, &Known::default())).to_string();
+        let text = anstream::adapter::strip_str(&page(report, None, None)).to_string();
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH_COLUMNS));
     }
@@ -234,12 +238,17 @@ Not proved
         );
         let held = Held { confirmed: 7, newest: whole().vouched, removed: 0 };
         let report = Report { behind: 0, compared: Compared::Pinned, held, ..whole() };
-        let expected = Expected { pinned: Some(whole().keys[0]), ..Expected::default() };
-        let text = page(&report, None, &Known { expected, note: None });
+        let text = page(&report, None, None);
+        assert!(!text.contains("Not proved"), "{text}");
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.contains("  which is the key that you named.\n  Up to record 12340 of 2027-01-02"), "{text}");
         assert!(text.contains("7 checkpoints held elsewhere stand in"), "{text}");
-        assert!(!text.contains("Not proved"), "{text}");
+        let older = format!("ed25519:{}", "cd".repeat(32)).parse().unwrap();
+        let keys = vec![older, whole().keys[0]];
+        let report = Report { compared: Compared::Pinned, keys, known_since: whole().vouched, ..whole() };
+        let text = page(&report, None, None).replace("\n  ", " ");
+        assert!(text.contains("which is the key that you named."), "{text}");
+        assert!(text.contains("That the records before 12340 are what was written then"), "{text}");
     }
 
     #[test]

@@ -8,11 +8,13 @@ use anstyle::Style;
 use serde_json::Value;
 
 use crate::audit::facts::domain_of;
+use crate::audit::segments::segments;
 use crate::audit::tail::{Filter, last};
 use crate::cli::human::{cut, shown};
 use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
 
 use super::arguments::Tail;
+use super::reading::none;
 use super::timeline::{list, text};
 
 /// How long nothing is looked at while the log is followed.
@@ -28,6 +30,9 @@ pub(in crate::cli) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let folder = super::folder(config, &asked.log)?;
+    if segments(&folder)?.is_empty() {
+        return Err(none(&folder));
+    }
     let filter = Filter { event: asked.event.clone(), domain: asked.domain.clone() };
     let (lines, mut follower) = last(&folder, asked.count, &filter)?;
     let width = io::stdout().is_terminal().then_some(WIDTH_COLUMNS);

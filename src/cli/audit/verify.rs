@@ -23,10 +23,16 @@ pub(in crate::cli) fn run(
         return receipt::verify(file, asked.key, json, console);
     }
     let folder = super::folder(config, &asked.log)?;
-    let known = known(config, asked, &folder)?;
+    for file in &asked.checkpoints {
+        readable(file).map_err(|error| {
+            let message = format!("cannot read the checkpoints of {}: {error}", file.display());
+            Failure::usage(message, "name a file of checkpoints, one line each, with --checkpoint FILE")
+        })?;
+    }
+    let (expected, note) = expected(config, asked, &folder);
     let report = reading::under_progress(&folder, |_, progress| match asked.segment {
-        None => verify_with(&folder, &known.expected, progress).map_err(Failure::from),
-        Some(number) => verify_segment(&folder, number, &known.expected, progress)?.ok_or_else(|| {
+        None => verify_with(&folder, &expected, progress).map_err(Failure::from),
+        Some(number) => verify_segment(&folder, number, &expected, progress)?.ok_or_else(|| {
             let message = format!("there is no segment {number:08} in {}", folder.display());
             Failure::new(Exit::No, message, "the names of its files begin with the numbers of the segments")
         }),
@@ -34,53 +40,41 @@ pub(in crate::cli) fn run(
     if json {
         console.json(&report)?;
     } else {
-        write!(console.out, "{}", proof::page(&report, asked.segment, &known))?;
+        write!(console.out, "{}", proof::page(&report, asked.segment, note.as_deref()))?;
     }
     // A daemon that has ever run left a signed checkpoint in the log: one without was emptied, or is none.
     Ok(if report.break_count == 0 && report.vouched.is_some() { Exit::Done } else { Exit::No })
 }
 
-/// What is known besides the log.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) expected: Expected,
-    /// Why it is not more.
-    pub(super) note: Option<String>,
-}
-
-fn known(config: Option<&Path>, asked: &Verify, folder: &Path) -> Result<Known, Failure> {
-    for file in &asked.checkpoints {
-        readable(file).map_err(|error| {
-            let message = format!("cannot read the checkpoints of {}: {error}", file.display());
-            Failure::usage(message, "name a file of checkpoints, one line each, with --checkpoint FILE")
-        })?;
-    }
-    let held = asked.checkpoints.clone();
-    let mut known = Known { expected: Expected { pinned: asked.key, held, ..Expected::default() }, note: None };
-    let Some(file) = key_file(config, folder) else { return Ok(known) };
+/// What is known besides the log, and why it is not more.
+fn expected(config: Option<&Path>, asked: &Verify, folder: &Path) -> (Expected, Option<String>) {
+    let mut expected = Expected { pinned: asked.key, held: asked.checkpoints.clone(), current: None, seen: None };
+    let Some(file) = key_file(config, folder) else { return (expected, None) };
+    let mut note = None;
     match keyfile::public_key(&file) {
-        Ok(key) => known.expected.current = key,
-        Err(error) => known.note = Some(error.to_string()),
+        Ok(key) => expected.current = key,
+        Err(error) => note = Some(error.to_string()),
     }
     match keyfile::seen(&file) {
         Ok(Some(line)) => {
             let mut name = file.into_os_string();
             name.push(".seen");
-            known.expected.seen = Some((name.into(), line));
+            expected.seen = Some((name.into(), line));
         }
         Ok(None) => (),
-        Err(error) => known.note = Some(known.note.unwrap_or_else(|| error.to_string())),
+        Err(error) => note = Some(note.unwrap_or_else(|| error.to_string())),
     }
-    Ok(known)
+    (expected, note)
 }
 
+/// A file of checkpoints that was named. What is no file, such as a pipe, may give what it has only once.
 fn readable(file: &Path) -> io::Result<()> {
     let kind = fs::metadata(file)?;
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+    match () {
+        () if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        () if kind.is_file() => File::open(file).map(drop),
+        () => Ok(()),
     }
-    // What is no file, such as a pipe, may give what it has only once.
-    if kind.is_file() { File::open(file).map(drop) } else { Ok(()) }
 }
 
 /// The file of the key that signs the log in `folder`; `None` if the configuration is that of another log.

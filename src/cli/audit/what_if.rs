@@ -94,7 +94,7 @@ pub(super) fn run(
 }
 
 /// The configuration as the engine is asked under it.
-fn setting(config: &Config, at: Timestamp) -> Setting<'_> {
+pub(in crate::cli) fn setting(config: &Config, at: Timestamp) -> Setting<'_> {
     let doors: HashMap<_, _> =
         config.listeners.iter().map(|listener| (listener.name.as_str(), config.door(listener))).collect();
     Setting { policies: &config.policies, doors, at }

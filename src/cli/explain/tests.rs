@@ -73,7 +73,7 @@ fn explain(line: &str) -> Ran {
 }
 
 /// The configuration above.
-pub(super) fn configured() -> Config {
+pub(in crate::cli) fn configured() -> Config {
     config::load(&folder().path().join("gatepost.toml")).unwrap().0
 }
 
@@ -309,7 +309,11 @@ fn over_a_session_that_cannot_be_nothing_is_accepted() {
         assert_eq!(seen, (&"no_session".into(), &false.into(), &alone.into()), "{line}");
     }
     let ran = explain("--from a@x.example --to b@bank.example --listener door");
-    assert!(ran.exit == 0 && ran.out.starts_with("Accepted\n") && ran.out.contains("session   TLSv1.3 "), "{}", ran.out);
+    assert!(
+        ran.exit == 0 && ran.out.starts_with("Accepted\n") && ran.out.contains("session   TLSv1.3 "),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]

@@ -195,10 +195,9 @@ fn an_exception_stands_above_every_setting_and_is_told() {
 
 #[test]
 fn a_group_lists_the_networks_of_its_clients_in_every_form() {
-    let folder = folder(&[
-        mails(),
-        vec![Mail { number: 9, from: "a@old.example", tls: OLD, ip: "198.51.100.4", ..ACCEPTED }],
-    ].concat());
+    let folder = folder(
+        &[mails(), vec![Mail { number: 9, from: "a@old.example", tls: OLD, ip: "198.51.100.4", ..ACCEPTED }]].concat(),
+    );
     let strict = "--domain bank.example --set min_version=TLSv1.2";
     let found = answer(&folder, strict);
     let expected = serde_json::json!([
@@ -218,7 +217,10 @@ fn it_is_said_whose_mail_is_counted() {
     let text = fs::read_to_string(&file).unwrap();
     for (patterns, expected) in [
         ("\"bank.example\", \"*.bank.example\"", "from or to bank.example and *.bank.example"),
-        ("\"bank.example\", \"b.example\", \"c.example\", \"d.example\"", "c.example and 1 more of domains.d/bank.toml"),
+        (
+            "\"bank.example\", \"b.example\", \"c.example\", \"d.example\"",
+            "c.example and 1 more of domains.d/bank.toml",
+        ),
     ] {
         fs::write(&file, text.replace("\"bank.example\"", patterns)).unwrap();
         let found = run(folder.path(), &format!("{ASKED} --domain bank.example --set tls=required"));

@@ -73,7 +73,8 @@ fn requirement(explained: &Explained<'_>) -> Value {
     let Explained { question, decision, facts, .. } = explained;
     let requirement = &decision.requirement;
     let row = |(row, by): (Because, SetBy)| set(&row, by);
-    let identities = facts.identities().into_iter().filter(|_| requirement.wants_identity()).map(|host| {
+    let hosts = facts.identities(&decision.next_hop).into_iter();
+    let identities = hosts.filter(|_| requirement.wants_identity()).map(|host| {
         let identity = question.identity(decision, host.as_ref());
         let below = identity.one_below.iter().map(|above| format!("*.{above}"));
         json!({

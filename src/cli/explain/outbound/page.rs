@@ -245,7 +245,7 @@ fn requirement(explained: &Explained<'_>) -> Vec<String> {
 fn identity(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, facts, .. } = explained;
     let mut texts: Vec<String> = Vec::new();
-    for host in facts.identities() {
+    for host in facts.identities(&decision.next_hop) {
         let identity = question.identity(decision, host.as_ref());
         let patterns = identity.one_below.iter().map(|above| format!("*.{above}"));
         let names: Vec<String> = identity.names.iter().map(ToString::to_string).chain(patterns).collect();
@@ -265,8 +265,9 @@ fn identity(explained: &Explained<'_>) -> Vec<String> {
 
 /// What every kind of session gets, side by side.
 fn sessions(explained: &Explained<'_>) -> Vec<String> {
-    let others = &explained.others;
-    if others.is_empty() {
+    let Explained { others, facts, .. } = explained;
+    // Where no host will ever take the message, no session does.
+    if others.is_empty() || facts.failure.as_ref().is_some_and(|failure| failure.permanent) {
         return Vec::new();
     }
     let with_certificates = explained.decision.requirement.wants_identity();
@@ -287,7 +288,7 @@ fn sessions(explained: &Explained<'_>) -> Vec<String> {
         vec![version.into(), second.into(), verdict, reason]
     };
     let rows: Vec<Vec<Cell>> = others.iter().map(row).collect();
-    let title = match explained.facts.hosts.first() {
+    let title = match facts.hosts.first() {
         Some(host) => format!("{BOLD}What sessions with {} get{BOLD:#}", host.shown()),
         None => format!("{BOLD}What sessions get{BOLD:#}"),
     };
