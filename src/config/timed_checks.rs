@@ -127,6 +127,11 @@ fn states<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<'a, K>>) -
     moments.into_iter().map(|at| (at, state(own, default, own.steps.len(), at))).collect()
 }
 
+/// What is in force at a moment.
+pub(super) fn in_force<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<'a, K>>, at: Timestamp) -> K {
+    state(own, default, own.steps.len(), at)
+}
+
 /// What is in force at a moment by the base and the first `steps` steps.
 fn state<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<'a, K>>, steps: usize, at: Timestamp) -> K {
     let mut own = usual(own);

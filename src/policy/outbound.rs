@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
+use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
 
 use super::in_force::Because;
@@ -52,6 +53,20 @@ impl Requirement {
             OutboundTls::Opportunistic if !self.permits_plaintext() => OutboundTls::Encrypt,
             level => level,
         }
+    }
+
+    /// The rule that a session lacking this does not meet; with `None` the one that decides about TLS.
+    pub fn rule(&self, lacking: Option<Reason>) -> &Source {
+        let version = self.min_version.as_ref().map(|version| &version.source);
+        let cipher = Some(&self.cipher).filter(|cipher| cipher.value > CipherGrade::Any).map(|cipher| &cipher.source);
+        let implied = || version.or(cipher).filter(|_| self.tls.value <= OutboundTls::Opportunistic);
+        let rule = match lacking {
+            Some(Reason::VersionBelowMinimum) => version,
+            Some(Reason::CipherBelowMinimum) => cipher,
+            Some(Reason::StarttlsNotSupported) | None => implied(),
+            Some(_) => None,
+        };
+        rule.unwrap_or(&self.tls.source)
     }
 
     /// Every key with its source.

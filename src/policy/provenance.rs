@@ -147,6 +147,24 @@ impl<'a, L: Keys> Levels<'a, L> {
         (!shadows.is_empty()).then(|| shadows.into_iter().flat_map(Keys::written).collect())
     }
 
+    /// The keys of shadows above which an exception stands for this client and sender.
+    pub fn excepted_of_shadow(&self, asker: &Asker<'_>) -> Vec<Because> {
+        let (mut asked, mut excepted) = (Vec::new(), Vec::new());
+        for (_, rules) in &self.0 {
+            rules.each_part(asker, Shadow::Laid, |part, layer| {
+                let over = layer.written();
+                let is_over = |row: &mut Because| over.iter().any(|upper| upper.key == row.key);
+                let covered: Vec<Because> = asked.extract_if(.., is_over).collect();
+                match part {
+                    Part::Shadow => asked.extend(over),
+                    Part::Exception(_) => excepted.extend(covered),
+                    Part::Base | Part::Step(_) => {}
+                }
+            });
+        }
+        excepted
+    }
+
     /// The exceptions that are about this client and sender, those of the higher level first.
     pub fn exceptions(&self, asker: &Asker<'_>) -> Vec<Excepted<'a>> {
         let mut found = Vec::new();

@@ -13,6 +13,7 @@ use crate::model::tls::TlsFacts;
 use super::inbound::{Client, Floor, Judgement, Question, Stage, Verdict, judge};
 use super::relay::{Denial, Permission, Role, Trust, TrustedClients, admit};
 use super::rules::PolicySet;
+use super::settings::Source;
 
 /// One listener with everything that its verdicts depend on.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +149,15 @@ impl Transacted {
     pub fn weighing(&self) -> &Judgement {
         let rcpt = self.rcpt.as_ref().and_then(|rcpt| rcpt.judgement.as_ref());
         rcpt.filter(|rcpt| rcpt.verdict >= self.mail.verdict).unwrap_or(&self.mail)
+    }
+
+    /// The rule that decides, as audit records name it; who may relay and who exists is built in.
+    pub fn rule(&self) -> &Source {
+        match self.refusal() {
+            Some(Refusal::Denied(_)) => &Source::BuiltIn,
+            Some(Refusal::Policy { judgement, .. }) => &judgement.rule,
+            None => &self.weighing().rule,
+        }
     }
 
     /// `tls` is that of the visitor; `id` stands for the audit record's in replies.

@@ -17,10 +17,12 @@ use crate::cli::configuration;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 use crate::config::Config;
+use crate::config::overruled::Overruled;
 use crate::model::time::Timestamp;
 
 use super::arguments::{ByAsked, Directions, Format, WhatIf};
 use super::reading;
+use changed::Changed;
 
 /// Lines of the list in a table, if no other number is asked for.
 const ROWS_DEFAULT: usize = 20;
@@ -31,6 +33,8 @@ struct Answered<'a> {
     asked: &'a WhatIf,
     /// What was changed, in words.
     change: String,
+    /// What of the files holds no more beside it.
+    overruled: Vec<Overruled>,
     /// Whose mail is asked about, in words; empty for all.
     whose: String,
     span: Span,
@@ -77,8 +81,8 @@ pub(super) fn run(
     })?;
     let Tally { totals, groups, .. } = tally;
     let (groups, omitted) = listed(groups.into_iter().collect(), limit(asked, json));
-    let answered =
-        Answered { asked, change: changed.words, whose: changed.whose, span, at, by, totals, met, groups, omitted };
+    let Changed { words: change, overruled, whose, .. } = changed;
+    let answered = Answered { asked, change, overruled, whose, span, at, by, totals, met, groups, omitted };
     match asked.format {
         _ if json => console.json(&answer::json(&answered))?,
         Format::Json => console.json(&answer::json(&answered))?,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::cli::explain::tests::configured;
-use crate::config::{Config, RelayConfig};
+use crate::config::{Config, ListenerTls, RelayConfig};
 use crate::model::address::{Address, Charset, Host, ReversePath};
 use crate::model::cipher::{CipherGrade, CipherSuite};
 use crate::model::domain::DomainPattern;
@@ -110,6 +110,8 @@ pub(super) fn config() -> BoxedStrategy<Config> {
             let mut config = Config { policies: Arc::new(policies), ..BASE.clone() };
             for (listener, (min_version, cipher)) in config.listeners.iter_mut().zip(floors) {
                 listener.floor = Floor::of(listener.role, Floor { min_version, cipher });
+                // Every session can come about.
+                (listener.tls, listener.offer) = (ListenerTls::Starttls, ProtocolVersion::Ssl3);
             }
             let certificates = vec![Fingerprint::from_bytes([TRUSTED; 32])];
             let networks = vec!["10.0.0.0/8".parse().unwrap()];

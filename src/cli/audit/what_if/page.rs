@@ -5,16 +5,19 @@ use crate::audit::what_if::{By, Group, Outcome, Subject};
 use crate::cli::human::{count, labelled, peer, second, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::config::overruled::Overruled;
 
 use super::super::arguments::Directions;
 use super::super::reading::left_open;
 use super::super::share::share;
-use super::Answered;
-use super::answer::sessions;
+use super::answer::{clients, sessions};
+use super::{Answered, changed};
 
 const INDENT: &str = "  ";
 /// As records and answers for programs have a session without TLS, with the bracket of its number.
 const PLAINTEXT: &str = "none (";
+/// Networks of clients in one line of the list.
+const CLIENTS_SHOWN_MAX: usize = 3;
 /// The column of the subject, so that the others do not wander.
 const NAME_COLUMNS: usize = 24;
 
@@ -24,6 +27,7 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
     page.iter_mut().for_each(|line| *line = format!("{BOLD}{line}{BOLD:#}"));
     page.push(String::new());
     page.extend(labelled("setting", &answered.change));
+    page.extend(overruled(&answered.overruled));
     page.extend(labelled("judged", &format!("by the policy engine, as of {}", second(answered.at))));
     if !answered.groups.is_empty() {
         page.push(String::new());
@@ -36,6 +40,11 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
     page.extend(notes.iter().flat_map(|note| wrap(note, WIDTH_COLUMNS)));
     page.push(String::new());
     page.join("\n")
+}
+
+fn overruled(overruled: &[Overruled]) -> impl Iterator<Item = String> {
+    let labels = std::iter::once("overrules").chain(std::iter::repeat(""));
+    overruled.iter().zip(labels).flat_map(|(one, label)| labelled(label, &changed::overruled(one)))
 }
 
 /// `Of 12,345 messages from or to bank.example since 2026-10-23, 87 (0.7 %) from 5 senders would have been refused.`
@@ -105,10 +114,9 @@ fn list(answered: &Answered<'_>) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = answered.groups.iter().map(row).collect();
     let mut lines = lines(&columns, &rows, WIDTH_COLUMNS).into_iter();
     let mut list: Vec<String> = lines.next().into_iter().collect();
-    for (line, (_, group)) in lines.zip(&answered.groups) {
+    for (line, (subject, group)) in lines.zip(&answered.groups) {
         list.push(line);
-        let about = format!("record {}: {}", group.example, sessions(group).replace(PLAINTEXT, "plaintext ("));
-        let about = wrap(&about, WIDTH_COLUMNS - INDENT.len());
+        let about = wrap(&about(answered.by, subject, group), WIDTH_COLUMNS - INDENT.len());
         list.extend(about.into_iter().map(|line| format!("{INDENT}{DIM}{line}{DIM:#}")));
     }
     let (groups, messages) = answered.omitted;
@@ -120,6 +128,19 @@ fn list(answered: &Answered<'_>) -> Vec<String> {
         list.push(format!("… and {} of others, too many to tell apart", count(answered.totals.others, "message")));
     }
     list
+}
+
+/// `record …: TLSv1 ECDHE-RSA-AES128-SHA (3), from 192.0.2.0/24 (3)`.
+fn about(by: By, subject: &Subject, group: &Group) -> String {
+    let mut about = format!("record {}: {}", group.example, sessions(group).replace(PLAINTEXT, "plaintext ("));
+    if by != By::Client {
+        let verb = if subject.is_inbound { "from" } else { "brought by" };
+        about.push_str(&format!("; {verb} {}", clients(group, CLIENTS_SHOWN_MAX)));
+    }
+    if let Some(exception) = &group.exception {
+        about.push_str(&format!("; under the exception {exception}"));
+    }
+    about
 }
 
 fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
@@ -145,6 +166,10 @@ fn notes(answered: &Answered<'_>) -> Vec<String> {
         }
     };
     note(totals.refused_already, "message", "refused or deferred then would be so again.");
+    for (rule, recipients) in &totals.excepted {
+        let text = format!("come under the exception {rule}, which stands above every setting and answers as before.");
+        note(*recipients, "recipient", &text);
+    }
     let mail_only = "accepted anew came no further than MAIL: the recipients are not on record.";
     note(totals.accepted_without_recipient, "message", mail_only);
     for why in Unknown::ALL {

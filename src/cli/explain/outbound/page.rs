@@ -14,7 +14,8 @@ use crate::policy::provenance::{Coming, Keys as _};
 use crate::policy::settings::{OnTlsFailure, OutboundTls, Source};
 use crate::policy::timed::Shadow;
 
-use super::question::Played;
+use super::super::set_by::SetBy;
+use super::question::{Played, Shown};
 use super::{Explained, notice};
 
 const INDENT: &str = "  ";
@@ -44,6 +45,16 @@ pub(super) fn page(explained: &Explained<'_>) -> String {
 /// What the session was held against, for a page that says more than this.
 pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
     let mut page = requirement(explained).split_off(1);
+    let assumed = explained.asked.iter().filter(|played| played.shown_is_assumed);
+    for shown in assumed.filter_map(|played| played.shown.as_ref()) {
+        let note = format!(
+            "Note: the host is assumed to show a certificate: {}; certificate = \"...\" in the case \
+                            says otherwise.",
+            shown.in_words()
+        );
+        page.push(String::new());
+        page.extend(wrap(&note, WIDTH_COLUMNS));
+    }
     page.extend(notes(explained));
     page
 }
@@ -117,7 +128,9 @@ fn circumstances(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
             None => "plaintext".to_owned(),
         };
         rows.push(("session", session));
-        rows.extend(played.shown.as_ref().map(|shown| ("shows", format!("a certificate: {}", shown.in_words()))));
+        let assumed = if played.shown_is_assumed { " (assumed; --certificate names another)" } else { "" };
+        let shows = |shown: &Shown| ("shows", format!("a certificate: {}{assumed}", shown.in_words()));
+        rows.extend(played.shown.as_ref().map(shows));
     }
     rows.extend((!question.at_is_assumed).then(|| ("at", second(question.at))));
     rows
@@ -184,7 +197,7 @@ fn end(played: &Played) -> [Cell; 2] {
 }
 
 /// Every key in force, with its place and what set it.
-pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
+pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
     let Explained { question, decision, .. } = explained;
     let levels = question.levels(decision);
     let is_routed = matches!(decision.next_hop, NextHop::Route(_));
@@ -197,25 +210,25 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
     let on_tls_failure =
         Because { key: "on_tls_failure", value: end.value.as_str().to_owned(), source: end.source.clone() };
     let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row) {
-        Some(origin) => policies::set_by(&origin),
-        None if row.source != Source::BuiltIn && is_routed => "route".to_owned(),
-        None => String::new(),
+        Some(origin) => SetBy::from(origin),
+        None if row.source != Source::BuiltIn && is_routed => SetBy::Route,
+        None => SetBy::BuiltIn,
     };
     let mut rows: Vec<_> = rows.into_iter().map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)).collect();
     let file = question.to.domain().and_then(|domain| question.config.policies.find(domain));
     let by_file = file.and_then(|(policy, _)| policy.delivery.on_tls_failure.as_ref()).is_some();
     let by = match (&end.source, by_file) {
-        (Source::BuiltIn, _) => "",
-        (_, true) => "domain file",
-        (_, false) => "default",
+        (Source::BuiltIn, _) => SetBy::BuiltIn,
+        (_, true) => SetBy::DomainFile,
+        (_, false) => SetBy::Default,
     };
-    rows.push((on_tls_failure, by.to_owned()));
+    rows.push((on_tls_failure, by));
     rows
 }
 
 fn requirement(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, .. } = explained;
-    let cells = |(row, by): (Because, String)| {
+    let cells = |(row, by): (Because, SetBy)| {
         let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
         (row, by, style)
     };
@@ -325,11 +338,7 @@ fn told(explained: &Explained<'_>) -> Vec<String> {
 fn notes(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, facts, asked, .. } = explained;
     let mut notes = Vec::new();
-    let is_open = asked.iter().any(|played| played.tls.is_some() && played.shown.is_none());
     if decision.requirement.wants_identity() {
-        if is_open {
-            notes.push("The session shows no certificate; --certificate trusted thinks of one.".to_owned());
-        }
         let unsigned = facts.hosts.iter().filter_map(|host| host.name.as_ref()).find(|name| {
             let identity = question.identity(decision, Some(name));
             identity.has_names() && !identity.accepts_name(name.as_str())

@@ -112,7 +112,7 @@ fn verdicts_are_those_of_the_daemon() {
     bank("", "0 - -");
     bank("--plaintext", "1 defer starttls-not-supported");
     bank("--tls TLSv1.1", "1 defer version-below-minimum");
-    bank("--tls TLSv1.2", "1 defer validation-failure");
+    bank("--tls TLSv1.2", "0 deliver -");
     bank("--tls TLSv1.2 --certificate trusted", "1 defer certificate-host-mismatch");
     let named = "--certificate-name bank.example";
     bank(&format!("--tls TLSv1.2 --certificate trusted {named}"), "0 deliver -");
@@ -180,6 +180,34 @@ Note: There are exceptions for clients; --client names the one that brought the
 message.
 ";
     assert_eq!((ran.out.as_str(), ran.exit), (expected, 1), "{}", ran.err);
+}
+
+#[test]
+fn a_certificate_of_which_nothing_is_said_is_assumed_to_do_and_told() {
+    let ran = ask("--to b@bank.example --at 2026-12-01 --tls TLSv1.2 --facts FACTS");
+    let shows =
+        "shows     a certificate: trusted, for bank.example (assumed; --certificate names\n          another)\n";
+    assert!(ran.exit == 0 && ran.out.contains(shows), "{}", ran.out);
+    let answer = |line: &str| -> Value {
+        let ran = ask(&format!("--json --to b@bank.example --at 2026-12-01 --facts FACTS {line}"));
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let seen = |line: &str| answer(line)["session"]["certificate_assumed"].clone();
+    assert_eq!((seen("--tls TLSv1.2"), seen("--tls TLSv1.2 --certificate trusted")), (true.into(), false.into()));
+}
+
+#[test]
+fn programs_read_what_set_a_key_and_which_rule_decides_as_they_do_inbound() {
+    let answer = |line: &str| -> Value {
+        let ran = ask(&format!("--json --to b@bank.example --facts FACTS {line}"));
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let low = answer("--at 2027-01-01 --tls TLSv1.2");
+    assert_eq!(low["rule"], "domains.d/bank.toml:7");
+    let set_by = |key: usize| low["requirement"]["policy"][key]["set_by"].clone();
+    assert_eq!([set_by(0), set_by(1), set_by(2)], ["domain-file", "step", "built-in"].map(Value::from));
+    assert_eq!(answer("--at 2026-12-01 --plaintext")["rule"], "domains.d/bank.toml:3");
+    assert_eq!(answer("--at 2026-12-01")["rule"], Value::Null);
 }
 
 #[test]

@@ -127,14 +127,12 @@ impl Transaction {
             Verdict::WouldRefuse => word("would_be_reply"),
             Verdict::Defer | Verdict::Refuse => word("reply"),
         };
-        let weighs = |value: &&Value| value["verdict"] == verdict.as_str() && value["reason"] == answer["reason"];
-        let weighing = answer["stages"].as_array().unwrap().iter().rev().find(weighs);
         End {
             verdict,
             stage: Stage::ALL.into_iter().find(|one| one.as_str() == stage).unwrap(),
             reason: serde_json::from_value(answer["reason"].clone()).unwrap(),
             reply,
-            rule: weighing.map_or("built-in", |judged| judged["rule"].as_str().unwrap()).to_owned(),
+            rule: word("rule").unwrap(),
         }
     }
 

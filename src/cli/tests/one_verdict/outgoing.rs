@@ -55,8 +55,8 @@ pub(super) fn delivery() -> impl Strategy<Value = Dispatch> {
     ];
     let names = select(vec!["bank.example", "*.hosts.example", "store.example"]);
     let names = vec(names.prop_map(|name| DomainPattern::parse(name).unwrap()), 0..2);
-    let session = (arbitrary::bare_session(), option::of(arbitrary::peer()));
-    let session = session.prop_map(|(facts, peer)| facts.map(|facts| TlsFacts { peer, ..facts }));
+    let session = (arbitrary::bare_session(), arbitrary::peer());
+    let session = session.prop_map(|(facts, peer)| facts.map(|facts| TlsFacts { peer: Some(peer), ..facts }));
     let mx = select(vec![None, Some("mx.hosts.example"), Some("store.example")]);
     let host = (mx.prop_map(|name| name.map(|name| Domain::parse(name).unwrap())), 0..2_usize);
     let message = (option::of(arbitrary::client()), arbitrary::sender(), arbitrary::recipient());
