@@ -240,7 +240,7 @@ pub(super) struct Retry {
     pub(super) all: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct SocketPath {
     /// The control socket of the daemon [default: [admin].socket of the configuration]
     #[arg(long, global = true, value_name = "PATH")]

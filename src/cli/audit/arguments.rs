@@ -69,7 +69,8 @@ pub(in crate::cli) struct Verify {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Trace {
-    /// The id that the sender was told in the 250 reply
+    /// The id that the sender was told in the 250 reply, or that a refusal names
+    #[arg(value_name = "ID")]
     pub(super) message: MessageId,
     #[command(flatten)]
     pub(super) log: LogFolder,

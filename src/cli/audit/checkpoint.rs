@@ -7,10 +7,13 @@ use serde::Serialize;
 use crate::admin::protocol::{Request, Response};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
+use crate::cli::arguments::SocketPath;
 use crate::cli::human::{labelled_whole, second, wrap};
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
 use crate::model::time::Timestamp;
+
+use super::arguments::LogFolder;
 
 /// The answer for programs. `line` is exact: its bytes are what is signed.
 #[derive(Debug, Serialize)]
@@ -39,6 +42,12 @@ pub(super) fn ask(at: &Path, request: &Request) -> Result<(String, Checkpoint), 
     let Response::Checkpoint { line } = socket::ask(at, request)? else { return Err(socket::unexpected()) };
     let checkpoint = Checkpoint::parse(line.as_bytes()).ok_or_else(socket::unexpected)?;
     Ok((line, checkpoint))
+}
+
+/// Has the daemon bring its log up to now, where it is that daemon's log which is asked about. Says whether it did.
+pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder) -> bool {
+    let socket = || socket::find(config, &SocketPath::default());
+    log.path.is_none() && socket().and_then(|at| ask(&at, &Request::AuditCheckpoint)).is_ok()
 }
 
 /// Ends with a line end. The line of the log is not wrapped, so that it can be copied.

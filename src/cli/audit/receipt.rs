@@ -99,7 +99,7 @@ pub(super) fn verify(
     }
     match checked {
         Ok(proof) => {
-            write!(console.out, "{}{}", timeline::page(proof.message, &proof.records), page(&proof))?;
+            write!(console.out, "{}{}", timeline::page(("Message", proof.message), &proof.records), page(&proof))?;
             Ok(Exit::Done)
         }
         Err(refusal) => {

@@ -6,9 +6,9 @@ use crate::cli::human::{bytes, count, labelled, moment, shown};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD};
 use crate::model::id::MessageId;
 
-/// Ends with a line end.
-pub(super) fn page(message: MessageId, records: &[Value]) -> String {
-    let mut page = vec![format!("Message {BOLD}{message}{BOLD:#}: {}", count(records.len(), "record"))];
+/// `subject` says of what the id is. Ends with a line end.
+pub(super) fn page((subject, id): (&str, MessageId), records: &[Value]) -> String {
+    let mut page = vec![format!("{subject} {BOLD}{id}{BOLD:#}: {}", count(records.len(), "record"))];
     for record in records {
         page.push(String::new());
         page.push(head(record));
@@ -209,7 +209,7 @@ Message 00000000000000000000000007: 3 records
 2027-01-02 03:04:07.000  queue.admin  record 44
   detail  a\\u{1b}[2Jb
 ";
-        let page = page(MessageId::from_u128(7), &records);
+        let page = page(("Message", MessageId::from_u128(7)), &records);
         assert_eq!(anstream::adapter::strip_str(&page).to_string(), expected);
         assert!(expected.lines().all(|line| line.chars().count() <= 80));
     }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use proptest::option;
 use proptest::prelude::*;
-use serde_json::Value;
 
 use crate::audit::event::{Event, Policy};
 use crate::audit::replay::{Effect, Replay};
