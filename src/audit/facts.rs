@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::model::domain::Domain;
+
 use super::fields::{Fields, Malformed, fields, text, texts};
 
 /// The events that can be judged anew.
@@ -291,6 +293,27 @@ pub struct Recorded<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// Whether the address lies in the domain, in whatever spelling of it: in upper case, with a final dot, or with
+/// U-labels.
+pub fn is_of(address: &str, domain: &Domain) -> bool {
+    let name = domain_of(address);
+    name.eq_ignore_ascii_case(domain.as_str()) || (is_odd(name) && Domain::parse(name).is_ok_and(|it| it == *domain))
+}
+
+/// The domain of an address in the one form that is compared, where it is a domain.
+pub fn name_of(address: &str) -> Box<str> {
+    let name = domain_of(address);
+    match is_odd(name).then(|| Domain::parse(name)) {
+        Some(Ok(domain)) => domain.as_str().into(),
+        _ => name.to_ascii_lowercase().into(),
+    }
+}
+
+/// Whether more than the case may tell a name from its one form. The parser is for those alone.
+fn is_odd(name: &str) -> bool {
+    !name.is_ascii() || name.ends_with('.')
+}
+
 /// The domain of an address as it was written; an address without one is its own.
 pub fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or(address, |(_, domain)| domain)
@@ -346,6 +369,27 @@ mod tests {
         for broken in ["", "{}", "{\"seq\":1", "null"] {
             assert!(read(broken.as_bytes()).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn every_spelling_of_a_domain_is_told_as_that_domain() {
+        for (address, domain, expected) in [
+            ("b@bank.example", "bank.example", true),
+            ("b@Bank.EXAMPLE.", "bank.example", true),
+            ("b@b\u{fc}cher.example", "xn--bcher-kva.example", true),
+            ("b@B\u{dc}CHER.example.", "xn--bcher-kva.example", true),
+            ("b@XN--bcher-kva.example", "xn--bcher-kva.example", true),
+            ("\"x@y\"@bank.example.", "bank.example", true),
+            ("b@bank.example..", "bank.example", false),
+            ("b@mail.bank.example.", "bank.example", false),
+            ("b@[192.0.2.1]", "bank.example", false),
+            ("", "bank.example", false),
+        ] {
+            let domain = Domain::parse(domain).unwrap();
+            assert_eq!(is_of(address, &domain), expected, "{address}");
+            assert_eq!(*name_of(address) == *domain.as_str(), expected, "{address}");
+        }
+        assert_eq!(&*name_of("b@Bank.example.."), "bank.example..");
     }
 
     #[test]

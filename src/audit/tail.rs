@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::model::domain::Domain;
 
+use super::facts::is_of;
 use super::lines::{LineReader, Piece};
 use super::log::LogError;
 use super::segments::{Segment, segments};
@@ -34,7 +35,7 @@ impl Filter {
         }
         let Ok(record) = serde_json::from_slice::<Value>(line) else { return false };
         self.event.as_ref().is_none_or(|event| is_event(&record, event))
-            && self.domain.as_ref().is_none_or(|domain| is_about(&record, domain.as_str()))
+            && self.domain.as_ref().is_none_or(|domain| is_about(&record, domain))
     }
 }
 
@@ -43,10 +44,9 @@ fn is_event(record: &Value, wanted: &str) -> bool {
     event.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn is_about(record: &Value, domain: &str) -> bool {
+fn is_about(record: &Value, domain: &Domain) -> bool {
     let to = record.get("to").and_then(Value::as_array).into_iter().flatten();
-    let addresses = to.chain(record.get("from")).filter_map(Value::as_str);
-    addresses.filter_map(|address| address.rsplit_once('@')).any(|(_, of)| of.eq_ignore_ascii_case(domain))
+    to.chain(record.get("from")).filter_map(Value::as_str).any(|address| is_of(address, domain))
 }
 
 /// Follows the end of the log from segment to segment.
@@ -156,6 +156,7 @@ mod tests {
         };
         check(r#"{"from":"a@bank.example","to":[]}"#, true);
         check(r#"{"from":"","to":["x@other.example","b@Bank.Example"]}"#, true);
+        check(r#"{"from":"","to":["b@bank.example."]}"#, true);
         check(r#"{"from":"a@mail.bank.example","to":[],"detail":"@bank.example"}"#, false);
         check(r#"{"from":null}"#, false);
         check("{", false);
