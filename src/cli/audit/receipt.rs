@@ -1,7 +1,8 @@
 //! `gatepost audit receipt MESSAGE` writes what proves the records of a message; `audit verify --receipt` checks it.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub(in crate::cli) fn run(
         return Ok(Exit::Done);
     };
     let text = serde_json::to_string_pretty(&receipt).map_err(io::Error::from)? + "\n";
-    fs::write(out, text).map_err(|error| {
+    write(out, &text).map_err(|error| {
         Failure::usage(format!("cannot write {}: {error}", out.display()), "name another file with --out FILE")
     })?;
     if json {
@@ -64,6 +65,16 @@ pub(in crate::cli) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// For the eyes of the one who asked: a receipt holds addresses of people.
+fn write(out: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(out)?;
+    // The file may have been there. What is no file, such as a terminal, stays as it is.
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 /// Checks a receipt and tells what it proves.
@@ -161,4 +172,21 @@ fn page(proof: &Proof) -> String {
     tell("That there are no other records of this message.");
     page.push(String::new());
     page.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_may_read_a_receipt_whatever_stood_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("receipt.json");
+        let mode = || std::fs::metadata(&out).unwrap().permissions().mode() & 0o777;
+        write(&out, "{}").unwrap();
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&out, Permissions::from_mode(0o644)).unwrap();
+        write(&out, "[]").unwrap();
+        assert_eq!((mode(), std::fs::read_to_string(&out).unwrap()), (0o600, "[]".to_owned()));
+    }
 }
