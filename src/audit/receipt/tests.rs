@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::check::check_receipt;
 use super::*;
 use crate::audit::specimen::{START, Specimen};
 
@@ -119,6 +120,37 @@ fn a_receipt_by_another_key_is_none_where_the_key_is_known() {
     mixed.checkpoints[3] = forged.checkpoints[3].clone();
     let expected = Refusal::KeyChanged { seq: 29, key: theirs.public(), before: ours.public() };
     assert_eq!(check(&text(&mixed), None), Err(expected));
+}
+
+#[test]
+fn more_records_or_checkpoints_than_a_receipt_has_are_not_looked_at() {
+    let log = Specimen::usual();
+    let honest = receipt(&log, 2);
+    let check = |records: usize, checkpoints: usize, expected: Option<Refusal>| {
+        let many = Receipt {
+            records: vec![honest.records[0].clone(); records],
+            checkpoints: vec![honest.checkpoints[0].clone(); checkpoints],
+            ..honest.clone()
+        };
+        let refusal = check_receipt(&many, None).unwrap_err();
+        assert_eq!(matches!(refusal, Refusal::TooLarge { .. }), expected.is_some());
+        assert!(expected.is_none_or(|expected| expected == refusal));
+    };
+    let (records, checkpoints) = (RECEIPT_RECORDS_MAX, RECEIPT_CHECKPOINTS_MAX);
+    check(records, checkpoints, None);
+    for (records, checkpoints) in [(records + 1, 1), (1, checkpoints + 1)] {
+        check(records, checkpoints, Some(Refusal::TooLarge { records, checkpoints }));
+    }
+}
+
+#[test]
+fn whose_key_it_is_is_asked_before_any_record_is_looked_at() {
+    let (ours, theirs) = (Specimen::usual(), Specimen::made());
+    let mut forged = receipt(&theirs, 2);
+    forged.records.iter_mut().for_each(|entry| entry.line.clear());
+    let expected = Refusal::KeyUnexpected { expected: ours.public(), found: theirs.public() };
+    assert_eq!(check(&text(&forged), Some(ours.public())), Err(expected));
+    assert_eq!(check(&text(&forged), None), Err(Refusal::NotARecord(1)));
 }
 
 proptest! {
