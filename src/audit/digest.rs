@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::domain::Domain;
 
-use super::facts::{Facts, Kind, is_of, name_of};
+use super::facts::{Counted, Facts, Kind, is_of, name_of};
 use super::pass::Tally;
 
 /// Entries that are listed apart; all others share one count.
@@ -76,11 +76,12 @@ pub struct Digest {
     pub entries: HashMap<Subject, Entry>,
     /// Messages of entries beyond the bound.
     pub others: u64,
+    counted: Counted,
 }
 
 impl Digest {
     pub fn new(domain: Domain) -> Self {
-        Self { domain, entries: HashMap::new(), others: 0 }
+        Self { domain, entries: HashMap::new(), others: 0, counted: Counted::default() }
     }
 
     fn is_ours(&self, address: &str) -> bool {
@@ -119,7 +120,7 @@ impl Tally for Digest {
             Kind::Deferred => (Ending::Delayed, facts.delivery_reason()),
             Kind::Bounced => (Ending::Bounced, facts.delivery_reason()),
         };
-        if !self.concerns(facts) {
+        if !self.concerns(facts) || !self.counted.is_new(facts) {
             return;
         }
         let from = facts.from.as_deref().unwrap_or_default();

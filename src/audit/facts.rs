@@ -8,6 +8,9 @@ use crate::model::domain::Domain;
 
 use super::fields::{Fields, Malformed, fields, text, texts};
 
+/// Characters of an id.
+pub const ID_BYTES: usize = 26;
+
 /// The events that can be judged anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -49,6 +52,8 @@ pub struct Facts<'a> {
     /// Empty for the null sender; `None` if it is not recorded.
     pub from: Option<Cow<'a, str>>,
     to: &'a [u8],
+    /// The record with the first recipients, of one whose recipients had no room in a record.
+    pub part_of: Option<&'a str>,
     /// The facts of the session as JSON; `null` is plaintext.
     pub tls: &'a [u8],
     /// Of a delivery.
@@ -150,6 +155,7 @@ fn facts(kind: Kind, line: &[u8]) -> Result<Facts<'_>, Malformed> {
         client: None,
         from: None,
         to: b"",
+        part_of: None,
         tls: b"null",
         next_hop: NextHopFacts::default(),
         line,
@@ -231,6 +237,11 @@ impl<'a> Facts<'a> {
                 self.to = value;
                 field::TO
             }
+            // Rare, and written before what a walk ends with.
+            b"part_of" => {
+                self.part_of = plain(value);
+                0
+            }
             b"tls" => {
                 self.tls = value;
                 field::TLS
@@ -291,6 +302,28 @@ pub struct Recorded<'a> {
     pub verdict: &'a str,
     pub stage: &'a str,
     pub reason: Option<&'a str>,
+}
+
+/// Tells the parts of a record, which stand side by side, from records of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// The id of the record that was counted last.
+    last: [u8; ID_BYTES],
+}
+
+impl Counted {
+    /// Whether nothing of the same record was counted. From here on it is.
+    pub fn is_new(&mut self, facts: &Facts<'_>) -> bool {
+        let whole = id_bytes(facts.part_of.unwrap_or(facts.id));
+        let is_new = facts.part_of.is_none() || whole != self.last;
+        self.last = whole;
+        is_new
+    }
+}
+
+/// The id of a record or message; zeros for what is none.
+pub fn id_bytes(id: &str) -> [u8; ID_BYTES] {
+    id.as_bytes().try_into().unwrap_or([0; ID_BYTES])
 }
 
 /// Whether the address lies in the domain, in whatever spelling of it: in upper case, with a final dot, or with

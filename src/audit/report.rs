@@ -9,7 +9,7 @@ use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
 
-use super::facts::{Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, Kind, domain_of};
 use super::pass::Tally;
 
 /// Periods that are told apart; what exceeds them is counted with the last.
@@ -133,6 +133,7 @@ pub struct Report {
     day: (Box<str>, Box<str>),
     /// The last accepted message: its records stand side by side, one for each verdict.
     last_message: Box<str>,
+    counted: Counted,
 }
 
 impl Report {
@@ -146,6 +147,7 @@ impl Report {
             is_partner: HashMap::new(),
             day: Default::default(),
             last_message: Box::default(),
+            counted: Counted::default(),
         }
     }
 
@@ -209,7 +211,7 @@ fn sums_of<'a>(periods: &'a mut BTreeMap<Box<str>, Sums>, period: &str) -> &'a m
 
 impl Tally for Report {
     fn take(&mut self, facts: &Facts<'_>) {
-        if !self.concerns(facts) {
+        if !self.concerns(facts) || !self.counted.is_new(facts) {
             return;
         }
         let is_message = match facts.kind {
