@@ -21,6 +21,7 @@ pub mod log;
 pub mod pass;
 mod reading;
 pub mod receipt;
+mod remembered;
 pub mod replay;
 pub mod report;
 mod resume;
@@ -34,6 +35,7 @@ pub mod trace;
 pub mod tree;
 pub mod verify;
 pub mod what_if;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;
