@@ -19,6 +19,8 @@ const BEHIND_SIGNATURE: &[u8] = b"\"},\"prev\":\"";
 const LINE_END_BYTES: usize = BEHIND_SIGNATURE.len() + 64 + 2;
 /// `2027-01-02T03:04:05.678901Z` and an id: the fields before the event have one length each.
 const TIME_BYTES: usize = 27;
+/// The longest name of a node. One that says more of itself is no node: a checkpoint is kept whole while a log is read.
+const NODE_BYTES_MAX: usize = 255;
 const ID_BYTES: usize = 26;
 
 /// What made the daemon write a checkpoint.
@@ -100,6 +102,9 @@ impl Checkpoint {
         }
         let Link { seq, prev } = Link::parse(line)?;
         let Fields { time, node, checkpoint: statement } = serde_json::from_slice(line).ok()?;
+        if node.len() > NODE_BYTES_MAX {
+            return None;
+        }
         let (_, signature, _) = split_signature(line)?;
         let is_ours = Signature::from_digits(signature)? == statement.signature && statement.first <= seq;
         is_ours.then(|| Self { seq, prev, hash: Hash::of(line), time, node, statement })

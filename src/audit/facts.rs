@@ -4,8 +4,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::model::domain::Domain;
+
 use super::fields::{Fields, Malformed, fields, text, texts};
 use super::written;
+
+/// Characters of an id.
+pub const ID_BYTES: usize = 26;
 
 /// The events that can be judged anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +54,8 @@ pub struct Facts<'a> {
     /// Empty for the null sender; `None` if it is not recorded.
     pub from: Option<Cow<'a, str>>,
     pub(super) to: &'a [u8],
+    /// The record with the first recipients, of one whose recipients had no room in a record.
+    pub part_of: Option<&'a str>,
     /// The facts of the session as JSON; `null` is plaintext.
     pub tls: &'a [u8],
     /// Of a delivery.
@@ -155,6 +162,7 @@ fn facts(kind: Kind, line: &[u8]) -> Result<Facts<'_>, Malformed> {
         client: None,
         from: None,
         to: b"",
+        part_of: None,
         tls: b"null",
         next_hop: NextHopFacts::default(),
         line,
@@ -236,6 +244,11 @@ impl<'a> Facts<'a> {
                 self.to = value;
                 field::TO
             }
+            // Rare, and written before what a walk ends with.
+            b"part_of" => {
+                self.part_of = plain(value);
+                0
+            }
             b"tls" => {
                 self.tls = value;
                 field::TLS
@@ -298,6 +311,49 @@ pub struct Recorded<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// Tells the parts of a record, which stand side by side, from records of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// The id of the record that was counted last.
+    last: [u8; ID_BYTES],
+}
+
+impl Counted {
+    /// Whether nothing of the same record was counted. From here on it is.
+    pub fn is_new(&mut self, facts: &Facts<'_>) -> bool {
+        let whole = id_bytes(facts.part_of.unwrap_or(facts.id));
+        let is_new = facts.part_of.is_none() || whole != self.last;
+        self.last = whole;
+        is_new
+    }
+}
+
+/// The id of a record or message; zeros for what is none.
+pub fn id_bytes(id: &str) -> [u8; ID_BYTES] {
+    id.as_bytes().try_into().unwrap_or([0; ID_BYTES])
+}
+
+/// Whether the address lies in the domain, in whatever spelling of it: in upper case, with a final dot, or with
+/// U-labels.
+pub fn is_of(address: &str, domain: &Domain) -> bool {
+    let name = domain_of(address);
+    name.eq_ignore_ascii_case(domain.as_str()) || (is_odd(name) && Domain::parse(name).is_ok_and(|it| it == *domain))
+}
+
+/// The domain of an address in the one form that is compared, where it is a domain.
+pub fn name_of(address: &str) -> Box<str> {
+    let name = domain_of(address);
+    match is_odd(name).then(|| Domain::parse(name)) {
+        Some(Ok(domain)) => domain.as_str().into(),
+        _ => name.to_ascii_lowercase().into(),
+    }
+}
+
+/// Whether more than the case may tell a name from its one form. The parser is for those alone.
+fn is_odd(name: &str) -> bool {
+    !name.is_ascii() || name.ends_with('.')
+}
+
 /// The domain of an address as it was written; an address without one is its own.
 pub fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or(address, |(_, domain)| domain)
@@ -353,6 +409,27 @@ mod tests {
         for broken in ["", "{}", "{\"seq\":1", "null"] {
             assert!(read(broken.as_bytes()).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn every_spelling_of_a_domain_is_told_as_that_domain() {
+        for (address, domain, expected) in [
+            ("b@bank.example", "bank.example", true),
+            ("b@Bank.EXAMPLE.", "bank.example", true),
+            ("b@b\u{fc}cher.example", "xn--bcher-kva.example", true),
+            ("b@B\u{dc}CHER.example.", "xn--bcher-kva.example", true),
+            ("b@XN--bcher-kva.example", "xn--bcher-kva.example", true),
+            ("\"x@y\"@bank.example.", "bank.example", true),
+            ("b@bank.example..", "bank.example", false),
+            ("b@mail.bank.example.", "bank.example", false),
+            ("b@[192.0.2.1]", "bank.example", false),
+            ("", "bank.example", false),
+        ] {
+            let domain = Domain::parse(domain).unwrap();
+            assert_eq!(is_of(address, &domain), expected, "{address}");
+            assert_eq!(*name_of(address) == *domain.as_str(), expected, "{address}");
+        }
+        assert_eq!(&*name_of("b@Bank.example.."), "bank.example..");
     }
 
     #[test]

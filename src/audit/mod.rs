@@ -2,6 +2,7 @@
 //!
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
+pub mod bounds;
 pub mod chain;
 pub mod checkpoint;
 mod clock_trust;

@@ -9,7 +9,7 @@ use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
 
-use super::facts::{Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, Kind, domain_of};
 use super::pass::Tally;
 use super::remembered::Remembered;
 
@@ -132,6 +132,7 @@ pub struct Report {
     day: (Box<str>, Box<str>),
     /// The last accepted message: its records stand side by side, one for each verdict.
     last_message: Box<str>,
+    counted: Counted,
 }
 
 impl Report {
@@ -145,6 +146,7 @@ impl Report {
             is_partner: Remembered::default(),
             day: Default::default(),
             last_message: Box::default(),
+            counted: Counted::default(),
         }
     }
 
@@ -202,7 +204,7 @@ fn sums_of<'a>(periods: &'a mut BTreeMap<Box<str>, Sums>, period: &str) -> &'a m
 
 impl Tally for Report {
     fn take(&mut self, facts: &Facts<'_>) {
-        if !self.concerns(facts) {
+        if !self.concerns(facts) || !self.counted.is_new(facts) {
             return;
         }
         let is_message = match facts.kind {

@@ -12,6 +12,7 @@ use crate::audit::key::{PublicKey, SigningKey};
 use crate::audit::segments::Segment;
 use crate::audit::tree::TreeBuilder;
 use crate::model::id::{MessageId, RecordId};
+use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
 
 /// 2027-01-02T03:00:00Z; each record is a second later than the one before.
@@ -104,7 +105,11 @@ impl Specimen {
         let mut record = self.record(&stamp, Event::QueueAdmin);
         record.message = message;
         record.detail = Some(detail.to_owned());
-        let line = self.tip.extend(&record.entry().json);
+        self.entry(&record.entry());
+    }
+
+    pub(crate) fn entry(&mut self, entry: &AuditEntry) {
+        let line = self.tip.extend(&entry.json);
         self.tree.push(&Hash::of(line.as_bytes()));
         self.append(&line);
     }

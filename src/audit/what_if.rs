@@ -11,7 +11,7 @@ use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::policy::settings::Source;
 
-use super::facts::{Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, ID_BYTES, Kind, domain_of, id_bytes};
 use super::pass::Tally;
 use super::remembered::Remembered;
 use super::replay::{Answer, Effect, Pair, Replay, Session, Setting, Unknown};
@@ -21,8 +21,6 @@ use clients::{Clients, Network};
 pub const GROUPS_MAX: usize = 20_000;
 /// Kinds of sessions that one group tells apart.
 const SESSIONS_OF_GROUP_MAX: usize = 4;
-/// Characters of an id.
-const ID_BYTES: usize = 26;
 
 /// By what hits are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +160,17 @@ pub struct WhatIf<'a> {
     asked_about: Remembered<bool>,
     pub totals: Totals,
     pub groups: HashMap<Subject, Group>,
-    /// The last message: its records stand side by side, one for each verdict.
-    last: Option<([u8; ID_BYTES], Outcome)>,
+    last: Option<Last>,
+    left_out: Counted,
+}
+
+/// The last message: its records stand side by side, for each verdict and for parts of many recipients.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    message: [u8; ID_BYTES],
+    /// The worst of its records.
+    outcome: Outcome,
+    refused_already: bool,
 }
 
 impl<'a> WhatIf<'a> {
@@ -175,6 +182,7 @@ impl<'a> WhatIf<'a> {
             totals: Totals::default(),
             groups: HashMap::new(),
             last: None,
+            left_out: Counted::default(),
         }
     }
 
@@ -215,18 +223,20 @@ impl<'a> WhatIf<'a> {
     }
 
     /// A message with several records counts once, by the worst of them.
-    fn count(&mut self, message: [u8; ID_BYTES], outcome: Outcome) {
-        match self.last {
-            Some((last, before)) if last == message => {
-                if outcome <= before {
-                    return;
-                }
-                self.totals.outcomes.entry(before).and_modify(|count| *count -= 1);
+    fn count(&mut self, record: Last) {
+        let mut worst = record;
+        match self.last.filter(|last| last.message == record.message) {
+            Some(before) => {
+                worst.outcome = record.outcome.max(before.outcome);
+                worst.refused_already &= before.refused_already;
+                self.totals.outcomes.entry(before.outcome).and_modify(|count| *count -= 1);
+                self.totals.refused_already -= u64::from(before.refused_already);
             }
-            _ => self.totals.messages += 1,
+            None => self.totals.messages += 1,
         }
-        self.totals.outcomes.entry(outcome).or_default().add_assign(1);
-        self.last = Some((message, outcome));
+        self.totals.outcomes.entry(worst.outcome).or_default().add_assign(1);
+        self.totals.refused_already += u64::from(worst.refused_already);
+        self.last = Some(worst);
     }
 
     fn group_name(&self, facts: &Facts<'_>, session_label: &str, to: Option<&str>) -> Box<str> {
@@ -265,7 +275,7 @@ impl Tally for WhatIf<'_> {
             return;
         }
         if is_left_out(facts) {
-            self.totals.left_out += 1;
+            self.totals.left_out += u64::from(self.left_out.is_new(facts));
             return;
         }
         let session = self.replay.session(facts);
@@ -283,10 +293,8 @@ impl Tally for WhatIf<'_> {
         if !has_recipient {
             note(self.judge(facts, &session, None));
         }
-        self.count(message(facts), worst);
-        if worst == Outcome::Unchanged && all_refused {
-            self.totals.refused_already += 1;
-        }
+        let refused_already = worst == Outcome::Unchanged && all_refused;
+        self.count(Last { message: message(facts), outcome: worst, refused_already });
         if worst == Outcome::Accepted && !has_recipient {
             self.totals.accepted_without_recipient += 1;
         }
@@ -432,8 +440,4 @@ fn sender_name(facts: &Facts<'_>) -> Box<str> {
 /// What the records of one message share; one that was not accepted has but one.
 fn message(facts: &Facts<'_>) -> [u8; ID_BYTES] {
     id_bytes(facts.message.unwrap_or(facts.id))
-}
-
-fn id_bytes(id: &str) -> [u8; ID_BYTES] {
-    id.as_bytes().try_into().unwrap_or([0; ID_BYTES])
 }

@@ -6,12 +6,11 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::facts::{Facts, Kind, NextHopFacts, Said};
+use super::facts::{Facts, ID_BYTES, Kind, NextHopFacts, Said};
 use super::fields::{Fields, split_value, text};
 
-/// Characters of a time and of an id.
+/// Characters of a time.
 const TIME_BYTES: usize = 27;
-const ID_BYTES: usize = 26;
 /// Stands behind the facts of a TLS session. No string of a line holds a quote without a backslash before it, and no
 /// field within those facts has this name.
 static BEHIND_TLS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"},\"policy\":"));
@@ -34,10 +33,28 @@ pub(super) fn read(line: &[u8]) -> Option<Said<'_>> {
     let client = rest.literal(b",\"client\":")?.client()?;
     let from = text(rest.literal(b",\"from\":")?.value()?);
     let to = rest.literal(b",\"to\":")?.value()?;
+    let part_of = match rest.literal(b",\"part_of\":") {
+        Some(rest) => Some(rest.plain(ID_BYTES)?),
+        None => None,
+    };
     let next_hop = if kind.is_inbound() { NextHopFacts::default() } else { rest.next_hop()? };
     let tls = rest.literal(b",\"tls\":")?.tls()?;
     let behind = Fields::behind(rest.literal(b",")?.0);
-    Some(Said::Facts(Facts { kind, time, id, message, listener, client, from, to, tls, next_hop, line, behind }))
+    Some(Said::Facts(Facts {
+        kind,
+        time,
+        id,
+        message,
+        listener,
+        client,
+        from,
+        to,
+        part_of,
+        tls,
+        next_hop,
+        line,
+        behind,
+    }))
 }
 
 /// What of a line is not read yet.
@@ -175,7 +192,7 @@ mod tests {
             all in prop::collection::vec(texts(), 8),
             ip in option::of(any::<std::net::IpAddr>()),
             from in option::of(texts()),
-            (has_message, has_tls, has_peer, is_set) in any::<(bool, bool, bool, bool)>(),
+            (has_message, has_tls, has_peer, is_set, is_part) in any::<(bool, bool, bool, bool, bool)>(),
             cut in any::<prop::sample::Index>(),
         ) {
             let stamp = Stamp { node: all[0].as_str().into(), config: "abc".into() };
@@ -192,6 +209,7 @@ mod tests {
             record.client = ip.map(|ip| Client { ip, port: 25, helo: is_set.then_some(all[5].as_str()) });
             record.from = from.as_deref();
             record.to = all[6..].iter().map(String::as_str).collect();
+            record.part_of = is_part.then(|| RecordId::from_u128(5));
             record.tls = has_tls.then_some(&facts);
             record.policy = is_set.then(|| Policy::other("rcpt", "refuse", Reason::RelayDenied));
             let is_outbound = matches!(

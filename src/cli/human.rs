@@ -60,11 +60,8 @@ pub(super) fn labelled_whole(label: &str, text: &str) -> String {
     format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#}{text}")
 }
 
-/// A text for the terminal: what could move the cursor or turn the direction of writing is escaped.
+/// A text for the terminal: what could move the cursor, turn the direction of writing or stand there unseen is escaped.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    let is_unsafe = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
@@ -78,6 +75,26 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 /// Text of a peer: printable ASCII, and no more than a line of it.
 pub(super) fn peer(text: &str) -> Cow<'_, str> {
     peer_text(text, PEER_TEXT_BYTES_MAX)
+}
+
+/// Control characters, and those of Unicode for line ends, directions and marks that take no room.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0001}'..='\u{e007f}')
+}
+
+/// A line of JSON for the terminal: the same value in printable ASCII.
+pub(super) fn shown_json(line: &[u8]) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in String::from_utf8_lossy(line).chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            c => out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    out
 }
 
 /// A span in its largest whole unit: `59s`, `12m`, `47h`, `5d`.
@@ -201,6 +218,27 @@ mod tests {
     fn nothing_that_moves_the_cursor_is_shown() {
         assert_eq!(shown("m\u{fc}ller \\x0d"), "m\u{fc}ller \\x0d");
         assert_eq!(shown("a\u{1b}[2J\n\u{202e}"), "a\\u{1b}[2J\\u{a}\\u{202e}");
+    }
+
+    #[test]
+    fn nothing_that_is_unseen_or_turns_the_direction_is_shown() {
+        let unseen = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200f}\u{2060}\u{2064}\u{feff}\u{fffb}\u{e0041}";
+        for c in unseen.chars().chain("\u{200e}\u{2028}\u{202a}\u{202e}\u{2066}\u{2069}".chars()) {
+            let text = format!("a{c}b");
+            assert_eq!(shown(&text), format!("a{}b", c.escape_unicode()));
+        }
+        for text in ["\u{5e9}\u{5dc}", "\u{627}", "\u{4e2d}", "\u{1f600}", "e\u{301}"] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn json_on_a_terminal_is_the_same_value_in_printable_ascii() {
+        let value = serde_json::json!({"from": "a\u{202e}b\u{1f600}\u{7f}\u{9b}\\\"", "to": ["\u{fc}@b.example"]});
+        let shown = shown_json(&serde_json::to_vec(&value).unwrap());
+        assert!(shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert_eq!(shown_json(b"{\x1b[2J\xff"), "{\\u001b[2J\\ufffd");
     }
 
     #[test]

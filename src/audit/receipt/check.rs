@@ -1,5 +1,7 @@
 //! Checks a receipt by itself.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use crate::audit::chain::{Hash, Link};
@@ -10,7 +12,7 @@ use crate::audit::verify::Vouched;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
-use super::{Entry, RECEIPT_VERSION, Receipt};
+use super::{Entry, RECEIPT_CHECKPOINTS_MAX, RECEIPT_RECORDS_MAX, RECEIPT_VERSION, Receipt};
 
 /// What a receipt proves.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,11 @@ pub enum Refusal {
     Version(u32),
     #[error("the receipt holds no record")]
     Empty,
+    #[error(
+        "the receipt holds {records} records and {checkpoints} checkpoints: more than {RECEIPT_RECORDS_MAX} and \
+         {RECEIPT_CHECKPOINTS_MAX} are not read"
+    )]
+    TooLarge { records: usize, checkpoints: usize },
     #[error("checkpoint {0} of the receipt, counted from 1, is no checkpoint")]
     NotACheckpoint(usize),
     #[error("checkpoint {seq} is not signed by the key that it names, {key}: it was changed or forged")]
@@ -85,27 +92,32 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     if receipt.receipt != RECEIPT_VERSION {
         return Err(Refusal::Version(receipt.receipt));
     }
+    let (records, checkpoints) = (receipt.records.len(), receipt.checkpoints.len());
+    if records > RECEIPT_RECORDS_MAX || checkpoints > RECEIPT_CHECKPOINTS_MAX {
+        return Err(Refusal::TooLarge { records, checkpoints });
+    }
+    if records == 0 {
+        return Err(Refusal::Empty);
+    }
     let (mut checkpoints, mut keys) = check_checkpoints(&receipt.checkpoints)?;
+    let since = pinned.map(|expected| check_key(expected, &checkpoints, receipt, &keys)).transpose()?;
+    let by_seq: HashMap<u64, &Checkpoint> = checkpoints.iter().map(|checkpoint| (checkpoint.seq, checkpoint)).collect();
     let mut records = Vec::with_capacity(receipt.records.len());
     let mut before = 0;
     for (entry, number) in receipt.records.iter().zip(1..) {
-        let (seq, record) = check_record(entry, number, receipt.message, &checkpoints)?;
+        let (seq, record) = check_record(entry, number, receipt.message, &by_seq)?;
         if seq <= before {
             return Err(Refusal::RecordsOutOfOrder { seq, before });
         }
         before = seq;
         records.push(record);
     }
-    if records.is_empty() {
-        return Err(Refusal::Empty);
-    }
-    let is_cited = |seq| receipt.records.iter().any(|entry| entry.checkpoint == seq);
-    let is_needed = |it: &&Checkpoint| is_cited(it.seq) || it.statement.next_key.is_some();
+    let cited: HashSet<u64> = receipt.records.iter().map(|entry| entry.checkpoint).collect();
+    let is_needed = |it: &&Checkpoint| cited.contains(&it.seq) || it.statement.next_key.is_some();
     if let Some(unneeded) = checkpoints.iter().find(|checkpoint| !is_needed(checkpoint)) {
         return Err(Refusal::Unneeded(unneeded.seq));
     }
-    if let Some(expected) = pinned {
-        let since = check_key(expected, &checkpoints, receipt, &keys)?;
+    if let Some((expected, since)) = pinned.zip(since) {
         checkpoints.retain(|checkpoint| checkpoint.seq >= since);
         keys = keys.into_iter().skip_while(|key| *key != expected).collect();
     }
@@ -173,7 +185,7 @@ fn check_record(
     entry: &Entry,
     number: usize,
     message: MessageId,
-    checkpoints: &[Checkpoint],
+    checkpoints: &HashMap<u64, &Checkpoint>,
 ) -> Result<(u64, Value), Refusal> {
     let line = entry.line.as_bytes();
     let Link { seq, .. } = Link::parse(line).ok_or(Refusal::NotARecord(number))?;
@@ -182,8 +194,8 @@ fn check_record(
     if found != Some(&message.to_string()) {
         return Err(Refusal::OtherMessage { seq, found: found.map(str::to_owned) });
     }
-    let cited = checkpoints.iter().find(|checkpoint| checkpoint.seq == entry.checkpoint);
-    let checkpoint = cited.ok_or(Refusal::NoCheckpoint { seq, checkpoint: entry.checkpoint })?;
+    let checkpoint =
+        checkpoints.get(&entry.checkpoint).ok_or(Refusal::NoCheckpoint { seq, checkpoint: entry.checkpoint })?;
     let (first, last) = (checkpoint.statement.first, checkpoint.seq);
     if !(first..last).contains(&seq) {
         return Err(Refusal::NotCovered { seq, checkpoint: last, first });

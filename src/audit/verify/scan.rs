@@ -13,6 +13,8 @@ use crate::audit::tree::TreeBuilder;
 
 /// Stretches of one segment that are told apart.
 const STRETCHES_MAX: usize = 256;
+/// Checkpoints of one segment, which are all kept: more than there is room for in a segment as the daemon closes it.
+const CHECKPOINTS_MAX: usize = 120_000;
 /// Stretches of one segment whose first line is kept while it is their only one.
 const OPENINGS_MAX: usize = 16;
 
@@ -139,6 +141,7 @@ pub(super) fn scan(segment: &Segment, progress: Progress<'_>) -> Result<Scan, Lo
 struct Scanner {
     scan: Scan,
     tree: Growing,
+    checkpoints_max: usize,
 }
 
 impl Scanner {
@@ -154,7 +157,7 @@ impl Scanner {
             unfinished: false,
             damage: None,
         };
-        Self { scan, tree: Growing::default() }
+        Self { scan, tree: Growing::default(), checkpoints_max: CHECKPOINTS_MAX }
     }
 
     /// That a compressed file was changed and cannot be read is a finding; that the system gives no file is none.
@@ -213,7 +216,11 @@ impl Scanner {
         self.tree.line(&link, hash, follows);
         if let Some(checkpoint) = checkpoint {
             let tree = self.tree.close(&checkpoint);
-            self.scan.checkpoints.push(Met { place, checkpoint, signed, tree });
+            if self.scan.checkpoints.len() < self.checkpoints_max {
+                self.scan.checkpoints.push(Met { place, checkpoint, signed, tree });
+            } else {
+                self.scan.broke_off = true;
+            }
         } else if claims && self.scan.spoiled.len() < STRETCHES_MAX {
             self.scan.spoiled.push((place, link.seq));
         }
@@ -318,5 +325,27 @@ impl Growing {
             ..Self::default()
         };
         compared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::log::SEGMENT_BYTES_MAX;
+    use crate::audit::specimen::Specimen;
+
+    #[test]
+    fn a_segment_with_more_checkpoints_than_a_segment_has_is_not_read_on() {
+        let mut log = Specimen::new();
+        (0..5).for_each(|_| log.checkpoint());
+        let text = log.text(1);
+        let lines: Vec<_> = text.lines().collect();
+        for (checkpoints_max, broke_off) in [(5, false), (4, true), (0, true)] {
+            let mut scanner = Scanner { checkpoints_max, ..Scanner::new(1) };
+            lines.iter().for_each(|line| scanner.line(line.as_bytes()));
+            assert_eq!((scanner.scan.broke_off, scanner.scan.checkpoints.len()), (broke_off, checkpoints_max));
+        }
+        let shortest = lines.iter().map(|line| line.len() as u64).min().unwrap();
+        assert!(CHECKPOINTS_MAX as u64 * shortest > SEGMENT_BYTES_MAX, "{shortest}");
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::audit::facts::domain_of;
 use crate::audit::segments::segments;
 use crate::audit::tail::{Filter, last};
-use crate::cli::human::{cut, shown};
+use crate::cli::human::{cut, shown, shown_json};
 use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
 
 use super::arguments::Tail;
@@ -48,17 +48,16 @@ pub(in crate::cli) fn run(
     }
     loop {
         console.out.flush()?;
-        let mut lines = Vec::new();
+        let (mut is_idle, mut printed) = (true, Ok(()));
         let polled = follower.poll(&mut |line| {
-            if filter.accepts(line) {
-                lines.push(line.to_vec());
+            if printed.is_ok() && filter.accepts(line) {
+                printed = printer.print(line, console);
+                is_idle = false;
             }
         });
+        printed?;
         polled?;
-        for line in &lines {
-            printer.print(line, console)?;
-        }
-        if lines.is_empty() {
+        if is_idle {
             std::thread::park_timeout(POLL_INTERVAL);
         }
     }
@@ -75,9 +74,13 @@ struct Printer {
 impl Printer {
     fn print(&mut self, line: &[u8], console: &mut Console<'_>) -> Result<(), Failure> {
         if self.json {
-            console.out.write_all(line)?;
-            writeln!(console.out)?;
-            return Ok(());
+            // Bytes for a program are those of the log; people see none that could do something to the terminal.
+            if self.width.is_some() {
+                console.out.write_all(shown_json(line).as_bytes())?;
+            } else {
+                console.out.write_all(line)?;
+            }
+            return Ok(writeln!(console.out)?);
         }
         let Ok(record) = serde_json::from_slice::<Value>(line) else {
             return Ok(writeln!(console.out, "{BAD}a line that is no record{BAD:#}: see `gatepost audit verify`")?);
@@ -164,6 +167,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn json_is_written_as_it_is_in_the_log_but_on_a_terminal() {
+        let line = "{\"from\":\"\u{202e}\"}";
+        for (width, expected) in [(None, line), (Some(WIDTH_COLUMNS), "{\"from\":\"\\u202e\"}")] {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut printer = Printer { json: true, width, day: String::new() };
+            let printed = printer.print(line.as_bytes(), &mut Console { out: &mut out, err: &mut err });
+            assert!(printed.is_ok());
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
+        }
+    }
 
     #[test]
     fn a_record_fits_on_a_line_and_says_what_came_of_it() {

@@ -47,6 +47,8 @@ fn facts(record: &Value) -> Vec<(&'static str, String)> {
         ("next", text(record, "/next_attempt").map(|time| format!("{} UTC", moment(time)))),
         ("detail", text(record, "/detail").map(str::to_owned)),
         ("count", number(record, "/count").map(|number| number.to_string())),
+        ("part of", text(record, "/part_of").map(str::to_owned)),
+        ("omitted", number(record, "/omitted").map(|number| count(number, "value"))),
     ];
     known.into_iter().filter_map(|(label, text)| Some((label, text?))).collect()
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::audit::event::Event;
 use crate::cli::tests::run;
+use crate::model::id::RecordId;
 use crate::model::reason::Reason;
 
 use super::super::recorded::{ACCEPTED, Mail, OLD, folder, json, write};
@@ -319,4 +320,37 @@ fn wrong_settings_are_told_as_in_a_configuration() {
     }
     let ran = run(folder.path(), "audit what-if --domain bank.example");
     assert!(ran.exit == 2 && ran.err.contains("no other setting"), "{ran:?}");
+}
+
+/// The records of one mail whose recipients take three of them.
+fn parts(mail: &Mail) -> Vec<String> {
+    let whole = json(mail);
+    let id = RecordId::from_u128(mail.number);
+    let part = |number: u128| {
+        let part = whole.replacen(&id.to_string(), &RecordId::from_u128(mail.number + number).to_string(), 1);
+        part.replacen("],\"tls\"", &format!("],\"part_of\":\"{id}\",\"tls\""), 1)
+    };
+    vec![whole.clone(), part(1), part(2)]
+}
+
+#[test]
+fn a_message_whose_recipients_take_several_records_counts_once() {
+    let refused = Mail { event: Event::InboundRefused, reason: Some(Reason::TooBig), ..ACCEPTED };
+    let folder = folder(&[]);
+    let content = parts(&Mail { number: 30, ..refused });
+    let records = [
+        parts(&Mail { number: 10, tls: OLD, ..ACCEPTED }),
+        parts(&Mail { number: 20, ..ACCEPTED }),
+        content.iter().map(|json| json.replace("\"stage\":\"rcpt\"", "\"stage\":\"data\"")).collect(),
+    ];
+    write(&folder, &records.concat());
+    let found = answer(&folder, "--domain bank.example --set min_version=TLSv1.2");
+    assert_eq!((outcomes(&found), &found["left_out"]), (vec![1, 0, 0, 0, 1, 0], &1.into()));
+    assert_eq!((&found["groups"][0]["messages"], &found["refused_already"]), (&1.into(), &0.into()));
+
+    let file = folder.path().join("domains.d/bank.toml");
+    let strict = fs::read_to_string(&file).unwrap() + "[inbound]\nmin_version = \"TLSv1.2\"\n";
+    fs::write(file, strict).unwrap();
+    let found = answer(&folder, "--domain bank.example --set cipher=aead");
+    assert_eq!((outcomes(&found), &found["refused_already"]), (vec![0, 0, 0, 0, 2, 0], &1.into()));
 }
