@@ -109,7 +109,7 @@ fn queue_recipient(address: &Address, state: &RecipientState, standing: Option<&
     let last = last.as_ref();
     QueueRecipient {
         address: peer_text(address.as_str(), PEER_TEXT_BYTES_MAX).into_owned(),
-        destination: standing.map(|standing| standing.destination.to_string()),
+        destination: standing.map(|standing| standing.destination.clone()),
         state: recipient_standing(state, standing),
         attempts,
         next_attempt,

@@ -5,13 +5,15 @@
 //!
 //! Must not: hold logic of its own beyond wiring.
 
-mod build;
+pub(crate) mod build;
 mod calendar;
 mod certificates;
 mod evidence;
 mod maintenance;
 #[cfg(all(test, feature = "legacy-tls"))]
 mod old_next_hops;
+#[cfg(test)]
+mod own_decisions;
 mod privileges;
 mod reload;
 mod running;

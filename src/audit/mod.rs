@@ -5,6 +5,7 @@
 pub mod bounds;
 pub mod chain;
 pub mod checkpoint;
+mod clock_trust;
 pub mod compress;
 pub mod derive;
 pub mod digest;
@@ -12,7 +13,6 @@ pub mod event;
 pub mod facts;
 pub mod feed;
 pub mod fields;
-mod hex;
 pub mod keep;
 pub mod key;
 pub mod keyfile;

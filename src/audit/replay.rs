@@ -63,6 +63,8 @@ pub struct Answer {
     pub reason: Option<Reason>,
     /// The rule that is not met, or that decides.
     pub rule: Source,
+    /// The exception that holds for this client and sender, whether it made a difference or not.
+    pub exception: Option<Source>,
     /// What the client is told, or would be, with "…" for the id of the record. Deliveries have none.
     pub reply: Option<String>,
 }
@@ -372,14 +374,20 @@ impl<'a> Question<'a> {
         let Some(to) = &self.to else {
             let judged = door.judge_mail(&visitor, &self.from);
             let reply = judged.reason.map(|_| judged.would_be_reply(self.tls, ID).to_string());
-            return Ok(Answer { effect: judged.verdict.into(), reason: judged.reason, rule: judged.rule, reply });
+            let exception = excepted(judged.exception.as_deref());
+            return Ok(Answer {
+                effect: judged.verdict.into(),
+                reason: judged.reason,
+                rule: judged.rule,
+                exception,
+                reply,
+            });
         };
         let transacted = door.transact(&visitor, &self.from, to);
         let outcome = transacted.outcome(self.tls, ID);
         let reply = outcome.reply.or(outcome.would_be).map(|reply| reply.to_string());
-        let is_denied = outcome.reason.is_some_and(|reason| !Reason::INBOUND_TLS.contains(&reason));
-        let rule = if is_denied { Source::BuiltIn } else { transacted.weighing().rule.clone() };
-        Ok(Answer { effect: outcome.verdict.into(), reason: outcome.reason, rule, reply })
+        let (rule, exception) = (transacted.rule().clone(), excepted(transacted.weighing().exception.as_deref()));
+        Ok(Answer { effect: outcome.verdict.into(), reason: outcome.reason, rule, exception, reply })
     }
 
     /// `written` is the host of a route on record; `None` is one of the MX hosts.
@@ -409,14 +417,14 @@ impl<'a> Question<'a> {
             DeliveryVerdict::Bounce => Effect::Refused,
             DeliveryVerdict::Unknown => return Err(Unknown::NotRecorded),
         };
-        let requirement = judged.decision.requirement;
-        let rule = match judged.reason {
-            Some(Reason::VersionBelowMinimum) => requirement.min_version.map_or(Source::BuiltIn, |min| min.source),
-            Some(Reason::CipherBelowMinimum) => requirement.cipher.source,
-            _ => requirement.tls.source,
-        };
-        Ok(Answer { effect, reason: judged.reason, rule, reply: None })
+        let rule = judged.decision.requirement.rule(judged.reason).clone();
+        let exception = excepted(judged.decision.exception.as_deref());
+        Ok(Answer { effect, reason: judged.reason, rule, exception, reply: None })
     }
+}
+
+fn excepted(terms: Option<&Terms>) -> Option<Source> {
+    terms.map(|terms| terms.source.clone())
 }
 
 impl From<Verdict> for Effect {

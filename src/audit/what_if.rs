@@ -1,8 +1,10 @@
 //! What another setting would have meant for the mail on record: who would be refused, deferred, reported or accepted
 //! anew, in groups.
 
+pub mod clients;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::hash::Hash;
 use std::ops::AddAssign;
 
 use crate::model::domain::Domain;
@@ -13,6 +15,7 @@ use super::facts::{Counted, Facts, ID_BYTES, Kind, domain_of, id_bytes};
 use super::pass::Tally;
 use super::remembered::Remembered;
 use super::replay::{Answer, Effect, Pair, Replay, Session, Setting, Unknown};
+use clients::{Clients, Network};
 
 /// Groups that are listed apart; all others share one count.
 pub const GROUPS_MAX: usize = 20_000;
@@ -114,8 +117,12 @@ pub struct Group {
     pub example_message: Option<Box<str>>,
     /// Kinds of sessions with their counts; what exceeds the bound is under `None`.
     pub sessions: Vec<(Option<Box<str>>, u64)>,
+    /// Who brought them.
+    pub clients: Clients,
     /// The rule that decides then.
     pub rule: Source,
+    /// The exception under which the last one comes then, whether it made a difference or not.
+    pub exception: Option<Source>,
     /// What the last one would be told.
     pub reply: Option<String>,
     /// Recorded verdicts, or events of deliveries.
@@ -137,7 +144,10 @@ pub struct Totals {
     pub left_out: u64,
     /// Sender domains and client networks of each outcome that is listed, up to [`GROUPS_MAX`].
     pub senders: BTreeMap<Outcome, HashSet<Box<str>>>,
-    pub clients: BTreeMap<Outcome, HashSet<Box<str>>>,
+    pub clients: BTreeMap<Outcome, HashSet<Network>>,
+    /// Recipients, or transactions refused at MAIL, that come under an exception and are answered as before, by the
+    /// exception.
+    pub excepted: Vec<(Source, u64)>,
     /// Messages in groups beyond the bound.
     pub others: u64,
 }
@@ -193,6 +203,9 @@ impl<'a> WhatIf<'a> {
         let pair = self.replay.judge(facts, session, to);
         let outcome = Outcome::of(&pair);
         match (&pair.after, outcome) {
+            (Ok(Answer { exception: Some(exception), .. }), Outcome::Unchanged) => {
+                add_exception(&mut self.totals.excepted, exception.clone(), 1);
+            }
             (_, Outcome::Unchanged) => {}
             (Ok(answer), outcome) if outcome > Outcome::Unknown => {
                 let name = self.group_name(facts, &session.label, to);
@@ -229,7 +242,7 @@ impl<'a> WhatIf<'a> {
     fn group_name(&self, facts: &Facts<'_>, session_label: &str, to: Option<&str>) -> Box<str> {
         match self.scope.by {
             By::Sender => sender_name(facts),
-            By::Client => network_name(facts.client),
+            By::Client => Network::of(facts.client).to_string().into(),
             By::Destination => to.map_or("", domain_of).to_ascii_lowercase().into(),
             By::Tls => session_label.into(),
         }
@@ -238,7 +251,7 @@ impl<'a> WhatIf<'a> {
     fn add(&mut self, subject: Subject, message: [u8; ID_BYTES], seen: (&Facts<'_>, &str, &Answer)) {
         let outcome = subject.outcome;
         remember(self.totals.senders.entry(outcome).or_default(), sender_name(seen.0));
-        remember(self.totals.clients.entry(outcome).or_default(), network_name(seen.0.client));
+        remember(self.totals.clients.entry(outcome).or_default(), Network::of(seen.0.client));
         let is_full = self.groups.len() >= GROUPS_MAX;
         match self.groups.get_mut(&subject) {
             Some(group) if group.last_message == message => {}
@@ -296,12 +309,9 @@ impl Tally for WhatIf<'_> {
         mine.others += theirs.others;
         theirs.outcomes.into_iter().for_each(|(outcome, count)| *mine.outcomes.entry(outcome).or_default() += count);
         theirs.unknown.into_iter().for_each(|(why, count)| *mine.unknown.entry(why).or_default() += count);
-        for (mine, theirs) in [(&mut mine.senders, theirs.senders), (&mut mine.clients, theirs.clients)] {
-            for (outcome, names) in theirs {
-                let known = mine.entry(outcome).or_default();
-                names.into_iter().for_each(|name| remember(known, name));
-            }
-        }
+        remember_all(&mut mine.senders, theirs.senders);
+        remember_all(&mut mine.clients, theirs.clients);
+        theirs.excepted.into_iter().for_each(|(rule, count)| add_exception(&mut mine.excepted, rule, count));
         for (subject, group) in other.groups {
             let is_full = self.groups.len() >= GROUPS_MAX;
             match self.groups.get_mut(&subject) {
@@ -322,7 +332,9 @@ impl Group {
             example: "".into(),
             example_message: None,
             sessions: Vec::new(),
+            clients: Clients::default(),
             rule: answer.rule.clone(),
+            exception: None,
             reply: None,
             recorded: BTreeMap::new(),
             last_message: [0; ID_BYTES],
@@ -333,6 +345,7 @@ impl Group {
         self.messages += 1;
         self.last_message = message;
         add_session(&mut self.sessions, Some(session.into()), 1);
+        self.clients.add(Network::of(facts.client));
         let recorded = match facts.kind {
             Kind::Accepted | Kind::Refused => facts.recorded().verdict,
             Kind::Delivered => "delivered",
@@ -352,12 +365,14 @@ impl Group {
             self.example_message = facts.message.map(Into::into);
             self.reply.clone_from(&answer.reply);
             self.rule.clone_from(&answer.rule);
+            self.exception.clone_from(&answer.exception);
         }
     }
 
     fn absorb(&mut self, other: Self) {
         self.messages += other.messages;
         other.sessions.into_iter().for_each(|(session, count)| add_session(&mut self.sessions, session, count));
+        self.clients.absorb(other.clients);
         other.recorded.into_iter().for_each(|(word, count)| *self.recorded.entry(word).or_default() += count);
         if other.first_seen < self.first_seen {
             self.first_seen = other.first_seen;
@@ -368,6 +383,7 @@ impl Group {
             self.example_message = other.example_message;
             self.reply = other.reply;
             self.rule = other.rule;
+            self.exception = other.exception;
         }
     }
 }
@@ -392,9 +408,24 @@ fn is_left_out(facts: &Facts<'_>) -> bool {
     }
 }
 
-fn remember(known: &mut HashSet<Box<str>>, name: Box<str>) {
+/// There are no more than the configuration has.
+fn add_exception(known: &mut Vec<(Source, u64)>, rule: Source, count: u64) {
+    match known.iter_mut().find(|(known, _)| *known == rule) {
+        Some((_, known)) => *known += count,
+        None => known.push((rule, count)),
+    }
+}
+
+fn remember<T: Eq + Hash>(known: &mut HashSet<T>, name: T) {
     if known.len() < GROUPS_MAX {
         known.insert(name);
+    }
+}
+
+fn remember_all<T: Eq + Hash>(known: &mut BTreeMap<Outcome, HashSet<T>>, others: BTreeMap<Outcome, HashSet<T>>) {
+    for (outcome, names) in others {
+        let known = known.entry(outcome).or_default();
+        names.into_iter().for_each(|name| remember(known, name));
     }
 }
 
@@ -403,21 +434,6 @@ fn sender_name(facts: &Facts<'_>) -> Box<str> {
     match facts.from.as_deref() {
         None | Some("") => "<>".into(),
         Some(from) => domain_of(from).to_ascii_lowercase().into(),
-    }
-}
-
-/// `192.0.2.0/24`, `2001:db8::/64`; the relay itself brings its own notices.
-pub fn network_name(client: Option<IpAddr>) -> Box<str> {
-    match client.map(|ip| ip.to_canonical()) {
-        Some(IpAddr::V4(ip)) => {
-            let [a, b, c, _] = ip.octets();
-            format!("{a}.{b}.{c}.0/24").into()
-        }
-        Some(IpAddr::V6(ip)) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)).into()
-        }
-        None => "local".into(),
     }
 }
 

@@ -8,30 +8,31 @@ use std::time::Duration;
 use crate::audit::event::Event;
 use crate::clock;
 use crate::metrics::Phase;
-use crate::model::address::Host;
+use crate::model::address::{Address, Host};
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Instant;
 use crate::model::tls::TlsFacts;
-use crate::policy::outbound::{Decision, decide};
+use crate::policy::outbound::Decision;
 use crate::random;
 use crate::smtp::client::Transaction;
 use crate::spool::{BodyError, Fault, Stored};
 
 use super::conclude::{self, Attempted};
+use super::destination::{self, Decider, Destination};
 use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
 use super::session::Connection;
 use super::targets::{self, Target};
-use super::{Outbound, Snapshot, destination};
+use super::{Outbound, Snapshot};
 
 /// One job of the dispatcher.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) message: MessageId,
     /// The destination that the job was planned for.
-    pub(super) destination: Arc<str>,
-    /// Places in the envelope.
+    pub(super) destination: Destination,
+    /// Places in the envelope of recipients about whom the same was decided.
     pub(super) recipients: Vec<u32>,
 }
 
@@ -42,7 +43,7 @@ pub(super) enum Ended {
     Done,
     /// These are left, to be tried again after a while.
     Again { recipients: Vec<u32>, after: Duration },
-    /// The configuration sends them elsewhere now: plan the message anew.
+    /// They go elsewhere or not together now: plan them anew.
     Replan,
 }
 
@@ -69,20 +70,14 @@ impl Ended {
 pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     let snapshot = outbound.snapshot.load_full();
     let Some(stored) = outbound.spool.load(work.message) else { return Ended::Done };
-    let Some(address) = destination::address(&stored.envelope, &work.recipients) else { return Ended::Done };
-    let asker = destination::asker(&stored.envelope, clock::timestamp());
-    let decision = decide(&snapshot.policies, address.domain(), &asker);
-    let still_there = |place: &u32| {
-        let recipient = usize::try_from(*place).ok().and_then(|place| stored.envelope.recipients.get(place));
-        recipient.is_some_and(|recipient| {
-            let decision = decide(&snapshot.policies, recipient.address.domain(), &asker);
-            destination::name(&decision, &recipient.address) == work.destination
-        })
+    let Some(host) = destination::first(&stored.envelope, &work.recipients).map(Address::host).cloned() else {
+        return Ended::Done;
     };
-    if !work.recipients.iter().all(still_there) {
-        return Ended::Replan;
-    }
-    let host = address.host().clone();
+    let decider = Decider::new(&snapshot.policies, &stored.envelope, clock::timestamp());
+    let decision = match decider.together(&work.recipients) {
+        Some((destination, decision)) if destination == work.destination => decision,
+        _ => return Ended::Replan,
+    };
     let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
     attempt.run(&host).await
 }

@@ -1,6 +1,6 @@
 //! The dispatcher: owns the scheduler, starts attempts, takes their ends, and answers the operator.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use tokio::task::{Id, JoinSet};
 use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
-use crate::schedule::backoff;
 use crate::schedule::job::{Counts, End, Job, JobId, JobState, Selection};
 use crate::schedule::scheduler::{Limits, Next, Scheduler};
+use crate::spool::Stored;
 
 use super::attempt::{self, Ended, Work};
-use super::destination::{Share, lane, shares};
+use super::destination::{Decider, Share};
 use super::{Outbound, Snapshot};
 
 /// New messages that are planned before the scheduler is asked again.
@@ -31,7 +31,7 @@ const PANIC_RETRY: Duration = Duration::from_secs(300);
 /// What an operator asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// How each destination of a message stands.
+    /// How the recipients of a message stand.
     Standing(MessageId, oneshot::Sender<Vec<Standing>>),
     /// Try what waits at once. Answers how many jobs that moved.
     Retry(Retry, oneshot::Sender<usize>),
@@ -47,10 +47,11 @@ pub enum Retry {
     Domain(Domain),
 }
 
-/// How one destination of a message stands.
+/// How the recipients of a message that travel together stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    pub destination: Arc<str>,
+    /// A domain, an address, or the name of a route.
+    pub destination: String,
     pub recipients: Vec<u32>,
     pub state: StandingState,
 }
@@ -132,29 +133,31 @@ pub async fn run(start: Start) {
 }
 
 impl Dispatcher {
-    /// Plans the pending recipients of a message as jobs, one for each destination.
+    /// Plans the pending recipients of a message as jobs, one for those that travel together.
     fn add_message(&mut self, id: MessageId) {
         if self.by_message.contains_key(&id) {
             return;
         }
         let Some(stored) = self.outbound.spool.load(id) else { return };
-        let shares = shares(&self.snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
-        for (destination, share) in shares {
-            self.add_job(id, destination, share);
+        for share in self.shares(&stored) {
+            self.add_job(id, share);
         }
     }
 
-    fn add_job(&mut self, message: MessageId, destination: Arc<str>, share: Share) {
+    fn shares(&self, stored: &Stored) -> Vec<Share> {
+        Decider::new(&self.snapshot.policies, &stored.envelope, clock::timestamp()).shares(&stored.states)
+    }
+
+    fn add_job(&mut self, message: MessageId, share: Share) {
         let now = clock::now();
-        let retry_max = backoff::wait_max(&self.snapshot.retry);
-        let due = share.next_attempt.map_or(now, |due| backoff::due_instant(now, clock::timestamp(), due, retry_max));
+        let due = share.due(now, clock::timestamp(), &self.snapshot.retry);
         self.next_job += 1;
-        let (id, key) = (JobId(self.next_job), lane(&destination));
+        let (id, key) = (JobId(self.next_job), share.destination.lane());
         if self.scheduler.add(now, Job { id, lane: key.clone(), due, attempts: share.attempts }).is_ok() {
-            if let Some(concurrency) = share.concurrency {
+            if let Some(concurrency) = share.destination.concurrency() {
                 self.scheduler.set_lane_concurrency(&key, concurrency);
             }
-            self.jobs.insert(id, Work { message, destination, recipients: share.recipients });
+            self.jobs.insert(id, Work { message, destination: share.destination, recipients: share.recipients });
             self.by_message.entry(message).or_default().push(id);
         }
     }
@@ -249,12 +252,10 @@ impl Dispatcher {
     /// was served must not be planned again.
     fn plan(&mut self, message: MessageId, open: &[u32]) {
         let Some(stored) = self.outbound.spool.load(message) else { return };
-        let planned: BTreeMap<Arc<str>, Share> =
-            shares(&self.snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
-        for (destination, mut share) in planned {
+        for mut share in self.shares(&stored) {
             share.recipients.retain(|place| open.contains(place));
             if !share.recipients.is_empty() {
-                self.add_job(message, destination, share);
+                self.add_job(message, share);
             }
         }
     }
@@ -284,7 +285,7 @@ impl Dispatcher {
                 JobState::Running => StandingState::Active,
                 JobState::Held => StandingState::Held,
             };
-            Some(Standing { destination: work.destination.clone(), recipients: work.recipients.clone(), state })
+            Some(Standing { destination: work.destination.to_string(), recipients: work.recipients.clone(), state })
         };
         jobs.filter_map(standing).collect()
     }

@@ -30,6 +30,8 @@ pub(super) struct Key {
     pub(super) ehlo: Domain,
     /// The certificate of ours that the connection may have been opened with.
     pub(super) identity: Option<Fingerprint>,
+    /// Who never uses TLS leaves plaintext behind, which others would have used TLS instead of.
+    pub(super) permits_tls: bool,
 }
 
 #[derive(Debug)]

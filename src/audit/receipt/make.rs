@@ -46,7 +46,7 @@ pub enum MakeError {
 /// Reads the log and gives the receipt, which has been checked.
 pub fn make(folder: &Path, message: MessageId, made: Timestamp, progress: Progress<'_>) -> Result<Receipt, MakeError> {
     let segments = segments(folder)?;
-    let wanted = Wanted::new(message);
+    let wanted = Wanted::message(message);
     let found = in_parallel(&segments, |segment| survey(segment, &wanted, progress))?;
     let all: usize = found.iter().map(|found| found.records.len()).sum();
     match all {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::clock;
+use crate::model::address::Address;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::{Stack, Verified};
@@ -102,7 +103,7 @@ impl Attempt {
     }
 
     fn check(&self, connection: &mut Connection) -> Result<Verified, (Reason, String)> {
-        let domain = destination::domain(&self.stored.envelope, &self.open).cloned();
+        let domain = destination::first(&self.stored.envelope, &self.open).and_then(Address::domain).cloned();
         let requirement = &self.decision.requirement;
         let (met, evaluation) = connection.check(&self.outbound, requirement, domain.as_ref(), clock::timestamp());
         let detail = evaluation.as_ref().map(|evaluation| evaluation.detail.clone()).unwrap_or_default();
@@ -130,7 +131,14 @@ impl Attempt {
 
     pub(super) fn pool_key(&self, target: &Target) -> Key {
         let (source, ehlo) = self.sender();
-        Key { address: target.address, name: target.name.clone(), source, ehlo, identity: self.tls().identity() }
+        Key {
+            address: target.address,
+            name: target.name.clone(),
+            source,
+            ehlo,
+            identity: self.tls().identity(),
+            permits_tls: self.decision.requirement.permits_tls(),
+        }
     }
 
     fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
