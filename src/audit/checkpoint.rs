@@ -239,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn a_line_whose_node_has_an_endless_name_is_no_checkpoint() {
+        let key = SigningKey::generate().unwrap();
+        for (bytes, is_read) in [(NODE_BYTES_MAX, true), (NODE_BYTES_MAX + 1, false)] {
+            let stamp = Stamp { node: "a".repeat(bytes).into(), config: "abc".into() };
+            let record = Record::new(&stamp, Timestamp::from_secs(0), RecordId::from_u128(7), Event::Checkpoint);
+            let line = sign(draft(), record, &Tip { seq: 41, hash: Hash::of(b"before") }, &key).unwrap();
+            assert_eq!(Checkpoint::parse(line.as_bytes()).is_some(), is_read, "{bytes}");
+        }
+    }
+
+    #[test]
     fn the_shape_of_the_line_is_fixed() {
         let key = SigningKey::generate().unwrap();
         let line = line(draft(), &key);

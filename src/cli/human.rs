@@ -72,11 +72,6 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text of a peer: printable ASCII, and no more than a line of it.
-pub(super) fn peer(text: &str) -> Cow<'_, str> {
-    peer_text(text, PEER_TEXT_BYTES_MAX)
-}
-
 /// Control characters, and those of Unicode for line ends, directions and marks that take no room.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -95,6 +90,11 @@ pub(super) fn shown_json(line: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Text of a peer: printable ASCII, and no more than a line of it.
+pub(super) fn peer(text: &str) -> Cow<'_, str> {
+    peer_text(text, PEER_TEXT_BYTES_MAX)
 }
 
 /// A span in its largest whole unit: `59s`, `12m`, `47h`, `5d`.

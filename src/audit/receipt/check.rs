@@ -100,7 +100,11 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
         return Err(Refusal::Empty);
     }
     let (mut checkpoints, mut keys) = check_checkpoints(&receipt.checkpoints)?;
-    let since = pinned.map(|expected| check_key(expected, &checkpoints, receipt, &keys)).transpose()?;
+    let since = match pinned {
+        // Without a checkpoint the first record is refused.
+        Some(expected) if !checkpoints.is_empty() => Some(check_key(expected, &checkpoints, receipt, &keys)?),
+        _ => None,
+    };
     let by_seq: HashMap<u64, &Checkpoint> = checkpoints.iter().map(|checkpoint| (checkpoint.seq, checkpoint)).collect();
     let mut records = Vec::with_capacity(receipt.records.len());
     let mut before = 0;
@@ -117,7 +121,7 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     if let Some(unneeded) = checkpoints.iter().find(|checkpoint| !is_needed(checkpoint)) {
         return Err(Refusal::Unneeded(unneeded.seq));
     }
-    if let Some((expected, since)) = pinned.zip(since) {
+    if let (Some(expected), Some(since)) = (pinned, since) {
         checkpoints.retain(|checkpoint| checkpoint.seq >= since);
         keys = keys.into_iter().skip_while(|key| *key != expected).collect();
     }
@@ -137,7 +141,7 @@ fn check_key(
 ) -> Result<u64, Refusal> {
     let first = checkpoints.iter().find(|checkpoint| checkpoint.statement.key == expected);
     let Some(since) = first.map(|checkpoint| checkpoint.seq) else {
-        // There is a checkpoint, as there is a record.
+        // The caller has seen to it that there is a checkpoint.
         let found = keys.last().copied().unwrap_or(expected);
         return Err(Refusal::KeyUnexpected { expected, found });
     };

@@ -126,6 +126,37 @@ fn a_receipt_by_another_key_is_none_where_the_key_is_known() {
 }
 
 #[test]
+fn more_records_or_checkpoints_than_a_receipt_has_are_not_looked_at() {
+    let log = Specimen::usual();
+    let honest = receipt(&log, 2);
+    let check = |records: usize, checkpoints: usize, expected: Option<Refusal>| {
+        let many = Receipt {
+            records: vec![honest.records[0].clone(); records],
+            checkpoints: vec![honest.checkpoints[0].clone(); checkpoints],
+            ..honest.clone()
+        };
+        let refusal = check_receipt(&many, None).unwrap_err();
+        assert_eq!(matches!(refusal, Refusal::TooLarge { .. }), expected.is_some());
+        assert!(expected.is_none_or(|expected| expected == refusal));
+    };
+    let (records, checkpoints) = (RECEIPT_RECORDS_MAX, RECEIPT_CHECKPOINTS_MAX);
+    check(records, checkpoints, None);
+    for (records, checkpoints) in [(records + 1, 1), (1, checkpoints + 1)] {
+        check(records, checkpoints, Some(Refusal::TooLarge { records, checkpoints }));
+    }
+}
+
+#[test]
+fn whose_key_it_is_is_asked_before_any_record_is_looked_at() {
+    let (ours, theirs) = (Specimen::usual(), Specimen::made());
+    let mut forged = receipt(&theirs, 2);
+    forged.records.iter_mut().for_each(|entry| entry.line.clear());
+    let expected = Refusal::KeyUnexpected { expected: ours.public(), found: theirs.public() };
+    assert_eq!(check(&text(&forged), Some(ours.public())), Err(expected));
+    assert_eq!(check(&text(&forged), None), Err(Refusal::NotARecord(1)));
+}
+
+#[test]
 fn a_receipt_under_another_key_gains_nothing_by_naming_the_expected_one() {
     let ours = Specimen::usual().public();
     let mut forged = Specimen::new();
@@ -170,37 +201,6 @@ fn whoever_is_put_before_the_expected_key_is_not_told_as_one_who_signed() {
     let proof = check(&text(&with), Some(log.public())).unwrap();
     assert_eq!(proof, check(&text(&honest), Some(log.public())).unwrap());
     assert_eq!(proof.keys, [log.public()]);
-}
-
-#[test]
-fn more_records_or_checkpoints_than_a_receipt_has_are_not_looked_at() {
-    let log = Specimen::usual();
-    let honest = receipt(&log, 2);
-    let check = |records: usize, checkpoints: usize, expected: Option<Refusal>| {
-        let many = Receipt {
-            records: vec![honest.records[0].clone(); records],
-            checkpoints: vec![honest.checkpoints[0].clone(); checkpoints],
-            ..honest.clone()
-        };
-        let refusal = check_receipt(&many, None).unwrap_err();
-        assert_eq!(matches!(refusal, Refusal::TooLarge { .. }), expected.is_some());
-        assert!(expected.is_none_or(|expected| expected == refusal));
-    };
-    let (records, checkpoints) = (RECEIPT_RECORDS_MAX, RECEIPT_CHECKPOINTS_MAX);
-    check(records, checkpoints, None);
-    for (records, checkpoints) in [(records + 1, 1), (1, checkpoints + 1)] {
-        check(records, checkpoints, Some(Refusal::TooLarge { records, checkpoints }));
-    }
-}
-
-#[test]
-fn whose_key_it_is_is_asked_before_any_record_is_looked_at() {
-    let (ours, theirs) = (Specimen::usual(), Specimen::made());
-    let mut forged = receipt(&theirs, 2);
-    forged.records.iter_mut().for_each(|entry| entry.line.clear());
-    let expected = Refusal::KeyUnexpected { expected: ours.public(), found: theirs.public() };
-    assert_eq!(check(&text(&forged), Some(ours.public())), Err(expected));
-    assert_eq!(check(&text(&forged), None), Err(Refusal::NotARecord(1)));
 }
 
 proptest! {
