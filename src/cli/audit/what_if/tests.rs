@@ -133,12 +133,12 @@ fn a_default_gives_way_where_it_is_set_and_is_told_where_it_is_shared() {
         fs::write(&main, format!("{text}[default.inbound]\n{default}\n")).unwrap();
         check_overruled(&folder, set, hits, expected);
     };
-    let raised = "tls = optional (gatepost.toml:11): what is set needs tls = required, so that is judged by";
+    let raised = "tls = optional (gatepost.toml:12): what is set needs tls = required, so that is judged by";
     check("tls = \"optional\"", "--set min_version=TLSv1.2", (5, 0), &[raised]);
     check("tls = \"optional\"", "--domain bank.example --set min_version=TLSv1.2", (5, 0), &[raised]);
-    let kept = "not min_version = TLSv1.2 (gatepost.toml:11): other domains share it, so it is asked for as before";
+    let kept = "not min_version = TLSv1.2 (gatepost.toml:12): other domains share it, so it is asked for as before";
     check("min_version = \"TLSv1.2\"", "--domain bank.example --set tls=optional", (0, 0), &[kept]);
-    let dropped = "min_version = TLSv1.2 (gatepost.toml:11): it contradicts what is set, and is left out";
+    let dropped = "min_version = TLSv1.2 (gatepost.toml:12): it contradicts what is set, and is left out";
     check("min_version = \"TLSv1.2\"", "--set tls=optional", (0, 5), &[dropped]);
 }
 
