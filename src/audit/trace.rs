@@ -14,8 +14,8 @@ use super::segments::segments;
 /// Records of one message that are kept.
 pub const TRACE_RECORDS_MAX: usize = 100_000;
 
-/// Reads the log once and gives the records whose `message` is `id`, and the one whose own id it is; tells `progress` the bytes of the files as they
-/// are read.
+/// Reads the log once and gives the records whose `message` is `id`, and the one whose own id it is; tells `progress`
+/// the bytes of the files as they are read.
 pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> Result<Vec<Value>, LogError> {
     let wanted = Wanted::message_or_record(id);
     let found = in_parallel(&segments(folder)?, |segment| {
