@@ -19,6 +19,8 @@ const BEHIND_SIGNATURE: &[u8] = b"\"},\"prev\":\"";
 const LINE_END_BYTES: usize = BEHIND_SIGNATURE.len() + 64 + 2;
 /// `2027-01-02T03:04:05.678901Z` and an id: the fields before the event have one length each.
 const TIME_BYTES: usize = 27;
+/// The longest name of a node. One that says more of itself is no node: a checkpoint is kept whole while a log is read.
+const NODE_BYTES_MAX: usize = 255;
 const ID_BYTES: usize = 26;
 
 /// What made the daemon write a checkpoint.
@@ -100,6 +102,9 @@ impl Checkpoint {
         }
         let Link { seq, prev } = Link::parse(line)?;
         let Fields { time, node, checkpoint: statement } = serde_json::from_slice(line).ok()?;
+        if node.len() > NODE_BYTES_MAX {
+            return None;
+        }
         let (_, signature, _) = split_signature(line)?;
         let is_ours = Signature::from_digits(signature)? == statement.signature && statement.first <= seq;
         is_ours.then(|| Self { seq, prev, hash: Hash::of(line), time, node, statement })
@@ -154,7 +159,8 @@ pub fn sign(draft: Draft, mut record: Record<'_>, tip: &Tip, key: &SigningKey) -
     let Draft { why, first, root, next_key, removed } = draft;
     let signature = Signature::NONE;
     record.checkpoint = Some(Statement { why, first, root, key: key.public(), next_key, removed, signature });
-    let unsigned = tip.compose(&record.entry().json);
+    let mut unsigned = String::new();
+    tip.compose(&record.entry().json, &mut unsigned);
     let (head, _, tail) = split_signature(unsigned.as_bytes()).ok_or(CryptoFault)?;
     let signature = key.sign(&signed_bytes(head, tail))?.to_string();
     let (head, tail) = (str::from_utf8(head), str::from_utf8(tail));
@@ -229,6 +235,17 @@ mod tests {
         for broken in [real.replace("\"first\":40", "\"first\":43"), real.replace("\"why\"", "\"how\""), String::new()]
         {
             assert_eq!(Checkpoint::parse(broken.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn a_line_whose_node_has_an_endless_name_is_no_checkpoint() {
+        let key = SigningKey::generate().unwrap();
+        for (bytes, is_read) in [(NODE_BYTES_MAX, true), (NODE_BYTES_MAX + 1, false)] {
+            let stamp = Stamp { node: "a".repeat(bytes).into(), config: "abc".into() };
+            let record = Record::new(&stamp, Timestamp::from_secs(0), RecordId::from_u128(7), Event::Checkpoint);
+            let line = sign(draft(), record, &Tip { seq: 41, hash: Hash::of(b"before") }, &key).unwrap();
+            assert_eq!(Checkpoint::parse(line.as_bytes()).is_some(), is_read, "{bytes}");
         }
     }
 

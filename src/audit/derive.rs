@@ -19,6 +19,8 @@ use super::segments::Segment;
 
 /// Records between two syncs of the log at most.
 const SYNC_RECORDS_MAX: usize = 4096;
+/// The longest that a record is not seen by those who read the file.
+const WRITE_DELAY_MAX: Duration = Duration::from_millis(20);
 /// The longest that a written record waits for its sync, and a failed log for its next try.
 const SYNC_DELAY_MAX: Duration = Duration::from_millis(400);
 
@@ -77,7 +79,8 @@ pub(super) struct Deriver {
     derived: Option<u64>,
     /// Records taken since the last try to sync.
     waiting: usize,
-    /// When the log is synced at the latest.
+    /// When what was appended is written at the latest, and when it is synced.
+    write_due: Option<Instant>,
     sync_due: Option<Instant>,
     checkpoint_every: Duration,
     /// When the lines behind the last checkpoint get one.
@@ -90,11 +93,11 @@ pub(super) struct Deriver {
 impl Deriver {
     pub(super) fn new(start: Start, health: Health, observer: Box<dyn Observer>) -> Self {
         let Start { log, present, wants_checkpoint: wants_start, checkpoint_every } = start;
-        let (unsynced, settled, derived, waiting, sync_due, checkpoint_due, failed) = Default::default();
+        let (unsynced, settled, derived, waiting, write_due, sync_due, checkpoint_due, failed) = Default::default();
         #[rustfmt::skip]
         let deriver = Self {
             log, present, observer, health, unsynced, settled, derived, waiting,
-            sync_due, checkpoint_every, checkpoint_due, wants_start, failed,
+            write_due, sync_due, checkpoint_every, checkpoint_due, wants_start, failed,
         };
         deriver
     }
@@ -109,7 +112,20 @@ impl Deriver {
             match next {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
                 Ok(message) => self.handle(message),
-                Err(RecvTimeoutError::Timeout) => _ = self.settle(None),
+                Err(RecvTimeoutError::Timeout) => self.wake(),
+            }
+        }
+    }
+
+    /// Does what is due.
+    fn wake(&mut self) {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= clock::now());
+        if !is_due(self.write_due) || is_due(self.sync_due) || is_due(self.checkpoint_due) {
+            _ = self.settle(None);
+        } else {
+            self.write_due = None;
+            if let Err(error) = self.log.flush() {
+                self.fail(&error);
             }
         }
     }
@@ -117,7 +133,7 @@ impl Deriver {
     fn due(&self) -> Option<Instant> {
         // After a fault the pause before the next try holds for everything.
         let checkpoint_due = self.checkpoint_due.filter(|_| !self.failed);
-        self.sync_due.into_iter().chain(checkpoint_due).min()
+        [self.write_due, self.sync_due, checkpoint_due].into_iter().flatten().min()
     }
 
     /// What a crash left without a checkpoint gets one before anything new.
@@ -146,15 +162,18 @@ impl Deriver {
     }
 
     fn take(&mut self, mut batch: Batch) {
-        let before = batch.entries.len();
-        batch.entries.retain(|entry| !self.present.remove(&entry.id));
-        self.health.written(before - batch.entries.len());
+        for known in batch.entries.extract_if(.., |entry| self.present.remove(&entry.id)) {
+            self.health.written(&[known]);
+        }
         if !self.failed
             && let Err(error) = self.append(&batch)
         {
             self.fail(&error);
         }
         self.waiting += batch.entries.len();
+        if !self.failed {
+            self.write_due.get_or_insert_with(|| clock::now() + WRITE_DELAY_MAX);
+        }
         self.sync_due.get_or_insert_with(|| clock::now() + SYNC_DELAY_MAX);
         self.unsynced.push_back(batch);
     }
@@ -177,7 +196,10 @@ impl Deriver {
     fn replace_key(&mut self) -> Answer {
         self.settle(None)?;
         match self.log.rotate_key(clock::timestamp()) {
-            Ok(()) => Ok(self.tell_news()),
+            Ok(line) => {
+                self.tell_news();
+                Ok(line)
+            }
             Err(LogOrKeyError::Key(error)) => {
                 self.tell_news();
                 Err(DemandError::Key(error))
@@ -194,14 +216,14 @@ impl Deriver {
     /// checkpoint that is wished for or due. Gives the line of the newest checkpoint that this made, else no text.
     pub(super) fn settle(&mut self, wish: Option<&Wish>) -> Answer {
         self.waiting = 0;
-        self.sync_due = None;
+        (self.write_due, self.sync_due) = (None, None);
         match self.write_out(wish) {
             Ok(mark) => {
                 self.wants_start = false;
                 self.settled = self.log.records_synced();
                 let records: usize = self.unsynced.iter().map(|batch| batch.entries.len()).sum();
+                self.unsynced.iter().for_each(|batch| self.health.written(&batch.entries));
                 self.derived = self.unsynced.drain(..).next_back().map(|batch| batch.sequence).or(self.derived);
-                self.health.written(records);
                 if std::mem::take(&mut self.failed) {
                     self.health.set_failed(false);
                     self.observer.recovered();
@@ -264,6 +286,7 @@ impl Deriver {
 
     fn fail(&mut self, error: &LogError) {
         self.failed = true;
+        self.write_due = None;
         self.health.set_failed(true);
         self.observer.failed(error);
     }

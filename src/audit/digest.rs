@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::domain::Domain;
 
-use super::facts::{Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, Kind, is_of, name_of};
 use super::pass::Tally;
 
 /// Entries that are listed apart; all others share one count.
@@ -76,18 +76,16 @@ pub struct Digest {
     pub entries: HashMap<Subject, Entry>,
     /// Messages of entries beyond the bound.
     pub others: u64,
+    counted: Counted,
 }
 
 impl Digest {
     pub fn new(domain: Domain) -> Self {
-        Self { domain, entries: HashMap::new(), others: 0 }
+        Self { domain, entries: HashMap::new(), others: 0, counted: Counted::default() }
     }
 
     fn is_ours(&self, address: &str) -> bool {
-        let name = domain_of(address);
-        // The parser is for those names alone that are written in another way.
-        name.eq_ignore_ascii_case(self.domain.as_str())
-            || (!name.is_ascii() && Domain::parse(name).is_ok_and(|domain| domain == self.domain))
+        is_of(address, &self.domain)
     }
 
     fn concerns(&self, facts: &Facts<'_>) -> bool {
@@ -122,16 +120,15 @@ impl Tally for Digest {
             Kind::Deferred => (Ending::Delayed, facts.delivery_reason()),
             Kind::Bounced => (Ending::Bounced, facts.delivery_reason()),
         };
-        if !self.concerns(facts) {
+        if !self.concerns(facts) || !self.counted.is_new(facts) {
             return;
         }
         let from = facts.from.as_deref().unwrap_or_default();
         let to = facts.to().find(|to| self.is_ours(to)).or_else(|| facts.to().next());
-        let lower = |text: &str| domain_of(text).to_ascii_lowercase().into();
         let subject = Subject {
             ending,
-            sender: lower(from),
-            recipient: to.as_deref().map(lower),
+            sender: name_of(from),
+            recipient: to.as_deref().map(name_of),
             reason: reason.unwrap_or("unknown").into(),
         };
         let reply = match ending {

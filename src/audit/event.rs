@@ -15,7 +15,9 @@ use crate::policy::in_force::Because;
 use crate::policy::inbound::{Judgement, ReportedBy};
 use crate::policy::outbound::Decision;
 use crate::policy::timed::Terms;
+use crate::random;
 
+use super::bounds::{fit, spread};
 use super::checkpoint::Statement;
 
 /// What happened.
@@ -240,6 +242,9 @@ pub struct Record<'a> {
     pub client: Option<Client<'a>>,
     pub from: Option<&'a str>,
     pub to: Vec<&'a str>,
+    /// The record with the first recipients, where one record has no room for all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<RecordId>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
     pub tls: Option<&'a TlsFacts>,
@@ -276,6 +281,7 @@ impl<'a> Record<'a> {
             client: None,
             from: None,
             to: Vec::new(),
+            part_of: None,
             outbound: None,
             tls: None,
             handshake: None,
@@ -292,7 +298,21 @@ impl<'a> Record<'a> {
     pub fn entry(&self) -> AuditEntry {
         // Strings, numbers and string-keyed fields only: serialisation of these cannot fail.
         let json = serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-        AuditEntry { id: self.id, json: json.into() }
+        AuditEntry { id: self.id, json: fit(json).into() }
+    }
+
+    /// The same of a record whose recipients may be more than one record has room for: each entry has a part of them
+    /// and all else. The first one has the record's id, by which the others name it.
+    pub fn entries(mut self) -> Vec<AuditEntry> {
+        let first = self.id;
+        let lists = spread(&self.to).into_iter();
+        let entries = lists.map(|list| {
+            self.to = list;
+            let entry = self.entry();
+            (self.id, self.part_of) = (random::record_id(self.time), Some(first));
+            entry
+        });
+        entries.collect()
     }
 }
 

@@ -4,7 +4,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::model::domain::Domain;
+
 use super::fields::{Fields, Malformed, fields, text, texts};
+use super::written;
+
+/// Characters of an id.
+pub const ID_BYTES: usize = 26;
 
 /// The events that can be judged anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +23,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(event: &[u8]) -> Option<Self> {
+    /// By its name in JSON.
+    pub(super) fn of(event: &[u8]) -> Option<Self> {
         match event {
             b"\"inbound.accepted\"" => Some(Self::Accepted),
             b"\"inbound.refused\"" => Some(Self::Refused),
@@ -34,7 +41,7 @@ impl Kind {
 }
 
 /// One record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts<'a> {
     pub kind: Kind,
     /// RFC 3339 in UTC, always of the same length: sorts as a text.
@@ -46,14 +53,16 @@ pub struct Facts<'a> {
     pub client: Option<IpAddr>,
     /// Empty for the null sender; `None` if it is not recorded.
     pub from: Option<Cow<'a, str>>,
-    to: &'a [u8],
+    pub(super) to: &'a [u8],
+    /// The record with the first recipients, of one whose recipients had no room in a record.
+    pub part_of: Option<&'a str>,
     /// The facts of the session as JSON; `null` is plaintext.
     pub tls: &'a [u8],
     /// Of a delivery.
     pub next_hop: NextHopFacts<'a>,
-    line: &'a [u8],
+    pub(super) line: &'a [u8],
     /// What stands behind all of these in a line as it is written: few ask for it.
-    behind: Fields<'a>,
+    pub(super) behind: Fields<'a>,
 }
 
 /// The fields without which no record is written, as bits. Once all are met the rest of a line need not be walked.
@@ -76,14 +85,14 @@ mod field {
 }
 
 /// What only deliveries have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NextHopFacts<'a> {
     pub mx: Option<Cow<'a, str>>,
     /// Whether the operator wrote the name of the host down; `None` if it is not recorded.
     pub mx_trusted: Option<bool>,
     /// The name of the route, `None` if the MX hosts were taken.
     pub route: Option<Cow<'a, str>>,
-    reason: &'a [u8],
+    pub(super) reason: &'a [u8],
 }
 
 impl<'a> NextHopFacts<'a> {
@@ -111,7 +120,7 @@ impl<'a> NextHopFacts<'a> {
 }
 
 /// What one line is to a reader of facts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack of a loop over millions of lines")]
 pub enum Said<'a> {
     Facts(Facts<'a>),
@@ -126,6 +135,11 @@ pub enum Said<'a> {
 
 /// Reads one line of the log, whatever the order of its fields.
 pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
+    written::read(line).map_or_else(|| walk(line), Ok)
+}
+
+/// The facts of a line whose fields may stand in any order.
+pub(super) fn walk(line: &[u8]) -> Result<Said<'_>, Malformed> {
     for field in fields(line)? {
         if let (b"event", event) = field? {
             return match Kind::of(event) {
@@ -148,6 +162,7 @@ fn facts(kind: Kind, line: &[u8]) -> Result<Facts<'_>, Malformed> {
         client: None,
         from: None,
         to: b"",
+        part_of: None,
         tls: b"null",
         next_hop: NextHopFacts::default(),
         line,
@@ -229,6 +244,11 @@ impl<'a> Facts<'a> {
                 self.to = value;
                 field::TO
             }
+            // Rare, and written before what a walk ends with.
+            b"part_of" => {
+                self.part_of = plain(value);
+                0
+            }
             b"tls" => {
                 self.tls = value;
                 field::TLS
@@ -291,6 +311,49 @@ pub struct Recorded<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// Tells the parts of a record, which stand side by side, from records of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// The id of the record that was counted last.
+    last: [u8; ID_BYTES],
+}
+
+impl Counted {
+    /// Whether nothing of the same record was counted. From here on it is.
+    pub fn is_new(&mut self, facts: &Facts<'_>) -> bool {
+        let whole = id_bytes(facts.part_of.unwrap_or(facts.id));
+        let is_new = facts.part_of.is_none() || whole != self.last;
+        self.last = whole;
+        is_new
+    }
+}
+
+/// The id of a record or message; zeros for what is none.
+pub fn id_bytes(id: &str) -> [u8; ID_BYTES] {
+    id.as_bytes().try_into().unwrap_or([0; ID_BYTES])
+}
+
+/// Whether the address lies in the domain, in whatever spelling of it: in upper case, with a final dot, or with
+/// U-labels.
+pub fn is_of(address: &str, domain: &Domain) -> bool {
+    let name = domain_of(address);
+    name.eq_ignore_ascii_case(domain.as_str()) || (is_odd(name) && Domain::parse(name).is_ok_and(|it| it == *domain))
+}
+
+/// The domain of an address in the one form that is compared, where it is a domain.
+pub fn name_of(address: &str) -> Box<str> {
+    let name = domain_of(address);
+    match is_odd(name).then(|| Domain::parse(name)) {
+        Some(Ok(domain)) => domain.as_str().into(),
+        _ => name.to_ascii_lowercase().into(),
+    }
+}
+
+/// Whether more than the case may tell a name from its one form. The parser is for those alone.
+fn is_odd(name: &str) -> bool {
+    !name.is_ascii() || name.ends_with('.')
+}
+
 /// The domain of an address as it was written; an address without one is its own.
 pub fn domain_of(address: &str) -> &str {
     address.rsplit_once('@').map_or(address, |(_, domain)| domain)
@@ -346,6 +409,27 @@ mod tests {
         for broken in ["", "{}", "{\"seq\":1", "null"] {
             assert!(read(broken.as_bytes()).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn every_spelling_of_a_domain_is_told_as_that_domain() {
+        for (address, domain, expected) in [
+            ("b@bank.example", "bank.example", true),
+            ("b@Bank.EXAMPLE.", "bank.example", true),
+            ("b@b\u{fc}cher.example", "xn--bcher-kva.example", true),
+            ("b@B\u{dc}CHER.example.", "xn--bcher-kva.example", true),
+            ("b@XN--bcher-kva.example", "xn--bcher-kva.example", true),
+            ("\"x@y\"@bank.example.", "bank.example", true),
+            ("b@bank.example..", "bank.example", false),
+            ("b@mail.bank.example.", "bank.example", false),
+            ("b@[192.0.2.1]", "bank.example", false),
+            ("", "bank.example", false),
+        ] {
+            let domain = Domain::parse(domain).unwrap();
+            assert_eq!(is_of(address, &domain), expected, "{address}");
+            assert_eq!(*name_of(address) == *domain.as_str(), expected, "{address}");
+        }
+        assert_eq!(&*name_of("b@Bank.example.."), "bank.example..");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! Must not: decide anything, or be the place where a record first becomes durable (the journal is).
 
+pub mod bounds;
 pub mod chain;
 pub mod checkpoint;
+mod clock_trust;
 pub mod compress;
 pub mod derive;
 pub mod digest;
@@ -11,7 +13,6 @@ pub mod event;
 pub mod facts;
 pub mod feed;
 pub mod fields;
-mod hex;
 pub mod keep;
 pub mod key;
 pub mod keyfile;
@@ -20,6 +21,7 @@ pub mod log;
 pub mod pass;
 mod reading;
 pub mod receipt;
+mod remembered;
 pub mod replay;
 pub mod report;
 mod resume;
@@ -33,6 +35,7 @@ pub mod trace;
 pub mod tree;
 pub mod verify;
 pub mod what_if;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -99,7 +99,7 @@ fn read_segment<T: Tally>(
                     met.begins = Some(facts.time.to_owned());
                 }
                 if from <= facts.time && facts.time < until {
-                    met.records += 1;
+                    met.records += u64::from(facts.part_of.is_none());
                     tally.take(&facts);
                 }
             }

@@ -23,6 +23,8 @@ pub use make::{MakeError, make};
 pub const RECEIPT_VERSION: u32 = 1;
 /// Records of one receipt.
 pub const RECEIPT_RECORDS_MAX: usize = 10_000;
+/// Checkpoints of one receipt: one for each record, and those by which keys named the next.
+pub const RECEIPT_CHECKPOINTS_MAX: usize = 2 * RECEIPT_RECORDS_MAX;
 /// Bytes of a receipt that is read.
 pub const RECEIPT_BYTES_MAX: u64 = 256 << 20;
 

@@ -127,6 +127,19 @@ struct Walk<'a> {
     broken: Option<Broken>,
     /// The segment that was read last could not be read to its end.
     is_unreadable: bool,
+    /// So could not any.
+    was_unreadable: bool,
+    known: Vec<Known>,
+}
+
+/// A line that the log had, as is known from elsewhere.
+struct Known {
+    tip: Tip,
+    /// The journal knows it, so that all from there on is read.
+    is_mark: bool,
+    is_met: bool,
+    /// Another line has its number.
+    is_contradicted: bool,
 }
 
 struct Broken {
@@ -154,7 +167,12 @@ struct Head {
 
 impl<'a> Walk<'a> {
     fn new(request: &'a Request<'a>, at: Position) -> Self {
-        Self { request, at, found: Found::default(), broken: None, is_unreadable: false }
+        let known = |tip, is_mark| Known { tip, is_mark, is_met: false, is_contradicted: false };
+        let mark = request.mark.map(|mark| known(mark.tip.clone(), true));
+        let seen = request.seen.map(|seen| known(seen.tip(), false));
+        let known = mark.into_iter().chain(seen).filter(|known| known.tip.seq > 0).collect();
+        let (is_unreadable, was_unreadable) = (false, false);
+        Self { request, at, found: Found::default(), broken: None, is_unreadable, was_unreadable, known }
     }
 
     fn segment(&mut self, segment: &Segment, may_be_cut: bool) -> Result<(), LogError> {
@@ -179,7 +197,7 @@ impl<'a> Walk<'a> {
                 // No line of ours is as long, and a damaged file of the past must not stop the daemon.
                 Err(error) if segment.compressed || error.kind() == io::ErrorKind::InvalidData => {
                     self.problem(format!("{} cannot be read to its end: {error}", segment.path.display()));
-                    self.is_unreadable = true;
+                    (self.is_unreadable, self.was_unreadable) = (true, true);
                     break;
                 }
                 Err(error) => return Err(LogError::of(&segment.path)(error)),
@@ -230,7 +248,7 @@ impl<'a> Walk<'a> {
         }
         self.at.take_in(line.len(), checkpoint.is_some());
         self.found.newest = checkpoint.or(self.found.newest.take());
-        self.compare();
+        self.compare(line);
     }
 
     /// A line that does not fit. If the records from it on come again from the journal, it is what a crash left.
@@ -257,17 +275,20 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Compares with what is known of the line that was read last.
-    fn compare(&mut self) {
-        let Tip { seq, hash } = self.at.tip;
-        if self.known().any(|tip| tip.seq == seq && tip.hash != hash) {
+    /// Compares the line that was read last, and what it says of the one before it, with what is known.
+    fn compare(&mut self, line: &[u8]) {
+        let before = Link::parse(line).map(|link| link.before());
+        let Tip { seq, .. } = self.at.tip;
+        let mut is_other = false;
+        for known in &mut self.known {
+            known.is_met |= known.tip == self.at.tip || Some(&known.tip) == before.as_ref();
+            if known.tip.seq == seq && known.tip != self.at.tip {
+                (known.is_contradicted, is_other) = (true, true);
+            }
+        }
+        if is_other {
             self.problem(format!("record {seq} of the audit log is not the one that was written"));
         }
-    }
-
-    fn known(&self) -> impl Iterator<Item = Tip> + use<'a> {
-        let Request { mark, seen, .. } = self.request;
-        mark.map(|mark| mark.tip.clone()).into_iter().chain(seen.map(Checkpoint::tip))
     }
 
     fn cut(&mut self, path: &Path, why: &str) {
@@ -280,16 +301,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A log that ends before what is known of it goes on behind the gap, so that the gap stays to be seen.
+    /// A log that ends before what is known of it goes on behind the gap, so that the gap stays to be seen. One that is
+    /// not what is known goes on from that by its hash: what somebody else wrote there is never vouched for.
     fn finish(mut self) -> Found {
         let Tip { seq, .. } = self.at.tip;
-        if let Some(known) = self.known().filter(|known| known.seq > seq).max_by_key(|known| known.seq) {
-            let gone = match known.seq - seq {
-                1 => format!("record {} is gone", known.seq),
-                _ => format!("records {} to {} are gone", seq + 1, known.seq),
-            };
-            self.problem(format!("the end of the audit log is missing: {gone}"));
-            self.at.tip = known;
+        // Of a segment that cannot be read nobody knows what it held.
+        let is_lost = |it: &Known| !it.is_met && (it.is_contradicted || (it.is_mark && !self.was_unreadable));
+        let lost =
+            self.known.iter().filter(|known| known.tip.seq > seq || is_lost(known)).max_by_key(|known| known.tip.seq);
+        if let Some(Known { tip: known, is_contradicted, .. }) = lost {
+            let (known, is_told) = (known.clone(), *is_contradicted);
+            if known.seq > seq {
+                let gone = match known.seq - seq {
+                    1 => format!("record {} is gone", known.seq),
+                    _ => format!("records {} to {} are gone", seq + 1, known.seq),
+                };
+                self.problem(format!("the end of the audit log is missing: {gone}"));
+            } else if !is_told {
+                self.problem(format!("the audit log is another one: record {} is not in it any more", known.seq));
+            }
+            self.at.tip = Tip { seq: known.seq.max(seq), ..known };
             self.at.tree = TreeBuilder::default();
             self.at.is_vouched_for = false;
         }

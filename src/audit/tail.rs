@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use crate::model::domain::Domain;
 
+use super::facts::is_of;
 use super::lines::{LineReader, Piece};
 use super::log::LogError;
 use super::segments::{Segment, segments};
 
-/// Lines that are kept at once.
+/// Lines that are kept at once, and their bytes.
 pub const TAIL_LINES_MAX: usize = 100_000;
+pub const TAIL_BYTES_MAX: usize = 64 << 20;
 
 /// Which records are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl Filter {
         }
         let Ok(record) = serde_json::from_slice::<Value>(line) else { return false };
         self.event.as_ref().is_none_or(|event| is_event(&record, event))
-            && self.domain.as_ref().is_none_or(|domain| is_about(&record, domain.as_str()))
+            && self.domain.as_ref().is_none_or(|domain| is_about(&record, domain))
     }
 }
 
@@ -43,10 +45,9 @@ fn is_event(record: &Value, wanted: &str) -> bool {
     event.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn is_about(record: &Value, domain: &str) -> bool {
+fn is_about(record: &Value, domain: &Domain) -> bool {
     let to = record.get("to").and_then(Value::as_array).into_iter().flatten();
-    let addresses = to.chain(record.get("from")).filter_map(Value::as_str);
-    addresses.filter_map(|address| address.rsplit_once('@')).any(|(_, of)| of.eq_ignore_ascii_case(domain))
+    to.chain(record.get("from")).filter_map(Value::as_str).any(|address| is_of(address, domain))
 }
 
 /// Follows the end of the log from segment to segment.
@@ -60,33 +61,61 @@ pub struct Follower {
     next: Option<Segment>,
 }
 
-/// The last `count` lines that the filter accepts, and who reads on behind them.
+/// The last `count` lines that the filter accepts, fewer where they are too long, and who reads on behind them.
 pub fn last(folder: &Path, count: usize, filter: &Filter) -> Result<(Vec<Vec<u8>>, Follower), LogError> {
-    let count = count.min(TAIL_LINES_MAX);
     let segments = segments(folder)?;
     let mut follower = Follower { folder: folder.to_owned(), reader: None, number: 0, next: None };
+    let mut room = Room { lines: count.min(TAIL_LINES_MAX), bytes: TAIL_BYTES_MAX };
     let mut lines = VecDeque::new();
     for segment in segments.iter().rev() {
         let mut reader = LineReader::open(segment, &|_| ())?;
-        let mut found = VecDeque::new();
+        let mut newest = Newest { room, ..Newest::default() };
         read_on(&mut reader, &mut |line| {
             if filter.accepts(line) {
-                found.push_back(line.to_vec());
-            }
-            if found.len() > count - lines.len() {
-                found.pop_front();
+                newest.take(line);
             }
         })?;
+        let Newest { lines: mut found, bytes, is_full, .. } = newest;
+        room = Room { lines: room.lines - found.len(), bytes: room.bytes - bytes };
         found.append(&mut lines);
         lines = found;
         if follower.reader.is_none() {
             (follower.reader, follower.number) = (Some(reader), segment.number);
         }
-        if lines.len() >= count {
+        if is_full || room.lines == 0 {
             break;
         }
     }
     Ok((lines.into(), follower))
+}
+
+/// How much more may be kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    lines: usize,
+    bytes: usize,
+}
+
+/// As many of the last lines as there is room for.
+#[derive(Debug, Default)]
+struct Newest {
+    room: Room,
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// A line had to go.
+    is_full: bool,
+}
+
+impl Newest {
+    fn take(&mut self, line: &[u8]) {
+        self.bytes += line.len();
+        self.lines.push_back(line.to_vec());
+        while self.lines.len() > self.room.lines || self.bytes > self.room.bytes {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            self.bytes -= oldest.len();
+            self.is_full = true;
+        }
+    }
 }
 
 impl Follower {
@@ -149,6 +178,23 @@ mod tests {
     }
 
     #[test]
+    fn of_lines_that_are_too_long_together_the_last_are_kept() {
+        let check = |(lines, bytes): (usize, usize), expected: &[&str]| {
+            let mut newest = Newest { room: Room { lines, bytes }, ..Newest::default() };
+            ["one", "two", "three", "four"].iter().for_each(|line| newest.take(line.as_bytes()));
+            assert!(newest.lines.iter().map(Vec::as_slice).eq(expected.iter().map(|line| line.as_bytes())));
+            assert_eq!(newest.bytes, expected.iter().map(|line| line.len()).sum::<usize>());
+            assert_eq!(newest.is_full, expected.len() < 4);
+        };
+        check((9, 15), &["one", "two", "three", "four"]);
+        check((9, 14), &["two", "three", "four"]);
+        check((9, 8), &["four"]);
+        check((9, 3), &[]);
+        check((2, 99), &["three", "four"]);
+        check((0, 99), &[]);
+    }
+
+    #[test]
     fn records_are_chosen_by_the_domains_of_their_addresses() {
         let check = |line: &str, expected: bool| {
             let filter = Filter { event: None, domain: Some(Domain::parse("bank.example").unwrap()) };
@@ -156,6 +202,7 @@ mod tests {
         };
         check(r#"{"from":"a@bank.example","to":[]}"#, true);
         check(r#"{"from":"","to":["x@other.example","b@Bank.Example"]}"#, true);
+        check(r#"{"from":"","to":["b@bank.example."]}"#, true);
         check(r#"{"from":"a@mail.bank.example","to":[],"detail":"@bank.example"}"#, false);
         check(r#"{"from":null}"#, false);
         check("{", false);

@@ -1,4 +1,4 @@
-//! `audit trace`: every record of one message, in order.
+//! `audit trace`: every record of one message, or the one record of an id, in order.
 
 use std::path::Path;
 
@@ -14,14 +14,10 @@ use super::segments::segments;
 /// Records of one message that are kept.
 pub const TRACE_RECORDS_MAX: usize = 100_000;
 
-/// Reads the log once and gives the records whose `message` is `id`.
-pub fn trace(folder: &Path, id: MessageId) -> Result<Vec<Value>, LogError> {
-    trace_observed(folder, id, &|_| ())
-}
-
-/// The same, and tells `progress` the bytes of the files as they are read.
+/// Reads the log once and gives the records whose `message` is `id`, and the one whose own id it is; tells `progress` the bytes of the files as they
+/// are read.
 pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> Result<Vec<Value>, LogError> {
-    let wanted = Wanted::new(id);
+    let wanted = Wanted::message_or_record(id);
     let found = in_parallel(&segments(folder)?, |segment| {
         let mut found = Vec::new();
         let mut reader = LineReader::open(segment, progress)?;
@@ -41,20 +37,30 @@ pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> R
 #[derive(Debug)]
 pub(super) struct Wanted {
     id: String,
+    fields: &'static [&'static str],
     finder: Finder<'static>,
 }
 
 impl Wanted {
-    pub(super) fn new(message: MessageId) -> Self {
-        let id = message.to_string();
-        Self { finder: Finder::new(&id).into_owned(), id }
+    pub(super) fn message(message: MessageId) -> Self {
+        Self::of(message, &["message"])
+    }
+
+    fn message_or_record(id: MessageId) -> Self {
+        Self::of(id, &["message", "id"])
+    }
+
+    fn of(id: MessageId, fields: &'static [&'static str]) -> Self {
+        let id = id.to_string();
+        Self { finder: Finder::new(&id).into_owned(), fields, id }
     }
 
     /// The line as a record, if it is one of the message. Cheap for all other lines.
     pub(super) fn record(&self, line: &[u8]) -> Option<Value> {
         self.finder.find(line)?;
         let record: Value = serde_json::from_slice(line).ok()?;
-        (record.get("message").and_then(Value::as_str) == Some(&self.id)).then_some(record)
+        let is_wanted = |field: &&str| record.get(field).and_then(Value::as_str) == Some(&self.id);
+        self.fields.iter().any(is_wanted).then_some(record)
     }
 }
 
@@ -66,7 +72,7 @@ mod tests {
     #[test]
     fn only_records_of_the_message_are_shown_in_their_order() {
         let mut log = Specimen::new();
-        let (wanted, other) = (MessageId::from_u128(1), MessageId::from_u128(2));
+        let (wanted, other) = (MessageId::from_u128(1001), MessageId::from_u128(1002));
         log.checkpoint();
         log.say(Some(wanted), "first");
         log.say(Some(other), &format!("mentions {wanted}"));
@@ -75,8 +81,11 @@ mod tests {
         log.rotate();
         log.say(Some(wanted), "third");
         log.compress(1);
-        let records = trace(log.folder(), wanted).unwrap();
+        let records = trace_observed(log.folder(), wanted, &|_| ()).unwrap();
         let details: Vec<_> = records.iter().map(|record| record["detail"].clone()).collect();
         assert_eq!(details, ["first", "second", "third"]);
+        // The id that a refusal names is that of its record.
+        let id = records[1]["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(trace_observed(log.folder(), id, &|_| ()).unwrap(), records[1..2]);
     }
 }

@@ -1,28 +1,26 @@
 //! What another setting would have meant for the mail on record: who would be refused, deferred, reported or accepted
 //! anew, in groups.
 
-use std::borrow::Cow;
+pub mod clients;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::hash::Hash;
 use std::ops::AddAssign;
-use std::sync::Arc;
 
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::policy::settings::Source;
 
-use super::facts::{Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, ID_BYTES, Kind, domain_of, id_bytes};
 use super::pass::Tally;
-use super::replay::{Answer, Effect, Pair, Replay, Setting, Unknown};
+use super::remembered::Remembered;
+use super::replay::{Answer, Effect, Pair, Replay, Session, Setting, Unknown};
+use clients::{Clients, Network};
 
 /// Groups that are listed apart; all others share one count.
 pub const GROUPS_MAX: usize = 20_000;
 /// Kinds of sessions that one group tells apart.
 const SESSIONS_OF_GROUP_MAX: usize = 4;
-/// Domains of which it is remembered whether they are asked about.
-const DOMAINS_MAX: usize = 100_000;
-/// Characters of an id.
-const ID_BYTES: usize = 26;
 
 /// By what hits are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +117,12 @@ pub struct Group {
     pub example_message: Option<Box<str>>,
     /// Kinds of sessions with their counts; what exceeds the bound is under `None`.
     pub sessions: Vec<(Option<Box<str>>, u64)>,
+    /// Who brought them.
+    pub clients: Clients,
     /// The rule that decides then.
     pub rule: Source,
+    /// The exception under which the last one comes then, whether it made a difference or not.
+    pub exception: Option<Source>,
     /// What the last one would be told.
     pub reply: Option<String>,
     /// Recorded verdicts, or events of deliveries.
@@ -142,7 +144,10 @@ pub struct Totals {
     pub left_out: u64,
     /// Sender domains and client networks of each outcome that is listed, up to [`GROUPS_MAX`].
     pub senders: BTreeMap<Outcome, HashSet<Box<str>>>,
-    pub clients: BTreeMap<Outcome, HashSet<Box<str>>>,
+    pub clients: BTreeMap<Outcome, HashSet<Network>>,
+    /// Recipients, or transactions refused at MAIL, that come under an exception and are answered as before, by the
+    /// exception.
+    pub excepted: Vec<(Source, u64)>,
     /// Messages in groups beyond the bound.
     pub others: u64,
 }
@@ -152,11 +157,20 @@ pub struct Totals {
 pub struct WhatIf<'a> {
     replay: Replay<'a>,
     scope: Scope<'a>,
-    asked_about: HashMap<Box<str>, bool>,
+    asked_about: Remembered<bool>,
     pub totals: Totals,
     pub groups: HashMap<Subject, Group>,
-    /// The last message: its records stand side by side, one for each verdict.
-    last: Option<([u8; ID_BYTES], Outcome)>,
+    last: Option<Last>,
+    left_out: Counted,
+}
+
+/// The last message: its records stand side by side, for each verdict and for parts of many recipients.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    message: [u8; ID_BYTES],
+    /// The worst of its records.
+    outcome: Outcome,
+    refused_already: bool,
 }
 
 impl<'a> WhatIf<'a> {
@@ -164,75 +178,71 @@ impl<'a> WhatIf<'a> {
         Self {
             replay: Replay::new(before, after),
             scope,
-            asked_about: HashMap::new(),
+            asked_about: Remembered::default(),
             totals: Totals::default(),
             groups: HashMap::new(),
             last: None,
+            left_out: Counted::default(),
         }
     }
 
     fn is_asked_about(&mut self, address: &str) -> bool {
         let Some(domains) = self.scope.domains else { return true };
         let name = domain_of(address);
-        if let Some(known) = self.asked_about.get(name) {
-            return *known;
+        if let Some(known) = self.asked_about.get(name.as_bytes()) {
+            return known;
         }
         let is_asked = Domain::parse(name).is_ok_and(|domain| domains(&domain));
-        if self.asked_about.len() >= DOMAINS_MAX {
-            self.asked_about.clear();
-        }
-        self.asked_about.insert(name.into(), is_asked);
+        self.asked_about.insert(name.as_bytes(), is_asked, 0);
         is_asked
     }
 
-    /// Judges one record. Gives the worst of what changes for its recipients.
-    fn judge(
-        &mut self,
-        facts: &Facts<'_>,
-        session_label: &str,
-        pairs: &[(Option<Cow<'_, str>>, Arc<Pair>)],
-    ) -> Outcome {
-        let worst = pairs.iter().map(|(_, pair)| Outcome::of(pair)).max().unwrap_or(Outcome::Unchanged);
-        let message = facts.message.map_or_else(|| id_bytes(facts.id), id_bytes);
-        self.count(message, worst);
-        for (to, pair) in pairs {
-            let outcome = Outcome::of(pair);
-            match (&pair.after, outcome) {
-                (_, Outcome::Unchanged) => {}
-                (Ok(answer), outcome) if outcome > Outcome::Unknown => {
-                    let name = self.group_name(facts, session_label, to.as_deref());
-                    let reason = answer.reason.map_or("", Reason::as_str);
-                    let subject = Subject { is_inbound: facts.kind.is_inbound(), name, outcome, reason };
-                    self.add(subject, message, (facts, session_label, answer));
-                }
-                _ => {
-                    let why = [&pair.before, &pair.after].into_iter().find_map(|answer| answer.as_ref().err().copied());
-                    self.totals.unknown.entry(why.unwrap_or(Unknown::NotRecorded)).or_default().add_assign(1);
-                }
+    /// Judges one record for one recipient, or for none if it was refused at MAIL. Gives what changes, and whether it is
+    /// refused or deferred then.
+    fn judge(&mut self, facts: &Facts<'_>, session: &Session, to: Option<&str>) -> (Outcome, bool) {
+        let pair = self.replay.judge(facts, session, to);
+        let outcome = Outcome::of(&pair);
+        match (&pair.after, outcome) {
+            (Ok(Answer { exception: Some(exception), .. }), Outcome::Unchanged) => {
+                add_exception(&mut self.totals.excepted, exception.clone(), 1);
+            }
+            (_, Outcome::Unchanged) => {}
+            (Ok(answer), outcome) if outcome > Outcome::Unknown => {
+                let name = self.group_name(facts, &session.label, to);
+                let reason = answer.reason.map_or("", Reason::as_str);
+                let subject = Subject { is_inbound: facts.kind.is_inbound(), name, outcome, reason };
+                self.add(subject, message(facts), (facts, &session.label, answer));
+            }
+            _ => {
+                let why = [&pair.before, &pair.after].into_iter().find_map(|answer| answer.as_ref().err().copied());
+                self.totals.unknown.entry(why.unwrap_or(Unknown::NotRecorded)).or_default().add_assign(1);
             }
         }
-        worst
+        let is_refused = matches!(&pair.after, Ok(answer) if answer.effect >= Effect::Deferred);
+        (outcome, is_refused)
     }
 
     /// A message with several records counts once, by the worst of them.
-    fn count(&mut self, message: [u8; ID_BYTES], outcome: Outcome) {
-        match self.last {
-            Some((last, before)) if last == message => {
-                if outcome <= before {
-                    return;
-                }
-                self.totals.outcomes.entry(before).and_modify(|count| *count -= 1);
+    fn count(&mut self, record: Last) {
+        let mut worst = record;
+        match self.last.filter(|last| last.message == record.message) {
+            Some(before) => {
+                worst.outcome = record.outcome.max(before.outcome);
+                worst.refused_already &= before.refused_already;
+                self.totals.outcomes.entry(before.outcome).and_modify(|count| *count -= 1);
+                self.totals.refused_already -= u64::from(before.refused_already);
             }
-            _ => self.totals.messages += 1,
+            None => self.totals.messages += 1,
         }
-        self.totals.outcomes.entry(outcome).or_default().add_assign(1);
-        self.last = Some((message, outcome));
+        self.totals.outcomes.entry(worst.outcome).or_default().add_assign(1);
+        self.totals.refused_already += u64::from(worst.refused_already);
+        self.last = Some(worst);
     }
 
     fn group_name(&self, facts: &Facts<'_>, session_label: &str, to: Option<&str>) -> Box<str> {
         match self.scope.by {
             By::Sender => sender_name(facts),
-            By::Client => network_name(facts.client),
+            By::Client => Network::of(facts.client).to_string().into(),
             By::Destination => to.map_or("", domain_of).to_ascii_lowercase().into(),
             By::Tls => session_label.into(),
         }
@@ -241,7 +251,7 @@ impl<'a> WhatIf<'a> {
     fn add(&mut self, subject: Subject, message: [u8; ID_BYTES], seen: (&Facts<'_>, &str, &Answer)) {
         let outcome = subject.outcome;
         remember(self.totals.senders.entry(outcome).or_default(), sender_name(seen.0));
-        remember(self.totals.clients.entry(outcome).or_default(), network_name(seen.0.client));
+        remember(self.totals.clients.entry(outcome).or_default(), Network::of(seen.0.client));
         let is_full = self.groups.len() >= GROUPS_MAX;
         match self.groups.get_mut(&subject) {
             Some(group) if group.last_message == message => {}
@@ -261,37 +271,31 @@ impl Tally for WhatIf<'_> {
             return;
         }
         let by_sender = is_inbound && facts.from.as_deref().is_some_and(|from| self.is_asked_about(from));
-        let mut to: Vec<Option<Cow<'_, str>>> = Vec::new();
-        let mut has_recipient = false;
-        for recipient in facts.to() {
-            has_recipient = true;
-            if by_sender || self.is_asked_about(&recipient) {
-                to.push(Some(recipient));
-            }
-        }
-        if !has_recipient && by_sender {
-            to.push(None);
-        }
-        if to.is_empty() {
+        if !by_sender && !facts.to().any(|to| self.is_asked_about(&to)) {
             return;
         }
         if is_left_out(facts) {
-            self.totals.left_out += 1;
+            self.totals.left_out += u64::from(self.left_out.is_new(facts));
             return;
         }
         let session = self.replay.session(facts);
-        let judged = to.into_iter().map(|to| {
-            let pair = self.replay.judge(facts, &session, to.as_deref());
-            (to, pair)
-        });
-        let pairs: Vec<_> = judged.collect();
-        let outcome = self.judge(facts, &session.label, &pairs);
-        let is_refused =
-            |answer: &Result<Answer, Unknown>| matches!(answer, Ok(answer) if answer.effect >= Effect::Deferred);
-        if outcome == Outcome::Unchanged && pairs.iter().all(|(_, pair)| is_refused(&pair.after)) {
-            self.totals.refused_already += 1;
+        let (mut worst, mut all_refused, mut has_recipient) = (Outcome::Unchanged, true, false);
+        let mut note = |(outcome, is_refused): (Outcome, bool)| {
+            worst = worst.max(outcome);
+            all_refused &= is_refused;
+        };
+        for to in facts.to() {
+            has_recipient = true;
+            if by_sender || self.is_asked_about(&to) {
+                note(self.judge(facts, &session, Some(&to)));
+            }
         }
-        if outcome == Outcome::Accepted && !has_recipient {
+        if !has_recipient {
+            note(self.judge(facts, &session, None));
+        }
+        let refused_already = worst == Outcome::Unchanged && all_refused;
+        self.count(Last { message: message(facts), outcome: worst, refused_already });
+        if worst == Outcome::Accepted && !has_recipient {
             self.totals.accepted_without_recipient += 1;
         }
     }
@@ -305,12 +309,9 @@ impl Tally for WhatIf<'_> {
         mine.others += theirs.others;
         theirs.outcomes.into_iter().for_each(|(outcome, count)| *mine.outcomes.entry(outcome).or_default() += count);
         theirs.unknown.into_iter().for_each(|(why, count)| *mine.unknown.entry(why).or_default() += count);
-        for (mine, theirs) in [(&mut mine.senders, theirs.senders), (&mut mine.clients, theirs.clients)] {
-            for (outcome, names) in theirs {
-                let known = mine.entry(outcome).or_default();
-                names.into_iter().for_each(|name| remember(known, name));
-            }
-        }
+        remember_all(&mut mine.senders, theirs.senders);
+        remember_all(&mut mine.clients, theirs.clients);
+        theirs.excepted.into_iter().for_each(|(rule, count)| add_exception(&mut mine.excepted, rule, count));
         for (subject, group) in other.groups {
             let is_full = self.groups.len() >= GROUPS_MAX;
             match self.groups.get_mut(&subject) {
@@ -331,7 +332,9 @@ impl Group {
             example: "".into(),
             example_message: None,
             sessions: Vec::new(),
+            clients: Clients::default(),
             rule: answer.rule.clone(),
+            exception: None,
             reply: None,
             recorded: BTreeMap::new(),
             last_message: [0; ID_BYTES],
@@ -342,6 +345,7 @@ impl Group {
         self.messages += 1;
         self.last_message = message;
         add_session(&mut self.sessions, Some(session.into()), 1);
+        self.clients.add(Network::of(facts.client));
         let recorded = match facts.kind {
             Kind::Accepted | Kind::Refused => facts.recorded().verdict,
             Kind::Delivered => "delivered",
@@ -361,12 +365,14 @@ impl Group {
             self.example_message = facts.message.map(Into::into);
             self.reply.clone_from(&answer.reply);
             self.rule.clone_from(&answer.rule);
+            self.exception.clone_from(&answer.exception);
         }
     }
 
     fn absorb(&mut self, other: Self) {
         self.messages += other.messages;
         other.sessions.into_iter().for_each(|(session, count)| add_session(&mut self.sessions, session, count));
+        self.clients.absorb(other.clients);
         other.recorded.into_iter().for_each(|(word, count)| *self.recorded.entry(word).or_default() += count);
         if other.first_seen < self.first_seen {
             self.first_seen = other.first_seen;
@@ -377,6 +383,7 @@ impl Group {
             self.example_message = other.example_message;
             self.reply = other.reply;
             self.rule = other.rule;
+            self.exception = other.exception;
         }
     }
 }
@@ -401,9 +408,24 @@ fn is_left_out(facts: &Facts<'_>) -> bool {
     }
 }
 
-fn remember(known: &mut HashSet<Box<str>>, name: Box<str>) {
+/// There are no more than the configuration has.
+fn add_exception(known: &mut Vec<(Source, u64)>, rule: Source, count: u64) {
+    match known.iter_mut().find(|(known, _)| *known == rule) {
+        Some((_, known)) => *known += count,
+        None => known.push((rule, count)),
+    }
+}
+
+fn remember<T: Eq + Hash>(known: &mut HashSet<T>, name: T) {
     if known.len() < GROUPS_MAX {
         known.insert(name);
+    }
+}
+
+fn remember_all<T: Eq + Hash>(known: &mut BTreeMap<Outcome, HashSet<T>>, others: BTreeMap<Outcome, HashSet<T>>) {
+    for (outcome, names) in others {
+        let known = known.entry(outcome).or_default();
+        names.into_iter().for_each(|name| remember(known, name));
     }
 }
 
@@ -415,21 +437,7 @@ fn sender_name(facts: &Facts<'_>) -> Box<str> {
     }
 }
 
-/// `192.0.2.0/24`, `2001:db8::/64`; the relay itself brings its own notices.
-pub fn network_name(client: Option<IpAddr>) -> Box<str> {
-    match client.map(|ip| ip.to_canonical()) {
-        Some(IpAddr::V4(ip)) => {
-            let [a, b, c, _] = ip.octets();
-            format!("{a}.{b}.{c}.0/24").into()
-        }
-        Some(IpAddr::V6(ip)) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0)).into()
-        }
-        None => "local".into(),
-    }
-}
-
-fn id_bytes(id: &str) -> [u8; ID_BYTES] {
-    id.as_bytes().try_into().unwrap_or([0; ID_BYTES])
+/// What the records of one message share; one that was not accepted has but one.
+fn message(facts: &Facts<'_>) -> [u8; ID_BYTES] {
+    id_bytes(facts.message.unwrap_or(facts.id))
 }

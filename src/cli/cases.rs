@@ -7,12 +7,12 @@ use crate::config::cases::{Answer, Case, CaseFile, CaseKey, Delivery, Inbound, O
 use crate::config::diagnostic::Diagnostic;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
-use crate::policy::inbound::Stage;
+use crate::policy::inbound::Verdict;
 use crate::policy::outbound::NextHop;
 
 use super::explain::outbound as delivery;
 use super::explain::outbound::question::{self, Question};
-use super::explain::{Assumed, Explained, Played, STRANGER, Scene, listener, listener_names};
+use super::explain::{Assumed, Explained, Played, STRANGER, Scene, command, listener, listener_names};
 
 /// A case with the answer of the engine.
 #[derive(Debug)]
@@ -105,8 +105,12 @@ fn outbound<'a>(
 impl Answered<'_> {
     fn passes(&self) -> bool {
         match self {
-            Self::Inbound { played, asked, .. } => {
+            Self::Inbound { scene, played, asked } => {
                 let outcome = &played.outcome;
+                // Nothing is taken over a session that cannot come about; a policy that refuses it does so all the same.
+                if outcome.verdict < Verdict::Defer && scene.no_session(played.tls.as_ref()).is_some() {
+                    return false;
+                }
                 let is_answered = match asked.expected {
                     Answer::Verdict(verdict) => outcome.verdict == verdict,
                     Answer::Reply(code, enhanced) => {
@@ -156,8 +160,12 @@ impl Tried<'_> {
     /// `refuse: 554 5.7.10 at RCPT TO, version-below-minimum`.
     pub(super) fn got(&self) -> String {
         match &self.answered {
-            Answered::Inbound { played, .. } => {
+            Answered::Inbound { scene, played, .. } => {
                 let (outcome, reply) = (&played.outcome, played.reply());
+                let no_session = scene.no_session(played.tls.as_ref());
+                if let Some(why) = no_session.filter(|_| outcome.verdict < Verdict::Defer) {
+                    return format!("no such session: {why}");
+                }
                 let enhanced = reply.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
                 let reason = outcome.reason.map(|reason| format!(", {reason}")).unwrap_or_default();
                 let (verdict, stage) = (outcome.verdict.as_str(), command(outcome.stage));
@@ -205,12 +213,5 @@ impl Tried<'_> {
 
     fn delivery<'q>(&self, question: Question<'q>, host: Option<&Domain>) -> delivery::Explained<'q> {
         delivery::Explained::of_session(question, host, self.case.tls.clone())
-    }
-}
-
-const fn command(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Mail => "MAIL FROM",
-        Stage::Rcpt => "RCPT TO",
     }
 }

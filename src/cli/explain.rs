@@ -6,6 +6,7 @@ mod outlook;
 mod page;
 mod scene;
 mod session;
+mod set_by;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -25,6 +26,7 @@ use super::arguments::{Direction, Explain};
 use super::configuration;
 use super::output::{Console, Exit, Failure};
 use outlook::Outlook;
+pub(super) use page::command;
 pub(super) use scene::{Assumed, Played, STRANGER, Scene, listener, listener_names};
 
 /// The answer to the whole question.
@@ -51,19 +53,26 @@ pub(super) fn run(
     }
     let chosen = session::chosen(asked)?;
     let config = configuration::require(config, console)?;
-    let scene = scene(&config, asked)?;
-    let is_chosen = asked.plaintext || chosen.is_some();
-    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
-    let explained = Explained { others, ..Explained::of(scene, scene.play(chosen)) };
+    let explained = explain(&config, asked, chosen)?;
     if json {
         console.json(&json::answer(&explained))?;
     } else {
         write!(console.out, "{}", page::page(&explained))?;
     }
-    Ok(match explained.played.outcome.verdict {
-        Verdict::Accept | Verdict::WouldRefuse => Exit::Done,
-        Verdict::Defer | Verdict::Refuse => Exit::No,
-    })
+    Ok(explained.exit())
+}
+
+/// `chosen` is `None` for plaintext, and where no session was: then the usual one is explained, and all are compared.
+pub(super) fn explain<'a>(
+    config: &'a Config,
+    asked: &'a Explain,
+    chosen: Option<TlsFacts>,
+) -> Result<Explained<'a>, Failure> {
+    let scene = scene(config, asked)?;
+    let is_chosen = asked.plaintext || chosen.is_some();
+    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
+    let shown = if is_chosen { chosen } else { scene.usual_session() };
+    Ok(Explained { others, ..Explained::of(scene, scene.play(shown)) })
 }
 
 impl<'a> Explained<'a> {
@@ -80,6 +89,15 @@ impl<'a> Explained<'a> {
 
     pub(super) fn json(&self) -> Value {
         json::answer(self)
+    }
+
+    /// Whether the mail is taken, over a session that can come about.
+    fn exit(&self) -> Exit {
+        let no_session = self.scene.no_session(self.played.tls.as_ref());
+        match self.played.outcome.verdict {
+            Verdict::Accept | Verdict::WouldRefuse if no_session.is_none() => Exit::Done,
+            Verdict::Accept | Verdict::WouldRefuse | Verdict::Defer | Verdict::Refuse => Exit::No,
+        }
     }
 }
 

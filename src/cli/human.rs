@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::time::Timestamp;
 
 use super::output::{DIM, WIDTH_COLUMNS};
 
 /// Where the texts behind labels begin.
 const LABEL_COLUMNS: usize = 10;
-/// The same for texts that need nearly the whole line.
-const LABEL_COLUMNS_MIN: usize = 4;
+/// The same beside a key, which fills the rest of the line.
+const LABEL_COLUMNS_MIN: usize = 8;
+/// The longest time back that anybody asks about: 100 years.
+const DURATION_MAX: Duration = Duration::from_secs(36_525 * 86_400);
 
 /// Cuts to `columns_max` characters; what was cut ends with "…".
 pub(super) fn cut(text: &str, columns_max: usize) -> Cow<'_, str> {
@@ -54,14 +57,11 @@ pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
 
 /// A label and a text that must stay in one piece, such as a key: it is copied from the terminal.
 pub(super) fn labelled_whole(label: &str, text: &str) -> String {
-    format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#} {text}")
+    format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#}{text}")
 }
 
-/// A text for the terminal: what could move the cursor or turn the direction of writing is escaped.
+/// A text for the terminal: what could move the cursor, turn the direction of writing or stand there unseen is escaped.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    let is_unsafe = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
@@ -70,6 +70,31 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
         if is_unsafe(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     Cow::Owned(out)
+}
+
+/// Control characters, and those of Unicode for line ends, directions and marks that take no room.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0001}'..='\u{e007f}')
+}
+
+/// A line of JSON for the terminal: the same value in printable ASCII.
+pub(super) fn shown_json(line: &[u8]) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in String::from_utf8_lossy(line).chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            c => out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    out
+}
+
+/// Text of a peer: printable ASCII, and no more than a line of it.
+pub(super) fn peer(text: &str) -> Cow<'_, str> {
+    peer_text(text, PEER_TEXT_BYTES_MAX)
 }
 
 /// A span in its largest whole unit: `59s`, `12m`, `47h`, `5d`.
@@ -150,7 +175,8 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 =
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten().ok_or_else(wrong)?;
-    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+    let duration = number.checked_mul(unit).map(Duration::from_secs).filter(|duration| *duration <= DURATION_MAX);
+    duration.ok_or_else(|| "write a time of no more than 100 years, such as 36500d".to_owned())
 }
 
 #[cfg(test)]
@@ -195,13 +221,44 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_is_unseen_or_turns_the_direction_is_shown() {
+        let unseen = "\u{ad}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200f}\u{2060}\u{2064}\u{feff}\u{fffb}\u{e0041}";
+        for c in unseen.chars().chain("\u{200e}\u{2028}\u{202a}\u{202e}\u{2066}\u{2069}".chars()) {
+            let text = format!("a{c}b");
+            assert_eq!(shown(&text), format!("a{}b", c.escape_unicode()));
+        }
+        for text in ["\u{5e9}\u{5dc}", "\u{627}", "\u{4e2d}", "\u{1f600}", "e\u{301}"] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn json_on_a_terminal_is_the_same_value_in_printable_ascii() {
+        let value = serde_json::json!({"from": "a\u{202e}b\u{1f600}\u{7f}\u{9b}\\\"", "to": ["\u{fc}@b.example"]});
+        let shown = shown_json(&serde_json::to_vec(&value).unwrap());
+        assert!(shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert_eq!(shown_json(b"{\x1b[2J\xff"), "{\\u001b[2J\\ufffd");
+    }
+
+    #[test]
     fn durations_are_read_in_the_form_of_the_configuration() {
         for (text, seconds) in [("90s", Some(90)), ("5m", Some(300)), ("4h", Some(14_400)), ("5d", Some(432_000))] {
             assert_eq!(parse_duration(text).ok().map(|d| d.as_secs()), seconds);
         }
-        for text in
-            ["", "h", "4", "4w", "+4h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d", "4\u{fc}"]
-        {
+        for text in [
+            "",
+            "h",
+            "4",
+            "4w",
+            "+4h",
+            "-1s",
+            "1.5h",
+            "99999999999999999999d",
+            "999999999999999999d",
+            "36526d",
+            "4\u{fc}",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

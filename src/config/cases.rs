@@ -56,7 +56,7 @@ pub struct Inbound {
 
 #[derive(Debug)]
 pub struct Outbound {
-    /// `None` proves nothing.
+    /// `None`: one that should do.
     pub certificate: Option<HostCertificate>,
     /// Empty: the name of the host.
     pub certificate_names: Vec<DomainPattern>,

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
 
 use super::document::Table;
 use super::domain_file::DomainFile;
 use super::main_file::MainFile;
+use super::overruled::{How, Overruled, Overruling};
 use super::policy_tables::{InboundKeys, OutboundTable, RouteTable, TlsKeys, inbound};
 use super::source::SourceFile;
-use super::timed_tables::{Keys, Part, Timed};
+use super::timed_tables::{Keys as _, Part, Timed};
 
 /// How findings and rules name the settings.
 const SETTINGS_NAME: &str = "--set";
@@ -27,10 +29,12 @@ pub struct Change {
     pub domain_file: Option<PathBuf>,
 }
 
-/// Keys laid over what one place says, as if they were written there.
+/// Keys laid over what one place says, as if they were written there and in force at a moment: they stand above its
+/// steps whose day has come, and below those to come and all exceptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub place: SettingsPlace,
+    pub at: Timestamp,
     /// TOML: tables `[inbound]`, `[outbound]` and `[route]`.
     pub text: String,
 }
@@ -49,7 +53,7 @@ pub enum SettingsPlace {
 impl Change {
     /// The settings as a file, to be read behind all others.
     pub(super) fn settings_source(&self, folder: &Path, order: usize) -> Option<SourceFile> {
-        let Settings { place, text } = self.settings.as_ref()?;
+        let Settings { place, text, .. } = self.settings.as_ref()?;
         let text = match place {
             SettingsPlace::NewFile(domain) => format!("domains = [\"{domain}\"]\n{text}"),
             SettingsPlace::Default | SettingsPlace::File(_) => text.clone(),
@@ -57,46 +61,94 @@ impl Change {
         Some(SourceFile { name: SETTINGS_NAME.into(), folder: folder.to_owned(), order, text })
     }
 
-    /// Lays the settings of `table`, which is that of their source, over what was read.
-    pub(super) fn lay<'a>(&self, table: Table<'a>, main: Option<&mut MainFile<'a>>, files: &mut Vec<DomainFile<'a>>) {
-        match self.settings.as_ref().map(|settings| &settings.place) {
-            None => {}
-            Some(SettingsPlace::NewFile(_)) => files.push(DomainFile::read(table)),
-            Some(SettingsPlace::File(name)) => {
-                if let Some(file) = files.iter_mut().find(|file| file.place.file.name == *name) {
-                    lay_over(table, &mut file.inbound, &mut file.outbound, file.route.as_mut());
-                }
+    /// Lays the settings of `table`, which is that of their source, over what was read. Gives what they overrule.
+    pub(super) fn lay<'a>(
+        &self,
+        table: Table<'a>,
+        main: Option<&mut MainFile<'a>>,
+        files: &mut Vec<DomainFile<'a>>,
+    ) -> Vec<Overruled> {
+        let (Some(settings), Some(main)) = (&self.settings, main) else { return Vec::new() };
+        let at = settings.at;
+        match &settings.place {
+            SettingsPlace::Default => {
+                let own =
+                    Tables { inbound: &mut main.inbound, outbound: &mut main.outbound, route: main.route.as_mut() };
+                own.lay(table, None, at)
             }
-            Some(SettingsPlace::Default) => {
-                if let Some(main) = main {
-                    lay_over(table, &mut main.inbound, &mut main.outbound, main.route.as_mut());
-                }
+            SettingsPlace::File(name) => {
+                let Some(file) = files.iter_mut().find(|file| file.place.file.name == *name) else { return Vec::new() };
+                let own =
+                    Tables { inbound: &mut file.inbound, outbound: &mut file.outbound, route: file.route.as_mut() };
+                own.lay(table, Some(&*main), at)
+            }
+            SettingsPlace::NewFile(_) => {
+                let mut file = DomainFile::read(table);
+                // Its own keys are laid over nothing, so that they too raise what they contradict.
+                let (inbound, outbound) =
+                    (std::mem::take(&mut file.inbound.base), std::mem::take(&mut file.outbound.rules.base));
+                let below = Overruling { below: &mut file.inbound, default: Some(&main.inbound), at };
+                let mut overruled = below.lay(inbound);
+                let below = Overruling { below: &mut file.outbound.rules, default: Some(&main.outbound.rules), at };
+                overruled.extend(below.lay(outbound));
+                files.push(file);
+                overruled
             }
         }
     }
 }
 
-fn lay_over<'a>(
-    mut table: Table<'a>,
-    below: &mut Timed<'a, InboundKeys<'a>>,
-    outbound: &mut OutboundTable<'a>,
-    route: Option<&mut RouteTable<'a>>,
-) {
-    below.base = inbound(table.section("inbound")).base.over(&below.base);
-    let over = OutboundTable::read(table.section("outbound"));
-    outbound.rules.base = over.rules.base.over(&outbound.rules.base);
-    outbound.on_tls_failure = over.on_tls_failure.or(outbound.on_tls_failure.take());
-    let mut section = table.section("route");
-    if section.is_written() {
-        let place = section.place().clone();
-        let over = TlsKeys::read(&mut section, Part::Base);
-        section.finish();
-        match route {
-            Some(route) => route.tls = over.over(&route.tls),
-            None => place.error("there is no [route] to change", "change [outbound] instead"),
+/// The tables of one place.
+#[derive(Debug)]
+struct Tables<'t, 'a> {
+    inbound: &'t mut Timed<'a, InboundKeys<'a>>,
+    outbound: &'t mut OutboundTable<'a>,
+    route: Option<&'t mut RouteTable<'a>>,
+}
+
+impl<'a> Tables<'_, 'a> {
+    fn lay(self, mut table: Table<'a>, default: Option<&MainFile<'a>>, at: Timestamp) -> Vec<Overruled> {
+        let Self { inbound: below, outbound, route } = self;
+        let over = inbound(table.section("inbound")).base;
+        let default_inbound = default.map(|main| &main.inbound);
+        let mut overruled = Overruling { below, default: default_inbound, at }.lay(over);
+        let over = OutboundTable::read(table.section("outbound"));
+        let default_outbound = default.map(|main| &main.outbound.rules);
+        let rules = Overruling { below: &mut outbound.rules, default: default_outbound, at };
+        overruled.extend(rules.lay(over.rules.base));
+        if let Some(end) = over.on_tls_failure {
+            let before = outbound.on_tls_failure.replace(end);
+            overruled.extend(before.map(|before| Overruled {
+                key: "on_tls_failure",
+                value: before.value.as_str().to_owned(),
+                source: before.place.source(),
+                step: None,
+                how: How::Replaced,
+            }));
         }
+        outbound.dane_off |= over.dane_off;
+        outbound.mta_sts_off |= over.mta_sts_off;
+        overruled.extend(lay_route(table.section("route"), route, at));
+        table.finish();
+        overruled
     }
-    table.finish();
+}
+
+fn lay_route<'a>(mut section: Table<'a>, route: Option<&mut RouteTable<'a>>, at: Timestamp) -> Vec<Overruled> {
+    if !section.is_written() {
+        return Vec::new();
+    }
+    let place = section.place().clone();
+    let over = TlsKeys::read(&mut section, Part::Base);
+    section.finish();
+    let Some(route) = route else {
+        place.error("there is no [route] to change", "change [outbound] instead");
+        return Vec::new();
+    };
+    let mut keys = Timed { base: std::mem::take(&mut route.tls), ..Timed::default() };
+    let overruled = Overruling { below: &mut keys, default: None, at }.lay(over);
+    route.tls = keys.base;
+    overruled
 }
 
 /// Puts `file` in the place of those that it replaces.

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::clock;
+use crate::model::hex;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
@@ -18,6 +19,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::document::Table;
 use super::domain_file::{DomainFile, RecipientsFrom};
 use super::main_file::{self, DomainsKey, MainFile};
+use super::overruled::Overruled;
 use super::place::{Place, Problems};
 use super::policy_tables::{InboundKeys, RouteTable, TlsKeys};
 use super::recipients::Lists;
@@ -41,26 +43,38 @@ pub fn load(file: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 
 /// The same with the findings of another day. Whether there are errors does not depend on it.
 pub fn load_at(file: &Path, now: Timestamp) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    load_changed(file, &Change::default(), now)
+    load_changed(file, &Change::default(), now).map(|changed| (changed.config, changed.findings))
+}
+
+/// A configuration that differs from the files.
+#[derive(Debug)]
+pub struct Changed {
+    pub config: Config,
+    /// Warnings.
+    pub findings: Vec<Diagnostic>,
+    /// What is written and holds no more.
+    pub overruled: Vec<Overruled>,
 }
 
 /// The same for a configuration that differs from the files.
-pub fn load_changed(
-    file: &Path,
-    change: &Change,
-    now: Timestamp,
-) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn load_changed(file: &Path, change: &Change, now: Timestamp) -> Result<Changed, Vec<Diagnostic>> {
     let problems = Problems::default();
-    let config = load_all(file, (change, now), &problems);
-    let found = problems.into_sorted();
+    let mut overruled = Vec::new();
+    let config = load_all(file, (change, now), &problems, &mut overruled);
+    let findings = problems.into_sorted();
     match config {
-        Some(config) if !found.iter().any(Diagnostic::is_error) => Ok((config, found)),
-        _ => Err(found),
+        Some(config) if !findings.iter().any(Diagnostic::is_error) => Ok(Changed { config, findings, overruled }),
+        _ => Err(findings),
     }
 }
 
 /// `None` only after an error was reported.
-fn load_all(file: &Path, (change, now): (&Change, Timestamp), problems: &Problems) -> Option<Config> {
+fn load_all(
+    file: &Path,
+    (change, now): (&Change, Timestamp),
+    problems: &Problems,
+    overruled: &mut Vec<Overruled>,
+) -> Option<Config> {
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let source = read_source(&path, &folder, 0, problems)?;
@@ -85,7 +99,7 @@ fn load_all(file: &Path, (change, now): (&Change, Timestamp), problems: &Problem
         .collect();
     if let Some(settings) = settings.as_ref().filter(|settings| settings.is_whole) {
         let table = Table::root(settings.source, problems, settings.entries.get_ref());
-        change.lay(table, main.as_mut(), &mut files);
+        *overruled = change.lay(table, main.as_mut(), &mut files);
     }
     let mut lists = Lists::default();
     let recipients = files.iter().map(|file| read_recipients(file, &folder, &mut lists)).collect();
@@ -212,7 +226,7 @@ fn digest<'t>(files: impl Iterator<Item = (&'t str, &'t str)>) -> String {
         context.update(&text.len().to_be_bytes());
         context.update(text.as_bytes());
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(context.finish().as_ref())
 }
 
 fn policies(

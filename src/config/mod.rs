@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod change;
 pub mod diagnostic;
+pub mod overruled;
 pub mod starter;
 
 mod audit_table;
@@ -48,7 +49,7 @@ use crate::policy::rules::PolicySet;
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
-pub use load::{load, load_at, load_changed};
+pub use load::{Changed, load, load_at, load_changed};
 
 /// The lowest version that this build can offer: without OpenSSL nothing below TLS 1.2.
 pub const OFFER_MIN: ProtocolVersion =

@@ -46,9 +46,9 @@ pub(super) fn check<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<
 }
 
 /// What asks for TLS at some time, so that a `mode` has something to apply to.
-pub(super) fn asks_for_tls<'a>(own: &Timed<'a, InboundKeys<'a>>, default: &Timed<'a, InboundKeys<'a>>) -> bool {
+pub(super) fn asks_for_tls<'a>(own: &Timed<'a, InboundKeys<'a>>, default: Option<&Timed<'a, InboundKeys<'a>>>) -> bool {
     let required = |keys: &InboundKeys<'_>| keys.effective_tls() == InboundTls::Required;
-    own.parts().any(required) || states(own, Some(default)).iter().any(|(_, keys)| required(keys))
+    own.parts().any(required) || states(own, default).iter().any(|(_, keys)| required(keys))
 }
 
 /// Reports the first exceptions beyond the bound of a file.
@@ -125,6 +125,11 @@ fn states<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<'a, K>>) -
     let mut moments = moments(&own.steps);
     moments.extend(default.into_iter().flat_map(|default| &default.steps).map(|step| step.from));
     moments.into_iter().map(|at| (at, state(own, default, own.steps.len(), at))).collect()
+}
+
+/// What is in force at a moment.
+pub(super) fn in_force<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<'a, K>>, at: Timestamp) -> K {
+    state(own, default, own.steps.len(), at)
 }
 
 /// What is in force at a moment by the base and the first `steps` steps.

@@ -122,7 +122,7 @@ impl Content {
         }
     }
 
-    /// One record for each verdict that the recipients got.
+    /// A record for each verdict that the recipients got, or several if they are too many for one.
     fn accepted_records(&self, context: &Context, transaction: &Transaction, envelope: &Envelope) -> Vec<AuditEntry> {
         let verdicts = transaction.verdicts();
         let record = |(judgement, to): (&Judgement, Vec<&str>)| {
@@ -140,9 +140,9 @@ impl Content {
                 let reply = judgement.would_be_reply(envelope.origin.tls.as_ref(), &id);
                 record.detail = Some(format!("in mode \"enforce\" the reply would be: {reply}"));
             }
-            record.entry()
+            record.entries()
         };
-        verdicts.into_iter().map(record).collect()
+        verdicts.into_iter().flat_map(record).collect()
     }
 
     fn describe<'a>(&'a self, record: &mut Record<'a>, context: &'a Context, from: &'a str) {
@@ -182,7 +182,7 @@ impl Content {
         record.tls = tls;
         record.policy = Some(Policy::other("data", Verdict::Refuse.as_str(), reason));
         record.reply = reply.map(Reply::to_string);
-        if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
+        if let Err(fault) = context.inbound.spool.record_lazily(None, record.entries()) {
             tracing::warn!(%fault, "a refusal could not be recorded");
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::id::RecordId;
 
-/// Longest text of one record in bytes; what is longer is a bug of the writer, not of a peer.
+/// Longest text of one record in bytes. No writer makes a longer one, and readers take a longer one for no record.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 
 /// A record before it has its place in the chain.

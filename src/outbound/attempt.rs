@@ -205,8 +205,8 @@ impl Attempt {
         };
         let situation = self.situation(Some(&sent.target), sent.tls.clone());
         // What is sent is on record before the first octet of it goes out.
-        let record = self.subject.record(Event::OutboundAttempt, &self.open, &situation);
-        self.outbound.spool.record(None, Vec::new(), vec![record]).await?;
+        let records = self.subject.records(Event::OutboundAttempt, &self.open, &situation);
+        self.outbound.spool.record(None, Vec::new(), records).await?;
         let began = clock::now();
         let body = self.outbound.spool.body(&self.stored);
         let (result, reusable) = match connection.deliver(self.transaction(), &body).await {
@@ -261,8 +261,8 @@ impl Attempt {
 
     /// A host that was not used is on record within a second; nothing was sent to it.
     fn record_attempt(&self, situation: &Situation) {
-        let record = self.subject.record(Event::OutboundAttempt, &self.open, situation);
-        if let Err(fault) = self.outbound.spool.record_lazily(None, vec![record]) {
+        let records = self.subject.records(Event::OutboundAttempt, &self.open, situation);
+        if let Err(fault) = self.outbound.spool.record_lazily(None, records) {
             tracing::warn!(id = %self.stored.envelope.id, %fault, "an attempt could not be recorded");
         }
     }

@@ -133,7 +133,7 @@ impl Attempted {
                     took: self.took,
                     ..Situation::default()
                 };
-                plan.records.push(self.subject.record(Event::OutboundDelivered, &group.places, &situation));
+                plan.records.extend(self.subject.records(Event::OutboundDelivered, &group.places, &situation));
                 if !notifies {
                     plan.told.extend(notices::relayed(self, &group.places, reply, target.as_ref()));
                 }
@@ -174,7 +174,7 @@ impl Attempted {
         let next_attempt = Some(now + wait);
         let mut situation = self.failed_situation(failure);
         situation.next_attempt = next_attempt;
-        plan.records.push(self.subject.record(Event::OutboundDeferred, places, &situation));
+        plan.records.extend(self.subject.records(Event::OutboundDeferred, places, &situation));
         self.count(DeliveryResult::Deferred, failure.tls.as_ref(), places);
         tracing::info!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
@@ -212,7 +212,7 @@ impl Attempted {
         let told = notices::failed(self, places, failure, expired);
         let mut situation = self.failed_situation(failure);
         situation.expired = expired;
-        plan.records.push(self.subject.record(Event::OutboundBounced, places, &situation));
+        plan.records.extend(self.subject.records(Event::OutboundBounced, places, &situation));
         let result = if expired { DeliveryResult::Expired } else { DeliveryResult::Bounced };
         self.count(result, failure.tls.as_ref(), places);
         tracing::info!(

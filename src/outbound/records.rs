@@ -43,8 +43,8 @@ pub(super) struct Situation {
 }
 
 impl Subject {
-    /// One record about the recipients at `places`.
-    pub(super) fn record(&self, event: Event, places: &[u32], situation: &Situation) -> AuditEntry {
+    /// A record about the recipients at `places`, or several if they are too many for one.
+    pub(super) fn records(&self, event: Event, places: &[u32], situation: &Situation) -> Vec<AuditEntry> {
         let time = clock::timestamp();
         let mut record = Record::new(&self.stamp, time, random::record_id(time), event);
         record.session = Some(self.session);
@@ -71,7 +71,7 @@ impl Subject {
             expired: situation.expired,
             duration_ms: u64::try_from(situation.took.as_millis()).unwrap_or(u64::MAX),
         });
-        record.entry()
+        record.entries()
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
             decision,
             attempt: 1,
         };
-        serde_json::from_str(&subject.record(Event::OutboundDeferred, &[0], situation).json).unwrap()
+        serde_json::from_str(&subject.records(Event::OutboundDeferred, &[0], situation)[0].json).unwrap()
     }
 
     fn situation(name: &str, name_is_trusted: bool) -> Situation {

@@ -13,6 +13,7 @@ use crate::model::tls::TlsFacts;
 use super::inbound::{Client, Floor, Judgement, Question, Stage, Verdict, judge};
 use super::relay::{Denial, Permission, Role, Trust, TrustedClients, admit};
 use super::rules::PolicySet;
+use super::settings::Source;
 
 /// One listener with everything that its verdicts depend on.
 #[derive(Clone, Copy, Debug)]
@@ -41,16 +42,17 @@ impl Door<'_> {
     }
 
     pub fn judge_mail(&self, visitor: &Visitor<'_>, sender: &ReversePath) -> Judgement {
-        self.ask(visitor, sender, None)
+        self.ask(visitor, self.trust(visitor), sender, None)
     }
 
     /// The recipient's policy is not asked about mail that would not be relayed, and who does not meet it is not told
     /// which recipients exist.
     pub fn judge_rcpt(&self, visitor: &Visitor<'_>, sender: &ReversePath, recipient: &Address) -> RcptAnswer {
-        let permission = Permission::of(self.role, self.relay, self.trust(visitor));
+        let trust = self.trust(visitor);
+        let permission = Permission::of(self.role, self.relay, trust);
         let denial = admit(self.policies, permission, recipient).err();
         let is_asked = denial != Some(Denial::Relay);
-        RcptAnswer { denial, judgement: is_asked.then(|| self.ask(visitor, sender, Some(recipient))) }
+        RcptAnswer { denial, judgement: is_asked.then(|| self.ask(visitor, trust, sender, Some(recipient))) }
     }
 
     /// A whole transaction with one recipient.
@@ -60,8 +62,8 @@ impl Door<'_> {
         Transacted { mail, rcpt }
     }
 
-    fn ask(&self, visitor: &Visitor<'_>, sender: &ReversePath, recipient: Option<&Address>) -> Judgement {
-        let answers_to_floor = self.role.answers_to_floor(self.trust(visitor));
+    fn ask(&self, visitor: &Visitor<'_>, trust: Trust, sender: &ReversePath, recipient: Option<&Address>) -> Judgement {
+        let answers_to_floor = self.role.answers_to_floor(trust);
         let client = if answers_to_floor { Client::Trusted(self.floor, self.role) } else { Client::Stranger };
         let Visitor { at, ip, tls } = *visitor;
         judge(self.policies, &Question { at, ip, client, sender, recipient, tls })
@@ -147,6 +149,15 @@ impl Transacted {
     pub fn weighing(&self) -> &Judgement {
         let rcpt = self.rcpt.as_ref().and_then(|rcpt| rcpt.judgement.as_ref());
         rcpt.filter(|rcpt| rcpt.verdict >= self.mail.verdict).unwrap_or(&self.mail)
+    }
+
+    /// The rule that decides, as audit records name it; who may relay and who exists is built in.
+    pub fn rule(&self) -> &Source {
+        match self.refusal() {
+            Some(Refusal::Denied(_)) => &Source::BuiltIn,
+            Some(Refusal::Policy { judgement, .. }) => &judgement.rule,
+            None => &self.weighing().rule,
+        }
     }
 
     /// `tls` is that of the visitor; `id` stands for the audit record's in replies.

@@ -82,6 +82,7 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
             record.message = Some(MessageId::from_u128(3));
             record.tls = Some(&TLS);
             record.to = vec!["b@bank.example", "c@bank.example"];
+            record.part_of = Some(RecordId::from_u128(4));
             let verdict = if event == Event::InboundAccepted { "would_refuse" } else { "refuse" };
             record.reply = Some("554 5.7.10 no".to_owned());
             record.policy = Some(Policy {
@@ -104,6 +105,7 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         | Event::OutboundRerouted => {
             record.tls = Some(&TLS);
             record.reply = Some("250 2.0.0 Ok".to_owned());
+            record.part_of = Some(RecordId::from_u128(4));
             let expired = event == Event::OutboundBounced;
             record.outbound = record.outbound.map(|outbound| Outbound { expired, ..full_outbound(outbound) });
         }

@@ -1,5 +1,7 @@
 //! Checks a receipt by itself.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use crate::audit::chain::{Hash, Link};
@@ -10,7 +12,7 @@ use crate::audit::verify::Vouched;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
-use super::{Entry, RECEIPT_VERSION, Receipt};
+use super::{Entry, RECEIPT_CHECKPOINTS_MAX, RECEIPT_RECORDS_MAX, RECEIPT_VERSION, Receipt};
 
 /// What a receipt proves.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +21,11 @@ pub struct Proof {
     /// When the receipt says that it was made; nobody vouches for that.
     pub made: Timestamp,
     pub records: Vec<Value>,
-    /// The checkpoints, in order.
+    /// The checkpoints, in order; where the caller named a key, from the first on that it signed.
     pub vouched: Vec<Vouched>,
-    /// The keys that signed, each named by the one before it.
+    /// The keys that signed these, each named by the one before it.
     pub keys: Vec<PublicKey>,
-    /// Whether the caller named one of them.
+    /// Whether the caller named the first of them.
     pub is_pinned: bool,
 }
 
@@ -36,6 +38,11 @@ pub enum Refusal {
     Version(u32),
     #[error("the receipt holds no record")]
     Empty,
+    #[error(
+        "the receipt holds {records} records and {checkpoints} checkpoints: more than {RECEIPT_RECORDS_MAX} and \
+         {RECEIPT_CHECKPOINTS_MAX} are not read"
+    )]
+    TooLarge { records: usize, checkpoints: usize },
     #[error("checkpoint {0} of the receipt, counted from 1, is no checkpoint")]
     NotACheckpoint(usize),
     #[error("checkpoint {seq} is not signed by the key that it names, {key}: it was changed or forged")]
@@ -48,6 +55,11 @@ pub enum Refusal {
     KeyChanged { seq: u64, key: PublicKey, before: PublicKey },
     #[error("the expected key, {expected}, did not sign: the receipt is signed by {found}")]
     KeyUnexpected { expected: PublicKey, found: PublicKey },
+    #[error(
+        "record {seq} is proved by checkpoint {checkpoint}, and the expected key, {expected}, signs from checkpoint \
+         {since} on: what stands before may be anybody's; name the key that signed then"
+    )]
+    BeforeKey { seq: u64, checkpoint: u64, expected: PublicKey, since: u64 },
     #[error("record {0} of the receipt, counted from 1, is no audit record: the line was changed")]
     NotARecord(usize),
     #[error("record {seq} is of another message{}", found.as_ref().map(|id| format!(", {id}")).unwrap_or_default())]
@@ -69,7 +81,8 @@ pub enum Refusal {
     Unneeded(u64),
 }
 
-/// Checks every part of a receipt. `pinned` is the key that must have signed, or have led to the one that did.
+/// Checks every part of a receipt. `pinned` is the key that must have signed: each checkpoint over a record, or one
+/// before it, from which the keys led on to it.
 pub fn check(text: &[u8], pinned: Option<PublicKey>) -> Result<Proof, Refusal> {
     let receipt: Receipt = serde_json::from_slice(text).map_err(|error| Refusal::NotAReceipt(error.to_string()))?;
     check_receipt(&receipt, pinned)
@@ -79,34 +92,38 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     if receipt.receipt != RECEIPT_VERSION {
         return Err(Refusal::Version(receipt.receipt));
     }
-    let (checkpoints, keys) = check_checkpoints(&receipt.checkpoints)?;
+    let (records, checkpoints) = (receipt.records.len(), receipt.checkpoints.len());
+    if records > RECEIPT_RECORDS_MAX || checkpoints > RECEIPT_CHECKPOINTS_MAX {
+        return Err(Refusal::TooLarge { records, checkpoints });
+    }
+    if records == 0 {
+        return Err(Refusal::Empty);
+    }
+    let (mut checkpoints, mut keys) = check_checkpoints(&receipt.checkpoints)?;
+    let since = match pinned {
+        // Without a checkpoint the first record is refused.
+        Some(expected) if !checkpoints.is_empty() => Some(check_key(expected, &checkpoints, receipt, &keys)?),
+        _ => None,
+    };
+    let by_seq: HashMap<u64, &Checkpoint> = checkpoints.iter().map(|checkpoint| (checkpoint.seq, checkpoint)).collect();
     let mut records = Vec::with_capacity(receipt.records.len());
     let mut before = 0;
     for (entry, number) in receipt.records.iter().zip(1..) {
-        let (seq, record) = check_record(entry, number, receipt.message, &checkpoints)?;
+        let (seq, record) = check_record(entry, number, receipt.message, &by_seq)?;
         if seq <= before {
             return Err(Refusal::RecordsOutOfOrder { seq, before });
         }
         before = seq;
         records.push(record);
     }
-    if records.is_empty() {
-        return Err(Refusal::Empty);
-    }
-    let is_cited = |seq| receipt.records.iter().any(|entry| entry.checkpoint == seq);
-    let is_needed = |it: &&Checkpoint| is_cited(it.seq) || it.statement.next_key.is_some();
+    let cited: HashSet<u64> = receipt.records.iter().map(|entry| entry.checkpoint).collect();
+    let is_needed = |it: &&Checkpoint| cited.contains(&it.seq) || it.statement.next_key.is_some();
     if let Some(unneeded) = checkpoints.iter().find(|checkpoint| !is_needed(checkpoint)) {
         return Err(Refusal::Unneeded(unneeded.seq));
     }
-    // A key that is only named proves nothing, and what stands before its first signature may be anybody's.
-    let is_vouched_by = |key| {
-        let reached = checkpoints.iter().find(|it| it.statement.key == key).map(|it| it.seq);
-        receipt.records.iter().all(|entry| reached.is_some_and(|reached| entry.checkpoint >= reached))
-    };
-    if let (Some(expected), Some(found)) = (pinned, keys.last())
-        && !is_vouched_by(expected)
-    {
-        return Err(Refusal::KeyUnexpected { expected, found: *found });
+    if let (Some(expected), Some(since)) = (pinned, since) {
+        checkpoints.retain(|checkpoint| checkpoint.seq >= since);
+        keys = keys.into_iter().skip_while(|key| *key != expected).collect();
     }
     let vouched =
         checkpoints.into_iter().map(|it| Vouched { seq: it.seq, time: it.time, node: it.node, key: it.statement.key });
@@ -114,7 +131,30 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     Ok(Proof { message, made, records, vouched: vouched.collect(), keys, is_pinned: pinned.is_some() })
 }
 
-/// Signatures, order, and the succession of keys.
+/// The first checkpoint that the expected key signed, which has to stand before every record's. A key that is only
+/// named proves nothing, and a receipt does not show that what stands before a signature is what it followed on.
+fn check_key(
+    expected: PublicKey,
+    checkpoints: &[Checkpoint],
+    receipt: &Receipt,
+    keys: &[PublicKey],
+) -> Result<u64, Refusal> {
+    let first = checkpoints.iter().find(|checkpoint| checkpoint.statement.key == expected);
+    let Some(since) = first.map(|checkpoint| checkpoint.seq) else {
+        // The caller has seen to it that there is a checkpoint.
+        let found = keys.last().copied().unwrap_or(expected);
+        return Err(Refusal::KeyUnexpected { expected, found });
+    };
+    match receipt.records.iter().find(|entry| entry.checkpoint < since) {
+        None => Ok(since),
+        Some(Entry { line, checkpoint, .. }) => {
+            let seq = Link::parse(line.as_bytes()).map_or(0, |link| link.seq);
+            Err(Refusal::BeforeKey { seq, checkpoint: *checkpoint, expected, since })
+        }
+    }
+}
+
+/// Signatures, order, and the succession of keys. Gives the keys that signed.
 fn check_checkpoints(lines: &[String]) -> Result<(Vec<Checkpoint>, Vec<PublicKey>), Refusal> {
     let mut checkpoints: Vec<Checkpoint> = Vec::with_capacity(lines.len());
     let mut keys = Vec::new();
@@ -125,7 +165,6 @@ fn check_checkpoints(lines: &[String]) -> Result<(Vec<Checkpoint>, Vec<PublicKey
             return Err(Refusal::SignatureWrong { seq, key });
         }
         match checkpoints.last() {
-            None => keys.push(key),
             Some(before) if before.seq >= seq => {
                 return Err(Refusal::CheckpointsOutOfOrder { seq, before: before.seq });
             }
@@ -136,9 +175,11 @@ fn check_checkpoints(lines: &[String]) -> Result<(Vec<Checkpoint>, Vec<PublicKey
             Some(before) if before.key_in_force() != key => {
                 return Err(Refusal::KeyChanged { seq, key, before: before.key_in_force() });
             }
-            Some(_) => (),
+            _ => (),
         }
-        keys.extend(checkpoint.statement.next_key);
+        if keys.last() != Some(&key) {
+            keys.push(key);
+        }
         checkpoints.push(checkpoint);
     }
     Ok((checkpoints, keys))
@@ -148,7 +189,7 @@ fn check_record(
     entry: &Entry,
     number: usize,
     message: MessageId,
-    checkpoints: &[Checkpoint],
+    checkpoints: &HashMap<u64, &Checkpoint>,
 ) -> Result<(u64, Value), Refusal> {
     let line = entry.line.as_bytes();
     let Link { seq, .. } = Link::parse(line).ok_or(Refusal::NotARecord(number))?;
@@ -157,8 +198,8 @@ fn check_record(
     if found != Some(&message.to_string()) {
         return Err(Refusal::OtherMessage { seq, found: found.map(str::to_owned) });
     }
-    let cited = checkpoints.iter().find(|checkpoint| checkpoint.seq == entry.checkpoint);
-    let checkpoint = cited.ok_or(Refusal::NoCheckpoint { seq, checkpoint: entry.checkpoint })?;
+    let checkpoint =
+        checkpoints.get(&entry.checkpoint).ok_or(Refusal::NoCheckpoint { seq, checkpoint: entry.checkpoint })?;
     let (first, last) = (checkpoint.statement.first, checkpoint.seq);
     if !(first..last).contains(&seq) {
         return Err(Refusal::NotCovered { seq, checkpoint: last, first });

@@ -1,5 +1,6 @@
 //! Gathers what a receipt needs from the log.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use memchr::memmem::Finder;
@@ -45,7 +46,7 @@ pub enum MakeError {
 /// Reads the log and gives the receipt, which has been checked.
 pub fn make(folder: &Path, message: MessageId, made: Timestamp, progress: Progress<'_>) -> Result<Receipt, MakeError> {
     let segments = segments(folder)?;
-    let wanted = Wanted::new(message);
+    let wanted = Wanted::message(message);
     let found = in_parallel(&segments, |segment| survey(segment, &wanted, progress))?;
     let all: usize = found.iter().map(|found| found.records.len()).sum();
     match all {
@@ -120,6 +121,7 @@ struct Gathered {
 /// The records of one segment with their paths, and the checkpoints that these lead to.
 fn gather(segment: &Segment, wanted: &[u64]) -> Result<Gathered, MakeError> {
     let Gathered { mut records, mut cited } = Gathered::default();
+    let wanted: HashSet<u64> = wanted.iter().copied().collect();
     let mut reader = LineReader::open(segment, &|_| ())?;
     let mut hashes: Vec<Hash> = Vec::new();
     let mut held: Vec<(u64, usize, String)> = Vec::new();

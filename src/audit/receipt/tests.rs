@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::check::check_receipt;
 use super::*;
 use crate::audit::specimen::{START, Specimen};
 
@@ -59,8 +60,11 @@ fn every_key_that_led_to_the_signing_one_may_be_expected() {
     log.checkpoint();
     let receipt = receipt(&log, 77);
     assert_eq!(receipt.checkpoints.len(), 3);
-    for key in [first, second, third] {
-        assert_eq!(check(&text(&receipt), Some(key)).unwrap().keys, [first, second, third]);
+    let keys = [first, second, third];
+    assert_eq!(check(&text(&receipt), None).unwrap().keys, keys);
+    for (from, key) in keys.into_iter().enumerate() {
+        let proof = check(&text(&receipt), Some(key)).unwrap();
+        assert_eq!((proof.keys.as_slice(), proof.vouched.len()), (&keys[from..], 3 - from));
     }
     let stranger = Specimen::new().public();
     let expected = Refusal::KeyUnexpected { expected: stranger, found: third };
@@ -119,6 +123,84 @@ fn a_receipt_by_another_key_is_none_where_the_key_is_known() {
     mixed.checkpoints[3] = forged.checkpoints[3].clone();
     let expected = Refusal::KeyChanged { seq: 29, key: theirs.public(), before: ours.public() };
     assert_eq!(check(&text(&mixed), None), Err(expected));
+}
+
+#[test]
+fn more_records_or_checkpoints_than_a_receipt_has_are_not_looked_at() {
+    let log = Specimen::usual();
+    let honest = receipt(&log, 2);
+    let check = |records: usize, checkpoints: usize, expected: Option<Refusal>| {
+        let many = Receipt {
+            records: vec![honest.records[0].clone(); records],
+            checkpoints: vec![honest.checkpoints[0].clone(); checkpoints],
+            ..honest.clone()
+        };
+        let refusal = check_receipt(&many, None).unwrap_err();
+        assert_eq!(matches!(refusal, Refusal::TooLarge { .. }), expected.is_some());
+        assert!(expected.is_none_or(|expected| expected == refusal));
+    };
+    let (records, checkpoints) = (RECEIPT_RECORDS_MAX, RECEIPT_CHECKPOINTS_MAX);
+    check(records, checkpoints, None);
+    for (records, checkpoints) in [(records + 1, 1), (1, checkpoints + 1)] {
+        check(records, checkpoints, Some(Refusal::TooLarge { records, checkpoints }));
+    }
+}
+
+#[test]
+fn whose_key_it_is_is_asked_before_any_record_is_looked_at() {
+    let (ours, theirs) = (Specimen::usual(), Specimen::made());
+    let mut forged = receipt(&theirs, 2);
+    forged.records.iter_mut().for_each(|entry| entry.line.clear());
+    let expected = Refusal::KeyUnexpected { expected: ours.public(), found: theirs.public() };
+    assert_eq!(check(&text(&forged), Some(ours.public())), Err(expected));
+    assert_eq!(check(&text(&forged), None), Err(Refusal::NotARecord(1)));
+}
+
+#[test]
+fn a_receipt_under_another_key_gains_nothing_by_naming_the_expected_one() {
+    let ours = Specimen::usual().public();
+    let mut forged = Specimen::new();
+    forged.say(Some(message(77)), "false");
+    forged.name_key(ours);
+    let receipt = receipt(&forged, 77);
+    assert_eq!(check(&text(&receipt), None).unwrap().keys, [forged.public()]);
+    let expected = Refusal::KeyUnexpected { expected: ours, found: forged.public() };
+    assert_eq!(check(&text(&receipt), Some(ours)), Err(expected));
+}
+
+#[test]
+fn an_early_checkpoint_forged_with_the_old_key_proves_nothing_under_the_new_one() {
+    let mut log = Specimen::usual();
+    let old = log.replace_key_but_keep_the_old();
+    log.say(Some(message(77)), "as it was");
+    log.checkpoint();
+    let honest = receipt(&log, 77);
+    let mut forged = Specimen::new();
+    forged.key = old;
+    forged.checkpoint();
+    forged.say(Some(message(77)), "false");
+    forged.checkpoint();
+    let Receipt { records, checkpoints, .. } = receipt(&forged, 77);
+    let mixed = Receipt {
+        records: [records, honest.records.clone()].concat(),
+        checkpoints: [checkpoints, honest.checkpoints.clone()].concat(),
+        ..honest.clone()
+    };
+    let expected = Refusal::BeforeKey { seq: 2, checkpoint: 3, expected: log.public(), since: 32 };
+    assert_eq!(check(&text(&mixed), Some(log.public())), Err(expected));
+    assert_eq!(check(&text(&honest), Some(log.public())).unwrap().records.len(), 1);
+}
+
+#[test]
+fn whoever_is_put_before_the_expected_key_is_not_told_as_one_who_signed() {
+    let log = Specimen::usual();
+    let honest = receipt(&log, 1);
+    let mut stranger = Specimen::new();
+    stranger.name_key(log.public());
+    let with = Receipt { checkpoints: [stranger.checkpoints, honest.checkpoints.clone()].concat(), ..honest.clone() };
+    let proof = check(&text(&with), Some(log.public())).unwrap();
+    assert_eq!(proof, check(&text(&honest), Some(log.public())).unwrap());
+    assert_eq!(proof.keys, [log.public()]);
 }
 
 proptest! {

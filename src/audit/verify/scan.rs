@@ -5,7 +5,7 @@ use std::io;
 use memchr::memmem;
 
 use crate::audit::chain::{Hash, Link};
-use crate::audit::checkpoint::{Checkpoint, Why, verify_signature};
+use crate::audit::checkpoint::{Checkpoint, Why, claims_to_be_one, verify_signature};
 use crate::audit::lines::{LineReader, Piece, Progress};
 use crate::audit::log::LogError;
 use crate::audit::segments::Segment;
@@ -13,6 +13,8 @@ use crate::audit::tree::TreeBuilder;
 
 /// Stretches of one segment that are told apart.
 const STRETCHES_MAX: usize = 256;
+/// Checkpoints of one segment, which are all kept: more than there is room for in a segment as the daemon closes it.
+const CHECKPOINTS_MAX: usize = 120_000;
 /// Stretches of one segment whose first line is kept while it is their only one.
 const OPENINGS_MAX: usize = 16;
 
@@ -35,6 +37,8 @@ pub(super) struct Run {
     pub(super) last: u64,
     /// What the first line says of the line before it.
     pub(super) prev: Hash,
+    /// What the last line says of the line before it.
+    pub(super) last_prev: Hash,
     /// The hash of the last line.
     pub(super) hash: Hash,
     /// The first or the last line is a checkpoint whose own key signed it as it stands.
@@ -102,6 +106,8 @@ pub(super) struct Scan {
     pub(super) checkpoints: Vec<Met>,
     /// Lines that stand twice, one behind the other, with their numbers.
     pub(super) repeats: Vec<(Place, u64)>,
+    /// Lines that begin as checkpoints and are none, with their numbers.
+    pub(super) spoiled: Vec<(Place, u64)>,
     /// Too much is wrong to be told apart: the rest of the segment was not looked at.
     pub(super) broke_off: bool,
     /// The last line has no line end.
@@ -135,6 +141,7 @@ pub(super) fn scan(segment: &Segment, progress: Progress<'_>) -> Result<Scan, Lo
 struct Scanner {
     scan: Scan,
     tree: Growing,
+    checkpoints_max: usize,
 }
 
 impl Scanner {
@@ -145,11 +152,12 @@ impl Scanner {
             stretches: Vec::new(),
             checkpoints: Vec::new(),
             repeats: Vec::new(),
+            spoiled: Vec::new(),
             broke_off: false,
             unfinished: false,
             damage: None,
         };
-        Self { scan, tree: Growing::default() }
+        Self { scan, tree: Growing::default(), checkpoints_max: CHECKPOINTS_MAX }
     }
 
     /// That a compressed file was changed and cannot be read is a finding; that the system gives no file is none.
@@ -171,13 +179,14 @@ impl Scanner {
     fn line(&mut self, line: &[u8]) {
         let Some(link) = Link::parse(line) else { return self.junk() };
         let place = Place { segment: self.scan.segment, line: self.scan.lines + 1 };
-        let checkpoint = Checkpoint::parse(line);
+        let claims = claims_to_be_one(line);
+        let checkpoint = claims.then(|| Checkpoint::parse(line)).flatten();
         let hash = checkpoint.as_ref().map_or_else(|| Hash::of(line), |checkpoint| checkpoint.hash);
         let signed = checkpoint.as_ref().is_some_and(|it| verify_signature(line, &it.statement.key));
         let closes = checkpoint.as_ref().is_some_and(|it| it.statement.why == Why::Rotation);
         let follows = match self.scan.stretches.last_mut() {
             Some(Stretch::Run(run)) if run.last.saturating_add(1) == link.seq && run.hash == link.prev => {
-                (run.end, run.last, run.hash) = (place, link.seq, hash);
+                (run.end, run.last, run.last_prev, run.hash) = (place, link.seq, link.prev, hash);
                 (run.last_signed, run.last_is_checkpoint, run.last_closes) = (signed, checkpoint.is_some(), closes);
                 run.opening = None;
                 true
@@ -194,6 +203,7 @@ impl Scanner {
                 first: link.seq,
                 last: link.seq,
                 prev: link.prev,
+                last_prev: link.prev,
                 hash,
                 first_signed: signed,
                 last_signed: signed,
@@ -206,7 +216,13 @@ impl Scanner {
         self.tree.line(&link, hash, follows);
         if let Some(checkpoint) = checkpoint {
             let tree = self.tree.close(&checkpoint);
-            self.scan.checkpoints.push(Met { place, checkpoint, signed, tree });
+            if self.scan.checkpoints.len() < self.checkpoints_max {
+                self.scan.checkpoints.push(Met { place, checkpoint, signed, tree });
+            } else {
+                self.scan.broke_off = true;
+            }
+        } else if claims && self.scan.spoiled.len() < STRETCHES_MAX {
+            self.scan.spoiled.push((place, link.seq));
         }
     }
 
@@ -309,5 +325,27 @@ impl Growing {
             ..Self::default()
         };
         compared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::log::SEGMENT_BYTES_MAX;
+    use crate::audit::specimen::Specimen;
+
+    #[test]
+    fn a_segment_with_more_checkpoints_than_a_segment_has_is_not_read_on() {
+        let mut log = Specimen::new();
+        (0..5).for_each(|_| log.checkpoint());
+        let text = log.text(1);
+        let lines: Vec<_> = text.lines().collect();
+        for (checkpoints_max, broke_off) in [(5, false), (4, true), (0, true)] {
+            let mut scanner = Scanner { checkpoints_max, ..Scanner::new(1) };
+            lines.iter().for_each(|line| scanner.line(line.as_bytes()));
+            assert_eq!((scanner.scan.broke_off, scanner.scan.checkpoints.len()), (broke_off, checkpoints_max));
+        }
+        let shortest = lines.iter().map(|line| line.len() as u64).min().unwrap();
+        assert!(CHECKPOINTS_MAX as u64 * shortest > SEGMENT_BYTES_MAX, "{shortest}");
     }
 }

@@ -7,10 +7,13 @@ use serde::Serialize;
 use crate::admin::protocol::{Request, Response};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
-use crate::cli::human::{labelled, labelled_whole, second, wrap};
+use crate::cli::arguments::SocketPath;
+use crate::cli::human::{labelled_whole, second, wrap};
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
 use crate::model::time::Timestamp;
+
+use super::arguments::LogFolder;
 
 /// The answer for programs. `line` is exact: its bytes are what is signed.
 #[derive(Debug, Serialize)]
@@ -41,6 +44,12 @@ pub(super) fn ask(at: &Path, request: &Request) -> Result<(String, Checkpoint), 
     Ok((line, checkpoint))
 }
 
+/// Has the daemon bring its log up to now, where it is that daemon's log which is asked about. Says whether it did.
+pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder) -> bool {
+    let socket = || socket::find(config, &SocketPath::default());
+    log.path.is_none() && socket().and_then(|at| ask(&at, &Request::AuditCheckpoint)).is_ok()
+}
+
 /// Ends with a line end. The line of the log is not wrapped, so that it can be copied.
 fn page(line: &str, checkpoint: &Checkpoint) -> String {
     let Checkpoint { seq, statement, .. } = checkpoint;
@@ -50,10 +59,9 @@ fn page(line: &str, checkpoint: &Checkpoint) -> String {
         _ => format!("records {} to {}, and through the chain all before", statement.first, seq - 1),
     };
     let mut page = vec![format!("{GOOD}Signed{GOOD:#}: checkpoint {BOLD}{seq}{BOLD:#} is on stable storage.")];
-    for (label, value) in [("time", second(checkpoint.time)), ("covers", covers)] {
-        page.extend(labelled(label, &value));
+    for (label, value) in [("time", second(checkpoint.time)), ("covers", covers), ("key", statement.key.to_string())] {
+        page.push(labelled_whole(label, &value));
     }
-    page.push(labelled_whole("key", &statement.key.to_string()));
     page.push(String::new());
     let advice = "Whoever keeps this line elsewhere can prove later that nothing before it was changed, even against \
                   somebody who has the key:";

@@ -1,21 +1,22 @@
 //! `gatepost audit receipt MESSAGE` writes what proves the records of a message; `audit verify --receipt` checks it.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::audit::key::PublicKey;
-use crate::audit::receipt::{MakeError, Proof, RECEIPT_BYTES_MAX, check, make};
+use crate::audit::receipt::{self, MakeError, Proof, RECEIPT_BYTES_MAX, check, make};
 use crate::audit::verify::Vouched;
 use crate::cli::human::{count, second, wrap};
 use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::clock;
 
 use super::arguments::Receipt;
-use super::timeline;
+use super::{checkpoint, reading, timeline};
 
 const INDENT: &str = "  ";
 
@@ -25,28 +26,21 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = super::folder(config, asked.log.path.as_deref())?;
-    let bar = super::progress_bar(&folder)?;
-    let made = make(&folder, asked.message, clock::timestamp(), &|bytes| bar.inc(bytes));
-    bar.finish_and_clear();
-    let receipt = made.map_err(|error| match error {
-        MakeError::Log(error) => super::unreadable(&error),
-        MakeError::NoRecord => super::trace::unknown(asked.message, &folder),
-        MakeError::TooMany => Failure::new(Exit::No, error.to_string(), ""),
-        MakeError::Unsigned { .. } => {
-            let help = "run `gatepost audit checkpoint` first, or wait for the next checkpoint";
-            Failure::new(Exit::No, error.to_string(), help)
-        }
-        MakeError::Unproved(_) | MakeError::Broken { .. } => {
-            Failure::new(Exit::No, error.to_string(), "`gatepost audit verify` says what is wrong with the log")
-        }
-    })?;
+    let folder = super::folder(config, &asked.log)?;
+    let mut receipt = attempt(asked, &folder)?;
+    // What happened a moment ago may still be on its way into the log, or without a checkpoint.
+    if matches!(receipt, Err(MakeError::NoRecord | MakeError::Unsigned { .. }))
+        && checkpoint::catch_up(config, &asked.log)
+    {
+        receipt = attempt(asked, &folder)?;
+    }
+    let receipt = receipt.map_err(|error| refusal(error, asked, &folder))?;
     let Some(out) = &asked.out else {
         console.json(&receipt)?;
         return Ok(Exit::Done);
     };
     let text = serde_json::to_string_pretty(&receipt).map_err(io::Error::from)? + "\n";
-    fs::write(out, text).map_err(|error| {
+    write(out, &text).map_err(|error| {
         Failure::usage(format!("cannot write {}: {error}", out.display()), "name another file with --out FILE")
     })?;
     if json {
@@ -64,6 +58,32 @@ pub(in crate::cli) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn attempt(asked: &Receipt, folder: &Path) -> Result<Result<receipt::Receipt, MakeError>, Failure> {
+    reading::records(folder, |_, progress| Ok::<_, Failure>(make(folder, asked.message, clock::timestamp(), progress)))
+}
+
+/// Why there is no receipt.
+fn refusal(error: MakeError, asked: &Receipt, folder: &Path) -> Failure {
+    let help = match error {
+        MakeError::Log(error) => return error.into(),
+        MakeError::NoRecord => return super::trace::unknown(asked.message, folder),
+        MakeError::TooMany => "",
+        MakeError::Unsigned { .. } => "run `gatepost audit checkpoint` first, or wait for the next checkpoint",
+        MakeError::Unproved(_) | MakeError::Broken { .. } => "`gatepost audit verify` says what is wrong with the log",
+    };
+    Failure::new(Exit::No, error.to_string(), help)
+}
+
+/// For the eyes of the one who asked: a receipt holds addresses of people.
+fn write(out: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(out)?;
+    // The file may have been there. What is no file, such as a terminal, stays as it is.
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 /// Checks a receipt and tells what it proves.
@@ -99,7 +119,7 @@ pub(super) fn verify(
     }
     match checked {
         Ok(proof) => {
-            write!(console.out, "{}{}", timeline::page(proof.message, &proof.records), page(&proof))?;
+            write!(console.out, "{}{}", timeline::page(("Message", proof.message), &proof.records), page(&proof))?;
             Ok(Exit::Done)
         }
         Err(refusal) => {
@@ -161,4 +181,21 @@ fn page(proof: &Proof) -> String {
     tell("That there are no other records of this message.");
     page.push(String::new());
     page.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_may_read_a_receipt_whatever_stood_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("receipt.json");
+        let mode = || std::fs::metadata(&out).unwrap().permissions().mode() & 0o777;
+        write(&out, "{}").unwrap();
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&out, Permissions::from_mode(0o644)).unwrap();
+        write(&out, "[]").unwrap();
+        assert_eq!((mode(), std::fs::read_to_string(&out).unwrap()), (0o600, "[]".to_owned()));
+    }
 }

@@ -6,9 +6,9 @@ use crate::cli::human::{bytes, count, labelled, moment, shown};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD};
 use crate::model::id::MessageId;
 
-/// Ends with a line end.
-pub(super) fn page(message: MessageId, records: &[Value]) -> String {
-    let mut page = vec![format!("Message {BOLD}{message}{BOLD:#}: {}", count(records.len(), "record"))];
+/// `subject` says of what the id is. Ends with a line end.
+pub(super) fn page((subject, id): (&str, MessageId), records: &[Value]) -> String {
+    let mut page = vec![format!("{subject} {BOLD}{id}{BOLD:#}: {}", count(records.len(), "record"))];
     for record in records {
         page.push(String::new());
         page.push(head(record));
@@ -47,6 +47,8 @@ fn facts(record: &Value) -> Vec<(&'static str, String)> {
         ("next", text(record, "/next_attempt").map(|time| format!("{} UTC", moment(time)))),
         ("detail", text(record, "/detail").map(str::to_owned)),
         ("count", number(record, "/count").map(|number| number.to_string())),
+        ("part of", text(record, "/part_of").map(str::to_owned)),
+        ("omitted", number(record, "/omitted").map(|number| count(number, "value"))),
     ];
     known.into_iter().filter_map(|(label, text)| Some((label, text?))).collect()
 }
@@ -145,7 +147,7 @@ fn asked(record: &Value, table: &str) -> String {
     written.collect::<Vec<_>>().join(", ")
 }
 
-fn text<'a>(record: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(record: &'a Value, pointer: &str) -> Option<&'a str> {
     record.pointer(pointer)?.as_str()
 }
 
@@ -153,7 +155,7 @@ fn number(record: &Value, pointer: &str) -> Option<u64> {
     record.pointer(pointer)?.as_u64()
 }
 
-fn list<'a>(record: &'a Value, pointer: &str) -> Vec<&'a str> {
+pub(super) fn list<'a>(record: &'a Value, pointer: &str) -> Vec<&'a str> {
     record.pointer(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
@@ -209,7 +211,7 @@ Message 00000000000000000000000007: 3 records
 2027-01-02 03:04:07.000  queue.admin  record 44
   detail  a\\u{1b}[2Jb
 ";
-        let page = page(MessageId::from_u128(7), &records);
+        let page = page(("Message", MessageId::from_u128(7)), &records);
         assert_eq!(anstream::adapter::strip_str(&page).to_string(), expected);
         assert!(expected.lines().all(|line| line.chars().count() <= 80));
     }

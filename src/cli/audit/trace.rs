@@ -1,13 +1,15 @@
-//! `gatepost audit trace MESSAGE`: what happened to one message, in order.
+//! `gatepost audit trace ID`: what happened to one message, in order, or what one record says.
 
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::audit::trace::trace_observed;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::model::id::MessageId;
 
 use super::arguments::Trace;
-use super::timeline;
+use super::{checkpoint, reading, timeline};
 
 pub(in crate::cli) fn run(
     config: Option<&Path>,
@@ -15,24 +17,37 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = super::folder(config, asked.log.path.as_deref())?;
-    let bar = super::progress_bar(&folder)?;
-    let records = trace_observed(&folder, asked.message, &|bytes| bar.inc(bytes));
-    bar.finish_and_clear();
-    let records = records.map_err(|error| super::unreadable(&error))?;
+    let folder = super::folder(config, &asked.log)?;
+    let mut records = read(&folder, asked.message)?;
+    // What was accepted a moment ago may still be on its way into the log.
+    if records.is_empty() && checkpoint::catch_up(config, &asked.log) {
+        records = read(&folder, asked.message)?;
+    }
+    // The id of one record of a message leads to all of them.
+    let message = records.first().and_then(|record| record.get("message")?.as_str()?.parse().ok());
+    if let Some(message) = message.filter(|message| *message != asked.message) {
+        records = read(&folder, message)?;
+    }
     if records.is_empty() {
         return Err(unknown(asked.message, &folder));
     }
     if json {
         console.json(&records)?;
     } else {
-        write!(console.out, "{}", timeline::page(asked.message, &records))?;
+        let id = message.unwrap_or(asked.message);
+        let subject = if message.is_some() { "Message" } else { "Record" };
+        write!(console.out, "{}", timeline::page((subject, id), &records))?;
     }
     Ok(Exit::Done)
 }
 
+fn read(folder: &Path, id: MessageId) -> Result<Vec<Value>, Failure> {
+    reading::records(folder, |_, progress| trace_observed(folder, id, progress))
+}
+
 pub(super) fn unknown(message: MessageId, folder: &Path) -> Failure {
     let text = format!("no record of message {message} is in {}", folder.display());
-    let help = "its id is in the 250 reply that the sender got, and in the Received field of the mail";
+    let help = "its id is in the 250 reply that the sender got, and in the Received field of the mail; that of a \
+                refusal is in its reply";
     Failure::new(Exit::No, text, help)
 }

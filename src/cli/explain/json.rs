@@ -7,15 +7,16 @@ use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::in_force::Because;
 use crate::policy::inbound::{Judgement, ReportedBy, Subject};
-use crate::policy::provenance::{Coming, Level, rows, written};
+use crate::policy::provenance::{Coming, Keys as _, Level, rows};
 use crate::policy::relay::{Denial, Trust};
 use crate::policy::settings::Source;
-use crate::policy::timed::{Enforcement, Part, Shadow, Terms};
+use crate::policy::timed::{Enforcement, Shadow, Terms};
 
 use super::Explained;
 use super::outlook::{Change, Moment};
 use super::page::hosting_file;
 use super::scene::{Played, Scene};
+use super::set_by::SetBy;
 
 pub(super) fn answer(explained: &Explained<'_>) -> Value {
     let Explained { scene, played, others, outlook } = explained;
@@ -38,6 +39,7 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
         },
         "at": scene.at,
         "enforcement": enforcement(scene),
+        "rule": transacted.rule().to_string(),
         "reported_by": weighing.reported_by.map(|by| by.as_str()),
         "exception": weighing.exception.as_deref().map(exception),
         "shadow": shadow(scene, weighing),
@@ -63,16 +65,29 @@ pub(super) fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// A session and its end.
+/// A session and its end. Where no such session can come about, what the policy alone says stands beside it.
 fn outcome(scene: &Scene<'_>, played: &Played) -> Value {
-    json!({
-        "tls": played.tls.as_ref().map(tls),
-        "offered": scene.offers(played.tls.as_ref()),
+    let by_policy = json!({
         "verdict": played.outcome.verdict.as_str(),
         "stage": played.outcome.stage.as_str(),
         "reason": played.outcome.reason,
         "reply": played.reply().to_string(),
-    })
+    });
+    let no_session = scene.no_session(played.tls.as_ref());
+    let mut value = json!({ "tls": played.tls.as_ref().map(tls), "offered": no_session.is_none() });
+    let end = match no_session {
+        None => by_policy,
+        Some(why) => json!({
+            "verdict": "no_session",
+            "stage": null,
+            "reason": null,
+            "reply": null,
+            "no_session": why,
+            "policy_alone": by_policy,
+        }),
+    };
+    merge(&mut value, end);
+    value
 }
 
 pub(super) fn tls(facts: &TlsFacts) -> Value {
@@ -118,19 +133,19 @@ fn subject(judgement: &Judgement) -> Value {
 fn policy(scene: &Scene<'_>, judgement: &Judgement) -> Vec<Value> {
     let levels = scene.levels(judgement);
     let row = |row: Because| {
-        let origin = levels.origin(&scene.asker(), Shadow::Left, row.key);
-        let set_by = match origin.map(|origin| (origin.part, origin.level)) {
-            Some((Part::Base, Level::Default)) => "default",
-            Some((Part::Base, Level::DomainFile)) => "domain-file",
-            Some((Part::Step(_), _)) => "step",
-            Some((Part::Shadow, _)) => "shadow",
-            Some((Part::Exception(_), _)) => "exception",
-            None if row.source == Source::BuiltIn => "built-in",
-            None => "listener",
+        let origin = levels.origin(&scene.asker(), Shadow::Left, &row);
+        let set_by = match origin {
+            Some(origin) => origin.into(),
+            None if row.source == Source::BuiltIn => SetBy::BuiltIn,
+            None => SetBy::Listener,
         };
-        json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": set_by })
+        set(&row, set_by)
     };
     rows(&judgement.in_force).into_iter().map(row).collect()
+}
+
+pub(super) fn set(row: &Because, by: SetBy) -> Value {
+    json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": by.as_str() })
 }
 
 pub(super) fn written_rows(rows: &[Because]) -> Vec<Value> {
@@ -148,17 +163,19 @@ pub(super) fn exception(terms: &Terms) -> Value {
     })
 }
 
-/// `met` is `null` where the shadow was not asked, because what is in force is not met already.
+/// `met` is `null` where the shadow was not asked: what is in force is not met already, or an exception stands above all
+/// of it. `excepted` are its keys above which one stands.
 fn shadow(scene: &Scene<'_>, judgement: &Judgement) -> Value {
     let Some(rows) = scene.levels(judgement).shadow().filter(|_| judgement.exempt.is_none()) else {
         return Value::Null;
     };
+    let excepted = scene.levels(judgement).excepted_of_shadow(&scene.asker());
     let met = match (judgement.reported_by, judgement.reason) {
         (Some(ReportedBy::Shadow), _) => Some(false),
-        (_, None) => Some(true),
+        (_, None) if rows.iter().any(|row| !excepted.contains(row)) => Some(true),
         _ => None,
     };
-    json!({ "met": met, "policy": written_rows(&rows) })
+    json!({ "met": met, "policy": written_rows(&rows), "excepted": written_rows(&excepted) })
 }
 
 /// Every step of the policies that were asked, in force or to come.
@@ -175,7 +192,7 @@ fn steps(scene: &Scene<'_>, played: &Played) -> Vec<Value> {
             "rule": step.source.to_string(),
             "level": match level { Level::Default => "default", Level::DomainFile => "domain-file" },
             "in_force": step.from <= scene.at,
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         }));
     }
     values
@@ -187,7 +204,7 @@ fn to_come(scene: &Scene<'_>, moment: &Moment<'_>) -> Value {
         Change::Settings(Coming::Step(step)) => json!({
             "kind": "step",
             "rule": step.source.to_string(),
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         }),
         Change::Settings(Coming::Expiry(terms)) => {
             let mut value = exception(terms);

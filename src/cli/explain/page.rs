@@ -10,21 +10,20 @@ use crate::cli::human::{labelled, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::ListenerTls;
-use crate::model::tls::ProtocolVersion;
 use crate::policy::assumed::ShownCertificate;
 use crate::policy::inbound::{Judgement, ReportedBy, Stage, Subject, Verdict};
 use crate::policy::relay::{Denial, Role, Trust};
 use crate::policy::timed::Enforcement;
 
 use super::Explained;
-use super::scene::{Played, Scene};
+use super::scene::{Played, Scene, later};
 
 const INDENT: &str = "  ";
 
 /// Ends with a line end.
 pub(super) fn page(explained: &Explained<'_>) -> String {
     let Explained { scene, played, others, outlook } = explained;
-    let mut page = verdict(played);
+    let mut page = headline(scene, played);
     page.push(String::new());
     for (label, text) in circumstances(scene, played) {
         page.extend(labelled(label, &text));
@@ -32,9 +31,9 @@ pub(super) fn page(explained: &Explained<'_>) -> String {
     page.push(String::new());
     page.extend(way(scene, played));
     page.extend(policies::policies(scene, played));
-    page.extend(sessions(others));
+    page.extend(sessions(scene, others));
     page.extend(outlook::lines(outlook));
-    page.extend(notes(explained));
+    page.extend(notes(scene, others));
     page.push(String::new());
     page.join("\n")
 }
@@ -44,7 +43,7 @@ pub(in crate::cli) fn short(explained: &Explained<'_>) -> Vec<String> {
     let Explained { scene, played, .. } = explained;
     let mut lines = way(scene, played);
     lines.extend(policies::policy(scene, played.transacted.weighing(), None));
-    lines.extend(notes(explained));
+    lines.extend(notes(scene, std::slice::from_ref(played)));
     lines
 }
 
@@ -57,11 +56,24 @@ const fn word(verdict: Verdict) -> (&'static str, Style) {
     }
 }
 
-const fn command(stage: Stage) -> &'static str {
+pub(in crate::cli) const fn command(stage: Stage) -> &'static str {
     match stage {
         Stage::Mail => "MAIL FROM",
         Stage::Rcpt => "RCPT TO",
     }
+}
+
+/// The end, unless it cannot come to that.
+fn headline(scene: &Scene<'_>, played: &Played) -> Vec<String> {
+    let Some(why) = scene.no_session(played.tls.as_ref()) else { return verdict(played) };
+    let mut lines: Vec<String> = wrap(&format!("No such session: {why}"), WIDTH_COLUMNS);
+    lines.iter_mut().for_each(|line| *line = format!("{BAD}{line}{BAD:#}"));
+    let instead = "It fails before any policy is asked. What the policy alone would say of it:";
+    lines.push(String::new());
+    lines.extend(wrap(instead, WIDTH_COLUMNS).into_iter().map(|line| format!("{DIM}{line}{DIM:#}")));
+    lines.push(String::new());
+    lines.extend(verdict(played));
+    lines
 }
 
 /// The end, and the reply in full.
@@ -140,13 +152,6 @@ fn circumstances(scene: &Scene<'_>, played: &Played) -> Vec<(&'static str, Strin
     rows
 }
 
-fn later(version: ProtocolVersion) -> String {
-    match version {
-        ProtocolVersion::Tls1_3 => version.to_string(),
-        version => format!("{version} and later"),
-    }
-}
-
 /// Stage by stage, as far as the transaction comes.
 fn way(scene: &Scene<'_>, played: &Played) -> Vec<String> {
     let mut lines = step(scene, "MAIL FROM", &played.transacted.mail);
@@ -214,12 +219,25 @@ fn beside(scene: &Scene<'_>, judgement: &Judgement) -> Vec<String> {
         let (until, source) = (terms.expires.brief(), &terms.source);
         format!("excepted until {until}, {source}: {} (owner: {})", shown(&terms.reason), shown(&terms.owner))
     });
-    let shadow = scene.levels(judgement).shadow().filter(|_| judgement.reported_by != Some(ReportedBy::Shadow));
-    let shadow = shadow.map(|_| match judgement.reason {
-        None => "the shadow is met too",
-        Some(_) => "the shadow is not asked where what is in force is not met",
-    });
-    exception.into_iter().chain(shadow.map(str::to_owned)).collect()
+    exception.into_iter().chain(beside_shadow(scene, judgement)).collect()
+}
+
+fn beside_shadow(scene: &Scene<'_>, judgement: &Judgement) -> Option<String> {
+    let levels = scene.levels(judgement);
+    let shadow = levels.shadow()?;
+    let excepted = levels.excepted_of_shadow(&scene.asker());
+    let is_excepted = shadow.iter().all(|row| excepted.contains(row));
+    let above = || {
+        let keys: Vec<_> = excepted.iter().map(|row| format!("{} = {}", row.key, shown(&row.value))).collect();
+        format!("the exception stands above the shadow: {} is not asked for", keys.join(", "))
+    };
+    match (judgement.reported_by, judgement.reason) {
+        (Some(ReportedBy::Shadow), _) => None,
+        (_, Some(_)) => Some("the shadow is not asked where what is in force is not met".to_owned()),
+        (_, None) if is_excepted => Some(above()),
+        (_, None) if excepted.is_empty() => Some("the shadow is met too".to_owned()),
+        (_, None) => Some(format!("{}; the rest of it is met", above())),
+    }
 }
 
 fn whose(judgement: &Judgement) -> String {
@@ -271,7 +289,7 @@ pub(super) fn hosting_file<'a>(scene: &Scene<'a>) -> Option<&'a str> {
 }
 
 /// What every kind of session gets, side by side.
-fn sessions(others: &[Played]) -> Vec<String> {
+fn sessions(scene: &Scene<'_>, others: &[Played]) -> Vec<String> {
     if others.is_empty() {
         return Vec::new();
     }
@@ -282,14 +300,19 @@ fn sessions(others: &[Played]) -> Vec<String> {
         Column::left("RCPT TO"),
         Column::left("ANSWER"),
     ];
-    let rows: Vec<Vec<Cell>> = others.iter().map(session_row).collect();
+    let rows: Vec<Vec<Cell>> = others.iter().map(|played| session_row(scene, played)).collect();
     let title = format!("{BOLD}What other sessions get{BOLD:#}");
     let table = lines(&columns, &rows, WIDTH_COLUMNS - INDENT.len()).into_iter();
     [String::new(), title].into_iter().chain(table.map(|line| format!("{INDENT}{line}"))).collect()
 }
 
-fn session_row(played: &Played) -> Vec<Cell> {
+fn session_row(scene: &Scene<'_>, played: &Played) -> Vec<Cell> {
     let outcome = &played.outcome;
+    let version = played.tls.as_ref().map_or("plaintext", |facts| facts.version.as_str());
+    let cipher = played.tls.as_ref().map_or("-", |facts| &facts.cipher_openssl);
+    if scene.no_session(played.tls.as_ref()).is_some() {
+        return vec![version.into(), cipher.into(), "-".into(), "-".into(), Cell::styled("no session", DIM)];
+    }
     let styled = |verdict| {
         let (word, style) = word(verdict);
         Cell::styled(word, style)
@@ -303,32 +326,29 @@ fn session_row(played: &Played) -> Vec<Cell> {
     let reply = played.reply();
     let code = reply.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
     vec![
-        played.tls.as_ref().map_or("plaintext", |facts| facts.version.as_str()).into(),
-        played.tls.as_ref().map_or("-", |facts| &facts.cipher_openssl).into(),
+        version.into(),
+        cipher.into(),
         styled(played.transacted.mail.verdict),
         at_rcpt,
         format!("{}{code}", reply.code).into(),
     ]
 }
 
-/// What the policy engine does not know.
-fn notes(explained: &Explained<'_>) -> Vec<String> {
-    let Explained { scene, played, others, .. } = explained;
-    let sessions = || std::iter::once(played).chain(others.iter()).filter_map(|played| played.tls.as_ref());
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
+/// What the policy engine does not know, and which of the sessions cannot be.
+fn notes(scene: &Scene<'_>, sessions: &[Played]) -> Vec<String> {
     let name = &scene.listener.name;
     let mut notes = Vec::new();
-    if scene.listener.tls == ListenerTls::Off && sessions().next().is_some() {
-        notes.push(format!("Listener {name} has tls = \"off\": no session there can have TLS."));
-    } else if sessions().any(|facts| !scene.offers(Some(facts))) {
-        let low = "a client that can do no better fails in the handshake, before any policy is asked";
-        notes.push(format!("Listener {name} offers {}: {low}.", later(scene.listener.offer)));
-    }
+    let mut whys: Vec<String> = sessions.iter().filter_map(|played| scene.no_session(played.tls.as_ref())).collect();
+    whys.dedup();
+    notes.extend(whys.iter().map(|why| format!("{}: such a session fails before any policy is asked.", sentence(why))));
     if scene.certificate.is_some() && !scene.listener.request_client_certificate {
         let unasked = "asks for no client certificate (request_client_certificate), so none is shown there";
         notes.push(format!("Listener {name} {unasked}."));
-    }
-    if scene.listener.tls == ListenerTls::Implicit && played.tls.is_none() {
-        notes.push(format!("Listener {name} has tls = \"implicit\": no session there is plaintext."));
     }
     notes.extend(misspelt::notes(scene));
     notes

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::config::{Config, ListenerConfig, ListenerTls};
 use crate::model::address::{Address, ReversePath};
+use crate::model::assumed;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::time::Timestamp;
-use crate::model::tls::TlsFacts;
+use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::policy::assumed::ShownCertificate;
 use crate::policy::inbound::Judgement;
 use crate::policy::provenance::Levels;
@@ -81,13 +82,24 @@ impl<'a> Scene<'a> {
         Played { tls, trust, transacted, outcome }
     }
 
-    /// Whether the listener lets such a session come about at all.
-    pub(super) fn offers(&self, tls: Option<&TlsFacts>) -> bool {
+    /// Why the listener lets no such session come about, if it does not.
+    pub(in crate::cli) fn no_session(&self, tls: Option<&TlsFacts>) -> Option<String> {
+        let name = &self.listener.name;
         match (self.listener.tls, tls) {
-            (ListenerTls::Implicit, None) | (ListenerTls::Off, Some(_)) => false,
-            (_, None) => true,
-            (_, Some(facts)) => facts.version >= self.listener.offer,
+            (ListenerTls::Implicit, None) => {
+                Some(format!("listener {name} has tls = \"implicit\", so nothing there is plaintext"))
+            }
+            (ListenerTls::Off, Some(_)) => Some(format!("listener {name} has tls = \"off\"")),
+            (_, Some(facts)) if facts.version < self.listener.offer => {
+                Some(format!("listener {name} offers {}", later(self.listener.offer)))
+            }
+            (_, _) => None,
         }
+    }
+
+    /// The session that is shown where none was chosen: plaintext, if there can be any.
+    pub(super) fn usual_session(&self) -> Option<TlsFacts> {
+        self.no_session(None).map(|_| assumed::usual(ProtocolVersion::Tls1_3))
     }
 
     /// The same at another moment.
@@ -102,6 +114,14 @@ impl<'a> Scene<'a> {
     /// What a judgement was made from.
     pub(super) fn levels(&self, judgement: &Judgement) -> Levels<'a> {
         Levels::of(&self.config.policies, &judgement.subject)
+    }
+}
+
+/// `TLSv1.2 and later`.
+pub(super) fn later(version: ProtocolVersion) -> String {
+    match version {
+        ProtocolVersion::Tls1_3 => version.to_string(),
+        version => format!("{version} and later"),
     }
 }
 

@@ -32,6 +32,11 @@ role = "mx"
 relay = true
 request_client_certificate = true
 [[listener]]
+name = "door"
+bind = ["127.0.0.1:2530"]
+role = "mx"
+tls = "implicit"
+[[listener]]
 name = "users"
 bind = ["127.0.0.1:2529"]
 role = "submission"
@@ -68,7 +73,7 @@ fn explain(line: &str) -> Ran {
 }
 
 /// The configuration above.
-pub(super) fn configured() -> Config {
+pub(in crate::cli) fn configured() -> Config {
     config::load(&folder().path().join("gatepost.toml")).unwrap().0
 }
 
@@ -87,12 +92,14 @@ pub(in crate::cli) fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Verdict, stage, code and reason of the JSON answer, and the exit code.
+/// Verdict, stage, code and reason of the JSON answer, and the exit code; of a session that cannot be, by the policy
+/// alone.
 #[track_caller]
 fn check(line: &str, expected: &str) {
     let ran = explain(&format!("--json {line}"));
     let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{line}: {error}: {ran:?}"));
-    let word = |key: &str| answer[key].as_str().unwrap_or("-").to_owned();
+    let end = answer.get("policy_alone").unwrap_or(&answer);
+    let word = |key: &str| end[key].as_str().unwrap_or("-").to_owned();
     let code: String = word("reply").chars().take_while(|c| !c.is_ascii_alphabetic()).collect();
     let seen = format!("{} {} {} {} {}", ran.exit, word("verdict"), word("stage"), code.trim(), word("reason"));
     assert_eq!(seen, expected, "{line}");
@@ -133,6 +140,10 @@ fn verdicts_are_those_of_the_daemon_in_its_order() {
 fn a_refusal_is_explained_with_every_key_and_its_line() {
     let ran = explain("--from a@x.example --to b@bank.example --tls TLSv1.1");
     let expected = "\
+No such session: listener in offers TLSv1.2 and later
+
+It fails before any policy is asked. What the policy alone would say of it:
+
 Refused at RCPT TO: version-below-minimum
 
   554 5.7.10 Encryption needed: bank.example requires TLSv1.2 or later; this
@@ -166,9 +177,6 @@ Policy of bank.example at RCPT TO
   client_certificate  none               built-in
   applies_to          recipient          domains.d/bank.toml:9  domain file
   mode                enforce            domains.d/bank.toml:8  domain file
-
-Note: Listener in offers TLSv1.2 and later: a client that can do no better fails
-in the handshake, before any policy is asked.
 ";
     assert_eq!((ran.out.as_str(), ran.exit), (expected, 1));
 }
@@ -203,8 +211,8 @@ RCPT TO    accepted  domains.d/bank.toml:6
 What other sessions get
   SESSION    CIPHER                       MAIL FROM     RCPT TO   ANSWER
   plaintext  -                            would refuse  accepted  250 2.1.5
-  TLSv1      ECDHE-RSA-AES128-SHA         would refuse  accepted  250 2.1.5
-  TLSv1.1    ECDHE-RSA-AES128-SHA         would refuse  accepted  250 2.1.5
+  TLSv1      ECDHE-RSA-AES128-SHA         -             -         no session
+  TLSv1.1    ECDHE-RSA-AES128-SHA         -             -         no session
   TLSv1.2    ECDHE-RSA-AES256-GCM-SHA384  accepted      accepted  250 2.1.5
   TLSv1.3    TLS_AES_256_GCM_SHA384       accepted      accepted  250 2.1.5
 ";
@@ -274,6 +282,50 @@ fn what_the_listener_offers_says_which_sessions_are_possible() {
     assert_eq!(seen.len(), expected.len());
     for ((version, offered), (expected, possible)) in seen.into_iter().zip(expected) {
         assert_eq!((version, offered), (&expected, &Value::Bool(possible)));
+    }
+    for session in sessions {
+        assert_eq!(session["verdict"] == "no_session", session["offered"] == false, "{session}");
+    }
+}
+
+#[test]
+fn over_a_session_that_cannot_be_nothing_is_accepted() {
+    for (line, headline, alone) in [
+        (
+            "--from a@x.example --to postmaster@bank.example --tls TLSv1.1",
+            "No such session: listener in offers TLSv1.2 and later\n\nIt fails before any policy is asked.",
+            "accept",
+        ),
+        (
+            "--from a@x.example --to b@bank.example --plaintext --listener door",
+            "No such session: listener door has tls = \"implicit\", so nothing there is\nplaintext\n",
+            "refuse",
+        ),
+    ] {
+        let ran = explain(line);
+        assert!(ran.exit == 1 && ran.out.starts_with(headline), "{}", ran.out);
+        let answer: Value = serde_json::from_str(&explain(&format!("--json {line}")).out).unwrap();
+        let seen = (&answer["verdict"], &answer["offered"], &answer["policy_alone"]["verdict"]);
+        assert_eq!(seen, (&"no_session".into(), &false.into(), &alone.into()), "{line}");
+    }
+    let ran = explain("--from a@x.example --to b@bank.example --listener door");
+    assert!(
+        ran.exit == 0 && ran.out.starts_with("Accepted\n") && ran.out.contains("session   TLSv1.3 "),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn the_answer_names_the_rule_that_decides_as_the_audit_log_does() {
+    for (line, expected) in [
+        ("--from a@x.example --to b@bank.example --tls TLSv1.2", "domains.d/bank.toml:6"),
+        ("--from a@x.example --to b@bank.example --tls TLSv1.1", "domains.d/bank.toml:7"),
+        ("--from a@partner.example --to b@bank.example --tls TLSv1.2 --cipher AES128-SHA", "domains.d/partner.toml:4"),
+        ("--from a@x.example --to c@bank.example --tls TLSv1.3", "built-in"),
+    ] {
+        let answer: Value = serde_json::from_str(&explain(&format!("--json {line}")).out).unwrap();
+        assert_eq!(answer["rule"], expected, "{line}");
     }
 }
 

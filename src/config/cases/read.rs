@@ -62,6 +62,7 @@ const OUTBOUND_REASONS: &Words<Reason> = &[
 ];
 const DELIVERIES: &Words<DeliveryVerdict> = &[
     (DeliveryVerdict::Deliver.as_str(), Some(DeliveryVerdict::Deliver)),
+    ("accept", Some(DeliveryVerdict::Deliver)),
     (DeliveryVerdict::Defer.as_str(), Some(DeliveryVerdict::Defer)),
     (DeliveryVerdict::Bounce.as_str(), Some(DeliveryVerdict::Bounce)),
 ];

@@ -44,6 +44,16 @@ fn mails() -> Vec<Mail> {
 }
 
 #[test]
+fn no_spelling_of_a_domain_hides_a_refusal_from_its_owner() {
+    for to in ["b@bank.example", "b@bank.example.", "b@Bank.EXAMPLE."] {
+        let refused = Mail { event: Event::InboundRefused, reason: Some(Reason::VersionBelowMinimum), to, ..ACCEPTED };
+        let answered = answered(&[refused]);
+        let [(subject, entry)] = answered.entries.as_slice() else { panic!("{to}") };
+        assert_eq!((subject.recipient.as_deref(), entry.to.as_deref()), (Some("bank.example"), Some(to)));
+    }
+}
+
+#[test]
 fn the_owner_reads_who_was_refused_and_the_exact_answer() {
     let expected = "\
 Mail of bank.example from 2027-01-02 00:00 to 2027-01-03 00:00 UTC: 3 refused, 1

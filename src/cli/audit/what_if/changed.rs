@@ -9,18 +9,23 @@ use crate::cli::human::{count, second, shown};
 use crate::cli::output::{Console, Exit, Failure};
 use crate::config::change::{Change, Settings, SettingsPlace};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::overruled::{How, Overruled};
 use crate::config::{self, Config};
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{DomainPolicy, PolicySet};
 
-use super::super::asked::{Directions, Setting, WhatIf};
+use super::super::arguments::{Directions, WhatIf};
+use super::super::setting::Setting;
 
 /// Keys that only one direction has.
 const INBOUND_KEYS: [&str; 5] = ["mode", "client_certificate", "applies_to", "refusal_text", "refusal_url"];
 const OUTBOUND_KEYS: [&str; 3] = ["match", "fingerprints", "on_tls_failure"];
 /// Keys that stand in a `[route]`, where there is one.
 const ROUTE_KEYS: [&str; 5] = ["tls", "min_version", "cipher", "match", "fingerprints"];
+
+/// Domains of a file that are named one by one.
+const PATTERNS_SHOWN_MAX: usize = 3;
 
 /// Whether a domain's mail is asked about.
 pub(super) type Domains = Box<dyn Fn(&Domain) -> bool + Sync>;
@@ -31,6 +36,8 @@ pub(super) struct Changed {
     /// `None` for all.
     pub(super) domains: Option<Domains>,
     pub(super) words: String,
+    /// What of the files holds no more beside `--set`.
+    pub(super) overruled: Vec<Overruled>,
     pub(super) whose: String,
 }
 
@@ -40,36 +47,39 @@ pub(super) fn read(
     (before, now): (&Config, Timestamp),
     console: &mut Console<'_>,
 ) -> Result<Changed, Failure> {
+    let mut overruled = Vec::new();
     let (config, words) = if let Some(other) = &asked.with {
         let words = format!("the configuration {}", shown(&other.display().to_string()));
-        (Some(require(config::load(other), console)?), words)
+        (Some(require(config::load(other), console)?.0), words)
     } else if let Some(path) = &asked.with_domain {
         let change = Change { domain_file: Some(path.clone()), ..Change::default() };
         let words = format!("the domain file {}", shown(&path.display().to_string()));
-        (Some(require(config::load_changed(&configuration::file(file), &change, now), console)?), words)
+        let loaded = config::load_changed(&configuration::file(file), &change, now);
+        (Some(require(loaded, console)?.config), words)
     } else if !asked.set.is_empty() {
-        let (place, where_to) = place(asked.domain.as_ref(), &before.policies);
+        let place = place(asked.domain.as_ref(), &before.policies);
         let tables = tables(asked, before, &place)?;
-        let words = words(&tables, &where_to);
-        let change = Change { settings: Some(Settings { place, text: text(&tables) }), ..Change::default() };
-        (Some(require(config::load_changed(&configuration::file(file), &change, now), console)?), words)
-    } else if let Some(at) = &asked.at {
-        (None, format!("what the configuration says on {}", second(at.at)))
+        let words = words(&tables, &place);
+        let settings = Settings { place, at: asked.at.unwrap_or(now), text: text(&tables) };
+        let change = Change { settings: Some(settings), ..Change::default() };
+        let loaded = require(config::load_changed(&configuration::file(file), &change, now), console)?;
+        overruled = loaded.overruled;
+        (Some(loaded.config), words)
+    } else if let Some(at) = asked.at {
+        (None, format!("what the configuration says on {}", second(at)))
     } else {
         let help = "name one with --set, --with or --with-domain; or a day with --at, for the steps until then";
         return Err(Failure::usage("no other setting is asked about", help));
     };
     let after = config.as_ref().map_or(&before.policies, |config| &config.policies);
     let (domains, whose) = whose(asked, &before.policies, after);
-    Ok(Changed { config, domains, words, whose })
+    Ok(Changed { config, domains, words, overruled, whose })
 }
 
-type Loaded = Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>;
-
-/// The configuration, or all its errors on `err` and the end of the command.
-fn require(loaded: Loaded, console: &mut Console<'_>) -> Result<Config, Failure> {
+/// What was loaded, or all its errors on `err` and the end of the command.
+fn require<T>(loaded: Result<T, Vec<Diagnostic>>, console: &mut Console<'_>) -> Result<T, Failure> {
     match loaded {
-        Ok((config, _)) => Ok(config),
+        Ok(loaded) => Ok(loaded),
         Err(findings) => {
             let errors: Vec<_> = findings.iter().filter(|finding| finding.is_error()).collect();
             configuration::show(&errors, console)?;
@@ -79,12 +89,12 @@ fn require(loaded: Loaded, console: &mut Console<'_>) -> Result<Config, Failure>
     }
 }
 
-/// Where the settings of a domain stand, and that place in words.
-fn place(domain: Option<&Domain>, policies: &PolicySet) -> (SettingsPlace, String) {
-    let Some(domain) = domain else { return (SettingsPlace::Default, "[default.*]".to_owned()) };
+/// Where the settings of a domain stand.
+fn place(domain: Option<&Domain>, policies: &PolicySet) -> SettingsPlace {
+    let Some(domain) = domain else { return SettingsPlace::Default };
     match policies.find(domain) {
-        Some((policy, _)) => (SettingsPlace::File(policy.file.clone()), policy.file.to_string()),
-        None => (SettingsPlace::NewFile(domain.clone()), format!("a domain file of its own for {domain}")),
+        Some((policy, _)) => SettingsPlace::File(policy.file.clone()),
+        None => SettingsPlace::NewFile(domain.clone()),
     }
 }
 
@@ -130,21 +140,43 @@ fn text(tables: &BTreeMap<&'static str, Vec<&Setting>>) -> String {
 }
 
 /// `min_version = "TLSv1.2" in [inbound] of domains.d/bank.toml`.
-fn words(tables: &BTreeMap<&'static str, Vec<&Setting>>, where_to: &str) -> String {
+fn words(tables: &BTreeMap<&'static str, Vec<&Setting>>, place: &SettingsPlace) -> String {
+    let (prefix, whose) = match place {
+        SettingsPlace::Default => ("default.", ", where no domain file says otherwise".to_owned()),
+        SettingsPlace::File(file) => ("", format!(" of {file}")),
+        SettingsPlace::NewFile(domain) => ("", format!(" of a domain file of its own for {domain}")),
+    };
     let of_table = |(table, settings): (&&str, &Vec<&Setting>)| {
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
-        format!("{} in [{table}]", settings.join(", "))
+        format!("{} in [{prefix}{table}]", settings.join(", "))
     };
     let tables: Vec<_> = tables.iter().map(of_table).collect();
-    format!("{} of {}", shown(&tables.join("; ")), shown(where_to))
+    shown(&format!("{}{whose}", tables.join("; "))).into_owned()
+}
+
+/// `min_version = TLSv1 (domains.d/bank.toml:12, the step of 2026-06-01)`.
+pub(super) fn overruled(overruled: &Overruled) -> String {
+    let Overruled { key, value, source, step, how } = overruled;
+    let step = step.map(|from| format!(", the step of {}", from.brief())).unwrap_or_default();
+    let what = format!("{key} = {} ({source}{step})", shown(value));
+    match how {
+        How::Replaced => what,
+        How::Raised(needed) => format!("{what}: what is set needs {key} = {needed}, so that is judged by"),
+        How::Dropped => format!("{what}: it contradicts what is set, and is left out"),
+        How::Kept => format!("not {what}: other domains share it, so it is asked for as before"),
+    }
 }
 
 /// Whose mail is asked about, and that in words.
 fn whose(asked: &WhatIf, before: &Arc<PolicySet>, after: &Arc<PolicySet>) -> (Option<Domains>, String) {
     if let Some(domain) = &asked.domain {
         let file = |policies: &PolicySet| policies.find(domain).map(|(policy, _)| policy.file.clone());
+        let words = [before, after]
+            .iter()
+            .find_map(|policies| policies.find(domain))
+            .map_or_else(|| domain.to_string(), |(policy, _)| of_file(policy));
         let (files, policies) = ([file(before), file(after)], [before.clone(), after.clone()]);
-        let (words, domain) = (domain.to_string(), domain.clone());
+        let domain = domain.clone();
         let is_one = move |asked: &Domain| {
             let same_file = |(policies, file): (&Arc<PolicySet>, &Option<Arc<str>>)| {
                 file.as_ref().is_some_and(|file| policies.find(asked).is_some_and(|(policy, _)| policy.file == *file))
@@ -160,7 +192,7 @@ fn whose(asked: &WhatIf, before: &Arc<PolicySet>, after: &Arc<PolicySet>) -> (Op
     let files = |policies: &PolicySet| policies.policies().map(|policy| policy.file.clone()).collect::<BTreeSet<_>>();
     let (old, new) = (files(before), files(after));
     let added = after.policies().find(|policy| !old.contains(&policy.file));
-    let words = added.map_or_else(|| "the domains of that file".to_owned(), |policy| patterns(policy));
+    let words = added.map_or_else(|| "the domains of that file".to_owned(), |policy| of_file(policy));
     let (before, after) = (before.clone(), after.clone());
     let is_one = move |asked: &Domain| {
         let is_new = after.find(asked).is_some_and(|(policy, _)| !old.contains(&policy.file));
@@ -169,7 +201,15 @@ fn whose(asked: &WhatIf, before: &Arc<PolicySet>, after: &Arc<PolicySet>) -> (Op
     (Some(Box::new(is_one)), words)
 }
 
-fn patterns(policy: &DomainPolicy) -> String {
-    let patterns: Vec<_> = policy.patterns.iter().map(ToString::to_string).collect();
-    patterns.join(", ")
+/// `bank.example, *.bank.example`, all for which the file speaks; of many the first ones and their number.
+fn of_file(policy: &DomainPolicy) -> String {
+    let mut patterns: Vec<_> = policy.patterns.iter().take(PATTERNS_SHOWN_MAX).map(ToString::to_string).collect();
+    let more = policy.patterns.len() - patterns.len();
+    if more > 0 {
+        patterns.push(format!("{more} more of {}", shown(&policy.file)));
+    }
+    match patterns.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => patterns.concat(),
+    }
 }

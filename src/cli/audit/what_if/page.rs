@@ -2,18 +2,22 @@
 
 use crate::audit::replay::Unknown;
 use crate::audit::what_if::{By, Group, Outcome, Subject};
-use crate::cli::human::{count, labelled, moment, second, thousands, wrap};
+use crate::cli::human::{count, labelled, peer, second, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::config::overruled::Overruled;
 
-use super::super::asked::Directions;
+use super::super::arguments::Directions;
+use super::super::reading::left_open;
 use super::super::share::share;
-use super::Answered;
-use super::answer::{safe, sessions};
+use super::answer::{clients, sessions};
+use super::{Answered, changed};
 
 const INDENT: &str = "  ";
 /// As records and answers for programs have a session without TLS, with the bracket of its number.
 const PLAINTEXT: &str = "none (";
+/// Networks of clients in one line of the list.
+const CLIENTS_SHOWN_MAX: usize = 3;
 /// The column of the subject, so that the others do not wander.
 const NAME_COLUMNS: usize = 24;
 
@@ -23,6 +27,7 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
     page.iter_mut().for_each(|line| *line = format!("{BOLD}{line}{BOLD:#}"));
     page.push(String::new());
     page.extend(labelled("setting", &answered.change));
+    page.extend(overruled(&answered.overruled));
     page.extend(labelled("judged", &format!("by the policy engine, as of {}", second(answered.at))));
     if !answered.groups.is_empty() {
         page.push(String::new());
@@ -37,13 +42,18 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
     page.join("\n")
 }
 
+fn overruled(overruled: &[Overruled]) -> impl Iterator<Item = String> {
+    let labels = std::iter::once("overrules").chain(std::iter::repeat(""));
+    overruled.iter().zip(labels).flat_map(|(one, label)| labelled(label, &changed::overruled(one)))
+}
+
 /// `Of 12,345 messages from or to bank.example since 2026-10-23, 87 (0.7 %) from 5 senders would have been refused.`
 fn sentence(answered: &Answered<'_>) -> String {
     let total = answered.totals.messages;
     let what = subject(answered, total);
     let span = answered.asked.span.in_words(answered.span);
     if total == 0 {
-        return format!("There is no record {span} that could be judged: {what}.");
+        return format!("There are no{} {span} on record that could be judged.", what.trim_start_matches('0'));
     }
     let hits: Vec<String> = Outcome::HITS.iter().filter_map(|outcome| hit(answered, *outcome)).collect();
     match hits.split_last() {
@@ -104,10 +114,9 @@ fn list(answered: &Answered<'_>) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = answered.groups.iter().map(row).collect();
     let mut lines = lines(&columns, &rows, WIDTH_COLUMNS).into_iter();
     let mut list: Vec<String> = lines.next().into_iter().collect();
-    for (line, (_, group)) in lines.zip(&answered.groups) {
+    for (line, (subject, group)) in lines.zip(&answered.groups) {
         list.push(line);
-        let about = format!("record {}: {}", group.example, sessions(group).replace(PLAINTEXT, "plaintext ("));
-        let about = wrap(&about, WIDTH_COLUMNS - INDENT.len());
+        let about = wrap(&about(answered.by, subject, group), WIDTH_COLUMNS - INDENT.len());
         list.extend(about.into_iter().map(|line| format!("{INDENT}{DIM}{line}{DIM:#}")));
     }
     let (groups, messages) = answered.omitted;
@@ -121,6 +130,19 @@ fn list(answered: &Answered<'_>) -> Vec<String> {
     list
 }
 
+/// `record …: TLSv1 ECDHE-RSA-AES128-SHA (3), from 192.0.2.0/24 (3)`.
+fn about(by: By, subject: &Subject, group: &Group) -> String {
+    let mut about = format!("record {}: {}", group.example, sessions(group).replace(PLAINTEXT, "plaintext ("));
+    if by != By::Client {
+        let verb = if subject.is_inbound { "from" } else { "brought by" };
+        about.push_str(&format!("; {verb} {}", clients(group, CLIENTS_SHOWN_MAX)));
+    }
+    if let Some(exception) = &group.exception {
+        about.push_str(&format!("; under the exception {exception}"));
+    }
+    about
+}
+
 fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
     let end = match (subject.outcome, subject.is_inbound) {
         (Outcome::Refused, true) => Cell::styled("refused", BAD),
@@ -130,20 +152,24 @@ fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
         (Outcome::Accepted | Outcome::Unknown | Outcome::Unchanged, _) => Cell::styled("accepted", GOOD),
     };
     let last_seen = group.last_seen.get(..10).unwrap_or_default();
-    let name = if &*subject.name == "none" { "plaintext".into() } else { safe(&subject.name) };
+    let name = if &*subject.name == "none" { "plaintext".into() } else { peer(&subject.name) };
     vec![name.into_owned().into(), thousands(group.messages).into(), end, subject.reason.into(), last_seen.into()]
 }
 
 /// What the numbers leave open.
 fn notes(answered: &Answered<'_>) -> Vec<String> {
-    let (totals, met) = (&answered.totals, &answered.met);
+    let totals = &answered.totals;
     let mut notes = Vec::new();
     let mut note = |number: u64, noun: &str, text: &str| {
         if number > 0 {
             notes.push(format!("{} {text}", count(number, noun)));
         }
     };
-    note(totals.refused_already, "message", "would be refused or deferred now as then, and change nothing.");
+    note(totals.refused_already, "message", "refused or deferred then would be so again.");
+    for (rule, recipients) in &totals.excepted {
+        let text = format!("come under the exception {rule}, which stands above every setting and answers as before.");
+        note(*recipients, "recipient", &text);
+    }
     let mail_only = "accepted anew came no further than MAIL: the recipients are not on record.";
     note(totals.accepted_without_recipient, "message", mail_only);
     for why in Unknown::ALL {
@@ -155,10 +181,6 @@ fn notes(answered: &Answered<'_>) -> Vec<String> {
         note(totals.unknown.get(&why).copied().unwrap_or_default(), "recipient", text);
     }
     note(totals.left_out, "record", "left out: the message failed for another reason than TLS.");
-    note(met.unrecorded, "refusal", "in this time have no record of their own and are in no number here.");
-    note(met.unreadable, "line", "of the log could not be read: see `gatepost audit verify`.");
-    if let Some(begins) = met.begins.as_deref().filter(|begins| *begins > answered.span.from.to_string().as_str()) {
-        notes.push(format!("The log begins at {} UTC.", moment(begins).get(..19).unwrap_or(begins)));
-    }
+    notes.extend(left_open(&answered.met, answered.span.from));
     notes
 }

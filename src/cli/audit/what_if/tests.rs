@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::audit::event::Event;
 use crate::cli::tests::run;
+use crate::model::id::RecordId;
 use crate::model::reason::Reason;
 
 use super::super::recorded::{ACCEPTED, Mail, OLD, folder, json, write};
@@ -43,11 +44,12 @@ judged    by the policy engine, as of 2027-02-01 00:00:00 UTC
 SENDER                    MESSAGES  WOULD BE  REASON                 LAST SEEN
 old.example                      3  refused   version-below-minimum  2027-01-05
   record 00000000000000000000000002: TLSv1 ECDHE-RSA-AES128-SHA (2), TLSv1.1
-  AES128-SHA (1)
+  AES128-SHA (1); from 192.0.2.0/24 (3)
 plain.example                    1  refused   tls-required           2027-01-02
-  record 00000000000000000000000004: plaintext (1)
+  record 00000000000000000000000004: plaintext (1); from 2001:db8::/64 (1)
 two.example                      1  refused   version-below-minimum  2027-01-02
-  record 00000000000000000000000007: TLSv1 ECDHE-RSA-AES128-SHA (1)
+  record 00000000000000000000000007: TLSv1 ECDHE-RSA-AES128-SHA (1); from
+  192.0.2.0/24 (1)
 
 The log begins at 2027-01-02 03:04:05 UTC.
 ";
@@ -80,6 +82,150 @@ fn every_setting_is_judged_as_if_it_were_written() {
         ("--set min_version=TLSv1.3", [5, 0, 0, 0, 2, 0]),
     ] {
         assert_eq!(outcomes(&answer(&folder, more)), expected, "{more}");
+    }
+}
+
+/// The log with `more` at the end of the domain file.
+fn beside(more: &str) -> tempfile::TempDir {
+    let folder = folder(&mails());
+    let file = folder.path().join("domains.d/bank.toml");
+    fs::write(&file, format!("{}{more}", fs::read_to_string(&file).unwrap())).unwrap();
+    folder
+}
+
+/// How many would be refused and newly accepted, and what is told of the keys that the settings overrule.
+#[track_caller]
+fn check_overruled(folder: &tempfile::TempDir, set: &str, hits: (u64, u64), expected: &[&str]) {
+    let found = answer(folder, set);
+    let notes: Vec<_> =
+        found["overruled"].as_array().unwrap().iter().map(|one| one["note"].as_str().unwrap()).collect();
+    let seen = outcomes(&found);
+    assert_eq!(((seen[0], seen[3]), notes.as_slice()), (hits, expected), "{set}");
+}
+
+#[test]
+fn what_contradicts_a_setting_gives_way_and_is_told() {
+    let check = |file: &str, set: &str, hits, expected: &[&str]| {
+        check_overruled(&beside(file), &format!("--domain bank.example {set}"), hits, expected);
+    };
+    let raised = "tls = optional (domains.d/bank.toml:7): what is set needs tls = required, so that is judged by";
+    let optional = "[inbound]\ntls = \"optional\"\n";
+    for set in ["--set min_version=TLSv1.2", "--set cipher=aead", "--set min_version=TLSv1.2 --set cipher=aead"] {
+        check(optional, set, (5, 0), &[raised]);
+    }
+    let dropped = [
+        "min_version = TLSv1.2 (domains.d/bank.toml:7): it contradicts what is set, and is left out",
+        "cipher = aead (domains.d/bank.toml:8): it contradicts what is set, and is left out",
+    ];
+    let floor = "[inbound]\nmin_version = \"TLSv1.2\"\ncipher = \"aead\"\n";
+    check(floor, "--set tls=optional", (0, 5), &dropped);
+    let whole = "[inbound]\ntls = \"required\"\nmin_version = \"TLSv1\"\n";
+    check(whole, "--set min_version=TLSv1.2", (4, 0), &["min_version = TLSv1 (domains.d/bank.toml:8)"]);
+    check("", "--set min_version=TLSv1.2", (5, 0), &[]);
+}
+
+#[test]
+fn a_default_gives_way_where_it_is_set_and_is_told_where_it_is_shared() {
+    let check = |default: &str, set: &str, hits, expected: &[&str]| {
+        let folder = folder(&mails());
+        let main = folder.path().join("gatepost.toml");
+        let text = fs::read_to_string(&main).unwrap();
+        fs::write(&main, format!("{text}[default.inbound]\n{default}\n")).unwrap();
+        check_overruled(&folder, set, hits, expected);
+    };
+    let raised = "tls = optional (gatepost.toml:12): what is set needs tls = required, so that is judged by";
+    check("tls = \"optional\"", "--set min_version=TLSv1.2", (5, 0), &[raised]);
+    check("tls = \"optional\"", "--domain bank.example --set min_version=TLSv1.2", (5, 0), &[raised]);
+    let kept = "not min_version = TLSv1.2 (gatepost.toml:12): other domains share it, so it is asked for as before";
+    check("min_version = \"TLSv1.2\"", "--domain bank.example --set tls=optional", (0, 0), &[kept]);
+    let dropped = "min_version = TLSv1.2 (gatepost.toml:12): it contradicts what is set, and is left out";
+    check("min_version = \"TLSv1.2\"", "--set tls=optional", (0, 5), &[dropped]);
+}
+
+#[test]
+fn a_setting_lies_above_the_steps_in_force_and_below_those_to_come() {
+    let step = |day: &str, key: &str| format!("[[inbound.step]]\nfrom = {day}\n{key}\n");
+    let check = |file: &str, set: &str, hits, told: &str| {
+        check_overruled(&beside(file), &format!("--domain bank.example {set}"), hits, &[told]);
+    };
+    let old = format!("[inbound]\ntls = \"required\"\n{}", step("2026-06-01", "min_version = \"TLSv1\""));
+    let told = "min_version = TLSv1 (domains.d/bank.toml:10, the step of 2026-06-01)";
+    check(&old, "--set min_version=TLSv1.2", (4, 0), told);
+    let to_come = step("2027-03-01", "min_version = \"TLSv1.3\"");
+    check(&format!("{old}{to_come}"), "--set min_version=TLSv1.2", (4, 0), told);
+    let mode = format!("[inbound]\nmin_version = \"TLSv1.2\"\n{}", step("2026-06-01", "mode = \"report\""));
+    let told = "mode = report (domains.d/bank.toml:10, the step of 2026-06-01)";
+    check(&mode, "--set mode=enforce", (5, 0), told);
+}
+
+#[test]
+fn a_setting_of_deliveries_raises_or_leaves_out_what_it_contradicts() {
+    let check = |file: &str, set: &str, expected: &[&str]| {
+        let folder = folder(&mails());
+        fs::write(folder.path().join("domains.d/out.toml"), format!("domains = [\"out.example\"]\n{file}")).unwrap();
+        let set = format!("--domain out.example --direction outbound {set}");
+        check_overruled(&folder, &set, (0, 0), expected);
+    };
+    let raised = "tls = encrypt (domains.d/out.toml:3): what is set needs tls = verify, so that is judged by";
+    check("[outbound]\ntls = \"encrypt\"\n", "--set match=[\"domain\"]", &[raised]);
+    let dropped = [
+        "tls = verify (domains.d/out.toml:3)",
+        "match = domain (domains.d/out.toml:4): it contradicts what is set, and is left out",
+    ];
+    let verified = "[outbound]\ntls = \"verify\"\nmatch = [\"domain\"]\n";
+    check(verified, "--set tls=encrypt", &dropped);
+    check(verified, "--set min_version=TLSv1.3", &[]);
+    let off = "[outbound]\ntls = \"off\"\ndane = \"off\"\nmta_sts = \"off\"\n";
+    let raised = "tls = off (domains.d/out.toml:3): what is set needs tls = encrypt, so that is judged by";
+    check(off, "--set min_version=TLSv1.2", &[raised]);
+}
+
+#[test]
+fn an_exception_stands_above_every_setting_and_is_told() {
+    let exception = "[[inbound.exception]]\nclients = [\"192.0.2.0/24\"]\nmin_version = \"TLSv1\"\nowner = \"o\"\n\
+                     reason = \"r\"\nexpires = 2028-01-01\n";
+    let folder = beside(exception);
+    let found = answer(&folder, "--domain bank.example --set min_version=TLSv1.2");
+    assert_eq!(outcomes(&found), [1, 0, 0, 0, 6, 0]);
+    assert_eq!(found["excepted"], serde_json::json!([{ "rule": "domains.d/bank.toml:6", "recipients": 7 }]));
+    let ran = run(folder.path(), &format!("{ASKED} --domain bank.example --set min_version=TLSv1.2"));
+    let note = "7 recipients come under the exception domains.d/bank.toml:6, which stands above\n\
+                every setting and answers as before.\n";
+    assert!(ran.out.contains(note), "{}", ran.out);
+}
+
+#[test]
+fn a_group_lists_the_networks_of_its_clients_in_every_form() {
+    let folder = folder(
+        &[mails(), vec![Mail { number: 9, from: "a@old.example", tls: OLD, ip: "198.51.100.4", ..ACCEPTED }]].concat(),
+    );
+    let strict = "--domain bank.example --set min_version=TLSv1.2";
+    let found = answer(&folder, strict);
+    let expected = serde_json::json!([
+        { "client": "192.0.2.0/24", "messages": 3 },
+        { "client": "198.51.100.0/24", "messages": 1 },
+    ]);
+    assert_eq!(found["groups"][0]["clients"], expected);
+    let csv = run(folder.path(), &format!("{ASKED} {strict} --format csv")).out;
+    let first = csv.lines().nth(1).unwrap();
+    assert!(first.ends_with(",\"192.0.2.0/24 (3), 198.51.100.0/24 (1)\","), "{csv}");
+}
+
+#[test]
+fn it_is_said_whose_mail_is_counted() {
+    let folder = folder(&mails());
+    let file = folder.path().join("domains.d/bank.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    for (patterns, expected) in [
+        ("\"bank.example\", \"*.bank.example\"", "from or to bank.example and *.bank.example"),
+        (
+            "\"bank.example\", \"b.example\", \"c.example\", \"d.example\"",
+            "c.example and 1 more of domains.d/bank.toml",
+        ),
+    ] {
+        fs::write(&file, text.replace("\"bank.example\"", patterns)).unwrap();
+        let found = run(folder.path(), &format!("{ASKED} --domain bank.example --set tls=required"));
+        assert!(found.out.replace('\n', " ").contains(expected), "{}", found.out);
     }
 }
 
@@ -174,4 +320,37 @@ fn wrong_settings_are_told_as_in_a_configuration() {
     }
     let ran = run(folder.path(), "audit what-if --domain bank.example");
     assert!(ran.exit == 2 && ran.err.contains("no other setting"), "{ran:?}");
+}
+
+/// The records of one mail whose recipients take three of them.
+fn parts(mail: &Mail) -> Vec<String> {
+    let whole = json(mail);
+    let id = RecordId::from_u128(mail.number);
+    let part = |number: u128| {
+        let part = whole.replacen(&id.to_string(), &RecordId::from_u128(mail.number + number).to_string(), 1);
+        part.replacen("],\"tls\"", &format!("],\"part_of\":\"{id}\",\"tls\""), 1)
+    };
+    vec![whole.clone(), part(1), part(2)]
+}
+
+#[test]
+fn a_message_whose_recipients_take_several_records_counts_once() {
+    let refused = Mail { event: Event::InboundRefused, reason: Some(Reason::TooBig), ..ACCEPTED };
+    let folder = folder(&[]);
+    let content = parts(&Mail { number: 30, ..refused });
+    let records = [
+        parts(&Mail { number: 10, tls: OLD, ..ACCEPTED }),
+        parts(&Mail { number: 20, ..ACCEPTED }),
+        content.iter().map(|json| json.replace("\"stage\":\"rcpt\"", "\"stage\":\"data\"")).collect(),
+    ];
+    write(&folder, &records.concat());
+    let found = answer(&folder, "--domain bank.example --set min_version=TLSv1.2");
+    assert_eq!((outcomes(&found), &found["left_out"]), (vec![1, 0, 0, 0, 1, 0], &1.into()));
+    assert_eq!((&found["groups"][0]["messages"], &found["refused_already"]), (&1.into(), &0.into()));
+
+    let file = folder.path().join("domains.d/bank.toml");
+    let strict = fs::read_to_string(&file).unwrap() + "[inbound]\nmin_version = \"TLSv1.2\"\n";
+    fs::write(file, strict).unwrap();
+    let found = answer(&folder, "--domain bank.example --set cipher=aead");
+    assert_eq!((outcomes(&found), &found["refused_already"]), (vec![0, 0, 0, 0, 2, 0], &1.into()));
 }

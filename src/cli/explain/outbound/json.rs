@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::explain::json::{exception, merge, tls, written_rows};
+use crate::cli::explain::json::{exception, merge, set, tls, written_rows};
+use crate::cli::explain::set_by::SetBy;
+use crate::policy::in_force::Because;
 use crate::policy::outbound::NextHop;
-use crate::policy::provenance::{Coming, Level, written};
+use crate::policy::provenance::{Coming, Keys as _, Level};
 
 use super::Explained;
 use super::notice::{self, Schedule};
@@ -29,6 +31,7 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
         "at": question.at,
         "verdict": verdict.map(|(verdict, _)| verdict.as_str()),
         "reason": verdict.and_then(|(_, reason)| reason),
+        "rule": rule(explained),
         "session": asked.first().map(session),
         "by_host": by_host.collect::<Vec<_>>(),
         "route": route,
@@ -46,10 +49,17 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
     answer
 }
 
+/// The rule that is not met, or that decides; `null` where it does not come to a session.
+fn rule(explained: &Explained<'_>) -> Option<String> {
+    let (_, reason) = explained.verdict().filter(|_| explained.facts.failure.is_none())?;
+    Some(explained.decision.requirement.rule(reason).to_string())
+}
+
 fn session(played: &Played) -> Value {
     json!({
         "tls": played.tls.as_ref().map(tls),
         "certificate": played.shown.as_ref().map(super::question::Shown::in_words),
+        "certificate_assumed": played.shown_is_assumed,
     })
 }
 
@@ -62,11 +72,9 @@ fn outcome(played: &Played) -> Value {
 fn requirement(explained: &Explained<'_>) -> Value {
     let Explained { question, decision, facts, .. } = explained;
     let requirement = &decision.requirement;
-    let row = |(row, by): (crate::policy::in_force::Because, String)| {
-        let set_by = if by.is_empty() { "built-in".to_owned() } else { by };
-        json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": set_by })
-    };
-    let identities = facts.identities().into_iter().filter(|_| requirement.wants_identity()).map(|host| {
+    let row = |(row, by): (Because, SetBy)| set(&row, by);
+    let hosts = facts.identities(&decision.next_hop).into_iter();
+    let identities = hosts.filter(|_| requirement.wants_identity()).map(|host| {
         let identity = question.identity(decision, host.as_ref());
         let below = identity.one_below.iter().map(|above| format!("*.{above}"));
         json!({
@@ -99,7 +107,7 @@ fn over_time(explained: &Explained<'_>) -> Value {
             "rule": step.source.to_string(),
             "level": match level { Level::Default => "default", Level::DomainFile => "domain-file" },
             "in_force": step.from <= question.at,
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         })
     });
     let to_come = levels.changes(&asker).into_iter().map(|change| {

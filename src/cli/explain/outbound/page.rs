@@ -6,16 +6,16 @@ use crate::cli::explain::page::policies;
 use crate::cli::human::{labelled, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
-use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::delivery::DeliveryVerdict;
 use crate::policy::in_force::Because;
 use crate::policy::outbound::{NextHop, Requirement};
-use crate::policy::provenance::Coming;
+use crate::policy::provenance::{Coming, Keys as _};
 use crate::policy::settings::{OnTlsFailure, OutboundTls, Source};
 use crate::policy::timed::Shadow;
 
-use super::question::Played;
+use super::super::set_by::SetBy;
+use super::question::{Played, Shown};
 use super::{Explained, notice};
 
 const INDENT: &str = "  ";
@@ -45,6 +45,16 @@ pub(super) fn page(explained: &Explained<'_>) -> String {
 /// What the session was held against, for a page that says more than this.
 pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
     let mut page = requirement(explained).split_off(1);
+    let assumed = explained.asked.iter().filter(|played| played.shown_is_assumed);
+    for shown in assumed.filter_map(|played| played.shown.as_ref()) {
+        let note = format!(
+            "Note: the host is assumed to show a certificate: {}; certificate = \"...\" in the case \
+                            says otherwise.",
+            shown.in_words()
+        );
+        page.push(String::new());
+        page.extend(wrap(&note, WIDTH_COLUMNS));
+    }
     page.extend(notes(explained));
     page
 }
@@ -98,12 +108,7 @@ fn in_words(requirement: &Requirement) -> String {
         Some(ProtocolVersion::Tls1_3) => "TLSv1.3".to_owned(),
         Some(version) => format!("{version} or later"),
     };
-    let cipher = match requirement.cipher.value {
-        CipherGrade::Any => None,
-        CipherGrade::Strong => Some("a strong cipher"),
-        CipherGrade::ForwardSecret => Some("a forward-secret cipher"),
-        CipherGrade::Aead => Some("a forward-secret AEAD cipher"),
-    };
+    let cipher = requirement.cipher.value.in_words();
     let identity = requirement.wants_identity().then_some("a certificate that proves the host");
     let parts: Vec<&str> = cipher.into_iter().chain(identity).collect();
     if !parts.is_empty() {
@@ -123,7 +128,9 @@ fn circumstances(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
             None => "plaintext".to_owned(),
         };
         rows.push(("session", session));
-        rows.extend(played.shown.as_ref().map(|shown| ("shows", format!("a certificate: {}", shown.in_words()))));
+        let assumed = if played.shown_is_assumed { " (assumed; --certificate names another)" } else { "" };
+        let shows = |shown: &Shown| ("shows", format!("a certificate: {}{assumed}", shown.in_words()));
+        rows.extend(played.shown.as_ref().map(shows));
     }
     rows.extend((!question.at_is_assumed).then(|| ("at", second(question.at))));
     rows
@@ -190,7 +197,7 @@ fn end(played: &Played) -> [Cell; 2] {
 }
 
 /// Every key in force, with its place and what set it.
-pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
+pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
     let Explained { question, decision, .. } = explained;
     let levels = question.levels(decision);
     let is_routed = matches!(decision.next_hop, NextHop::Route(_));
@@ -202,26 +209,26 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
     let end = &decision.on_tls_failure;
     let on_tls_failure =
         Because { key: "on_tls_failure", value: end.value.as_str().to_owned(), source: end.source.clone() };
-    let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row.key) {
-        Some(origin) => policies::set_by(&origin),
-        None if row.source != Source::BuiltIn && is_routed => "route".to_owned(),
-        None => String::new(),
+    let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row) {
+        Some(origin) => SetBy::from(origin),
+        None if row.source != Source::BuiltIn && is_routed => SetBy::Route,
+        None => SetBy::BuiltIn,
     };
     let mut rows: Vec<_> = rows.into_iter().map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)).collect();
     let file = question.to.domain().and_then(|domain| question.config.policies.find(domain));
     let by_file = file.and_then(|(policy, _)| policy.delivery.on_tls_failure.as_ref()).is_some();
     let by = match (&end.source, by_file) {
-        (Source::BuiltIn, _) => "",
-        (_, true) => "domain file",
-        (_, false) => "default",
+        (Source::BuiltIn, _) => SetBy::BuiltIn,
+        (_, true) => SetBy::DomainFile,
+        (_, false) => SetBy::Default,
     };
-    rows.push((on_tls_failure, by.to_owned()));
+    rows.push((on_tls_failure, by));
     rows
 }
 
 fn requirement(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, .. } = explained;
-    let cells = |(row, by): (Because, String)| {
+    let cells = |(row, by): (Because, SetBy)| {
         let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
         (row, by, style)
     };
@@ -238,7 +245,7 @@ fn requirement(explained: &Explained<'_>) -> Vec<String> {
 fn identity(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, facts, .. } = explained;
     let mut texts: Vec<String> = Vec::new();
-    for host in facts.identities() {
+    for host in facts.identities(&decision.next_hop) {
         let identity = question.identity(decision, host.as_ref());
         let patterns = identity.one_below.iter().map(|above| format!("*.{above}"));
         let names: Vec<String> = identity.names.iter().map(ToString::to_string).chain(patterns).collect();
@@ -258,8 +265,9 @@ fn identity(explained: &Explained<'_>) -> Vec<String> {
 
 /// What every kind of session gets, side by side.
 fn sessions(explained: &Explained<'_>) -> Vec<String> {
-    let others = &explained.others;
-    if others.is_empty() {
+    let Explained { others, facts, .. } = explained;
+    // Where no host will ever take the message, no session does.
+    if others.is_empty() || facts.failure.as_ref().is_some_and(|failure| failure.permanent) {
         return Vec::new();
     }
     let with_certificates = explained.decision.requirement.wants_identity();
@@ -280,7 +288,7 @@ fn sessions(explained: &Explained<'_>) -> Vec<String> {
         vec![version.into(), second.into(), verdict, reason]
     };
     let rows: Vec<Vec<Cell>> = others.iter().map(row).collect();
-    let title = match explained.facts.hosts.first() {
+    let title = match facts.hosts.first() {
         Some(host) => format!("{BOLD}What sessions with {} get{BOLD:#}", host.shown()),
         None => format!("{BOLD}What sessions get{BOLD:#}"),
     };
@@ -298,7 +306,7 @@ fn to_come(explained: &Explained<'_>) -> Vec<String> {
     for change in changes.iter().take(CHANGES_MAX) {
         let text = match change {
             Coming::Step(step) => {
-                let keys = crate::policy::provenance::written(&step.layer);
+                let keys = step.layer.written();
                 let keys: Vec<String> = keys.iter().map(|key| format!("{} = {}", key.key, key.value)).collect();
                 format!("{}: {}, {}", step.from.brief(), keys.join(", "), step.source)
             }
@@ -330,11 +338,7 @@ fn told(explained: &Explained<'_>) -> Vec<String> {
 fn notes(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, facts, asked, .. } = explained;
     let mut notes = Vec::new();
-    let is_open = asked.iter().any(|played| played.tls.is_some() && played.shown.is_none());
     if decision.requirement.wants_identity() {
-        if is_open {
-            notes.push("The session shows no certificate; --certificate trusted thinks of one.".to_owned());
-        }
         let unsigned = facts.hosts.iter().filter_map(|host| host.name.as_ref()).find(|name| {
             let identity = question.identity(decision, Some(name));
             identity.has_names() && !identity.accepts_name(name.as_str())
@@ -366,6 +370,7 @@ fn table(columns: &[Column<'_>], rows: &[Vec<Cell>]) -> impl Iterator<Item = Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cipher::CipherGrade;
     use crate::policy::settings::{OutboundLayer, Sourced};
 
     #[test]

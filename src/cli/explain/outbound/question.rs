@@ -30,7 +30,7 @@ pub(in crate::cli) struct Question<'a> {
     pub(in crate::cli) client: Option<IpAddr>,
     pub(in crate::cli) from: &'a ReversePath,
     pub(in crate::cli) to: &'a Address,
-    /// What the host shows; `None`: nothing is known of it.
+    /// What the host shows; `None`: nothing is said of it.
     pub(in crate::cli) certificate: Option<HostCertificate>,
     /// The names in it; none: the host's own.
     pub(in crate::cli) certificate_names: &'a [DomainPattern],
@@ -49,6 +49,8 @@ pub(in crate::cli) struct Played {
     /// `None` is plaintext.
     pub(in crate::cli) tls: Option<TlsFacts>,
     pub(super) shown: Option<Shown>,
+    /// Nobody said which certificate it is.
+    pub(super) shown_is_assumed: bool,
     pub(in crate::cli) verdict: DeliveryVerdict,
     pub(in crate::cli) reason: Option<Reason>,
 }
@@ -74,8 +76,14 @@ impl<'a> Question<'a> {
         decision.requirement.identity(&HostIdentity { recipient_domain, name: host, name_is_trusted })
     }
 
-    /// The session that was asked about, with the certificate that was.
+    /// The session that was asked about, with the certificate that was; where none was and the requirement wants one,
+    /// with one that should do.
     pub(in crate::cli) fn play(&self, decision: &Decision, host: Option<&Domain>, tls: Option<TlsFacts>) -> Played {
+        let is_bare = tls.as_ref().is_some_and(|facts| facts.peer.is_none());
+        if self.certificate.is_none() && is_bare && decision.requirement.wants_identity() {
+            let right = self.right(decision, host);
+            return Played { shown_is_assumed: true, ..self.judge(decision, host, tls, Some(right)) };
+        }
         let names = match (self.certificate_names, host.or(self.to.domain())) {
             ([], Some(name)) => vec![DomainPattern::Exact(name.clone())],
             (names, _) => names.to_vec(),
@@ -91,7 +99,7 @@ impl<'a> Question<'a> {
         });
         let facts = HostFacts { name: host, name_is_trusted: is_written(decision), tls: tls.as_ref() };
         let (verdict, reason) = judge_session(decision, self.to.domain(), &facts);
-        Played { tls, shown, verdict, reason }
+        Played { tls, shown, shown_is_assumed: false, verdict, reason }
     }
 
     /// Sessions of every kind: plaintext and each version with a certificate that should do, and the strongest with

@@ -49,6 +49,12 @@ tls = "encrypt"
 on_tls_failure = "bounce"
 "#;
 
+const NAMED: &str = r#"domains = ["named.example"]
+[route]
+hosts = ["mx.named.example"]
+tls = "verify"
+"#;
+
 const FACTS: &str = r#"{"hosts": [
     {"name": "mx1.host.example", "preference": 10, "addresses": ["192.0.2.1", "2001:db8::1"], "dnssec": "insecure"},
     {"name": "mx2.host.example", "preference": 20, "addresses": ["192.0.2.2"]}]}"#;
@@ -62,6 +68,7 @@ fn write(folder: &Path) {
     write("gatepost.toml", MAIN);
     write("domains.d/bank.toml", BANK);
     write("domains.d/routed.toml", ROUTED);
+    write("domains.d/named.toml", NAMED);
     write("facts.json", FACTS);
 }
 
@@ -105,7 +112,7 @@ fn verdicts_are_those_of_the_daemon() {
     bank("", "0 - -");
     bank("--plaintext", "1 defer starttls-not-supported");
     bank("--tls TLSv1.1", "1 defer version-below-minimum");
-    bank("--tls TLSv1.2", "1 defer validation-failure");
+    bank("--tls TLSv1.2", "0 deliver -");
     bank("--tls TLSv1.2 --certificate trusted", "1 defer certificate-host-mismatch");
     let named = "--certificate-name bank.example";
     bank(&format!("--tls TLSv1.2 --certificate trusted {named}"), "0 deliver -");
@@ -173,6 +180,34 @@ Note: There are exceptions for clients; --client names the one that brought the
 message.
 ";
     assert_eq!((ran.out.as_str(), ran.exit), (expected, 1), "{}", ran.err);
+}
+
+#[test]
+fn a_certificate_of_which_nothing_is_said_is_assumed_to_do_and_told() {
+    let ran = ask("--to b@bank.example --at 2026-12-01 --tls TLSv1.2 --facts FACTS");
+    let shows =
+        "shows     a certificate: trusted, for bank.example (assumed; --certificate names\n          another)\n";
+    assert!(ran.exit == 0 && ran.out.contains(shows), "{}", ran.out);
+    let answer = |line: &str| -> Value {
+        let ran = ask(&format!("--json --to b@bank.example --at 2026-12-01 --facts FACTS {line}"));
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let seen = |line: &str| answer(line)["session"]["certificate_assumed"].clone();
+    assert_eq!((seen("--tls TLSv1.2"), seen("--tls TLSv1.2 --certificate trusted")), (true.into(), false.into()));
+}
+
+#[test]
+fn programs_read_what_set_a_key_and_which_rule_decides_as_they_do_inbound() {
+    let answer = |line: &str| -> Value {
+        let ran = ask(&format!("--json --to b@bank.example --facts FACTS {line}"));
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let low = answer("--at 2027-01-01 --tls TLSv1.2");
+    assert_eq!(low["rule"], "domains.d/bank.toml:7");
+    let set_by = |key: usize| low["requirement"]["policy"][key]["set_by"].clone();
+    assert_eq!([set_by(0), set_by(1), set_by(2)], ["domain-file", "step", "built-in"].map(Value::from));
+    assert_eq!(answer("--at 2026-12-01 --plaintext")["rule"], "domains.d/bank.toml:3");
+    assert_eq!(answer("--at 2026-12-01")["rule"], Value::Null);
 }
 
 #[test]
@@ -271,10 +306,13 @@ fn what_the_dns_says_decides_before_any_session() {
         (asked, failing.clone(), Exit::Unreachable, "Would be deferred as long as this lasts: dns-failure\n"),
         (plain, failing, Exit::Done, "dns-failure: the mail hosts cannot be looked up"),
         (asked, private, Exit::No, "Would be bounced: target-forbidden\n"),
+        ("--to b@named.example", FakeResolver::new(), Exit::No, "The certificate must be for mx.named.example."),
     ] {
         let expected = expected.replace("198.51.100.9", "192.0.2.9");
         let (page, answer, found) = ask_dns(line, resolver);
         assert!(page.contains(&expected) && found == exit, "{expected} {found:?}\n{page}\n{answer:#}");
+        let is_certain = answer["next_hop"]["failure"]["permanent"] == true;
+        assert!(!(is_certain && page.contains("What sessions")), "{page}");
     }
 }
 

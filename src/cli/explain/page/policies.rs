@@ -6,11 +6,12 @@ use crate::cli::human::{shown, wrap};
 use crate::cli::output::{BOLD, DIM, GOOD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::policy::in_force::Because;
-use crate::policy::inbound::{Judgement, Subject};
-use crate::policy::provenance::{Excepted, Level, Origin, Standing, rows};
+use crate::policy::inbound::Judgement;
+use crate::policy::provenance::{Excepted, Standing, rows};
 use crate::policy::settings::Source;
-use crate::policy::timed::{Part, Shadow};
+use crate::policy::timed::Shadow;
 
+use super::super::set_by::SetBy;
 use super::{INDENT, Played, Scene, command, whose};
 
 /// `client_certificate`, the longest key.
@@ -37,7 +38,7 @@ pub(super) fn policy(scene: &Scene<'_>, judgement: &Judgement, stages: Option<&s
     let title = format!("{BOLD}Policy of {}{stages}{exempt}{BOLD:#}", whose(judgement));
     let mut keys: Vec<_> = rows(&judgement.in_force).into_iter().map(|row| key(scene, judgement, row)).collect();
     let shadow = scene.levels(judgement).shadow().unwrap_or_default();
-    keys.extend(shadow.into_iter().map(|row| (row, "shadow".to_owned(), DIM)));
+    keys.extend(shadow.into_iter().map(|row| (row, SetBy::Shadow, DIM)));
     let mut page: Vec<String> = vec![String::new(), title];
     page.extend(table(keys, KEY_COLUMNS));
     if judgement.exempt.is_none() {
@@ -46,20 +47,21 @@ pub(super) fn policy(scene: &Scene<'_>, judgement: &Judgement, stages: Option<&s
     page
 }
 
-fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> (Because, String, Style) {
+fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> (Because, SetBy, Style) {
     let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
-    let origin = scene.levels(judgement).origin(&scene.asker(), Shadow::Left, row.key);
-    let set_by = match (origin, &judgement.subject) {
-        (Some(origin), _) => set_by(&origin),
-        (None, Subject::Listener) if row.source != Source::BuiltIn => "listener".to_owned(),
-        (None, _) => String::new(),
+    let origin = scene.levels(judgement).origin(&scene.asker(), Shadow::Left, &row);
+    let set_by = match origin {
+        Some(origin) => origin.into(),
+        None if row.source == Source::BuiltIn => SetBy::BuiltIn,
+        None => SetBy::Listener,
     };
     (row, set_by, style)
 }
 
 /// The lines of a table of keys, each with what set it. Lines are never cut off: of a long path the end is shown.
-pub(in crate::cli::explain) fn table(keys: Vec<(Because, String, Style)>, key_columns: usize) -> Vec<String> {
-    let set_by = keys.iter().map(|(_, set_by, _)| set_by.len()).max().unwrap_or_default().max("SET BY".len());
+pub(in crate::cli::explain) fn table(keys: Vec<(Because, SetBy, Style)>, key_columns: usize) -> Vec<String> {
+    let set_by =
+        keys.iter().map(|(_, set_by, _)| set_by.in_words().len()).max().unwrap_or_default().max("SET BY".len());
     let taken = INDENT.len() + key_columns + VALUE_COLUMNS + set_by + GAPS_COLUMNS;
     let source_max = WIDTH_COLUMNS.saturating_sub(taken);
     let columns = [
@@ -68,9 +70,9 @@ pub(in crate::cli::explain) fn table(keys: Vec<(Because, String, Style)>, key_co
         Column::left("WHERE FROM"),
         Column::left("SET BY"),
     ];
-    let cells = |(row, set_by, style): (Because, String, Style)| -> Vec<Cell> {
+    let cells = |(row, set_by, style): (Because, SetBy, Style)| -> Vec<Cell> {
         let (value, source) = (shown(&row.value).into_owned(), end_of(&row.source.to_string(), source_max));
-        vec![row.key.into(), value.into(), Cell::styled(source, style), Cell::styled(set_by, style)]
+        vec![row.key.into(), value.into(), Cell::styled(source, style), Cell::styled(set_by.in_words(), style)]
     };
     let cells: Vec<Vec<Cell>> = keys.into_iter().map(cells).collect();
     let table = lines(&columns, &cells, WIDTH_COLUMNS - INDENT.len()).into_iter();
@@ -85,17 +87,6 @@ fn end_of(text: &str, columns_max: usize) -> String {
     }
     let end: String = text.chars().skip(columns - columns_max.saturating_sub(1)).collect();
     format!("…{end}")
-}
-
-/// In at most 15 columns.
-pub(in crate::cli::explain) fn set_by(origin: &Origin<'_>) -> String {
-    match (origin.part, origin.level) {
-        (Part::Base, Level::Default) => "default".to_owned(),
-        (Part::Base, Level::DomainFile) => "domain file".to_owned(),
-        (Part::Step(from), _) => format!("step {}", from.day()),
-        (Part::Shadow, _) => "shadow".to_owned(),
-        (Part::Exception(_), _) => "exception".to_owned(),
-    }
 }
 
 /// Those that are about this client and sender.
