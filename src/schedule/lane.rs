@@ -11,7 +11,7 @@ use super::job::Counts;
 /// Of this many picks in a lane one prefers a retry to first attempts, so that retries do not starve.
 pub const RETRY_PICK_INTERVAL: u8 = 4;
 
-/// A destination: a domain or the name of a route. Cheap to clone.
+/// The name of a destination. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneKey(Arc<str>);
 
