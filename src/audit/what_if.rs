@@ -197,7 +197,7 @@ impl<'a> WhatIf<'a> {
         is_asked
     }
 
-    /// Judges one record for one recipient, or for none if it was refused at MAIL. Gives what changes, and whether it is
+    /// Judges one record for one recipient, or for none if it was refused at MAIL. Gives what changes, and if it is
     /// refused or deferred then.
     fn judge(&mut self, facts: &Facts<'_>, session: &Session, to: Option<&str>) -> (Outcome, bool) {
         let pair = self.replay.judge(facts, session, to);

@@ -107,7 +107,7 @@ impl Answered<'_> {
         match self {
             Self::Inbound { scene, played, asked } => {
                 let outcome = &played.outcome;
-                // Nothing is taken over a session that cannot come about; a policy that refuses it does so all the same.
+                // Nothing is taken over a session that cannot come about; a policy may refuse it all the same.
                 if outcome.verdict < Verdict::Defer && scene.no_session(played.tls.as_ref()).is_some() {
                     return false;
                 }

@@ -1,4 +1,4 @@
-//! What is delivered together: the recipients of a message that share a destination and about whom the same was decided.
+//! What is delivered together: recipients of a message that share a destination and about whom the same was decided.
 
 use std::collections::BTreeMap;
 use std::fmt;

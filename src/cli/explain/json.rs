@@ -163,8 +163,8 @@ pub(super) fn exception(terms: &Terms) -> Value {
     })
 }
 
-/// `met` is `null` where the shadow was not asked: what is in force is not met already, or an exception stands above all
-/// of it. `excepted` are its keys above which one stands.
+/// `met` is `null` where the shadow was not asked: what is in force is not met already, or an exception stands above
+/// all of it. `excepted` are its keys above which one stands.
 fn shadow(scene: &Scene<'_>, judgement: &Judgement) -> Value {
     let Some(rows) = scene.levels(judgement).shadow().filter(|_| judgement.exempt.is_none()) else {
         return Value::Null;
