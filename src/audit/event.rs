@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::model::client_offer::ClientOffer;
 use crate::model::id::{MessageId, RecordId, SessionId};
@@ -21,47 +21,79 @@ use super::bounds::{fit, spread};
 use super::checkpoint::Statement;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    #[serde(rename = "inbound.refused")]
     InboundRefused,
-    #[serde(rename = "inbound.accepted")]
     InboundAccepted,
-    #[serde(rename = "inbound.handshake_failed")]
     InboundHandshakeFailed,
-    #[serde(rename = "outbound.attempt")]
     OutboundAttempt,
-    #[serde(rename = "outbound.delivered")]
     OutboundDelivered,
-    #[serde(rename = "outbound.deferred")]
     OutboundDeferred,
-    #[serde(rename = "outbound.bounced")]
     OutboundBounced,
     /// Sent to the alternate route, because the first one did not meet the policy for too long.
-    #[serde(rename = "outbound.rerouted")]
     OutboundRerouted,
-    #[serde(rename = "queue.admin")]
     QueueAdmin,
-    #[serde(rename = "config.loaded")]
     ConfigLoaded,
     /// More is asked of a destination from now on, as it has shown that it can.
-    #[serde(rename = "learned.raised")]
     LearnedRaised,
     /// A destination offers less than what was learned of it.
-    #[serde(rename = "learned.violation")]
     LearnedViolation,
     /// Somebody on the way seems to take TLS out of sessions.
-    #[serde(rename = "path.interference")]
     PathInterference,
     /// Records that were counted instead of written.
-    #[serde(rename = "audit.summary")]
     AuditSummary,
     /// Something that the log cannot vouch for.
-    #[serde(rename = "audit.gap")]
     AuditGap,
     /// All before this line is vouched for by a signature.
-    #[serde(rename = "checkpoint")]
     Checkpoint,
+}
+
+impl Event {
+    pub const ALL: [Self; 16] = [
+        Self::InboundRefused,
+        Self::InboundAccepted,
+        Self::InboundHandshakeFailed,
+        Self::OutboundAttempt,
+        Self::OutboundDelivered,
+        Self::OutboundDeferred,
+        Self::OutboundBounced,
+        Self::OutboundRerouted,
+        Self::QueueAdmin,
+        Self::ConfigLoaded,
+        Self::LearnedRaised,
+        Self::LearnedViolation,
+        Self::PathInterference,
+        Self::AuditSummary,
+        Self::AuditGap,
+        Self::Checkpoint,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InboundRefused => "inbound.refused",
+            Self::InboundAccepted => "inbound.accepted",
+            Self::InboundHandshakeFailed => "inbound.handshake_failed",
+            Self::OutboundAttempt => "outbound.attempt",
+            Self::OutboundDelivered => "outbound.delivered",
+            Self::OutboundDeferred => "outbound.deferred",
+            Self::OutboundBounced => "outbound.bounced",
+            Self::OutboundRerouted => "outbound.rerouted",
+            Self::QueueAdmin => "queue.admin",
+            Self::ConfigLoaded => "config.loaded",
+            Self::LearnedRaised => "learned.raised",
+            Self::LearnedViolation => "learned.violation",
+            Self::PathInterference => "path.interference",
+            Self::AuditSummary => "audit.summary",
+            Self::AuditGap => "audit.gap",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// The node that writes and the configuration that it runs under.

@@ -99,14 +99,18 @@ impl Transaction {
         Ok(())
     }
 
-    /// The accepted recipients by the judgement that weighs more for each, MAIL's or its own; of those with the same
-    /// verdict, rule and exception one stands for all.
+    /// The accepted recipients by the judgement that weighs more for each, as
+    /// [`crate::policy::transaction::Transacted::weighing`] says; of those with the same stage, verdict, rule and
+    /// exception one stands for all.
     pub(super) fn verdicts(&self) -> Vec<(&Judgement, Vec<&str>)> {
         let mut groups: Vec<(&Judgement, Vec<&str>)> = Vec::new();
         for (address, judgement) in &self.recipients {
-            let weighing = if judgement.verdict == Verdict::Accept { self.heavier(judgement) } else { judgement };
+            let weighing = if self.mail.verdict == Verdict::Accept { judgement } else { &self.mail };
             let same = |(seen, _): &&mut (&Judgement, Vec<&str>)| {
-                seen.verdict == weighing.verdict && seen.rule == weighing.rule && seen.exception == weighing.exception
+                seen.stage == weighing.stage
+                    && seen.verdict == weighing.verdict
+                    && seen.rule == weighing.rule
+                    && seen.exception == weighing.exception
             };
             match groups.iter_mut().find(same) {
                 Some((_, addresses)) => addresses.push(address.as_str()),
@@ -126,10 +130,6 @@ impl Transaction {
             _ => None,
         });
         accepted_by(facts, by_trust.into_iter().chain(by_policy))
-    }
-
-    fn heavier<'a>(&'a self, own: &'a Judgement) -> &'a Judgement {
-        if self.mail.verdict == Verdict::Accept { own } else { &self.mail }
     }
 }
 

@@ -129,7 +129,7 @@ pub struct Transacted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub verdict: Verdict,
-    /// The command that was answered last.
+    /// The command that was answered last, or that would be where a refusal is only reported.
     pub stage: Stage,
     /// `None` if it was taken and nothing is reported.
     pub reason: Option<Reason>,
@@ -145,10 +145,11 @@ impl Transacted {
         Refusal::by(&self.mail).or(self.rcpt.as_ref().and_then(RcptAnswer::refusal))
     }
 
-    /// The judgement that weighs more, RCPT's if they weigh the same.
+    /// The judgement that weighs more. Where both only report it is MAIL's, which would be the one to refuse.
     pub fn weighing(&self) -> &Judgement {
         let rcpt = self.rcpt.as_ref().and_then(|rcpt| rcpt.judgement.as_ref());
-        rcpt.filter(|rcpt| rcpt.verdict >= self.mail.verdict).unwrap_or(&self.mail)
+        let weighs = |rcpt: &&Judgement| rcpt.verdict > self.mail.verdict || self.mail.verdict == Verdict::Accept;
+        rcpt.filter(weighs).unwrap_or(&self.mail)
     }
 
     /// The rule that decides, as audit records name it; who may relay and who exists is built in.
@@ -165,7 +166,9 @@ impl Transacted {
         let stage = if self.rcpt.is_some() { Stage::Rcpt } else { Stage::Mail };
         let Some(refusal) = self.refusal() else {
             let judgement = self.weighing();
-            let would_be = (judgement.verdict == Verdict::WouldRefuse).then(|| judgement.would_be_reply(tls, id));
+            let is_reported = judgement.verdict == Verdict::WouldRefuse;
+            let would_be = is_reported.then(|| judgement.would_be_reply(tls, id));
+            let stage = if is_reported { judgement.stage } else { stage };
             return Outcome { verdict: judgement.verdict, stage, reason: judgement.reason, reply: None, would_be };
         };
         let verdict = match refusal {

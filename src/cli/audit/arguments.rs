@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::audit::event::Event;
 use crate::audit::key::PublicKey;
 use crate::audit::tail::TAIL_LINES_MAX;
 use crate::cli::arguments::SocketPath;
@@ -53,7 +54,7 @@ pub(in crate::cli) struct Verify {
     #[command(flatten)]
     pub(super) log: LogFolder,
     /// The public key that must have signed, such as "gatepost audit key" showed on the day of installation
-    /// [default: what the file [audit].key holds]
+    /// [default: for the log of the configuration, what the file [audit].key holds; for all else none]
     #[arg(long, value_name = "ed25519:KEY")]
     pub(super) key: Option<PublicKey>,
     /// A file of checkpoints that were held elsewhere, one line each; may be repeated. Each must stand in the log
@@ -96,13 +97,22 @@ pub(in crate::cli) struct Tail {
     #[arg(short, long)]
     pub(super) follow: bool,
     /// Only this event, such as inbound.refused, or all of a kind, such as outbound
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", value_parser = event)]
     pub(super) event: Option<String>,
     /// Only mail from or to this domain
     #[arg(long, value_name = "DOMAIN")]
     pub(super) domain: Option<Domain>,
     #[command(flatten)]
     pub(super) log: LogFolder,
+}
+
+fn event(text: &str) -> Result<String, String> {
+    let is_of =
+        |event: &Event| event.as_str().strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    if Event::ALL.iter().any(is_of) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("one of these is expected: {}", Event::ALL.map(Event::as_str).join(", ")))
 }
 
 fn count(text: &str) -> Result<usize, String> {
