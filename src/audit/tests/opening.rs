@@ -18,7 +18,7 @@ fn edit(disk: &Simulated, segment: u64, change: impl FnOnce(String) -> String) {
 
 /// Opens the log again, appends, and gives what was told.
 fn reopen(disk: &Simulated, mark: Option<&Mark>, replayed: &[u128]) -> Resumed {
-    let replayed = replayed.iter().map(|n| id(*n)).collect();
+    let replayed: Vec<_> = replayed.iter().map(|n| entry(*n)).collect();
     let (mut log, resumed) = open(disk, mark, &replayed).unwrap();
     log.append(&entry(100), NOON).unwrap();
     log.checkpoint(Why::Stop, NOON).unwrap();
@@ -255,7 +255,7 @@ fn where_old_segments_were_removed_the_oldest_line_tells_what_was_before() {
 fn two_writers_of_one_log_are_one_too_many() {
     let folder = tempfile::tempdir().unwrap();
     let log = scratch(folder.path());
-    let (filesystem, replayed) = (Arc::new(Disk::default()), HashSet::new());
+    let (filesystem, replayed) = (Arc::new(Disk::default()), []);
     let keys = KeyFiles::new(Arc::new(Simulated::default()), Path::new("/keys/audit.key"), folder.path()).unwrap();
     let opening = Opening {
         filesystem,
