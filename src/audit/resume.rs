@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::journal::filesystem::FileSystem;
+use crate::journal::regular::is_not_regular;
 use crate::model::id::RecordId;
 use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
@@ -191,8 +192,15 @@ impl<'a> Walk<'a> {
         self.at = Position { segment: segment.number, tip, is_vouched_for, ..Position::default() };
         self.proof.begin(&self.at);
         self.is_unreadable = false;
-        let file = Reading::open(self.request.filesystem.as_ref(), &segment.path);
-        let mut reader = reader(segment, file.map_err(LogError::of(&segment.path))?)?;
+        let file = match Reading::open(self.request.filesystem.as_ref(), &segment.path) {
+            Err(error) if is_not_regular(&error) => {
+                self.problem(format!("{} is {error}", segment.path.display()));
+                self.is_unreadable = true;
+                return Ok(());
+            }
+            opened => opened.map_err(LogError::of(&segment.path))?,
+        };
+        let mut reader = reader(segment, file)?;
         let mut line = Vec::new();
         loop {
             match read_line(reader.as_mut(), &mut line, LINE_BYTES_MAX) {

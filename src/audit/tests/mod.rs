@@ -1,6 +1,7 @@
 //! The writing side as a whole: a log on a disk that fails and forgets, held against what it reported as durable.
 
 mod faults;
+mod forged;
 mod model;
 mod opening;
 mod thread;
