@@ -94,7 +94,7 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
 
 /// All that inbound needs, with these certificates. What the snapshot `before` of the same configuration has read
 /// beside them is not read again.
-pub(super) fn build_inbound(
+pub(crate) fn build_inbound(
     config: &Config,
     store: Option<&Arc<CertificateStore>>,
     before: Option<&inbound::Snapshot>,

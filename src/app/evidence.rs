@@ -46,10 +46,14 @@ impl Evidence {
         self.keeper.handle().configure(keep_settings(config));
     }
 
-    /// Ends the work on segments, so that nobody but the journal feeds the log any more.
-    pub(super) async fn stop_keeper(self) -> LastShipment {
+    /// Ends the work on segments, so that nobody but the journal feeds the log any more. What takes longer than
+    /// `at_most` is left: no state of a segment needs an end of it.
+    pub(super) async fn stop_keeper(self, at_most: Duration) -> LastShipment {
         let Self { shipper, keeper, tasks } = self;
-        _ = tokio::task::spawn_blocking(move || keeper.stop()).await;
+        let ended = tokio::task::spawn_blocking(move || keeper.stop());
+        if tokio::time::timeout(at_most, ended).await.is_err() {
+            tracing::warn!("a closed segment of the audit log is still worked on; the next start finishes that");
+        }
         LastShipment { shipper, tasks }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Must not: hold logic of its own beyond wiring.
 
-mod build;
+pub(crate) mod build;
 mod calendar;
 mod certificates;
 mod evidence;

@@ -42,7 +42,8 @@ use super::{StartError, calendar, privileges, reload, storage};
 const CUT_OFF_EXIT_CODE: i32 = 130;
 /// Questions of operators that wait for the dispatcher.
 const COMMANDS_MAX: usize = 64;
-/// Beyond the drain: how long closing the spool may take before the process ends anyway.
+/// Beyond the drain: how long the work on closed segments may take to end, and after it closing the spool, before the
+/// process ends anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running daemon.
@@ -300,7 +301,7 @@ impl Running {
         }
         self.services.shutdown().await;
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
-        let last_shipment = evidence.stop_keeper().await;
+        let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
         let spool = outbound.spool.clone();
         drop((inbound, outbound));

@@ -3,13 +3,13 @@
 //! What links a line is read byte by byte, not by a parser of JSON: it begins with `{"seq":N,` and ends with
 //! `,"prev":"…"}`. Anything else is no record.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::hex;
+use crate::model::hex;
 
 const HEAD: &[u8] = b"{\"seq\":";
 const PREV: &[u8] = b",\"prev\":\"";
@@ -41,7 +41,7 @@ impl Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
+        hex::write(f, &self.0)
     }
 }
 
@@ -129,15 +129,25 @@ pub(super) fn split_seq(line: &[u8]) -> Option<(u64, &[u8])> {
 impl Tip {
     /// The next line (without line end) for `json`, an object without `seq` and `prev`; moves the tip on.
     pub fn extend(&mut self, json: &str) -> String {
-        let line = self.compose(json);
-        self.advance(line.as_bytes());
+        let mut line = String::new();
+        self.extend_into(json, &mut line);
         line
     }
 
-    /// The next line for `json`; the tip stays where it is.
-    pub(super) fn compose(&self, json: &str) -> String {
+    /// The same behind what `out` holds. Gives the length of the line in bytes.
+    pub(super) fn extend_into(&mut self, json: &str, out: &mut String) -> usize {
+        let before = out.len();
+        self.compose(json, out);
+        let line = out.as_bytes().get(before..).unwrap_or_default();
+        self.advance(line);
+        line.len()
+    }
+
+    /// Puts the next line for `json` behind what `out` holds; the tip stays where it is.
+    pub(super) fn compose(&self, json: &str, out: &mut String) {
         let inner = json.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or("\"error\":\"malformed\"");
-        format!("{{\"seq\":{},{inner},\"prev\":\"{}\"}}", self.seq.saturating_add(1), self.hash)
+        // Writing to a text does not fail.
+        _ = write!(out, "{{\"seq\":{},{inner},\"prev\":\"{}\"}}", self.seq.saturating_add(1), self.hash);
     }
 
     /// Moves on to a line that was composed for this place.

@@ -159,7 +159,8 @@ pub fn sign(draft: Draft, mut record: Record<'_>, tip: &Tip, key: &SigningKey) -
     let Draft { why, first, root, next_key, removed } = draft;
     let signature = Signature::NONE;
     record.checkpoint = Some(Statement { why, first, root, key: key.public(), next_key, removed, signature });
-    let unsigned = tip.compose(&record.entry().json);
+    let mut unsigned = String::new();
+    tip.compose(&record.entry().json, &mut unsigned);
     let (head, _, tail) = split_signature(unsigned.as_bytes()).ok_or(CryptoFault)?;
     let signature = key.sign(&signed_bytes(head, tail))?.to_string();
     let (head, tail) = (str::from_utf8(head), str::from_utf8(tail));

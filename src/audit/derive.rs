@@ -146,9 +146,9 @@ impl Deriver {
     }
 
     fn take(&mut self, mut batch: Batch) {
-        let before = batch.entries.len();
-        batch.entries.retain(|entry| !self.present.remove(&entry.id));
-        self.health.written(before - batch.entries.len());
+        for known in batch.entries.extract_if(.., |entry| self.present.remove(&entry.id)) {
+            self.health.written(&[known]);
+        }
         if !self.failed
             && let Err(error) = self.append(&batch)
         {
@@ -177,7 +177,10 @@ impl Deriver {
     fn replace_key(&mut self) -> Answer {
         self.settle(None)?;
         match self.log.rotate_key(clock::timestamp()) {
-            Ok(()) => Ok(self.tell_news()),
+            Ok(line) => {
+                self.tell_news();
+                Ok(line)
+            }
             Err(LogOrKeyError::Key(error)) => {
                 self.tell_news();
                 Err(DemandError::Key(error))
@@ -200,8 +203,8 @@ impl Deriver {
                 self.wants_start = false;
                 self.settled = self.log.records_synced();
                 let records: usize = self.unsynced.iter().map(|batch| batch.entries.len()).sum();
+                self.unsynced.iter().for_each(|batch| self.health.written(&batch.entries));
                 self.derived = self.unsynced.drain(..).next_back().map(|batch| batch.sequence).or(self.derived);
-                self.health.written(records);
                 if std::mem::take(&mut self.failed) {
                     self.health.set_failed(false);
                     self.observer.recovered();

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::fields::{Fields, Malformed, fields, text, texts};
+use super::written;
 
 /// The events that can be judged anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +18,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(event: &[u8]) -> Option<Self> {
+    /// By its name in JSON.
+    pub(super) fn of(event: &[u8]) -> Option<Self> {
         match event {
             b"\"inbound.accepted\"" => Some(Self::Accepted),
             b"\"inbound.refused\"" => Some(Self::Refused),
@@ -34,7 +36,7 @@ impl Kind {
 }
 
 /// One record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts<'a> {
     pub kind: Kind,
     /// RFC 3339 in UTC, always of the same length: sorts as a text.
@@ -46,14 +48,14 @@ pub struct Facts<'a> {
     pub client: Option<IpAddr>,
     /// Empty for the null sender; `None` if it is not recorded.
     pub from: Option<Cow<'a, str>>,
-    to: &'a [u8],
+    pub(super) to: &'a [u8],
     /// The facts of the session as JSON; `null` is plaintext.
     pub tls: &'a [u8],
     /// Of a delivery.
     pub next_hop: NextHopFacts<'a>,
-    line: &'a [u8],
+    pub(super) line: &'a [u8],
     /// What stands behind all of these in a line as it is written: few ask for it.
-    behind: Fields<'a>,
+    pub(super) behind: Fields<'a>,
 }
 
 /// The fields without which no record is written, as bits. Once all are met the rest of a line need not be walked.
@@ -76,14 +78,14 @@ mod field {
 }
 
 /// What only deliveries have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NextHopFacts<'a> {
     pub mx: Option<Cow<'a, str>>,
     /// Whether the operator wrote the name of the host down; `None` if it is not recorded.
     pub mx_trusted: Option<bool>,
     /// The name of the route, `None` if the MX hosts were taken.
     pub route: Option<Cow<'a, str>>,
-    reason: &'a [u8],
+    pub(super) reason: &'a [u8],
 }
 
 impl<'a> NextHopFacts<'a> {
@@ -111,7 +113,7 @@ impl<'a> NextHopFacts<'a> {
 }
 
 /// What one line is to a reader of facts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack of a loop over millions of lines")]
 pub enum Said<'a> {
     Facts(Facts<'a>),
@@ -126,6 +128,11 @@ pub enum Said<'a> {
 
 /// Reads one line of the log, whatever the order of its fields.
 pub fn read(line: &[u8]) -> Result<Said<'_>, Malformed> {
+    written::read(line).map_or_else(|| walk(line), Ok)
+}
+
+/// The facts of a line whose fields may stand in any order.
+pub(super) fn walk(line: &[u8]) -> Result<Said<'_>, Malformed> {
     for field in fields(line)? {
         if let (b"event", event) = field? {
             return match Kind::of(event) {

@@ -12,8 +12,11 @@ use super::checkpoint::{Removed, Why};
 use super::event::Stamp;
 use super::keyfile::KeyError;
 
-/// Records that wait for the log; with more of them no mail is taken.
-const BACKLOG_RECORDS_MAX: u64 = 200_000;
+/// Memory of the records that wait for the log; with more of it no mail is taken. So much is about 150,000 usual
+/// records, many seconds of the fastest node, and does not endanger the memory of a small one.
+const BACKLOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// What a record takes beside its text.
+const RECORD_OVERHEAD_BYTES: u64 = 64;
 
 /// The audit entries of one journal batch.
 #[derive(Debug)]
@@ -67,23 +70,31 @@ pub struct Health(Arc<HealthState>);
 #[derive(Debug, Default)]
 struct HealthState {
     failed: AtomicBool,
-    backlog: AtomicU64,
+    backlog_bytes: AtomicU64,
 }
 
 impl Health {
     /// Whether the log takes records; if not, no mail may be accepted and no delivery begun.
     pub fn is_writable(&self) -> bool {
-        !self.0.failed.load(Ordering::Relaxed) && self.0.backlog.load(Ordering::Relaxed) < BACKLOG_RECORDS_MAX
+        !self.0.failed.load(Ordering::Relaxed) && self.0.backlog_bytes.load(Ordering::Relaxed) < BACKLOG_BYTES_MAX
     }
 
     pub(super) fn set_failed(&self, failed: bool) {
         self.0.failed.store(failed, Ordering::Relaxed);
     }
 
-    /// So many records do not wait any more.
-    pub(super) fn written(&self, records: usize) {
-        self.0.backlog.fetch_sub(records as u64, Ordering::Relaxed);
+    fn pushed(&self, records: &[AuditEntry]) {
+        self.0.backlog_bytes.fetch_add(memory_bytes(records), Ordering::Relaxed);
     }
+
+    /// These do not wait any more.
+    pub(super) fn written(&self, records: &[AuditEntry]) {
+        self.0.backlog_bytes.fetch_sub(memory_bytes(records), Ordering::Relaxed);
+    }
+}
+
+fn memory_bytes(records: &[AuditEntry]) -> u64 {
+    records.iter().map(|record| record.json.len() as u64 + RECORD_OVERHEAD_BYTES).sum()
 }
 
 /// The way to the thread. It ends when it is told to, or when every clone is dropped.
@@ -96,7 +107,7 @@ pub struct Feed {
 impl Feed {
     /// Hands over a batch in journal order. Never blocks.
     pub fn push(&self, batch: Batch) {
-        self.health.0.backlog.fetch_add(batch.entries.len() as u64, Ordering::Relaxed);
+        self.health.pushed(&batch.entries);
         // The receiver lives as long as the spool does, but for a panic of the thread, which health then shows.
         if self.sender.send(Message::Batch(batch)).is_err() {
             self.health.set_failed(true);
@@ -154,4 +165,26 @@ pub fn channel() -> (Feed, Source) {
     let (sender, receiver) = mpsc::channel();
     let health = Health::default();
     (Feed { sender, health: health.clone() }, Source { receiver, health })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::RecordId;
+
+    #[test]
+    fn mail_waits_when_the_records_that_wait_take_too_much_memory_be_they_many_or_large() {
+        for (text_bytes, records_max) in [(0, 2_097_152), (960, 131_072), (64 * 1024, 2_046)] {
+            let (feed, source) = channel();
+            let entry = AuditEntry { id: RecordId::from_u128(7), json: "x".repeat(text_bytes).into() };
+            let waiting = vec![entry.clone(); records_max];
+            feed.health.pushed(&waiting[1..]);
+            assert!(source.health().is_writable(), "{text_bytes}");
+            feed.push(Batch { sequence: 1, entries: vec![entry] });
+            feed.health.pushed(&waiting[..1]);
+            assert!(!source.health().is_writable(), "{text_bytes}");
+            source.health().written(&waiting);
+            assert!(source.health().is_writable(), "{text_bytes}");
+        }
+    }
 }

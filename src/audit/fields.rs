@@ -5,13 +5,16 @@
 
 use std::borrow::Cow;
 
+/// Words of eight bytes that are looked at one by one.
+const SHORT_WORDS: usize = 8;
+
 /// The line is no JSON object, as far as it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a JSON object")]
 pub struct Malformed;
 
 /// The fields of one object in their order: the name without quotes, and its value as JSON.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields<'a> {
     /// Behind the opening brace or the last comma; `None` at the end.
     rest: Option<&'a [u8]>,
@@ -23,6 +26,13 @@ pub fn fields(object: &[u8]) -> Result<Fields<'_>, Malformed> {
         [b'{', b'}', ..] => Ok(Fields { rest: None }),
         [b'{', rest @ ..] => Ok(Fields { rest: Some(rest) }),
         _ => Err(Malformed),
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Walks on behind the comma that `rest` follows.
+    pub(super) const fn behind(rest: &'a [u8]) -> Self {
+        Self { rest: Some(rest) }
     }
 }
 
@@ -51,7 +61,8 @@ fn split(rest: &[u8]) -> Option<Split<'_>> {
     }
 }
 
-fn split_value(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The value that `rest` begins with, and what stands behind it.
+pub(super) fn split_value(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = match rest.first()? {
         b'"' => string_len(rest)?,
         b'{' | b'[' => nested_len(rest)?,
@@ -67,12 +78,35 @@ fn string_len(rest: &[u8]) -> Option<usize> {
         return None;
     }
     loop {
-        let found = at + memchr::memchr2(b'"', b'\\', rest.get(at..)?)?;
+        let found = at + quote_or_backslash(rest.get(at..)?)?;
         match rest.get(found)? {
             b'"' => return Some(found + 1),
             _ => at = found + 2,
         }
     }
+}
+
+/// Where the first quote or backslash stands. Most strings end within a few words of eight bytes, before a search by
+/// vectors has begun.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.get(..words.len().min(SHORT_WORDS)).unwrap_or_default();
+    for (word, n) in words.iter().zip(0..) {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ QUOTES) | zero_bytes(word ^ BACKSLASHES);
+        if found != 0 {
+            return Some(n * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let looked_at = words.len() * 8;
+    memchr::memchr2(b'"', b'\\', bytes.get(looked_at..)?).map(|at| looked_at + at)
+}
+
+/// The highest bit of each byte that is zero, from the lowest one up to the first; of those behind it some may be more.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(u64::from_ne_bytes([0x01; 8])) & !word & u64::from_ne_bytes([0x80; 8])
 }
 
 /// Bytes of the object or array that `rest` begins with.
@@ -101,7 +135,7 @@ fn nested_len(rest: &[u8]) -> Option<usize> {
 /// The text of a JSON string, borrowed where nothing in it is escaped; `None` for `null` and all else.
 pub fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if memchr::memchr(b'\\', inner).is_none() {
+    if quote_or_backslash(inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     serde_json::from_slice::<String>(value).ok().map(Cow::Owned)

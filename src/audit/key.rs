@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::hex;
+use crate::model::hex;
 
 const SCHEME: &str = "ed25519:";
 const SIGNATURE_BYTES: usize = 64;
@@ -34,7 +34,8 @@ impl PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", hex::encode(&self.0))
+        f.write_str(SCHEME)?;
+        hex::write(f, &self.0)
     }
 }
 
@@ -85,7 +86,7 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
+        hex::write(f, &self.0)
     }
 }
 

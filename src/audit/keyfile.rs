@@ -68,7 +68,7 @@ impl KeyFiles {
     /// # Errors
     /// [`KeyError::InLog`].
     pub fn new(filesystem: Arc<dyn FileSystem>, path: &Path, folder: &Path) -> Result<Self, KeyError> {
-        match path.starts_with(folder) {
+        match filesystem.lies_in(path, folder) {
             true => Err(KeyError::InLog { path: path.to_owned(), folder: folder.to_owned() }),
             false => Ok(Self { filesystem, path: path.to_owned() }),
         }

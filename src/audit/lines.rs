@@ -11,6 +11,7 @@ use crate::journal::regular;
 use crate::model::record::RECORD_BYTES_MAX;
 use crate::model::time::Timestamp;
 
+use super::chain::split_seq;
 use super::log::LogError;
 use super::segments::Segment;
 
@@ -191,9 +192,8 @@ pub fn since(segments: &[Segment], since: Timestamp) -> Result<&[Segment], LogEr
 
 /// The time of a record, read where the writer puts it, without parsing the whole line.
 pub fn time_of(line: &[u8]) -> Option<Timestamp> {
-    let rest = line.strip_prefix(b"{\"seq\":")?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let rest = rest.get(digits..)?.strip_prefix(b",\"time\":\"")?;
+    let (_, fields) = split_seq(line)?;
+    let rest = fields.strip_prefix(b",\"time\":\"")?;
     let end = memchr::memchr(b'"', rest.get(..rest.len().min(40))?)?;
     std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
 }

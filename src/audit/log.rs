@@ -105,7 +105,7 @@ pub struct Resumed {
     pub cut: Option<String>,
     /// A key was made, as there was none.
     pub new_key: Option<PublicKey>,
-    /// Whether a checkpoint is due at once: the last line is none, or another key signs from now on.
+    /// Whether a checkpoint is due at once: the last line is none, or another key than its own signs from now on.
     pub wants_checkpoint: bool,
 }
 
@@ -131,7 +131,7 @@ pub struct Log {
     stamp: Stamp,
     file: Box<dyn File>,
     /// What is not yet written to the file.
-    buffer: Vec<u8>,
+    buffer: String,
     end: Position,
     /// Where the log ends on stable storage.
     synced: Position,
@@ -159,10 +159,11 @@ impl Log {
             problems.push(format!("{DAMAGE}checkpoint {}, which was known, is kept in {}", seen.seq, path.display()));
         }
         let newest = newest.into_iter().chain(seen).max_by_key(|checkpoint| checkpoint.seq);
-        let in_force = newest.map(|checkpoint| checkpoint.key_in_force());
+        let (in_force, signer) = (newest.as_ref().map(Checkpoint::key_in_force), newest.map(|it| it.statement.key));
         let (key, is_new, problem) = keys.settle(in_force)?;
         problems.extend(problem);
-        let wants_checkpoint = !end.is_vouched_for || in_force != Some(key.public());
+        // A key that the log only names has not vouched for anything yet.
+        let wants_checkpoint = !end.is_vouched_for || [in_force, signer] != [Some(key.public()); 2];
         let new_key = is_new.then(|| key.public());
         let path = Segment::plain(folder, end.segment).path;
         let file = open_at(filesystem.as_ref(), &path, exists.then_some(end.length)).map_err(LogError::of(&path))?;
@@ -187,9 +188,9 @@ impl Log {
         if self.end.tree.len() >= self.bounds.checkpoint_lines_max {
             self.checkpoint(Why::Interval, now)?;
         }
-        let line = self.end.tip.extend(&entry.json);
+        let line_bytes = self.end.tip.extend_into(&entry.json, &mut self.buffer);
         self.end.records = self.end.records.saturating_add(1);
-        self.write(&line, false, now)
+        self.take_in(line_bytes, false, now)
     }
 
     /// Adds a checkpoint over the lines since the last one. It is durable after the next `sync`.
@@ -202,19 +203,26 @@ impl Log {
         self.sign(now, Draft { why: Why::Retention, removed: Some(removed), ..self.draft() })
     }
 
-    /// Puts a new key in the place of the one that signs, by a checkpoint that the old one signs. Syncs.
+    /// Puts a new key in the place of the one that signs, by a checkpoint that the old one signs, and another one by
+    /// which the new key takes over. Syncs. Gives the line of the old key's.
     ///
     /// # Errors
     /// After [`LogOrKeyError::Key`] the log goes on; whichever key it names by then stays in force.
-    pub fn rotate_key(&mut self, now: Timestamp) -> Result<(), LogOrKeyError> {
+    pub fn rotate_key(&mut self, now: Timestamp) -> Result<String, LogOrKeyError> {
         // What an earlier try left can be judged only when it is certain what the log says.
         self.sync()?;
         self.keys.settle_next(Some(self.key.public()))?;
         let next = self.keys.create_next()?;
         self.sign(now, Draft { why: Why::Key, next_key: Some(next.public()), ..self.draft() })?;
-        self.sync()?;
-        self.key = next;
-        Ok(self.keys.promote_next()?)
+        let line = self.unsynced_checkpoints.last().cloned().unwrap_or_default();
+        let old = std::mem::replace(&mut self.key, next);
+        // Both at once: a crash leaves none of them, both, or the first, on which the next start follows with the second.
+        if let Err(error) = self.checkpoint(Why::Key, now).and_then(|()| self.sync()) {
+            self.key = old;
+            return Err(error.into());
+        }
+        self.keys.promote_next()?;
+        Ok(line)
     }
 
     /// Makes everything durable and says up to where.
@@ -289,25 +297,25 @@ impl Log {
         let signed = sign(draft, record, &self.end.tip, &self.key);
         let line = signed.map_err(|fault| LogError::of(&self.folder)(io::Error::other(fault)))?;
         self.end.tip.advance(line.as_bytes());
-        self.write(&line, true, now)?;
+        self.buffer.push_str(&line);
+        self.take_in(line.len(), true, now)?;
         self.unsynced_checkpoints.push(line);
         Ok(())
     }
 
-    /// Takes in a line that the tip has moved on to.
-    fn write(&mut self, line: &str, is_checkpoint: bool, now: Timestamp) -> Result<(), LogError> {
+    /// Takes in a line that ends the buffer and that the tip has moved on to.
+    fn take_in(&mut self, line_bytes: usize, is_checkpoint: bool, now: Timestamp) -> Result<(), LogError> {
         if self.end.length == 0 {
             self.end.day = Some(day(now));
         }
-        self.end.take_in(line.len(), is_checkpoint);
-        self.buffer.extend_from_slice(line.as_bytes());
-        self.buffer.push(b'\n');
+        self.end.take_in(line_bytes, is_checkpoint);
+        self.buffer.push('\n');
         if self.buffer.len() >= BUFFER_BYTES_MAX { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
         if !self.buffer.is_empty() {
-            self.file.append(&mut [IoSlice::new(&self.buffer)]).map_err(LogError::of(&self.path()))?;
+            self.file.append(&mut [IoSlice::new(self.buffer.as_bytes())]).map_err(LogError::of(&self.path()))?;
             self.buffer.clear();
         }
         Ok(())

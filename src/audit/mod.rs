@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod clock_trust;
 pub mod compress;
 pub mod derive;
 pub mod digest;
@@ -11,7 +12,6 @@ pub mod event;
 pub mod facts;
 pub mod feed;
 pub mod fields;
-mod hex;
 pub mod keep;
 pub mod key;
 pub mod keyfile;
@@ -20,6 +20,7 @@ pub mod log;
 pub mod pass;
 mod reading;
 pub mod receipt;
+mod remembered;
 pub mod replay;
 pub mod report;
 mod resume;
@@ -33,6 +34,7 @@ pub mod trace;
 pub mod tree;
 pub mod verify;
 pub mod what_if;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;

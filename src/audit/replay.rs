@@ -22,12 +22,10 @@ use crate::policy::timed::{Asker, SenderPattern, Terms};
 use crate::policy::transaction::{Door, Visitor};
 
 use super::facts::{Facts, Kind, domain_of};
+use super::remembered::Remembered;
 
-/// Answers, sessions and recipients that are remembered; beyond that all are forgotten and asked anew.
-const ANSWERS_MAX: usize = 50_000;
-const SESSIONS_MAX: usize = 20_000;
-const RECIPIENTS_MAX: usize = 200_000;
-const DOMAINS_MAX: usize = 200_000;
+/// Bytes of an answer without its reply.
+const ANSWER_BYTES: usize = 128;
 /// Networks that are told apart in one word; with more of them each address is a client of its own.
 const NETWORKS_MAX: usize = 64;
 /// Stands for every domain of which no policy speaks.
@@ -69,6 +67,12 @@ pub struct Answer {
     pub reply: Option<String>,
 }
 
+impl Answer {
+    fn bytes(&self) -> usize {
+        ANSWER_BYTES + self.reply.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unknown {
@@ -102,7 +106,8 @@ pub struct Pair {
 /// One kind of session.
 #[derive(Clone, Debug)]
 pub struct Session {
-    number: u32,
+    /// Not given twice, so that the answers about a session that was forgotten are no other's.
+    number: u64,
     /// `None` if the record's JSON is none of ours; plaintext is `Some(None)`.
     facts: Option<Option<TlsFacts>>,
     /// `TLSv1.2 ECDHE-RSA-AES128-SHA`, or `none`.
@@ -119,13 +124,13 @@ pub struct Replay<'a> {
     /// All networks that trust or an exception names; `None` if there are more than can be told apart.
     networks: Option<Vec<IpNet>>,
     /// Whether a policy speaks of a domain, so that its name is looked at.
-    domains: HashMap<Box<str>, bool>,
+    domains: Remembered<bool>,
     /// A list of recipients is kept somewhere, so local parts are looked at.
     lists_recipients: bool,
-    answers: HashMap<Box<[u8]>, Arc<Pair>>,
-    sessions: HashMap<Box<[u8]>, Arc<Session>>,
-    sessions_seen: u32,
-    recipients: HashMap<Box<str>, u8>,
+    answers: Remembered<Arc<Pair>>,
+    sessions: Remembered<Arc<Session>>,
+    sessions_seen: u64,
+    recipients: Remembered<u8>,
     key: Vec<u8>,
 }
 
@@ -147,14 +152,14 @@ impl<'a> Replay<'a> {
             after,
             senders: senders.map(detail).max().unwrap_or(Detail::Policy),
             networks: networks([before, after]),
-            domains: HashMap::new(),
+            domains: Remembered::default(),
             lists_recipients: both.iter().any(|policies| {
                 policies.policies().any(|policy| matches!(policy.recipients, Recipients::Listed { .. }))
             }),
-            answers: HashMap::new(),
-            sessions: HashMap::new(),
+            answers: Remembered::default(),
+            sessions: Remembered::default(),
             sessions_seen: 0,
-            recipients: HashMap::new(),
+            recipients: Remembered::default(),
             key: Vec::new(),
         }
     }
@@ -162,18 +167,14 @@ impl<'a> Replay<'a> {
     /// The session of a record.
     pub fn session(&mut self, facts: &Facts<'_>) -> Arc<Session> {
         if let Some(known) = self.sessions.get(facts.tls) {
-            return known.clone();
-        }
-        if self.sessions.len() >= SESSIONS_MAX {
-            self.sessions.clear();
-            self.answers.clear();
-            self.sessions_seen = 0;
+            return known;
         }
         self.sessions_seen += 1;
         let read: Option<Option<TlsFacts>> = serde_json::from_slice(facts.tls).ok();
         let label = TlsOrNone(read.as_ref().and_then(Option::as_ref)).to_string().into();
         let session = Arc::new(Session { number: self.sessions_seen, facts: read, label });
-        self.sessions.insert(facts.tls.into(), session.clone());
+        // What was read is about as long as its JSON.
+        self.sessions.insert(facts.tls, session.clone(), facts.tls.len());
         session
     }
 
@@ -181,15 +182,13 @@ impl<'a> Replay<'a> {
     pub fn judge(&mut self, facts: &Facts<'_>, session: &Session, to: Option<&str>) -> Arc<Pair> {
         self.write_key(facts, session, to);
         if let Some(known) = self.answers.get(self.key.as_slice()) {
-            return known.clone();
+            return known;
         }
         let question = Question::of(facts, session, to);
         let ask = |setting| question.as_ref().ok_or(Unknown::NotRecorded).and_then(|question| question.ask(setting));
         let pair = Arc::new(Pair { before: ask(self.before), after: ask(self.after) });
-        if self.answers.len() >= ANSWERS_MAX {
-            self.answers.clear();
-        }
-        self.answers.insert(self.key.as_slice().into(), pair.clone());
+        let bytes = [&pair.before, &pair.after].map(|answer| answer.as_ref().map_or(0, Answer::bytes));
+        self.answers.insert(&self.key, pair.clone(), bytes.iter().sum());
         pair
     }
 
@@ -227,16 +226,13 @@ impl<'a> Replay<'a> {
 
     /// The name, or what stands for all domains of which neither setting has a file.
     fn domain_class<'t>(&mut self, name: &'t str) -> &'t str {
-        if let Some(is_named) = self.domains.get(name) {
-            return if *is_named { name } else { ANY_DOMAIN };
+        if let Some(is_named) = self.domains.get(name.as_bytes()) {
+            return if is_named { name } else { ANY_DOMAIN };
         }
         let has_file =
             |domain: &Domain| [self.before, self.after].iter().any(|setting| setting.policies.find(domain).is_some());
         let is_named = Domain::parse(name).map_or(true, |domain| has_file(&domain));
-        if self.domains.len() >= DOMAINS_MAX {
-            self.domains.clear();
-        }
-        self.domains.insert(name.into(), is_named);
+        self.domains.insert(name.as_bytes(), is_named, 0);
         if is_named { name } else { ANY_DOMAIN }
     }
 
@@ -246,8 +242,8 @@ impl<'a> Replay<'a> {
         if !self.lists_recipients && !local.starts_with('"') {
             return if local.eq_ignore_ascii_case("postmaster") { POSTMASTER } else { 0 };
         }
-        if let Some(known) = self.recipients.get(to) {
-            return *known;
+        if let Some(known) = self.recipients.get(to.as_bytes()) {
+            return known;
         }
         let class = Address::parse(to, Charset::Utf8).map_or(0, |address| {
             let exists = |setting: &Setting<'_>| admit(setting.policies, Permission::Anywhere, &address).is_ok();
@@ -256,10 +252,7 @@ impl<'a> Replay<'a> {
                 | bit(exists(self.before), EXISTS_BEFORE)
                 | bit(exists(self.after), EXISTS_AFTER)
         });
-        if self.recipients.len() >= RECIPIENTS_MAX {
-            self.recipients.clear();
-        }
-        self.recipients.insert(to.into(), class);
+        self.recipients.insert(to.as_bytes(), class, 0);
         class
     }
 }

@@ -1,6 +1,6 @@
 //! How mail came and went: by version, cipher grade and identity, what was refused and what would be, period by period.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::time::Duration;
 
@@ -11,11 +11,10 @@ use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
 
 use super::facts::{Facts, Kind, domain_of};
 use super::pass::Tally;
+use super::remembered::Remembered;
 
 /// Periods that are told apart; what exceeds them is counted with the last.
 const PERIODS_MAX: usize = 4000;
-/// Kinds of sessions and domains that are remembered; beyond that all are forgotten and looked at anew.
-const REMEMBERED_MAX: usize = 20_000;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Bytes of `2027-01-02` and of `2027-01`.
 const DAY_BYTES: usize = 10;
@@ -127,8 +126,8 @@ pub struct Report {
     partner: Option<Partner>,
     pub inbound: BTreeMap<Box<str>, Sums>,
     pub outbound: BTreeMap<Box<str>, Sums>,
-    sessions: HashMap<Box<[u8]>, Option<SessionKind>>,
-    is_partner: HashMap<Box<str>, bool>,
+    sessions: Remembered<Option<SessionKind>>,
+    is_partner: Remembered<bool>,
     /// The last day that was met, with its period.
     day: (Box<str>, Box<str>),
     /// The last accepted message: its records stand side by side, one for each verdict.
@@ -142,8 +141,8 @@ impl Report {
             partner,
             inbound: BTreeMap::new(),
             outbound: BTreeMap::new(),
-            sessions: HashMap::new(),
-            is_partner: HashMap::new(),
+            sessions: Remembered::default(),
+            is_partner: Remembered::default(),
             day: Default::default(),
             last_message: Box::default(),
         }
@@ -161,22 +160,19 @@ impl Report {
 
     fn is_partner(&mut self, address: &str) -> bool {
         let name = domain_of(address);
-        if let Some(known) = self.is_partner.get(name) {
-            return *known;
+        if let Some(known) = self.is_partner.get(name.as_bytes()) {
+            return known;
         }
         let is_partner =
             self.partner.as_ref().is_none_or(|partner| Domain::parse(name).is_ok_and(|domain| partner.is(&domain)));
-        if self.is_partner.len() >= REMEMBERED_MAX {
-            self.is_partner.clear();
-        }
-        self.is_partner.insert(name.into(), is_partner);
+        self.is_partner.insert(name.as_bytes(), is_partner, 0);
         is_partner
     }
 
     /// `None` is plaintext.
     fn session(&mut self, tls: &[u8]) -> Option<SessionKind> {
         if let Some(known) = self.sessions.get(tls) {
-            return *known;
+            return known;
         }
         let facts: Option<TlsFacts> = serde_json::from_slice(tls).unwrap_or_default();
         let kind = facts.map(|facts| SessionKind {
@@ -184,10 +180,7 @@ impl Report {
             grade: facts.grade(),
             verified: facts.peer.as_ref().map_or(Verified::None, |peer| peer.verified),
         });
-        if self.sessions.len() >= REMEMBERED_MAX {
-            self.sessions.clear();
-        }
-        self.sessions.insert(tls.into(), kind);
+        self.sessions.insert(tls, kind, 0);
         kind
     }
 

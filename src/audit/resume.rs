@@ -238,6 +238,7 @@ impl<'a> Walk<'a> {
             if !(is_first && self.proof.passes(line)) {
                 self.proof.break_off(self.problems.len());
                 self.problem(format!("{} at byte {}: {broken}", segment.path.display(), self.at.length));
+                self.proof.meet_damaged(line, &self.at);
             }
         }
         if is_first {

@@ -25,26 +25,31 @@ pub(super) struct Ends {
 /// The tombstone of the segments whose last line is older than `keep`, `None` if there are none. `closed` are the
 /// closed ones, oldest first; those behind the first that stays are not asked for.
 ///
-/// It ends where the segments do not follow each other, so that each speaks for an unbroken run.
+/// It ends where the segments do not follow each other, so that each speaks for an unbroken run. A segment with a time
+/// to come was written while the clock was ahead: it is older than the one behind it, and goes with that.
 pub(super) fn expired<E>(
     closed: impl IntoIterator<Item = Result<Ends, E>>,
     keep: Duration,
     now: Timestamp,
 ) -> Result<Option<Removed>, E> {
-    let mut removed: Option<Removed> = None;
+    let (mut run, mut removed): (Option<Removed>, Option<Removed>) = (None, None);
     for segment in closed.into_iter().take(SEGMENTS_MAX) {
         let segment = segment?;
-        if segment.until >= now - keep {
+        if (now - keep..=now).contains(&segment.until) {
             break;
         }
         let Ends { number, first, last, hash, until } = segment;
-        removed = match removed {
-            None => Some(Removed { segments: [number, number], first, last, hash, until }),
+        let next = match run {
+            None => Removed { segments: [number, number], first, last, hash, until },
             Some(before) if before.last + 1 == first && before.segments[1] + 1 == number => {
-                Some(Removed { segments: [before.segments[0], number], first: before.first, last, hash, until })
+                Removed { segments: [before.segments[0], number], first: before.first, last, hash, until }
             }
-            Some(before) => return Ok(Some(before)),
+            Some(_) => break,
         };
+        if until < now - keep {
+            removed = Some(next.clone());
+        }
+        run = Some(next);
     }
     Ok(removed)
 }
@@ -81,10 +86,27 @@ mod tests {
     #[test]
     fn one_tombstone_speaks_for_an_unbroken_run_only() {
         let shifted = Ends { first: 102, ..ends(2, 1) };
-        for run in [vec![ends(1, 1), ends(3, 1)], vec![ends(1, 1), shifted], vec![ends(1, 1), ends(2, 90), ends(3, 1)]]
+        for run in [vec![ends(1, 1), ends(3, 1)], vec![ends(1, 1), shifted], vec![ends(1, 1), ends(2, 49), ends(3, 1)]]
         {
             let removed = expired(run.into_iter().map(Ok::<_, ()>), DAY, day(50)).unwrap().unwrap();
             assert_eq!(removed.segments, [1, 1]);
+        }
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_dated_goes_with_what_is_behind_it() {
+        let dated = |days: &[i64]| -> Vec<_> { (1..).zip(days).map(|(number, until)| ends(number, *until)).collect() };
+        for (days, expected) in [
+            (&[9000][..], None),
+            (&[9000, 9001], None),
+            (&[9000, 45], None),
+            (&[9000, 30], Some(2)),
+            (&[30, 9000, 9001, 31, 32], Some(5)),
+            (&[30, 9000, 45], Some(1)),
+            (&[30, 45, 9000, 31], Some(1)),
+        ] {
+            let removed = expired(dated(days).into_iter().map(Ok::<_, ()>), 10 * DAY, day(50)).unwrap();
+            assert_eq!(removed.map(|removed| removed.segments), expected.map(|last| [1, last]), "{days:?}");
         }
     }
 

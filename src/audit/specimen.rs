@@ -121,14 +121,28 @@ impl Specimen {
 
     pub(crate) fn replace_key(&mut self) {
         let next = SigningKey::generate().unwrap();
-        self.seal(Why::Key, Some(next.public()), None);
+        self.name_key(next.public());
         self.key = next;
+    }
+
+    /// Names a key as the next one, whoever has it.
+    pub(crate) fn name_key(&mut self, next: PublicKey) {
+        self.seal(Why::Key, Some(next), None);
     }
 
     pub(crate) fn replace_key_but_keep_the_old(&mut self) -> SigningKey {
         let old = SigningKey::from_pem(self.key.to_pem().unwrap().as_bytes()).unwrap();
         self.replace_key();
         old
+    }
+
+    /// Forgets the last line, the checkpoint behind eight records of the third segment.
+    pub(crate) fn unseal(&mut self) {
+        let text = self.text(3);
+        let lines: Vec<Hash> = text.lines().take(8).map(|line| Hash::of(line.as_bytes())).collect();
+        self.tip = Tip { seq: 28, hash: *lines.last().unwrap() };
+        (self.tree, self.first) = (TreeBuilder::default(), 21);
+        lines.iter().for_each(|hash| self.tree.push(hash));
     }
 
     pub(crate) fn begin_segment_without_checkpoint(&mut self) {

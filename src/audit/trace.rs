@@ -14,12 +14,8 @@ use super::segments::segments;
 /// Records of one message that are kept.
 pub const TRACE_RECORDS_MAX: usize = 100_000;
 
-/// Reads the log once and gives the records whose `message` is `id`.
-pub fn trace(folder: &Path, id: MessageId) -> Result<Vec<Value>, LogError> {
-    trace_observed(folder, id, &|_| ())
-}
-
-/// The same, and tells `progress` the bytes of the files as they are read.
+/// Reads the log once and gives the records whose `message` is `id`; tells `progress` the bytes of the files as they
+/// are read.
 pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> Result<Vec<Value>, LogError> {
     let wanted = Wanted::new(id);
     let found = in_parallel(&segments(folder)?, |segment| {
@@ -75,7 +71,7 @@ mod tests {
         log.rotate();
         log.say(Some(wanted), "third");
         log.compress(1);
-        let records = trace(log.folder(), wanted).unwrap();
+        let records = trace_observed(log.folder(), wanted, &|_| ()).unwrap();
         let details: Vec<_> = records.iter().map(|record| record["detail"].clone()).collect();
         assert_eq!(details, ["first", "second", "third"]);
     }

@@ -7,9 +7,6 @@ use super::chain::Hash;
 const LEAF: u8 = 0;
 const NODE: u8 = 1;
 
-/// Hashes of a path at most: a tree over `u64::MAX` lines has as many levels.
-pub const PATH_HASHES_MAX: usize = 64;
-
 /// A tree that grows line by line. Holds one hash for each complete subtree: at most 64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TreeBuilder {

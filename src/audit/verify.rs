@@ -31,13 +31,14 @@ use super::segments::{Segment, segments};
 pub use finding::{BREAKS_MAX, Finding, Kind};
 
 use finding::Findings;
+use held::Tail;
 use order::Anchor;
 use scan::{Place, Scan, Stretch};
 
 /// What is known besides the log itself.
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
-    /// The key that must have signed: the first one, or one that it leads to by rotations.
+    /// The key that must have signed, whether others did before it or it has led to others since.
     pub pinned: Option<PublicKey>,
     /// The key that signs now, as its file says. Counts if none is pinned.
     pub current: Option<PublicKey>,
@@ -62,9 +63,12 @@ pub struct Report {
     pub vouched: Option<Vouched>,
     /// Records behind the last checkpoint: chained, but not signed yet.
     pub behind: u64,
-    /// The keys that signed, in order.
+    /// The keys that signed, in order. One that is only named as the next is none of them.
     pub keys: Vec<PublicKey>,
     pub compared: Compared,
+    /// The first checkpoint by the key that was compared. What other keys signed before it has not been changed since;
+    /// whether it was already so before, only these keys say.
+    pub known_since: Option<Vouched>,
     pub held: Held,
     /// What retention removed, by the newest tombstone.
     pub removed: Option<Removed>,
@@ -186,6 +190,7 @@ struct Examination {
     report: Report,
     /// Whether the last segment that was read is closed.
     is_closed: bool,
+    tail: Option<Tail>,
 }
 
 impl Examination {
@@ -201,7 +206,7 @@ impl Examination {
             unfinished: scans.last().is_some_and(|scan| scan.unfinished),
             ..Report::default()
         };
-        Self { scans, anchor, findings: Findings::new(files), report, is_closed: false }
+        Self { scans, anchor, findings: Findings::new(files), report, is_closed: false, tail: None }
     }
 
     fn conclude(mut self, expected: &Expected) -> Result<Report, LogError> {
@@ -210,7 +215,7 @@ impl Examination {
         self.recorded();
         let place = |a: &Finding, b: &Finding| (&a.file, a.line, a.first).cmp(&(&b.file, b.line, b.first));
         self.findings.listed.sort_by(place);
-        held::compare(expected, &self.scans, &mut self.report, &mut self.findings)?;
+        held::compare(expected, (&self.scans, self.tail), &mut self.report, &mut self.findings)?;
         (self.report.breaks, self.report.break_count) = (self.findings.listed, self.findings.count);
         Ok(self.report)
     }
@@ -226,6 +231,7 @@ impl Examination {
         self.report.first = runs.clone().map(|run| run.first).min().unwrap_or(0);
         if let Some(last) = runs.clone().reduce(|left, right| if right.last > left.last { right } else { left }) {
             self.report.tip = Tip { seq: last.last, hash: last.hash };
+            self.tail = Some(Tail { place: last.end, prev: last.last_prev });
         }
         let too_many = stretches.len() >= order::STRETCHES_MAX;
         if let Some(last) = runs.next_back().filter(|_| too_many || self.scans.iter().any(|scan| scan.broke_off)) {
@@ -267,10 +273,10 @@ impl Examination {
         seals.check_tail(self.report.behind, self.report.tip.seq, end, &mut self.findings);
         // Of an empty log nothing more need be said.
         if self.report.records > 0 {
-            self.report.compared = seals.compare_keys(expected, end, &mut self.findings);
+            (self.report.compared, self.report.known_since) = seals.compare_keys(expected, end, &mut self.findings);
         }
         self.report.removed = seals.removed;
         self.report.vouched = seals.vouched;
-        self.report.keys = seals.keys;
+        self.report.keys = seals.signers.iter().map(|signer| signer.key).collect();
     }
 }

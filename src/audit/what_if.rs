@@ -1,11 +1,9 @@
 //! What another setting would have meant for the mail on record: who would be refused, deferred, reported or accepted
 //! anew, in groups.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::AddAssign;
-use std::sync::Arc;
 
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
@@ -13,14 +11,13 @@ use crate::policy::settings::Source;
 
 use super::facts::{Facts, Kind, domain_of};
 use super::pass::Tally;
-use super::replay::{Answer, Effect, Pair, Replay, Setting, Unknown};
+use super::remembered::Remembered;
+use super::replay::{Answer, Effect, Pair, Replay, Session, Setting, Unknown};
 
 /// Groups that are listed apart; all others share one count.
 pub const GROUPS_MAX: usize = 20_000;
 /// Kinds of sessions that one group tells apart.
 const SESSIONS_OF_GROUP_MAX: usize = 4;
-/// Domains of which it is remembered whether they are asked about.
-const DOMAINS_MAX: usize = 100_000;
 /// Characters of an id.
 const ID_BYTES: usize = 26;
 
@@ -152,7 +149,7 @@ pub struct Totals {
 pub struct WhatIf<'a> {
     replay: Replay<'a>,
     scope: Scope<'a>,
-    asked_about: HashMap<Box<str>, bool>,
+    asked_about: Remembered<bool>,
     pub totals: Totals,
     pub groups: HashMap<Subject, Group>,
     /// The last message: its records stand side by side, one for each verdict.
@@ -164,7 +161,7 @@ impl<'a> WhatIf<'a> {
         Self {
             replay: Replay::new(before, after),
             scope,
-            asked_about: HashMap::new(),
+            asked_about: Remembered::default(),
             totals: Totals::default(),
             groups: HashMap::new(),
             last: None,
@@ -174,44 +171,34 @@ impl<'a> WhatIf<'a> {
     fn is_asked_about(&mut self, address: &str) -> bool {
         let Some(domains) = self.scope.domains else { return true };
         let name = domain_of(address);
-        if let Some(known) = self.asked_about.get(name) {
-            return *known;
+        if let Some(known) = self.asked_about.get(name.as_bytes()) {
+            return known;
         }
         let is_asked = Domain::parse(name).is_ok_and(|domain| domains(&domain));
-        if self.asked_about.len() >= DOMAINS_MAX {
-            self.asked_about.clear();
-        }
-        self.asked_about.insert(name.into(), is_asked);
+        self.asked_about.insert(name.as_bytes(), is_asked, 0);
         is_asked
     }
 
-    /// Judges one record. Gives the worst of what changes for its recipients.
-    fn judge(
-        &mut self,
-        facts: &Facts<'_>,
-        session_label: &str,
-        pairs: &[(Option<Cow<'_, str>>, Arc<Pair>)],
-    ) -> Outcome {
-        let worst = pairs.iter().map(|(_, pair)| Outcome::of(pair)).max().unwrap_or(Outcome::Unchanged);
-        let message = facts.message.map_or_else(|| id_bytes(facts.id), id_bytes);
-        self.count(message, worst);
-        for (to, pair) in pairs {
-            let outcome = Outcome::of(pair);
-            match (&pair.after, outcome) {
-                (_, Outcome::Unchanged) => {}
-                (Ok(answer), outcome) if outcome > Outcome::Unknown => {
-                    let name = self.group_name(facts, session_label, to.as_deref());
-                    let reason = answer.reason.map_or("", Reason::as_str);
-                    let subject = Subject { is_inbound: facts.kind.is_inbound(), name, outcome, reason };
-                    self.add(subject, message, (facts, session_label, answer));
-                }
-                _ => {
-                    let why = [&pair.before, &pair.after].into_iter().find_map(|answer| answer.as_ref().err().copied());
-                    self.totals.unknown.entry(why.unwrap_or(Unknown::NotRecorded)).or_default().add_assign(1);
-                }
+    /// Judges one record for one recipient, or for none if it was refused at MAIL. Gives what changes, and whether it is
+    /// refused or deferred then.
+    fn judge(&mut self, facts: &Facts<'_>, session: &Session, to: Option<&str>) -> (Outcome, bool) {
+        let pair = self.replay.judge(facts, session, to);
+        let outcome = Outcome::of(&pair);
+        match (&pair.after, outcome) {
+            (_, Outcome::Unchanged) => {}
+            (Ok(answer), outcome) if outcome > Outcome::Unknown => {
+                let name = self.group_name(facts, &session.label, to);
+                let reason = answer.reason.map_or("", Reason::as_str);
+                let subject = Subject { is_inbound: facts.kind.is_inbound(), name, outcome, reason };
+                self.add(subject, message(facts), (facts, &session.label, answer));
+            }
+            _ => {
+                let why = [&pair.before, &pair.after].into_iter().find_map(|answer| answer.as_ref().err().copied());
+                self.totals.unknown.entry(why.unwrap_or(Unknown::NotRecorded)).or_default().add_assign(1);
             }
         }
-        worst
+        let is_refused = matches!(&pair.after, Ok(answer) if answer.effect >= Effect::Deferred);
+        (outcome, is_refused)
     }
 
     /// A message with several records counts once, by the worst of them.
@@ -261,18 +248,7 @@ impl Tally for WhatIf<'_> {
             return;
         }
         let by_sender = is_inbound && facts.from.as_deref().is_some_and(|from| self.is_asked_about(from));
-        let mut to: Vec<Option<Cow<'_, str>>> = Vec::new();
-        let mut has_recipient = false;
-        for recipient in facts.to() {
-            has_recipient = true;
-            if by_sender || self.is_asked_about(&recipient) {
-                to.push(Some(recipient));
-            }
-        }
-        if !has_recipient && by_sender {
-            to.push(None);
-        }
-        if to.is_empty() {
+        if !by_sender && !facts.to().any(|to| self.is_asked_about(&to)) {
             return;
         }
         if is_left_out(facts) {
@@ -280,18 +256,25 @@ impl Tally for WhatIf<'_> {
             return;
         }
         let session = self.replay.session(facts);
-        let judged = to.into_iter().map(|to| {
-            let pair = self.replay.judge(facts, &session, to.as_deref());
-            (to, pair)
-        });
-        let pairs: Vec<_> = judged.collect();
-        let outcome = self.judge(facts, &session.label, &pairs);
-        let is_refused =
-            |answer: &Result<Answer, Unknown>| matches!(answer, Ok(answer) if answer.effect >= Effect::Deferred);
-        if outcome == Outcome::Unchanged && pairs.iter().all(|(_, pair)| is_refused(&pair.after)) {
+        let (mut worst, mut all_refused, mut has_recipient) = (Outcome::Unchanged, true, false);
+        let mut note = |(outcome, is_refused): (Outcome, bool)| {
+            worst = worst.max(outcome);
+            all_refused &= is_refused;
+        };
+        for to in facts.to() {
+            has_recipient = true;
+            if by_sender || self.is_asked_about(&to) {
+                note(self.judge(facts, &session, Some(&to)));
+            }
+        }
+        if !has_recipient {
+            note(self.judge(facts, &session, None));
+        }
+        self.count(message(facts), worst);
+        if worst == Outcome::Unchanged && all_refused {
             self.totals.refused_already += 1;
         }
-        if outcome == Outcome::Accepted && !has_recipient {
+        if worst == Outcome::Accepted && !has_recipient {
             self.totals.accepted_without_recipient += 1;
         }
     }
@@ -428,6 +411,11 @@ pub fn network_name(client: Option<IpAddr>) -> Box<str> {
         }
         None => "local".into(),
     }
+}
+
+/// What the records of one message share; one that was not accepted has but one.
+fn message(facts: &Facts<'_>) -> [u8; ID_BYTES] {
+    id_bytes(facts.message.unwrap_or(facts.id))
 }
 
 fn id_bytes(id: &str) -> [u8; ID_BYTES] {

@@ -17,7 +17,7 @@ use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
-use super::human;
+use super::{human, moment};
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
 #[derive(Debug, Parser)]
@@ -147,7 +147,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
     /// The moment to judge by: a day, which begins at 00:00 UTC, or a time such as 2027-01-02T03:04:05Z [default: now]
-    #[arg(long, value_name = "DATE", value_parser = moment)]
+    #[arg(long, value_name = "DATE", value_parser = moment::parse)]
     pub(super) at: Option<Timestamp>,
     /// Outbound: what the host shows, a certificate that is "trusted", "untrusted" or "expired", or the "sha256:..." of
     /// one or its key
@@ -284,13 +284,6 @@ fn host_certificate(text: &str) -> Result<HostCertificate, String> {
 
 fn pattern(text: &str) -> Result<DomainPattern, String> {
     DomainPattern::parse(text).map_err(|error| error.to_string())
-}
-
-/// `2027-01-02`, or an RFC 3339 time.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let is_day = text.len() == "2027-01-02".len();
-    let moment = if is_day { format!("{text}T00:00:00Z").parse() } else { text.parse() };
-    moment.map_err(|_| "write a day such as 2027-01-02, or a time such as 2027-01-02T03:04:05Z".to_owned())
 }
 
 fn version() -> impl TypedValueParser<Value = ProtocolVersion> {

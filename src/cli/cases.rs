@@ -7,12 +7,11 @@ use crate::config::cases::{Answer, Case, CaseFile, CaseKey, Delivery, Inbound, O
 use crate::config::diagnostic::Diagnostic;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
-use crate::policy::inbound::Stage;
 use crate::policy::outbound::NextHop;
 
 use super::explain::outbound as delivery;
 use super::explain::outbound::question::{self, Question};
-use super::explain::{Assumed, Explained, Played, STRANGER, Scene, listener, listener_names};
+use super::explain::{Assumed, Explained, Played, STRANGER, Scene, command, listener, listener_names};
 
 /// A case with the answer of the engine.
 #[derive(Debug)]
@@ -205,12 +204,5 @@ impl Tried<'_> {
 
     fn delivery<'q>(&self, question: Question<'q>, host: Option<&Domain>) -> delivery::Explained<'q> {
         delivery::Explained::of_session(question, host, self.case.tls.clone())
-    }
-}
-
-const fn command(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Mail => "MAIL FROM",
-        Stage::Rcpt => "RCPT TO",
     }
 }

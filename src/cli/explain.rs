@@ -25,6 +25,7 @@ use super::arguments::{Direction, Explain};
 use super::configuration;
 use super::output::{Console, Exit, Failure};
 use outlook::Outlook;
+pub(super) use page::command;
 pub(super) use scene::{Assumed, Played, STRANGER, Scene, listener, listener_names};
 
 /// The answer to the whole question.
@@ -51,10 +52,7 @@ pub(super) fn run(
     }
     let chosen = session::chosen(asked)?;
     let config = configuration::require(config, console)?;
-    let scene = scene(&config, asked)?;
-    let is_chosen = asked.plaintext || chosen.is_some();
-    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
-    let explained = Explained { others, ..Explained::of(scene, scene.play(chosen)) };
+    let explained = explain(&config, asked, chosen)?;
     if json {
         console.json(&json::answer(&explained))?;
     } else {
@@ -64,6 +62,18 @@ pub(super) fn run(
         Verdict::Accept | Verdict::WouldRefuse => Exit::Done,
         Verdict::Defer | Verdict::Refuse => Exit::No,
     })
+}
+
+/// `chosen` is `None` for plaintext, and where no session was.
+pub(super) fn explain<'a>(
+    config: &'a Config,
+    asked: &'a Explain,
+    chosen: Option<TlsFacts>,
+) -> Result<Explained<'a>, Failure> {
+    let scene = scene(config, asked)?;
+    let is_chosen = asked.plaintext || chosen.is_some();
+    let others = if is_chosen { Vec::new() } else { all_sessions(&scene) };
+    Ok(Explained { others, ..Explained::of(scene, scene.play(chosen)) })
 }
 
 impl<'a> Explained<'a> {

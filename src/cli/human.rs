@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::time::Timestamp;
 
 use super::output::{DIM, WIDTH_COLUMNS};
 
 /// Where the texts behind labels begin.
 const LABEL_COLUMNS: usize = 10;
-/// The same for texts that need nearly the whole line.
-const LABEL_COLUMNS_MIN: usize = 4;
+/// The same beside a key, which fills the rest of the line.
+const LABEL_COLUMNS_MIN: usize = 8;
+/// The longest time back that anybody asks about: 100 years.
+const DURATION_MAX: Duration = Duration::from_secs(36_525 * 86_400);
 
 /// Cuts to `columns_max` characters; what was cut ends with "…".
 pub(super) fn cut(text: &str, columns_max: usize) -> Cow<'_, str> {
@@ -54,7 +57,7 @@ pub(super) fn labelled(label: &str, text: &str) -> Vec<String> {
 
 /// A label and a text that must stay in one piece, such as a key: it is copied from the terminal.
 pub(super) fn labelled_whole(label: &str, text: &str) -> String {
-    format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#} {text}")
+    format!("{DIM}{label:LABEL_COLUMNS_MIN$}{DIM:#}{text}")
 }
 
 /// A text for the terminal: what could move the cursor or turn the direction of writing is escaped.
@@ -70,6 +73,11 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
         if is_unsafe(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     Cow::Owned(out)
+}
+
+/// Text of a peer: printable ASCII, and no more than a line of it.
+pub(super) fn peer(text: &str) -> Cow<'_, str> {
+    peer_text(text, PEER_TEXT_BYTES_MAX)
 }
 
 /// A span in its largest whole unit: `59s`, `12m`, `47h`, `5d`.
@@ -150,7 +158,8 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 =
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten().ok_or_else(wrong)?;
-    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+    let duration = number.checked_mul(unit).map(Duration::from_secs).filter(|duration| *duration <= DURATION_MAX);
+    duration.ok_or_else(|| "write a time of no more than 100 years, such as 36500d".to_owned())
 }
 
 #[cfg(test)]
@@ -199,9 +208,19 @@ mod tests {
         for (text, seconds) in [("90s", Some(90)), ("5m", Some(300)), ("4h", Some(14_400)), ("5d", Some(432_000))] {
             assert_eq!(parse_duration(text).ok().map(|d| d.as_secs()), seconds);
         }
-        for text in
-            ["", "h", "4", "4w", "+4h", "-1s", "1.5h", "99999999999999999999d", "999999999999999999d", "4\u{fc}"]
-        {
+        for text in [
+            "",
+            "h",
+            "4",
+            "4w",
+            "+4h",
+            "-1s",
+            "1.5h",
+            "99999999999999999999d",
+            "999999999999999999d",
+            "36526d",
+            "4\u{fc}",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

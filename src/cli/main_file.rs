@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::config::DEFAULT_AUDIT_KEY;
 use crate::config::diagnostic::{Diagnostic, Excerpt, Severity};
+
+use super::configuration;
+use super::output::Failure;
 
 /// The longest file that is looked into.
 const MAIN_FILE_BYTES_MAX: u64 = 4 << 20;
@@ -48,6 +52,19 @@ impl MainFile {
             folder: path.parent().unwrap_or(Path::new("/")).to_owned(),
             text: String::from_utf8_lossy(&bytes).into_owned(),
         })
+    }
+
+    /// The main file that was asked for, else the system's, for commands that cannot do without.
+    pub(super) fn require(asked: Option<&Path>) -> Result<Self, Failure> {
+        let file = configuration::existing(asked)?;
+        Self::read(&file).map_err(|error| {
+            Failure::usage(format!("cannot read {}: {error}", file.display()), "name another with --config FILE")
+        })
+    }
+
+    /// The file of the key that signs the audit log.
+    pub(super) fn audit_key(&self) -> PathBuf {
+        self.path_at("audit", "key").unwrap_or_else(|| DEFAULT_AUDIT_KEY.into())
     }
 
     /// `path_at("admin", "socket")`; `None` if it is not written as a text.

@@ -12,6 +12,7 @@ mod explain;
 mod human;
 mod init;
 mod main_file;
+mod moment;
 mod output;
 mod policy_test;
 mod queue;
@@ -30,6 +31,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
 
 use arguments::{Arguments, Command, PolicyCommand};
 use output::{Console, Exit, Failure};
@@ -62,6 +64,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &
 /// Help and version end with 0, wrong usage with 2.
 fn parse(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> Result<Arguments, Exit> {
     Arguments::try_parse_from(args).map_err(|error| {
+        if let Some(failure) = wrong_value(&error) {
+            return failure.tell(console);
+        }
         let text = error.render().ansi().to_string();
         let (written, exit) = if error.use_stderr() {
             (write!(console.err, "{text}"), Exit::Usage)
@@ -70,6 +75,18 @@ fn parse(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) ->
         };
         written.map_or(Exit::No, |()| exit)
     })
+}
+
+/// A value that its parser refused, with what the parser says: clap leaves that in one line, however long.
+fn wrong_value(error: &clap::Error) -> Option<Failure> {
+    let why = std::error::Error::source(error)?;
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(human::shown(text)),
+        _ => None,
+    };
+    let (argument, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
+    let message = format!("invalid value \"{value}\" for {argument}: {why}");
+    Some(Failure::usage(message, "for more information, try --help"))
 }
 
 fn finish(arguments: &Arguments, console: &mut Console<'_>) -> Exit {

@@ -1,5 +1,8 @@
 //! Whole commands, from their arguments to exit code and output.
 
+mod arbitrary;
+mod one_verdict;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

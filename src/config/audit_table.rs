@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::journal::disk::lies_in;
+
 use super::document::{Table, Value, Words};
 use super::{AuditConfig, OnAuditFailure, SpoolConfig, values};
 
@@ -61,5 +63,5 @@ fn outside(value: Option<Value<'_>>, folder: &Path, why: &str) -> Option<PathBuf
 
 /// `folder` is empty where it is missing.
 fn is_below(path: &Path, folder: &Path) -> bool {
-    folder != Path::new("") && path.starts_with(folder)
+    folder != Path::new("") && lies_in(path, folder)
 }

@@ -84,6 +84,7 @@ fn check_trusted(main: &MainFile<'_>) {
 
 fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
     timed_checks::check(&main.inbound, None, now);
+    policy_checks::check_default_modes(&main.inbound);
     policy_checks::check_refusal_text(&main.inbound.base, None);
     check_certificate_is_requested(main, &main.inbound);
     timed_checks::check(&main.outbound.rules, None, now);

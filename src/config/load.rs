@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::clock;
+use crate::model::hex;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
@@ -212,7 +213,7 @@ fn digest<'t>(files: impl Iterator<Item = (&'t str, &'t str)>) -> String {
         context.update(&text.len().to_be_bytes());
         context.update(text.as_bytes());
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(context.finish().as_ref())
 }
 
 fn policies(

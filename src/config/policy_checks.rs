@@ -2,7 +2,7 @@
 
 use crate::model::address::Host;
 use crate::policy::names::NamePattern;
-use crate::policy::settings::{InboundTls, OutboundTls};
+use crate::policy::settings::{InboundTls, Mode, OutboundTls};
 
 use super::place::{At, Place};
 use super::policy_tables::{InboundKeys, OutboundTable, RouteTable, TlsKeys};
@@ -38,13 +38,27 @@ pub(super) fn check_inbound(own: &InboundKeys<'_>, below: Option<&InboundKeys<'_
 /// A `mode` says what happens to what does not meet the policy, so something must be asked for.
 pub(super) fn check_mode<'a>(own: &Timed<'a, InboundKeys<'a>>, default: &Timed<'a, InboundKeys<'a>>) {
     let modes = || own.parts().filter_map(|keys| keys.mode.as_ref());
-    if modes().next().is_none() || timed_checks::asks_for_tls(own, default) {
+    if modes().next().is_none() || timed_checks::asks_for_tls(own, Some(default)) {
         return;
     }
     for mode in modes() {
         mode.place.warn(
             "nothing is asked for that it could apply to",
             "write tls, min_version, cipher or client_certificate beside it",
+        );
+    }
+}
+
+/// The mode of an exception of the default lets nothing pass that a domain file asks for.
+pub(super) fn check_default_modes<'a>(default: &Timed<'a, InboundKeys<'a>>) {
+    let modes = default.exceptions.iter().filter_map(|exception| exception.keys.mode.as_ref());
+    if timed_checks::asks_for_tls(default, None) {
+        return;
+    }
+    for mode in modes.filter(|mode| mode.value == Mode::Report) {
+        mode.place.warn(
+            "has no effect: [default.inbound] asks for nothing, and what a domain file asks for is not lowered here",
+            "write the exception into the domain files that it is about",
         );
     }
 }

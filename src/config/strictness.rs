@@ -49,11 +49,7 @@ pub(super) fn inbound<'t, 'a>(own: &'t InboundKeys<'a>, below: &InboundKeys<'a>)
     let tls = own.tls.as_ref().and_then(|tls| {
         difference(&tls.place, after.cmp(&before), before.as_str(), below.tls.as_ref().map(|at| &at.place))
     });
-    let mode = compared(&own.mode, &below.mode, Mode::Enforce, Mode::as_str, |mode| match mode {
-        Mode::Report => 0,
-        Mode::Defer => 1,
-        Mode::Enforce => 2,
-    });
+    let mode = compared(&own.mode, &below.mode, Mode::Enforce, Mode::as_str, |mode| mode);
     // Nobody is let off who was never asked.
     let change =
         |mode: &Difference<'_, '_>| if before == InboundTls::Optional { Strictness::Other } else { mode.change };

@@ -46,9 +46,9 @@ pub(super) fn check<'a, K: Keys<'a>>(own: &Timed<'a, K>, default: Option<&Timed<
 }
 
 /// What asks for TLS at some time, so that a `mode` has something to apply to.
-pub(super) fn asks_for_tls<'a>(own: &Timed<'a, InboundKeys<'a>>, default: &Timed<'a, InboundKeys<'a>>) -> bool {
+pub(super) fn asks_for_tls<'a>(own: &Timed<'a, InboundKeys<'a>>, default: Option<&Timed<'a, InboundKeys<'a>>>) -> bool {
     let required = |keys: &InboundKeys<'_>| keys.effective_tls() == InboundTls::Required;
-    own.parts().any(required) || states(own, Some(default)).iter().any(|(_, keys)| required(keys))
+    own.parts().any(required) || states(own, default).iter().any(|(_, keys)| required(keys))
 }
 
 /// Reports the first exceptions beyond the bound of a file.

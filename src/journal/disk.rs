@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::{File, FileSystem, Lock, LockError};
@@ -128,6 +128,10 @@ impl FileSystem for Disk {
         Ok(Box::new(DiskFile(file)))
     }
 
+    fn lies_in(&self, file: &Path, folder: &Path) -> bool {
+        lies_in(file, folder)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -148,6 +152,29 @@ impl FileSystem for Disk {
         let facts = nix::sys::statvfs::statvfs(folder)?;
         Ok(facts.blocks_available().saturating_mul(facts.fragment_size()))
     }
+}
+
+/// Whether the file, or what is made beside it, is in this folder or below, whatever links lead there.
+pub fn lies_in(file: &Path, folder: &Path) -> bool {
+    let folder = resolved(folder);
+    [Some(file), file.parent()].into_iter().flatten().any(|path| resolved(path).starts_with(&folder))
+}
+
+/// The path without links, as far as it exists; the rest is taken as it is written.
+fn resolved(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|ancestor| {
+        let is_here = ancestor.as_os_str().is_empty();
+        let found = fs::canonicalize(if is_here { Path::new(".") } else { ancestor }).ok()?;
+        Some((found, path.strip_prefix(ancestor).ok()?))
+    });
+    let Some((mut found, rest)) = known else { return path.to_owned() };
+    for component in rest.components() {
+        match component {
+            Component::ParentDir => _ = found.pop(),
+            component => found.push(component),
+        }
+    }
+    found
 }
 
 #[derive(Debug)]
@@ -211,4 +238,50 @@ fn write_pid(file: &mut fs::File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn no_link_hides_that_a_file_lies_in_a_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for folder in ["log/keys", "etc", "logs"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::write(root.join("log/key"), "").unwrap();
+        fs::write(root.join("etc/real"), "").unwrap();
+        symlink(root.join("log"), root.join("alias")).unwrap();
+        symlink(root.join("log/key"), root.join("etc/key")).unwrap();
+        symlink(root.join("log/keys"), root.join("etc/keys")).unwrap();
+        symlink(root.join("etc/real"), root.join("log/out")).unwrap();
+        for (file, folder, expected) in [
+            ("etc/real", "log", false),
+            ("etc/new", "log", false),
+            ("key", "log", false),
+            ("logs/key", "log", false),
+            ("log/key", "log", true),
+            ("log/keys/new", "log", true),
+            ("log/not/yet/new", "log", true),
+            ("etc/../log/new", "log", true),
+            ("not/../log/new", "log", true),
+            // By a link to the folder, in either place.
+            ("alias/new", "log", true),
+            ("log/new", "alias", true),
+            ("alias/../etc/new", "log", false),
+            // By a link to the file, to a folder, and out of the folder, where its companions stay.
+            ("etc/key", "log", true),
+            ("etc/keys/new", "log", true),
+            ("log/out", "log", true),
+            ("log/key", "not/yet", false),
+        ] {
+            assert_eq!(lies_in(&root.join(file), &root.join(folder)), expected, "{file} in {folder}");
+        }
+        assert!(lies_in(Path::new("not-yet/key"), Path::new("./not-yet")));
+        assert!(!lies_in(Path::new("key"), Path::new("not-yet")));
+    }
 }

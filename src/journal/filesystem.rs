@@ -18,6 +18,8 @@ pub trait FileSystem: Send + Sync + Debug + 'static {
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
     /// Opens a file for cutting and syncing.
     fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    /// Whether the file, or what is made beside it, is in this folder or below, whatever links lead there.
+    fn lies_in(&self, file: &Path, folder: &Path) -> bool;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;

@@ -275,6 +275,10 @@ impl FileSystem for Simulated {
         self.find(path)
     }
 
+    fn lies_in(&self, file: &Path, folder: &Path) -> bool {
+        file.starts_with(folder)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change(|world| {
             let id = *world.names.get(from).ok_or(ErrorKind::NotFound)?;

@@ -34,6 +34,16 @@ impl CipherGrade {
         }
     }
 
+    /// What a session must have, behind "with"; `None` where every suite will do.
+    pub const fn in_words(self) -> Option<&'static str> {
+        match self {
+            Any => None,
+            Strong => Some("a strong cipher"),
+            ForwardSecret => Some("a forward-secret cipher"),
+            Aead => Some("a forward-secret AEAD cipher"),
+        }
+    }
+
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|grade| grade.as_str() == word)
     }

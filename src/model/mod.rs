@@ -10,6 +10,7 @@ pub mod destination;
 pub mod domain;
 pub mod envelope;
 pub mod escape;
+pub mod hex;
 pub mod id;
 pub mod reason;
 pub mod record;

@@ -18,7 +18,7 @@ use super::refusal_text::{Filling, render};
 use super::relay::Role;
 use super::rules::{DomainPolicy, PolicySet};
 use super::settings::{AppliesTo, ClientCertificateRule, InboundLayer, Mode, Source, Sourced};
-use super::timed::{Asker, Rules, Shadow, Terms, lay};
+use super::timed::{Asker, Rules, Shadow, Terms, guarded, lay};
 
 /// Where in the transaction the question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -197,6 +197,7 @@ pub struct Judgement {
     pub rule: Source,
     pub subject: Subject,
     pub exempt: Option<Exempt>,
+    /// With the mode that answers for what is lacking.
     pub in_force: InForce,
     /// The settings of the shadow, where these are what was not met.
     pub shadow: Option<InForce>,
@@ -237,27 +238,48 @@ pub fn judge(policies: &PolicySet, question: &Question<'_>) -> Judgement {
     if exempt.is_some() {
         return accepted;
     }
-    match accepted.in_force.shortfall(question.tls).map(|(reason, rule)| (reason, rule.clone())) {
+    match lacking(&levels, &asker, question.tls, &accepted.in_force) {
         Some(lacking) => held_against(policies, question, lacking, accepted),
         None => beside_shadow(&levels, &asker, question.tls, accepted),
     }
 }
 
+/// What the session lacks first, and the mode that answers for it.
+struct Lacking {
+    reason: Reason,
+    rule: Source,
+    mode: Sourced<Mode>,
+}
+
+/// An exception of the default lets pass what lacks of the default. What a domain file asks for comes first where it
+/// has a stricter mode without that exception.
+fn lacking(
+    levels: &[&Rules<InboundLayer>],
+    asker: &Asker<'_>,
+    tls: Option<&TlsFacts>,
+    in_force: &InForce,
+) -> Option<Lacking> {
+    let answer = |(reason, rule): (Reason, &Source), mode| Lacking { reason, rule: rule.clone(), mode };
+    let usual = answer(in_force.shortfall(tls)?, in_force.mode.clone());
+    let Some(guarded) = guarded(levels, asker) else { return Some(usual) };
+    let mode = InForce::of(&guarded.unexcepted).mode;
+    let own = InForce::of(&guarded.own);
+    let by_file = own.shortfall(tls).filter(|_| mode.value > usual.mode.value);
+    Some(by_file.map_or(usual, |shortfall| answer(shortfall, mode)))
+}
+
 /// The verdict about a session that lacks something.
-fn held_against(
-    policies: &PolicySet,
-    question: &Question<'_>,
-    (reason, rule): (Reason, Source),
-    accepted: Judgement,
-) -> Judgement {
+fn held_against(policies: &PolicySet, question: &Question<'_>, lacking: Lacking, accepted: Judgement) -> Judgement {
+    let Lacking { reason, rule, mode } = lacking;
     let is_suspended = policies.enforcement.is_suspended(question.at) && !is_below_role(question);
-    let (verdict, reported_by) = match accepted.in_force.mode.value {
+    let (verdict, reported_by) = match mode.value {
         Mode::Report => (Verdict::WouldRefuse, Some(ReportedBy::Mode)),
         _ if is_suspended => (Verdict::WouldRefuse, Some(ReportedBy::Enforcement)),
         Mode::Defer => (Verdict::Defer, None),
         Mode::Enforce => (Verdict::Refuse, None),
     };
-    Judgement { verdict, reason: Some(reason), rule, reported_by, ..accepted }
+    let in_force = InForce { mode, ..accepted.in_force };
+    Judgement { verdict, reason: Some(reason), rule, in_force, reported_by, ..accepted }
 }
 
 /// Whether the session is below what its listener's role has built in, which no switch suspends.
@@ -382,12 +404,7 @@ impl Judgement {
             Some(minimum) => format!("{} or later", minimum.value),
             None => "TLS".to_owned(),
         };
-        let cipher = match self.unmet().cipher.value {
-            CipherGrade::Any => None,
-            CipherGrade::Strong => Some("a strong cipher"),
-            CipherGrade::ForwardSecret => Some("a forward-secret cipher"),
-            CipherGrade::Aead => Some("a forward-secret AEAD cipher"),
-        };
+        let cipher = self.unmet().cipher.value.in_words();
         let certificate = match self.unmet().client_certificate.value {
             ClientCertificateRule::None => None,
             ClientCertificateRule::Verified => Some("a client certificate that is verified"),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::domain::{DOMAIN_BYTES_MAX, Domain, DomainPattern, check_label};
+use crate::model::hex;
 use crate::model::tls::PeerCertificate;
 
 /// A name of `match`: what the certificate must be valid for.
@@ -61,25 +62,13 @@ impl Fingerprint {
 
     pub fn parse(text: &str) -> Result<Self, FingerprintError> {
         let digits = text.strip_prefix("sha256:").ok_or(FingerprintError)?;
-        Self::from_digits(digits.chars().filter(|c| *c != ':')).ok_or(FingerprintError)
+        let lower = digits.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase());
+        Self::from_hex(&lower.take(DIGITS + 1).collect::<String>()).ok_or(FingerprintError)
     }
 
     /// Reads what `hex` gives.
-    pub fn from_hex(hex: &str) -> Option<Self> {
-        Self::from_digits(hex.chars())
-    }
-
-    fn from_digits(digits: impl Iterator<Item = char>) -> Option<Self> {
-        let digits: Vec<u8> = digits
-            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-            .take(DIGITS + 1)
-            .collect::<Option<_>>()?;
-        if digits.len() != DIGITS {
-            return None;
-        }
-        let bytes: Vec<u8> =
-            digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-        bytes.try_into().ok().map(Self)
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        hex::decode(digits.as_bytes()).map(Self)
     }
 
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -88,7 +77,7 @@ impl Fingerprint {
 
     /// The 64 digits, lower case, without the prefix.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&self.0)
     }
 }
 

@@ -11,7 +11,7 @@ use super::in_force::Because;
 use super::names::{Fingerprint, Identity, NamePattern};
 use super::rules::PolicySet;
 use super::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced};
-use super::timed::{Asker, Shadow, Terms, lay};
+use super::timed::{Asker, Rules, Shadow, Terms, guarded, lay};
 
 /// What TLS must be before a message goes out: a conjunction. The transport may exceed it and never weakens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
             let default = &policies.defaults.outbound;
             let levels: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
             let laid = lay(&levels, asker, Shadow::Left);
-            (Requirement::of(&laid.layers), laid.exception.cloned())
+            (guard(Requirement::of(&laid.layers), &levels, asker), laid.exception.cloned())
         }
     };
     Decision {
@@ -157,6 +157,17 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
     }
+}
+
+/// Names and fingerprints count only with `verify`: no exception of the default takes it from those of a domain file.
+fn guard(requirement: Requirement, levels: &[&Rules<OutboundLayer>], asker: &Asker<'_>) -> Requirement {
+    let Some(guarded) = guarded(levels, asker) else { return requirement };
+    let names_identity = |layer: &&OutboundLayer| layer.match_names.is_some() || layer.fingerprints.is_some();
+    let tls = Requirement::of(&guarded.unexcepted).tls;
+    if tls.value > requirement.tls.value && guarded.own.iter().any(names_identity) {
+        return Requirement { tls, ..requirement };
+    }
+    requirement
 }
 
 /// Lays `layers` over the built-in values, the later ones on top.

@@ -128,12 +128,12 @@ impl<'a> Levels<'a, OutboundLayer> {
 }
 
 impl<'a, L: Keys> Levels<'a, L> {
-    /// The part that the key in force was taken from; `None` if nobody wrote it.
-    pub fn origin(&self, asker: &Asker<'_>, shadow: Shadow, key: &str) -> Option<Origin<'a>> {
+    /// The part that a key in force was taken from; `None` if nobody wrote it.
+    pub fn origin(&self, asker: &Asker<'_>, shadow: Shadow, in_force: &Because) -> Option<Origin<'a>> {
         let mut origin = None;
         for &(level, rules) in &self.0 {
             rules.each_part(asker, shadow, |part, layer| {
-                if layer.written().iter().any(|row| row.key == key) {
+                if layer.written().contains(in_force) {
                     origin = Some(Origin { level, part });
                 }
             });
@@ -187,11 +187,6 @@ impl<'a, L: Keys> Levels<'a, L> {
     }
 }
 
-/// The keys that a layer has.
-pub fn written<L: Keys>(layer: &L) -> Vec<Because> {
-    layer.written()
-}
-
 impl Keys for InboundLayer {
     fn written(&self) -> Vec<Because> {
         let mut rows = rows(&InForce::of(&[self]));
@@ -237,7 +232,7 @@ mod tests {
     use crate::model::tls::ProtocolVersion;
     use crate::policy::rules::{Defaults, DomainPolicy};
     use crate::policy::settings::{Mode, Sourced};
-    use crate::policy::timed::Exception;
+    use crate::policy::timed::{Exception, lay};
 
     fn at(line: u32) -> Source {
         Source::File { file: "f".into(), line }
@@ -296,8 +291,11 @@ mod tests {
     fn each_key_in_force_tells_level_and_part() {
         let policies = policies();
         let check = |subject: &Subject, secs, ip, shadow, expected: &str| {
-            let levels = Levels::of(&policies, subject);
-            let origin = |key| match levels.origin(&asker(secs, ip), shadow, key) {
+            let (levels, asker) = (Levels::of(&policies, subject), asker(secs, ip));
+            let parts: Vec<_> = levels.0.iter().map(|(_, rules)| *rules).collect();
+            let in_force = rows(&InForce::of(&lay(&parts, &asker, shadow).layers));
+            let row = |key| in_force.iter().find(|row| row.key == key).unwrap();
+            let origin = |key| match levels.origin(&asker, shadow, row(key)) {
                 None => "-".to_owned(),
                 Some(Origin { level, part: Part::Base }) => format!("{level:?}"),
                 Some(Origin { part: Part::Step(from), .. }) => format!("step {}", from.micros() / 1_000_000),
@@ -340,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_layer_tells_the_keys_that_were_written() {
-        let keys = |layer: &InboundLayer| written(layer).iter().map(|row| row.key).collect::<Vec<_>>();
+        let keys = |layer: &InboundLayer| layer.written().iter().map(|row| row.key).collect::<Vec<_>>();
         assert_eq!(keys(&layer(Some(Mode::Defer), None, 1)), ["mode"]);
         assert_eq!(keys(&layer(None, Some(ProtocolVersion::Tls1_2), 1)), ["min_version"]);
         assert!(keys(&InboundLayer::default()).is_empty());

@@ -71,8 +71,8 @@ pub struct AppliesTo {
     pub recipient: bool,
 }
 
-/// What happens to what does not meet the policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens to what does not meet the policy, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     Report,
     Defer,

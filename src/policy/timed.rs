@@ -1,7 +1,8 @@
 //! Keys that depend on the day and on who asks: steps and exceptions over a base, and the shadow beside them.
 //!
 //! The order: base, steps whose day has come, the first exception that holds. `[default.*]` is a whole level of this
-//! kind below the domain file, so no exception of the default lowers what a domain file says.
+//! kind below the domain file, so no exception of the default replaces a key of a domain file. Nor does it lower what a
+//! domain file asks for by a key that the file leaves to the default: `guarded` tells what must stay.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -133,13 +134,6 @@ impl<L> Rules<L> {
     pub fn exception(&self, asker: &Asker<'_>) -> Option<&Exception<L>> {
         self.exceptions.iter().find(|exception| exception.terms.covers(asker))
     }
-
-    /// The next moment at which other keys are in force.
-    pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
-        let steps = self.steps.iter().map(|step| step.from);
-        let exceptions = self.exceptions.iter().map(|exception| exception.terms.expires);
-        steps.chain(exceptions).filter(|at| *at > after).min()
-    }
 }
 
 /// Whether the shadow is laid too.
@@ -169,6 +163,30 @@ pub fn lay<'a, L>(levels: &[&'a Rules<L>], asker: &Asker<'_>, shadow: Shadow) ->
         });
     }
     laid
+}
+
+/// What an exception of the lowest level must leave as it is.
+#[derive(Clone, Debug)]
+pub struct Guarded<'a, L> {
+    /// What the levels above it say, lowest first.
+    pub own: Vec<&'a L>,
+    /// All layers but that exception, lowest first.
+    pub unexcepted: Vec<&'a L>,
+}
+
+/// `None` where no exception of the lowest level holds, or no level lies above it.
+pub fn guarded<'a, L>(levels: &[&'a Rules<L>], asker: &Asker<'_>) -> Option<Guarded<'a, L>> {
+    let (default, above) = levels.split_first().filter(|(_, above)| !above.is_empty())?;
+    default.exception(asker)?;
+    let own = lay(above, asker, Shadow::Left).layers;
+    let mut unexcepted = Vec::new();
+    default.each_part(asker, Shadow::Left, |part, layer| {
+        if !matches!(part, Part::Exception(_)) {
+            unexcepted.push(layer);
+        }
+    });
+    unexcepted.extend(&own);
+    Some(Guarded { own, unexcepted })
 }
 
 /// What a layer is in its level.
@@ -292,16 +310,5 @@ mod tests {
         let own = ["own", "own step 10", "own step 20", "own shadow", "own exception"];
         check(99, "192.0.2.1", Shadow::Laid, &[all, own].concat());
         check(9, "192.0.2.1", Shadow::Left, &["default", "default exception", "own", "own exception"]);
-    }
-
-    #[test]
-    fn the_next_change_is_the_nearest_step_or_expiry() {
-        let step = |from| Step { from: Timestamp::from_secs(from), source: Source::BuiltIn, layer: () };
-        let exceptions = vec![Exception { terms: Arc::new(terms(&[], vec![])), layer: () }];
-        let rules = Rules { base: (), steps: vec![step(50), step(150)], shadow: None, exceptions };
-        for (after, expected) in [(0, Some(50)), (50, Some(100)), (100, Some(150)), (150, None)] {
-            let next = rules.next_change(Timestamp::from_secs(after));
-            assert_eq!(next, expected.map(Timestamp::from_secs));
-        }
     }
 }

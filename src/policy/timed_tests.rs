@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::address::{Address, Charset, ReversePath};
-use crate::model::cipher::CipherSuite;
+use crate::model::cipher::{CipherGrade, CipherSuite};
 use crate::model::domain::{Domain, DomainPattern};
 use crate::model::time::Timestamp;
 use crate::model::tls::{ProtocolVersion, TlsFacts};
-use crate::policy::inbound::{Client, Floor, Question, judge};
+use crate::policy::inbound::{Client, Floor, Judgement, Question, judge};
+use crate::policy::names::{Fingerprint, NamePattern};
 use crate::policy::outbound::decide;
 use crate::policy::refusal_text::RefusalText;
 use crate::policy::relay::Role;
@@ -80,14 +81,17 @@ fn session(version: &str) -> TlsFacts {
 
 /// `verdict rule`, with what reports it and the line of the exception.
 fn ask(policies: &PolicySet, at: Timestamp, ip: &str, version: &str) -> String {
-    let (sender, ip): (_, IpAddr) = (path("a@x.example"), ip.parse().unwrap());
-    let recipient = Address::parse("b@bank.example", Charset::Ascii).unwrap();
-    let (recipient, tls) = (Some(&recipient), session(version));
-    let judgement =
-        judge(policies, &Question { at, ip, client: Client::Stranger, sender: &sender, recipient, tls: Some(&tls) });
+    let judgement = judge_rcpt(policies, at, ip, version);
     let by = judgement.reported_by.map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
     let excepted = judgement.exception.map(|terms| format!(" excepted {}", terms.source)).unwrap_or_default();
     format!("{} {}{by}{excepted}", judgement.verdict.as_str(), judgement.rule)
+}
+
+fn judge_rcpt(policies: &PolicySet, at: Timestamp, ip: &str, version: &str) -> Judgement {
+    let (sender, ip): (_, IpAddr) = (path("a@x.example"), ip.parse().unwrap());
+    let recipient = Address::parse("b@bank.example", Charset::Ascii).unwrap();
+    let (recipient, tls) = (Some(&recipient), session(version));
+    judge(policies, &Question { at, ip, client: Client::Stranger, sender: &sender, recipient, tls: Some(&tls) })
 }
 
 fn path(text: &str) -> ReversePath {
@@ -114,11 +118,89 @@ fn the_schedule_tightens_day_by_day_around_the_exception_and_the_shadow_only_rep
 
 #[test]
 fn an_exception_of_the_default_never_lowers_what_a_domain_file_says() {
-    let default = Rules { exceptions: vec![excepted(layer(Some("TLSv1"), None, 9), 9)], ..bank() };
-    let own = Rules::from(layer(Some("TLSv1.2"), Some(Mode::Enforce), 7));
-    let mut policies = policies(own, Rules::default());
-    policies.defaults.inbound = default;
-    assert_eq!(ask(&policies, day(0), SCANNER, "TLSv1"), "refuse bank:7 excepted bank:9");
+    use CipherGrade::{Aead, ForwardSecret};
+    use Mode::{Defer, Enforce, Report};
+    let keys = |version, cipher: Option<CipherGrade>, mode, line| InboundLayer {
+        cipher: cipher.map(|value| Sourced { value, source: at(line) }),
+        ..layer(version, mode, line)
+    };
+    // The default, its exception, the domain file, and what a session with TLSv1 gets of it with and without the
+    // exception.
+    for (default, exception, own, with, without) in [
+        // What only the default asks for is let pass, by a lower key and by the mode.
+        ((Some("TLSv1.2"), None), (Some("TLSv1"), None), (None, None, None), "accept -", "refuse 1"),
+        ((Some("TLSv1.2"), None), (None, Some(Report)), (None, None, None), "would_refuse 1", "refuse 1"),
+        (
+            (Some("TLSv1.2"), None),
+            (None, Some(Report)),
+            (None, Some(ForwardSecret), None),
+            "would_refuse 1",
+            "refuse 1",
+        ),
+        // A key of the file is not replaced, and the mode does not answer for it, whoever wrote the mode below it.
+        ((None, None), (Some("TLSv1"), None), (Some("TLSv1.2"), None, None), "refuse 3", "refuse 3"),
+        ((None, None), (None, Some(Report)), (Some("TLSv1.2"), None, None), "refuse 3", "refuse 3"),
+        ((None, None), (None, Some(Defer)), (Some("TLSv1.2"), None, None), "refuse 3", "refuse 3"),
+        ((None, Some(Defer)), (None, Some(Report)), (Some("TLSv1.2"), None, None), "defer 3", "defer 3"),
+        ((None, Some(Report)), (None, Some(Report)), (Some("TLSv1.2"), None, None), "would_refuse 3", "would_refuse 3"),
+        ((Some("TLSv1.1"), None), (None, Some(Report)), (Some("TLSv1.2"), None, None), "refuse 3", "refuse 3"),
+        // Of what lacks, that which is let pass does not hide that which is not.
+        ((Some("TLSv1.2"), None), (None, Some(Report)), (None, Some(Aead), None), "refuse 3", "refuse 1"),
+        ((Some("TLSv1.2"), None), (Some("TLSv1"), Some(Report)), (None, Some(Aead), None), "refuse 3", "refuse 1"),
+        // The mode of the file holds for all that is asked for, and a stricter exception is one of the file too.
+        ((Some("TLSv1.2"), None), (None, Some(Report)), (None, None, Some(Defer)), "defer 1", "defer 1"),
+        ((None, None), (None, Some(Report)), (Some("TLSv1.2"), None, Some(Report)), "would_refuse 3", "would_refuse 3"),
+        ((None, Some(Report)), (None, Some(Enforce)), (Some("TLSv1.2"), None, None), "refuse 3", "would_refuse 3"),
+    ] {
+        let own = keys(own.0, own.1, own.2, 3);
+        let mut policies = policies(own.into(), Rules::default());
+        let exceptions = vec![excepted(layer(exception.0, exception.1, 2), 2)];
+        policies.defaults.inbound = Rules { exceptions, ..Rules::from(layer(default.0, default.1, 1)) };
+        let seen = |ip| {
+            let judged = judge_rcpt(&policies, day(0), ip, "TLSv1");
+            let rule = judged.reason.map_or("-".to_owned(), |_| judged.rule.to_string().replace("bank:", ""));
+            format!("{} {rule}", judged.verdict.as_str())
+        };
+        let case = format!("{default:?} {exception:?} {:?}", policies.policies().next());
+        assert_eq!((seen(SCANNER).as_str(), seen(STRANGER).as_str()), (with, without), "{case}");
+    }
+}
+
+#[test]
+fn the_mode_that_answers_is_the_one_that_is_told() {
+    let mut policies = policies(layer(Some("TLSv1.2"), None, 3).into(), Rules::default());
+    let exceptions = vec![excepted(layer(None, Some(Mode::Report), 2), 2)];
+    policies.defaults.inbound = Rules { exceptions, ..Rules::from(layer(None, Some(Mode::Defer), 1)) };
+    for (version, expected) in [("TLSv1", (Mode::Defer, at(1))), ("TLSv1.2", (Mode::Report, at(2)))] {
+        let mode = judge_rcpt(&policies, day(0), SCANNER, version).in_force.mode;
+        assert_eq!((mode.value, mode.source), expected, "{version}");
+    }
+}
+
+#[test]
+fn an_exception_of_the_default_leaves_verify_to_a_domain_file_that_names_certificates() {
+    use OutboundTls::{Encrypt, Verify};
+    let tls = |value, line| OutboundLayer { tls: Some(Sourced { value, source: at(line) }), ..Default::default() };
+    let named = |names: &str| OutboundLayer {
+        match_names: Some(Sourced { value: vec![NamePattern::parse(names).unwrap()], source: at(3) }),
+        ..Default::default()
+    };
+    let key = Sourced { value: vec![Fingerprint::from_bytes([1; 32])], source: at(3) };
+    let keyed = OutboundLayer { fingerprints: Some(key), ..Default::default() };
+    for (own, expected) in [
+        (OutboundLayer::default(), (Encrypt, 2)),
+        (tls(Encrypt, 3), (Encrypt, 3)),
+        (named("domain"), (Verify, 1)),
+        (keyed, (Verify, 1)),
+    ] {
+        let mut policies = policies(Rules::default(), own.into());
+        let exceptions = vec![excepted(tls(Encrypt, 2), 2)];
+        policies.defaults.outbound = Rules { exceptions, ..Rules::from(tls(Verify, 1)) };
+        let (domain, sender) = (Domain::parse("bank.example").unwrap(), ReversePath::Null);
+        let asker = Asker { at: day(0), client: Some(SCANNER.parse().unwrap()), sender: &sender };
+        let tls = decide(&policies, Some(&domain), &asker).requirement.tls;
+        assert_eq!((tls.value, tls.source), (expected.0, at(expected.1)));
+    }
 }
 
 #[test]

@@ -41,16 +41,17 @@ impl Door<'_> {
     }
 
     pub fn judge_mail(&self, visitor: &Visitor<'_>, sender: &ReversePath) -> Judgement {
-        self.ask(visitor, sender, None)
+        self.ask(visitor, self.trust(visitor), sender, None)
     }
 
     /// The recipient's policy is not asked about mail that would not be relayed, and who does not meet it is not told
     /// which recipients exist.
     pub fn judge_rcpt(&self, visitor: &Visitor<'_>, sender: &ReversePath, recipient: &Address) -> RcptAnswer {
-        let permission = Permission::of(self.role, self.relay, self.trust(visitor));
+        let trust = self.trust(visitor);
+        let permission = Permission::of(self.role, self.relay, trust);
         let denial = admit(self.policies, permission, recipient).err();
         let is_asked = denial != Some(Denial::Relay);
-        RcptAnswer { denial, judgement: is_asked.then(|| self.ask(visitor, sender, Some(recipient))) }
+        RcptAnswer { denial, judgement: is_asked.then(|| self.ask(visitor, trust, sender, Some(recipient))) }
     }
 
     /// A whole transaction with one recipient.
@@ -60,8 +61,8 @@ impl Door<'_> {
         Transacted { mail, rcpt }
     }
 
-    fn ask(&self, visitor: &Visitor<'_>, sender: &ReversePath, recipient: Option<&Address>) -> Judgement {
-        let answers_to_floor = self.role.answers_to_floor(self.trust(visitor));
+    fn ask(&self, visitor: &Visitor<'_>, trust: Trust, sender: &ReversePath, recipient: Option<&Address>) -> Judgement {
+        let answers_to_floor = self.role.answers_to_floor(trust);
         let client = if answers_to_floor { Client::Trusted(self.floor, self.role) } else { Client::Stranger };
         let Visitor { at, ip, tls } = *visitor;
         judge(self.policies, &Question { at, ip, client, sender, recipient, tls })

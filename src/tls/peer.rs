@@ -11,20 +11,22 @@ use crate::model::time::Timestamp;
 use crate::model::tls::{ChainTrust, PeerCertificate, Verified};
 use crate::policy::names::Fingerprint;
 
-/// How many DNS names of a certificate are recorded.
+/// How many DNS names of a certificate are recorded, and the bytes of all of them: whoever connects may show any
+/// certificate, and each record of the session holds it.
 pub const NAMES_MAX: usize = 100;
+pub const NAMES_BYTES_MAX: usize = 4096;
 
 /// Reads a certificate for the record, not yet held against anything. DER that cannot be read leaves all but the first
 /// hash empty.
 pub fn peer_certificate(der: &CertificateDer<'_>) -> PeerCertificate {
     let parsed = parse(der);
-    let names = || parsed.iter().flat_map(dns_names);
+    let (names, names_omitted) = parsed.as_ref().map(recorded_names).unwrap_or_default();
     PeerCertificate {
         sha256: sha256(der).hex(),
         key_sha256: parsed.as_ref().map(|cert| key_fingerprint(cert).hex()).unwrap_or_default(),
         subject: parsed.as_ref().map(subject).unwrap_or_default(),
-        names: names().take(NAMES_MAX).map(|name| peer_text(name, DOMAIN_BYTES_MAX).into_owned()).collect(),
-        names_omitted: u32::try_from(names().skip(NAMES_MAX).count()).unwrap_or(u32::MAX),
+        names,
+        names_omitted,
         not_after: parsed.as_ref().map(not_after),
         signature: None,
         rsa_bits: rsa_bits(der),
@@ -32,6 +34,20 @@ pub fn peer_certificate(der: &CertificateDer<'_>) -> PeerCertificate {
         verified: Verified::None,
         error: None,
     }
+}
+
+/// The first names, and how many more there are.
+fn recorded_names(cert: &X509Certificate<'_>) -> (Vec<String>, u32) {
+    let mut bytes = 0;
+    let shown = dns_names(cert).take(NAMES_MAX).map(|name| peer_text(name, DOMAIN_BYTES_MAX).into_owned());
+    let recorded: Vec<String> = shown
+        .take_while(|name| {
+            bytes += name.len();
+            bytes <= NAMES_BYTES_MAX
+        })
+        .collect();
+    let omitted = dns_names(cert).count() - recorded.len();
+    (recorded, u32::try_from(omitted).unwrap_or(u32::MAX))
 }
 
 /// The same with every name as it stands there, for the judgement; there are no more than TLS lets through.
@@ -106,6 +122,21 @@ mod tests {
         assert_eq!(peer.sha256, sha256(&issued.certificate_der).hex());
         assert_eq!((peer.key_sha256.len(), peer.verified), (64, Verified::None));
         assert_ne!(peer.key_sha256, peer.sha256);
+    }
+
+    #[test]
+    fn many_long_names_make_no_long_record() {
+        let authority = DemoAuthority::new(NOW).unwrap();
+        for (label, recorded) in [("a", 16), ("\"", 16), ("\u{1}", 16)] {
+            let names: Vec<String> = (0..NAMES_MAX).map(|i| format!("{i:03}.{}", label.repeat(251))).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let validity = Validity { not_before: NOW, not_after: NOW };
+            let issued = authority.issue(&names, KeyKind::P256, validity).unwrap();
+            let peer = peer_certificate(&issued.certificate_der);
+            assert_eq!((peer.names.len(), peer.names_omitted), (recorded, 84), "{label:?}");
+            let json = serde_json::to_string(&peer).unwrap();
+            assert!(json.len() < 3 * NAMES_BYTES_MAX, "{label:?}: {}", json.len());
+        }
     }
 
     #[test]

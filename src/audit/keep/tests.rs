@@ -3,9 +3,10 @@
 use std::fs;
 
 use super::*;
-use crate::audit::chain::Tip;
+use crate::audit::chain::{Hash, Tip};
 use crate::audit::segments::open_segment;
 use crate::journal::disk::Disk;
+use crate::model::time::Instant;
 
 const LINES: u64 = 10;
 
@@ -13,7 +14,12 @@ fn day(n: u64) -> Timestamp {
     Timestamp::from_secs(i64::try_from(n * 86_400).unwrap())
 }
 
-/// A log of segments 1 to `count`, the last of them active; segment `n` ends on day `n`.
+/// Hour `running` of the run.
+fn at(wall: Timestamp, running: u64) -> Moment {
+    Moment { wall, running: Instant::from_start(Duration::from_secs(running * 3600)) }
+}
+
+/// A log of segments 1 to `count`, the last of them active; a closed segment `n` ends on day `n`.
 struct Scene {
     folder: tempfile::TempDir,
     hashes: Vec<Hash>,
@@ -21,13 +27,21 @@ struct Scene {
 }
 
 impl Scene {
+    /// The active one has lines of each day until day 100.
     fn new(count: u64) -> Self {
+        Self::with(count, &(count..=100).collect::<Vec<_>>())
+    }
+
+    /// The active one has lines of these days.
+    fn with(count: u64, days: &[u64]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut tip, mut hashes) = (Tip::default(), Vec::new());
         for number in 1..=count {
-            let line =
-                |_| tip.extend(&format!("{{\"time\":\"{}\",\"text\":\"{}\"}}", day(number), "x".repeat(200))) + "\n";
-            let text: String = (0..LINES).map(line).collect();
+            let line = |n| tip.extend(&format!("{{\"time\":\"{}\",\"text\":\"{}\"}}", day(n), "x".repeat(200))) + "\n";
+            let text: String = match number < count {
+                true => (0..LINES).map(|_| number).map(line).collect(),
+                false => days.iter().copied().map(line).collect(),
+            };
             hashes.push(tip.hash);
             fs::write(Segment::plain(folder.path(), number).path, text).unwrap();
         }
@@ -75,7 +89,7 @@ fn what_was_kept_long_enough_goes_behind_its_tombstone_and_the_active_segment_ne
     for (now, expected, left) in [(6, None, 1), (8, Some(2), 3), (100, Some(3), 4)] {
         let scene = Scene::new(4);
         let (mut worker, _orders) = scene.worker(for_days(5), true);
-        worker.pass(day(now)).unwrap();
+        worker.pass(at(day(now), 0)).unwrap();
         let tombstones = scene.tombstones.lock().unwrap().clone();
         let expected: Vec<_> = expected
             .map(|last: u64| Removed {
@@ -89,7 +103,7 @@ fn what_was_kept_long_enough_goes_behind_its_tombstone_and_the_active_segment_ne
             .collect();
         assert_eq!(tombstones, expected, "day {now}");
         assert_eq!(scene.names(), (left..=4).map(|n| format!("{n:08}.jsonl")).collect::<Vec<_>>());
-        worker.pass(day(now)).unwrap();
+        worker.pass(at(day(now), 0)).unwrap();
         assert_eq!(scene.tombstones.lock().unwrap().len(), expected.len(), "the second pass has nothing to do");
     }
 }
@@ -98,8 +112,34 @@ fn what_was_kept_long_enough_goes_behind_its_tombstone_and_the_active_segment_ne
 fn without_a_tombstone_nothing_is_removed() {
     let scene = Scene::new(3);
     let (mut worker, _orders) = scene.worker(for_days(1), false);
-    assert!(matches!(worker.pass(day(50)), Err(KeepError::Tombstone(_))));
+    assert!(matches!(worker.pass(at(day(50), 0)), Err(KeepError::Tombstone(_))));
     assert_eq!(scene.names().len(), 3);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_removes_nothing_until_it_has_stood_for_a_day() {
+    let late = |hours| day(5000) + Duration::from_secs(hours * 3600);
+    // A start of the daemon left lines under the wrong time, and another follows.
+    for days in [&[4, 5][..], &[4, 5, 5000]] {
+        let scene = Scene::with(4, days);
+        let (mut worker, _orders) = scene.worker(for_days(5), true);
+        for hours in [0, 1, 23] {
+            assert!(matches!(worker.pass(at(late(hours), hours)), Err(KeepError::Clock(_))), "{days:?} {hours}");
+        }
+        assert_eq!((scene.names().len(), scene.tombstones.lock().unwrap().len()), (4, 0));
+        worker.pass(at(late(24), 24)).unwrap();
+        assert_eq!(scene.names(), ["00000004.jsonl"]);
+    }
+}
+
+#[test]
+fn a_clock_in_doubt_is_no_fault_where_nothing_is_due() {
+    let scene = Scene::with(4, &[4]);
+    let (mut worker, _orders) = scene.worker(for_days(90), true);
+    worker.pass(at(day(40), 0)).unwrap();
+    worker.pass(at(day(400), 1)).unwrap_err();
+    worker.pass(at(day(40), 2)).unwrap();
+    assert_eq!(scene.names().len(), 4);
 }
 
 #[test]
@@ -107,7 +147,7 @@ fn a_removal_that_a_crash_cut_short_is_finished_by_the_next_pass() {
     let scene = Scene::new(4);
     fs::remove_file(scene.path("00000001.jsonl")).unwrap();
     let (mut worker, _orders) = scene.worker(for_days(5), true);
-    worker.pass(day(8)).unwrap();
+    worker.pass(at(day(8), 0)).unwrap();
     assert_eq!(scene.tombstones.lock().unwrap()[0].segments, [2, 2]);
     assert_eq!(scene.names(), ["00000003.jsonl", "00000004.jsonl"]);
 }
@@ -118,7 +158,7 @@ fn a_segment_that_does_not_read_well_stays_with_all_behind_it() {
         let scene = Scene::new(4);
         fs::write(scene.path("00000001.jsonl"), damage).unwrap();
         let (mut worker, _orders) = scene.worker(for_days(1), true);
-        assert!(matches!(worker.pass(day(50)), Err(KeepError::NoEnds { .. })), "{damage:?}");
+        assert!(matches!(worker.pass(at(day(50), 0)), Err(KeepError::NoEnds { .. })), "{damage:?}");
         assert_eq!((scene.names().len(), scene.tombstones.lock().unwrap().len()), (4, 0));
     }
 }
@@ -129,7 +169,7 @@ fn closed_segments_are_compressed_and_still_have_their_time() {
     let before = fs::read(scene.path("00000002.jsonl")).unwrap();
     fs::write(scene.path("00000001.jsonl.zst.tmp"), "left by a crash").unwrap();
     let (mut worker, orders) = scene.worker(COMPRESSED, true);
-    worker.pass(day(8)).unwrap();
+    worker.pass(at(day(8), 0)).unwrap();
     let names = ["00000001.jsonl.zst", "00000002.jsonl.zst", "00000003.jsonl.zst", "00000004.jsonl"];
     assert_eq!(scene.names(), names);
     let mut read = Vec::new();
@@ -139,7 +179,7 @@ fn closed_segments_are_compressed_and_still_have_their_time() {
 
     orders.configure(for_days(5));
     worker.inbox.wait(Duration::ZERO);
-    worker.pass(day(8)).unwrap();
+    worker.pass(at(day(8), 0)).unwrap();
     assert_eq!(scene.names(), names[2..]);
     assert_eq!(scene.tombstones.lock().unwrap()[0].hash, scene.hashes[1]);
 }
@@ -152,7 +192,7 @@ fn what_a_crash_left_twice_becomes_one_even_if_nothing_is_compressed_any_more() 
         fs::write(scene.path(&format!("{number:08}.jsonl.zst")), zstd::encode_all(&text[..], 3).unwrap()).unwrap();
     }
     let (mut worker, _orders) = scene.worker(PLAIN, true);
-    let error = worker.pass(day(8)).unwrap_err();
+    let error = worker.pass(at(day(8), 0)).unwrap_err();
     assert!(matches!(error, KeepError::Compress(CompressError::Differs { .. })), "{error}");
     assert_eq!(scene.names(), ["00000001.jsonl.zst", "00000002.jsonl", "00000002.jsonl.zst", "00000003.jsonl"]);
 }

@@ -19,11 +19,11 @@ pub struct Proof {
     /// When the receipt says that it was made; nobody vouches for that.
     pub made: Timestamp,
     pub records: Vec<Value>,
-    /// The checkpoints, in order.
+    /// The checkpoints, in order; where the caller named a key, from the first on that it signed.
     pub vouched: Vec<Vouched>,
-    /// The keys that signed, each named by the one before it.
+    /// The keys that signed these, each named by the one before it.
     pub keys: Vec<PublicKey>,
-    /// Whether the caller named one of them.
+    /// Whether the caller named the first of them.
     pub is_pinned: bool,
 }
 
@@ -48,6 +48,11 @@ pub enum Refusal {
     KeyChanged { seq: u64, key: PublicKey, before: PublicKey },
     #[error("the expected key, {expected}, did not sign: the receipt is signed by {found}")]
     KeyUnexpected { expected: PublicKey, found: PublicKey },
+    #[error(
+        "record {seq} is proved by checkpoint {checkpoint}, and the expected key, {expected}, signs from checkpoint \
+         {since} on: what stands before may be anybody's; name the key that signed then"
+    )]
+    BeforeKey { seq: u64, checkpoint: u64, expected: PublicKey, since: u64 },
     #[error("record {0} of the receipt, counted from 1, is no audit record: the line was changed")]
     NotARecord(usize),
     #[error("record {seq} is of another message{}", found.as_ref().map(|id| format!(", {id}")).unwrap_or_default())]
@@ -69,7 +74,8 @@ pub enum Refusal {
     Unneeded(u64),
 }
 
-/// Checks every part of a receipt. `pinned` is the key that must have signed, or have led to the one that did.
+/// Checks every part of a receipt. `pinned` is the key that must have signed: each checkpoint over a record, or one
+/// before it, from which the keys led on to it.
 pub fn check(text: &[u8], pinned: Option<PublicKey>) -> Result<Proof, Refusal> {
     let receipt: Receipt = serde_json::from_slice(text).map_err(|error| Refusal::NotAReceipt(error.to_string()))?;
     check_receipt(&receipt, pinned)
@@ -79,7 +85,7 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     if receipt.receipt != RECEIPT_VERSION {
         return Err(Refusal::Version(receipt.receipt));
     }
-    let (checkpoints, keys) = check_checkpoints(&receipt.checkpoints)?;
+    let (mut checkpoints, mut keys) = check_checkpoints(&receipt.checkpoints)?;
     let mut records = Vec::with_capacity(receipt.records.len());
     let mut before = 0;
     for (entry, number) in receipt.records.iter().zip(1..) {
@@ -98,15 +104,10 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     if let Some(unneeded) = checkpoints.iter().find(|checkpoint| !is_needed(checkpoint)) {
         return Err(Refusal::Unneeded(unneeded.seq));
     }
-    // A key that is only named proves nothing, and what stands before its first signature may be anybody's.
-    let is_vouched_by = |key| {
-        let reached = checkpoints.iter().find(|it| it.statement.key == key).map(|it| it.seq);
-        receipt.records.iter().all(|entry| reached.is_some_and(|reached| entry.checkpoint >= reached))
-    };
-    if let (Some(expected), Some(found)) = (pinned, keys.last())
-        && !is_vouched_by(expected)
-    {
-        return Err(Refusal::KeyUnexpected { expected, found: *found });
+    if let Some(expected) = pinned {
+        let since = check_key(expected, &checkpoints, receipt, &keys)?;
+        checkpoints.retain(|checkpoint| checkpoint.seq >= since);
+        keys = keys.into_iter().skip_while(|key| *key != expected).collect();
     }
     let vouched =
         checkpoints.into_iter().map(|it| Vouched { seq: it.seq, time: it.time, node: it.node, key: it.statement.key });
@@ -114,7 +115,30 @@ pub(super) fn check_receipt(receipt: &Receipt, pinned: Option<PublicKey>) -> Res
     Ok(Proof { message, made, records, vouched: vouched.collect(), keys, is_pinned: pinned.is_some() })
 }
 
-/// Signatures, order, and the succession of keys.
+/// The first checkpoint that the expected key signed, which has to stand before every record's. A key that is only
+/// named proves nothing, and a receipt does not show that what stands before its first signature is what it followed on.
+fn check_key(
+    expected: PublicKey,
+    checkpoints: &[Checkpoint],
+    receipt: &Receipt,
+    keys: &[PublicKey],
+) -> Result<u64, Refusal> {
+    let first = checkpoints.iter().find(|checkpoint| checkpoint.statement.key == expected);
+    let Some(since) = first.map(|checkpoint| checkpoint.seq) else {
+        // There is a checkpoint, as there is a record.
+        let found = keys.last().copied().unwrap_or(expected);
+        return Err(Refusal::KeyUnexpected { expected, found });
+    };
+    match receipt.records.iter().find(|entry| entry.checkpoint < since) {
+        None => Ok(since),
+        Some(Entry { line, checkpoint, .. }) => {
+            let seq = Link::parse(line.as_bytes()).map_or(0, |link| link.seq);
+            Err(Refusal::BeforeKey { seq, checkpoint: *checkpoint, expected, since })
+        }
+    }
+}
+
+/// Signatures, order, and the succession of keys. Gives the keys that signed.
 fn check_checkpoints(lines: &[String]) -> Result<(Vec<Checkpoint>, Vec<PublicKey>), Refusal> {
     let mut checkpoints: Vec<Checkpoint> = Vec::with_capacity(lines.len());
     let mut keys = Vec::new();
@@ -125,7 +149,6 @@ fn check_checkpoints(lines: &[String]) -> Result<(Vec<Checkpoint>, Vec<PublicKey
             return Err(Refusal::SignatureWrong { seq, key });
         }
         match checkpoints.last() {
-            None => keys.push(key),
             Some(before) if before.seq >= seq => {
                 return Err(Refusal::CheckpointsOutOfOrder { seq, before: before.seq });
             }
@@ -136,9 +159,11 @@ fn check_checkpoints(lines: &[String]) -> Result<(Vec<Checkpoint>, Vec<PublicKey
             Some(before) if before.key_in_force() != key => {
                 return Err(Refusal::KeyChanged { seq, key, before: before.key_in_force() });
             }
-            Some(_) => (),
+            _ => (),
         }
-        keys.extend(checkpoint.statement.next_key);
+        if keys.last() != Some(&key) {
+            keys.push(key);
+        }
         checkpoints.push(checkpoint);
     }
     Ok((checkpoints, keys))

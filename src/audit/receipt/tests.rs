@@ -59,8 +59,11 @@ fn every_key_that_led_to_the_signing_one_may_be_expected() {
     log.checkpoint();
     let receipt = receipt(&log, 77);
     assert_eq!(receipt.checkpoints.len(), 3);
-    for key in [first, second, third] {
-        assert_eq!(check(&text(&receipt), Some(key)).unwrap().keys, [first, second, third]);
+    let keys = [first, second, third];
+    assert_eq!(check(&text(&receipt), None).unwrap().keys, keys);
+    for (from, key) in keys.into_iter().enumerate() {
+        let proof = check(&text(&receipt), Some(key)).unwrap();
+        assert_eq!((proof.keys.as_slice(), proof.vouched.len()), (&keys[from..], 3 - from));
     }
     let stranger = Specimen::new().public();
     let expected = Refusal::KeyUnexpected { expected: stranger, found: third };
@@ -119,6 +122,53 @@ fn a_receipt_by_another_key_is_none_where_the_key_is_known() {
     mixed.checkpoints[3] = forged.checkpoints[3].clone();
     let expected = Refusal::KeyChanged { seq: 29, key: theirs.public(), before: ours.public() };
     assert_eq!(check(&text(&mixed), None), Err(expected));
+}
+
+#[test]
+fn a_receipt_under_another_key_gains_nothing_by_naming_the_expected_one() {
+    let ours = Specimen::usual().public();
+    let mut forged = Specimen::new();
+    forged.say(Some(message(77)), "false");
+    forged.name_key(ours);
+    let receipt = receipt(&forged, 77);
+    assert_eq!(check(&text(&receipt), None).unwrap().keys, [forged.public()]);
+    let expected = Refusal::KeyUnexpected { expected: ours, found: forged.public() };
+    assert_eq!(check(&text(&receipt), Some(ours)), Err(expected));
+}
+
+#[test]
+fn an_early_checkpoint_forged_with_the_old_key_proves_nothing_under_the_new_one() {
+    let mut log = Specimen::usual();
+    let old = log.replace_key_but_keep_the_old();
+    log.say(Some(message(77)), "as it was");
+    log.checkpoint();
+    let honest = receipt(&log, 77);
+    let mut forged = Specimen::new();
+    forged.key = old;
+    forged.checkpoint();
+    forged.say(Some(message(77)), "false");
+    forged.checkpoint();
+    let Receipt { records, checkpoints, .. } = receipt(&forged, 77);
+    let mixed = Receipt {
+        records: [records, honest.records.clone()].concat(),
+        checkpoints: [checkpoints, honest.checkpoints.clone()].concat(),
+        ..honest.clone()
+    };
+    let expected = Refusal::BeforeKey { seq: 2, checkpoint: 3, expected: log.public(), since: 32 };
+    assert_eq!(check(&text(&mixed), Some(log.public())), Err(expected));
+    assert_eq!(check(&text(&honest), Some(log.public())).unwrap().records.len(), 1);
+}
+
+#[test]
+fn whoever_is_put_before_the_expected_key_is_not_told_as_one_who_signed() {
+    let log = Specimen::usual();
+    let honest = receipt(&log, 1);
+    let mut stranger = Specimen::new();
+    stranger.name_key(log.public());
+    let with = Receipt { checkpoints: [stranger.checkpoints, honest.checkpoints.clone()].concat(), ..honest.clone() };
+    let proof = check(&text(&with), Some(log.public())).unwrap();
+    assert_eq!(proof, check(&text(&honest), Some(log.public())).unwrap());
+    assert_eq!(proof.keys, [log.public()]);
 }
 
 proptest! {

@@ -68,7 +68,7 @@ impl Bench {
             Step::Sync => done = self.log.sync().map(|_| self.all_is_durable()),
             Step::NextDay => self.now = now + std::time::Duration::from_secs(24 * 3600),
             Step::NewKey => match self.log.rotate_key(now) {
-                Ok(()) => self.all_is_durable(),
+                Ok(_) => self.all_is_durable(),
                 Err(LogOrKeyError::Key(_)) => {}
                 Err(LogOrKeyError::Log(error)) => done = Err(error),
             },

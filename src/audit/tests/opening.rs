@@ -1,6 +1,10 @@
 //! What is found when a log is opened again, and what is done about it.
 
 use super::*;
+use crate::audit::chain::Link;
+use crate::audit::specimen::Specimen;
+use crate::audit::verify::{Expected, verify_with};
+use crate::journal::filesystem::FileSystem;
 
 fn written(count: u128) -> (Simulated, Log) {
     let disk = Simulated::default();
@@ -136,6 +140,75 @@ fn a_log_that_ends_before_what_is_known_goes_on_behind_the_gap() {
 }
 
 #[test]
+fn a_log_that_somebody_else_wrote_is_not_taken_over() {
+    let (disk, mut log) = written(5);
+    let mark = log.sync().unwrap();
+    log.checkpoint(Why::Demand, NOON).unwrap();
+    log.sync().unwrap();
+    let checkpoint = log.take_news().checkpoints.remove(0);
+    log.remember(&checkpoint).unwrap();
+    drop(log);
+    let known = Checkpoint::parse(checkpoint.as_bytes()).unwrap();
+    let key = known.statement.key;
+    // Whole, signed throughout, and it names our key as the next one; or it says that its first part was removed.
+    for removed in [false, true] {
+        let mut forged = Specimen::new();
+        forged.checkpoint();
+        forged.records(8);
+        forged.rotate();
+        forged.records(2);
+        if removed {
+            forged.retire(1);
+        }
+        forged.name_key(key);
+        let disk = disk.restart();
+        for segment in 1..=2 {
+            match std::fs::read(forged.path(segment)) {
+                Ok(text) => put(&disk, segment, text),
+                Err(_) => FileSystem::remove(&disk, &segment_path(segment)).unwrap(),
+            }
+        }
+        let resumed = reopen(&disk, Some(&mark), &[]);
+        assert!(!resumed.problems.is_empty(), "{resumed:?}");
+        for path in disk.paths().iter().filter(|path| path.starts_with(folder())) {
+            std::fs::write(forged.folder().join(path.file_name().unwrap()), disk.content(path)).unwrap();
+        }
+        let expected = Expected { pinned: Some(key), ..Expected::default() };
+        let report = verify_with(forged.folder(), &expected, &|_| ()).unwrap();
+        assert!(report.break_count > 0, "{report:#?}");
+        // The first line of ours follows on the last that was known, and nothing before it is vouched for.
+        let ours = lines(&disk).pop().unwrap();
+        assert_eq!(Link::parse(ours[0].as_bytes()).unwrap().before(), known.tip());
+        let signed = Checkpoint::parse(ours[1].as_bytes()).unwrap().statement;
+        assert_eq!((signed.key, signed.first), (key, known.seq + 1));
+    }
+}
+
+fn put(disk: &Simulated, segment: u64, text: Vec<u8>) {
+    let path = segment_path(segment);
+    drop(FileSystem::create(disk, &path));
+    disk.overwrite(&path, text);
+}
+
+#[test]
+fn a_line_whose_hash_the_next_one_has_is_only_damaged() {
+    let (disk, mut log) = written(3);
+    let mark = log.sync().unwrap();
+    log.append(&entry(4), NOON).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    edit(&disk, 1, |text| {
+        let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        lines[2] = lines[2].replace("queue.admin", "queue.amend");
+        lines.concat()
+    });
+    reopen(&disk, Some(&mark), &[4]);
+    let text = lines(&disk).remove(0);
+    let follows = Link::parse(text[4].as_bytes()).unwrap().prev;
+    assert_eq!(follows, Hash::of(text[3].as_bytes()));
+}
+
+#[test]
 fn a_log_that_vanished_is_a_gap() {
     let (disk, mut log) = written(5);
     let mark = log.sync().unwrap();
@@ -236,8 +309,19 @@ fn a_new_key_is_named_by_the_old_one_and_signs_from_then_on() {
     drop(log);
     let checkpoints = prove(&disk, "rotated").checkpoints;
     let said: Vec<_> = checkpoints.iter().map(|at| (at.statement.key, at.statement.next_key)).collect();
-    assert_eq!(said, [(first, Some(second)), (second, None)]);
+    assert_eq!(said, [(first, Some(second)), (second, None), (second, None)]);
     assert_eq!(open_alone(&disk).1.problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_was_named_and_did_not_sign_does_so_at_the_next_start() {
+    let (disk, mut log) = written(3);
+    log.rotate_key(NOON).unwrap();
+    drop(log);
+    assert!(!open_alone(&disk).1.wants_checkpoint);
+    edit(&disk, 1, |text| text.split_inclusive('\n').take(4).collect());
+    let resumed = open_alone(&disk).1;
+    assert_eq!((resumed.wants_checkpoint, resumed.problems), (true, Vec::<String>::new()));
 }
 
 #[test]

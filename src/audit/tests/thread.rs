@@ -66,6 +66,8 @@ fn wishes_are_answered_when_they_are_durable_and_in_order() {
     let line = feed.rotate_key().blocking_recv().unwrap().unwrap();
     let told = Checkpoint::parse(line.as_bytes()).unwrap();
     assert_eq!(told.statement.next_key, Some(keys(&disk).load().unwrap().unwrap().public()));
+    let first = Checkpoint::parse(lines(&disk).concat().last().unwrap().as_bytes()).unwrap();
+    assert_eq!((first.seq, Some(first.statement.key)), (told.seq + 1, told.statement.next_key));
     let removed =
         super::super::checkpoint::Removed { segments: [1, 1], first: 1, last: 2, hash: Hash::GENESIS, until: NOON };
     feed.set_stamp(Stamp { node: "mx2".into(), config: "def".into() });

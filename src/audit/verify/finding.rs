@@ -110,6 +110,23 @@ impl Findings {
         })
     }
 
+    /// Whether a finding says that the line in this place was changed, whatever number it carries.
+    pub(super) fn is_changed_at(&self, place: Place) -> bool {
+        let file = self.files.get(&place.segment);
+        self.listed
+            .iter()
+            .any(|finding| finding.kind == Kind::Changed && finding.line == place.line && Some(&finding.file) == file)
+    }
+
+    /// Takes back what was said of the signature of this checkpoint alone.
+    pub(super) fn forget_signature(&mut self, seq: u64) {
+        let is_it =
+            |finding: &Finding| finding.kind == Kind::SignatureWrong && (finding.first, finding.last) == (seq, seq);
+        let before = self.listed.len();
+        self.listed.retain(|finding| !is_it(finding));
+        self.count -= (before - self.listed.len()) as u64;
+    }
+
     /// Adds a sentence to the last finding that one of these records was changed or is missing.
     pub(super) fn append(&mut self, (first, last): (u64, u64), sentence: &str) {
         let about = |finding: &&mut Finding| {

@@ -10,19 +10,29 @@ use crate::audit::log::LogError;
 use crate::audit::segments::Segment;
 
 use super::finding::{Finding, Findings, Kind, are, records};
-use super::scan::Scan;
+use super::scan::{Place, Scan};
 use super::{Expected, Held, Report, Vouched};
+
+/// The last line of the log, whatever it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail {
+    pub(super) place: Place,
+    /// What it says of the line before it.
+    pub(super) prev: Hash,
+}
 
 /// Compares every checkpoint that is known besides the log.
 pub(super) fn compare(
     expected: &Expected,
-    scans: &[Scan],
+    (scans, tail): (&[Scan], Option<Tail>),
     report: &mut Report,
     findings: &mut Findings,
 ) -> Result<(), LogError> {
     let met = scans.iter().flat_map(|scan| &scan.checkpoints);
     let mut comparison = Comparison {
         known: met.filter(|met| met.signed).map(|met| (met.checkpoint.hash, met.checkpoint.seq)).collect(),
+        tail,
+        expected,
         report,
         findings,
         held: Held::default(),
@@ -59,6 +69,8 @@ pub(super) fn compare(
 struct Comparison<'a> {
     /// The signed checkpoints of the log.
     known: HashMap<Hash, u64>,
+    tail: Option<Tail>,
+    expected: &'a Expected,
     report: &'a mut Report,
     findings: &'a mut Findings,
     held: Held,
@@ -99,16 +111,34 @@ impl Comparison<'_> {
         let witness = Witness { finding, seq, checkpoint };
         if seq <= removed && seq < self.report.first {
             self.held.removed += 1;
+        } else if self.findings.explains(seq) {
+            // That its line is not there as it was written has been told.
         } else if seq > self.report.tip.seq {
             if self.beyond.as_ref().is_none_or(|beyond| beyond.seq < seq) {
                 self.beyond = Some(witness);
             }
-        } else if !self.findings.explains(seq) {
+        } else if let Some(tail) = self.tail.filter(|tail| self.is_of_tail(&witness.checkpoint, tail)) {
+            self.findings.forget_signature(seq);
+            let what = format!(
+                "Record {seq} was changed: it is the last checkpoint, and its signed copy in {} differs. All before it \
+                 is as the copy says.",
+                file.display()
+            );
+            self.findings.add(Kind::Changed, tail.place, (seq, seq), what);
+        } else {
             self.rewritten_count += 1;
             if self.rewritten.as_ref().is_none_or(|lowest| lowest.seq > seq) {
                 self.rewritten = Some(witness);
             }
         }
+    }
+
+    /// Whether this is the last line as it was, which is no signed checkpoint as it stands: all before it is the same.
+    fn is_of_tail(&self, checkpoint: &Checkpoint, tail: &Tail) -> bool {
+        let Checkpoint { seq, prev, statement, .. } = checkpoint;
+        let Expected { pinned, current, .. } = self.expected;
+        let is_ours = self.report.keys.iter().chain(pinned).chain(current).any(|key| *key == statement.key);
+        is_ours && (*seq, *prev) == (self.report.tip.seq, tail.prev) && !self.known.contains_key(&self.report.tip.hash)
     }
 
     fn invalid(&mut self, file: &Path, line: u64, why: &str) {

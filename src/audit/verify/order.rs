@@ -36,7 +36,7 @@ pub(super) fn join(stretches: impl Iterator<Item = Stretch>, anchor: Anchor) -> 
         }
         match (joined.last_mut(), stretch) {
             (Some(Stretch::Run(run)), Stretch::Run(next)) if run.goes_on_in(&next) && next.misnumbered.is_none() => {
-                (run.end, run.last, run.hash) = (next.end, next.last, next.hash);
+                (run.end, run.last, run.last_prev, run.hash) = (next.end, next.last, next.last_prev, next.hash);
                 (run.last_signed, run.last_is_checkpoint) = (next.last_signed, next.last_is_checkpoint);
                 run.last_closes = next.last_closes;
                 run.opening = None;
@@ -67,7 +67,8 @@ pub(super) fn order(stretches: &[Stretch], anchor: Anchor) -> Order {
         .enumerate()
         .filter_map(|(index, stretch)| if let Stretch::Run(run) = stretch { Some((index, run)) } else { None })
         .collect();
-    let main = backbone(&runs, anchor);
+    let mut main = backbone(&runs, anchor);
+    keep_the_middle(&runs, &mut main);
     let (main, rest): (Vec<_>, Vec<_>) = runs.into_iter().enumerate().partition(|(at, _)| main.contains(at));
     let main: Vec<(usize, &Run)> = main.into_iter().map(|(_, run)| run).collect();
     let rest: Vec<(usize, &Run)> = rest.into_iter().map(|(_, run)| run).collect();
@@ -126,6 +127,25 @@ fn backbone(runs: &[(usize, &Run)], anchor: Anchor) -> Vec<usize> {
     }
     chain.reverse();
     chain
+}
+
+/// Of three lines that stand in the reverse order, the outer two were swapped and the middle one is where it belongs.
+fn keep_the_middle(runs: &[(usize, &Run)], main: &mut [usize]) {
+    for (at, three) in runs.windows(3).enumerate() {
+        let [(index, high), (_, middle), (end, low)] = three else { continue };
+        let is_reversed = high.is_single() && low.goes_on_in(middle) && middle.goes_on_in(high) && low.is_single();
+        if !is_reversed || !middle.is_single() || index + 2 != *end {
+            continue;
+        }
+        let Some(chosen) = main.iter().position(|place| (at..at + 3).contains(place)) else { continue };
+        let beside = |place: Option<usize>| place.and_then(|it| runs.get(*main.get(it)?)).map(|(_, run)| *run);
+        let (before, next) = (beside(chosen.checked_sub(1)), beside(Some(chosen + 1)));
+        let is_free =
+            before.is_none_or(|before| before.last < low.first) && next.is_none_or(|next| next.first > high.last);
+        if let Some(place) = main.get_mut(chosen).filter(|_| is_free) {
+            *place = at + 1;
+        }
+    }
 }
 
 /// How well a run stands behind another: one that is its continuation and right behind it best.

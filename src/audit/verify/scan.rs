@@ -5,7 +5,7 @@ use std::io;
 use memchr::memmem;
 
 use crate::audit::chain::{Hash, Link};
-use crate::audit::checkpoint::{Checkpoint, Why, verify_signature};
+use crate::audit::checkpoint::{Checkpoint, Why, claims_to_be_one, verify_signature};
 use crate::audit::lines::{LineReader, Piece, Progress};
 use crate::audit::log::LogError;
 use crate::audit::segments::Segment;
@@ -38,6 +38,8 @@ pub(super) struct Run {
     pub(super) last: u64,
     /// What the first line says of the line before it.
     pub(super) prev: Hash,
+    /// What the last line says of the line before it.
+    pub(super) last_prev: Hash,
     /// The hash of the last line.
     pub(super) hash: Hash,
     /// The first or the last line is a checkpoint whose own key signed it as it stands.
@@ -105,6 +107,8 @@ pub(super) struct Scan {
     pub(super) checkpoints: Vec<Met>,
     /// Lines that stand twice, one behind the other, with their numbers.
     pub(super) repeats: Vec<(Place, u64)>,
+    /// Lines that begin as checkpoints and are none, with their numbers.
+    pub(super) spoiled: Vec<(Place, u64)>,
     /// Too much is wrong to be told apart: the rest of the segment was not looked at.
     pub(super) broke_off: bool,
     /// The last line has no line end.
@@ -150,6 +154,7 @@ impl Scanner {
             stretches: Vec::new(),
             checkpoints: Vec::new(),
             repeats: Vec::new(),
+            spoiled: Vec::new(),
             broke_off: false,
             unfinished: false,
             damage: None,
@@ -182,13 +187,14 @@ impl Scanner {
     fn line(&mut self, line: &[u8]) {
         let Some(link) = Link::parse(line) else { return self.junk() };
         let place = Place { segment: self.scan.segment, line: self.scan.lines + 1 };
-        let checkpoint = Checkpoint::parse(line);
+        let claims = claims_to_be_one(line);
+        let checkpoint = claims.then(|| Checkpoint::parse(line)).flatten();
         let hash = checkpoint.as_ref().map_or_else(|| Hash::of(line), |checkpoint| checkpoint.hash);
         let signed = checkpoint.as_ref().is_some_and(|it| verify_signature(line, &it.statement.key));
         let closes = checkpoint.as_ref().is_some_and(|it| it.statement.why == Why::Rotation);
         let follows = match self.scan.stretches.last_mut() {
             Some(Stretch::Run(run)) if run.last.saturating_add(1) == link.seq && run.hash == link.prev => {
-                (run.end, run.last, run.hash) = (place, link.seq, hash);
+                (run.end, run.last, run.last_prev, run.hash) = (place, link.seq, link.prev, hash);
                 (run.last_signed, run.last_is_checkpoint, run.last_closes) = (signed, checkpoint.is_some(), closes);
                 run.opening = None;
                 true
@@ -205,6 +211,7 @@ impl Scanner {
                 first: link.seq,
                 last: link.seq,
                 prev: link.prev,
+                last_prev: link.prev,
                 hash,
                 first_signed: signed,
                 last_signed: signed,
@@ -221,6 +228,8 @@ impl Scanner {
         if let Some(checkpoint) = checkpoint {
             let tree = self.tree.close(&checkpoint);
             self.scan.checkpoints.push(Met { place, checkpoint, signed, tree });
+        } else if claims && self.scan.spoiled.len() < STRETCHES_MAX {
+            self.scan.spoiled.push((place, link.seq));
         }
     }
 

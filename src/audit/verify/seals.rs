@@ -16,11 +16,14 @@ const KEYS_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Seals {
     pub(super) count: u64,
-    /// The keys in force, in order.
-    pub(super) keys: Vec<PublicKey>,
+    /// The first checkpoint of each key that signed, in order.
+    pub(super) signers: Vec<Vouched>,
     pub(super) vouched: Option<Vouched>,
     pub(super) removed: Option<Removed>,
+    /// The key that has to sign the next checkpoint. It may have been named only.
     in_force: Option<PublicKey>,
+    /// The keys that were in force, whether they signed or not.
+    known: Vec<PublicKey>,
     /// Checkpoints with wrong signatures, one behind the other: the place of the first among the findings, and how many
     /// more there are.
     wrong: Option<(usize, u64)>,
@@ -36,11 +39,12 @@ impl Seals {
         all.dedup_by_key(|met| met.checkpoint.hash);
         self.count = all.len() as u64;
         self.check_closed(scans, is_last_closed, findings);
+        check_spoiled(scans, findings);
         let mut before = anchor.last;
         for met in all {
             let seq = met.checkpoint.seq;
             // What is wrong with this line has been told.
-            if findings.explains(seq) {
+            if findings.explains(seq) || findings.is_changed_at(met.place) {
                 continue;
             }
             if met.signed {
@@ -84,13 +88,9 @@ impl Seals {
 
     fn check_key(&mut self, met: &Met, findings: &mut Findings) {
         let (seq, key) = (met.checkpoint.seq, met.checkpoint.statement.key);
-        let Some(in_force) = self.in_force else {
-            self.keys.push(key);
-            self.in_force = Some(key);
-            return;
-        };
+        let in_force = *self.in_force.get_or_insert(key);
         if key == in_force {
-            return;
+            return self.count_signer(met);
         }
         if let Some((_, replaced)) = self.retired.iter().find(|(retired, _)| *retired == key) {
             let what = format!(
@@ -101,17 +101,25 @@ impl Seals {
             return;
         }
         // Back to a key that was in force before: its absence has been told.
-        if !self.keys.contains(&key) {
+        if !self.known.contains(&key) {
             let what = format!(
                 "From checkpoint {seq} on the log is signed by {key}, and the key before it, {in_force}, did not name \
                  it as its successor: the key was lost and made anew, or somebody else writes with a key of their own."
             );
             findings.add(Kind::KeyChanged, met.place, (seq, seq), what);
-            if self.keys.len() < KEYS_MAX {
-                self.keys.push(key);
-            }
         }
         self.in_force = Some(key);
+        self.count_signer(met);
+    }
+
+    fn count_signer(&mut self, met: &Met) {
+        let key = met.checkpoint.statement.key;
+        if self.signers.len() < KEYS_MAX && self.signers.iter().all(|signer| signer.key != key) {
+            self.signers.push(vouched(met));
+        }
+        if self.known.len() < KEYS_MAX && !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     fn take(&mut self, met: &Met) {
@@ -119,10 +127,10 @@ impl Seals {
         let statement = &checkpoint.statement;
         if let Some(next) = statement.next_key
             && self.in_force == Some(statement.key)
-            && self.keys.len() < KEYS_MAX
+            && self.known.len() < KEYS_MAX
         {
             self.retired.push((statement.key, checkpoint.seq));
-            self.keys.push(next);
+            self.known.push(next);
             self.in_force = Some(next);
         }
         if statement.removed.is_some() {
@@ -159,29 +167,55 @@ impl Seals {
         }
     }
 
-    pub(super) fn compare_keys(&self, expected: &Expected, end: Place, findings: &mut Findings) -> Compared {
+    /// Gives what the keys were compared with, and the first checkpoint that this key signed. That a checkpoint names it
+    /// as the next counts for nothing: anybody can write the public half of a key.
+    pub(super) fn compare_keys(
+        &self,
+        expected: &Expected,
+        end: Place,
+        findings: &mut Findings,
+    ) -> (Compared, Option<Vouched>) {
         let (wanted, compared) = match (expected.pinned, expected.current) {
             (Some(pinned), _) => (pinned, Compared::Pinned),
             (None, Some(current)) => (current, Compared::File),
-            (None, None) => return Compared::Nothing,
+            (None, None) => return (Compared::Nothing, None),
         };
         let at = Place { line: 0, ..end };
-        let Some(in_force) = self.in_force else {
+        let Some(last) = self.vouched.as_ref().map(|vouched| vouched.key) else {
             let what = format!("No checkpoint stands in the log: nothing in it is signed by {wanted}.");
             findings.add(Kind::CheckpointMissing, at, (0, 0), what);
-            return compared;
+            return (compared, None);
         };
-        let what = match compared {
-            Compared::Pinned if !self.keys.contains(&wanted) => {
-                format!("The expected key, {wanted}, did not sign this log. It is signed by {in_force}.")
+        let first = self.signers.iter().find(|signer| signer.key == wanted).cloned();
+        let what = match (compared, &first) {
+            (Compared::Pinned, Some(_)) => return (compared, first),
+            (_, Some(_)) if last == wanted => return (compared, first),
+            (Compared::Pinned, None) if self.known.contains(&wanted) => format!(
+                "The expected key, {wanted}, is only named as the next one and signed nothing in this log: anybody can \
+                 name a key. It is signed by {last}."
+            ),
+            (Compared::Pinned, None) => {
+                format!("The expected key, {wanted}, did not sign this log. It is signed by {last}.")
             }
-            Compared::File if in_force != wanted => {
-                format!("The log is signed by {in_force}, but the key file of the daemon holds {wanted}.")
-            }
-            _ => return compared,
+            (_, None) if self.known.contains(&wanted) => format!(
+                "The key file of the daemon holds {wanted}, which this log only names as the next one: anybody can \
+                 name a key. It is signed by {last}. If the key was just replaced, the next checkpoint shows whether \
+                 the daemon goes on with this log: `gatepost audit checkpoint`."
+            ),
+            _ => format!("The log is signed by {last}, but the key file of the daemon holds {wanted}."),
         };
         findings.add(Kind::KeyUnexpected, at, (0, 0), what);
-        compared
+        (compared, first)
+    }
+}
+
+/// A line that begins as a checkpoint was written as one. Where lines follow it, the chain has told this already.
+fn check_spoiled(scans: &[Scan], findings: &mut Findings) {
+    for (place, seq) in scans.iter().flat_map(|scan| &scan.spoiled) {
+        if !findings.explains(*seq) && !findings.is_changed_at(*place) {
+            let what = format!("Record {seq} was changed: it begins as a checkpoint, and is none as it stands.");
+            findings.add(Kind::Changed, *place, (*seq, *seq), what);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Logs that were tampered with, and what is said of them.
 
 mod found_anywhere;
+mod keys;
 mod seals;
 
 use std::fs;
@@ -144,6 +145,40 @@ fn a_changed_record_is_named_whatever_was_changed_in_it() {
 }
 
 #[test]
+fn what_is_wrong_with_the_last_checkpoint_is_told_once() {
+    use Kind::{Changed, SignatureWrong};
+    for (field, alone) in [
+        ("\"root\":\"", SignatureWrong),
+        ("\"signature\":\"", SignatureWrong),
+        ("\"node\":\"", SignatureWrong),
+        ("\"key\":\"ed25519:", SignatureWrong),
+        ("\"why\":\"", Changed),
+        ("{\"seq\":", Changed),
+        ("{\"se", Changed),
+        ("\"prev\":\"", Changed),
+    ] {
+        let log = Specimen::usual();
+        edit(&log, 3, |lines| {
+            let at = lines[8].find(field).unwrap() + field.len();
+            // Another digit, so that it reads as well as before; or a byte that fits nowhere.
+            let to = if lines[8].as_bytes()[at] == b'1' { "2" } else { "1" };
+            lines[8].replace_range(at..=at, to);
+        });
+        let report = run(&log, &seen(&log));
+        assert_eq!(found(&report), [(Changed, 29, 29)], "{field}: {:#?}", report.breaks);
+        assert_eq!((report.break_count, report.breaks[0].line), (1, 9), "{field}");
+        assert_eq!(found(&run(&log, &pinned(&log))), [(alone, 29, 29)], "{field}, without a copy");
+    }
+    // Signed by its key it is another history, and no slip.
+    let mut log = Specimen::usual();
+    let known = seen(&log);
+    edit(&log, 3, |lines| _ = lines.pop());
+    log.unseal();
+    log.rotate();
+    assert_eq!(found(&run(&log, &known)), [(Kind::Rewritten, 1, 29)]);
+}
+
+#[test]
 fn records_that_were_taken_out_are_named() {
     use Kind::Missing;
     check(|log| edit(log, 3, |lines| _ = lines.remove(2)), &[(Missing, 23, 23)]);
@@ -163,6 +198,8 @@ fn records_in_another_order_are_named() {
     use Kind::{Duplicated, Inserted, Reordered};
     check(|log| edit(log, 3, |lines| lines.swap(2, 3)), &[(Reordered, 23, 24)]);
     check(|log| edit(log, 3, |lines| lines.swap(1, 6)), &[(Reordered, 22, 27)]);
+    let report = check(|log| edit(log, 3, |lines| lines.swap(1, 3)), &[(Reordered, 22, 24)]);
+    assert!(report.breaks[0].what.starts_with("Record 22 and record 24 were swapped"));
     check(
         |log| {
             edit(log, 3, |lines| {

@@ -1,17 +1,21 @@
 //! What the commands of `gatepost audit` are asked.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::audit::key::PublicKey;
 use crate::audit::tail::TAIL_LINES_MAX;
+use crate::cli::arguments::SocketPath;
+use crate::cli::{human, moment};
+use crate::model::address::{Address, Charset};
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
+use crate::model::time::Timestamp;
 
-use crate::cli::arguments::SocketPath;
-
-use super::asked::{Digest, Report, WhatIf};
+use super::setting::Setting;
+use super::span::SpanAsked;
 
 /// The questions to the log, and what changes its keys.
 #[derive(Debug, Subcommand)]
@@ -36,67 +40,68 @@ pub(in crate::cli) enum AuditCommand {
     Digest(Digest),
 }
 
+/// Where the log is.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LogFolder {
     /// The folder of the log [default: [audit].path of the configuration]
     #[arg(long, value_name = "DIR")]
-    pub(in crate::cli) path: Option<PathBuf>,
+    pub(super) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
-    pub(in crate::cli) log: LogFolder,
+    pub(super) log: LogFolder,
     /// The public key that must have signed, such as "gatepost audit key" showed on the day of installation
     /// [default: what the file [audit].key holds]
     #[arg(long, value_name = "ed25519:KEY")]
-    pub(in crate::cli) key: Option<PublicKey>,
+    pub(super) key: Option<PublicKey>,
     /// A file of checkpoints that were held elsewhere, one line each; may be repeated. Each must stand in the log
     #[arg(long = "checkpoint", value_name = "FILE", num_args = 1.., conflicts_with = "receipt")]
-    pub(in crate::cli) checkpoints: Vec<PathBuf>,
+    pub(super) checkpoints: Vec<PathBuf>,
     /// Only this segment, which its closing checkpoint proves
     #[arg(long, value_name = "N", conflicts_with = "receipt", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(in crate::cli) segment: Option<u64>,
+    pub(super) segment: Option<u64>,
     /// A receipt instead of the log, which is not needed for it
     #[arg(long, value_name = "FILE", conflicts_with = "path")]
-    pub(in crate::cli) receipt: Option<PathBuf>,
+    pub(super) receipt: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Trace {
     /// The id that the sender was told in the 250 reply
-    pub(in crate::cli) message: MessageId,
+    pub(super) message: MessageId,
     #[command(flatten)]
-    pub(in crate::cli) log: LogFolder,
+    pub(super) log: LogFolder,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Receipt {
     /// The id that the sender was told in the 250 reply
-    pub(in crate::cli) message: MessageId,
+    pub(super) message: MessageId,
     /// The file to write [default: the output]
     #[arg(long, value_name = "FILE")]
-    pub(in crate::cli) out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     #[command(flatten)]
-    pub(in crate::cli) log: LogFolder,
+    pub(super) log: LogFolder,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Tail {
     /// How many records
     #[arg(short = 'n', value_name = "N", default_value_t = 10, value_parser = count)]
-    pub(in crate::cli) count: usize,
+    pub(super) count: usize,
     /// Go on with each record that is written, until Ctrl-C
     #[arg(short, long)]
-    pub(in crate::cli) follow: bool,
+    pub(super) follow: bool,
     /// Only this event, such as inbound.refused, or all of a kind, such as outbound
     #[arg(long, value_name = "EVENT")]
-    pub(in crate::cli) event: Option<String>,
+    pub(super) event: Option<String>,
     /// Only mail from or to this domain
     #[arg(long, value_name = "DOMAIN")]
-    pub(in crate::cli) domain: Option<Domain>,
+    pub(super) domain: Option<Domain>,
     #[command(flatten)]
-    pub(in crate::cli) log: LogFolder,
+    pub(super) log: LogFolder,
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -108,16 +113,159 @@ fn count(text: &str) -> Result<usize, String> {
 pub(in crate::cli) struct Checkpoint {
     /// Print the line alone, as it is to be kept elsewhere
     #[arg(long)]
-    pub(in crate::cli) line: bool,
+    pub(super) line: bool,
     #[command(flatten)]
-    pub(in crate::cli) socket: SocketPath,
+    pub(super) socket: SocketPath,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Key {
     /// Make the running daemon sign with a new key from now on; the old one vouches for it in the log
     #[arg(long)]
-    pub(in crate::cli) rotate: bool,
+    pub(super) rotate: bool,
     #[command(flatten)]
-    pub(in crate::cli) socket: SocketPath,
+    pub(super) socket: SocketPath,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WhatIf {
+    /// Only mail from or to this domain, and all others for which the same domain file speaks
+    #[arg(long, value_name = "DOMAIN")]
+    pub(super) domain: Option<Domain>,
+    /// Mail that came in, mail that went out, or both
+    #[arg(long, value_enum, default_value_t = Directions::Inbound)]
+    pub(super) direction: Directions,
+    /// A setting as if it were written for --domain, else under [default]: min_version=TLSv1.2, mode=report,
+    /// outbound.tls=verify; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Setting::parse)]
+    #[arg(conflicts_with_all = ["with", "with_domain"])]
+    pub(super) set: Vec<Setting>,
+    /// Another configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "with_domain")]
+    pub(super) with: Option<PathBuf>,
+    /// Another domain file, in the place of the one that speaks for its domains now
+    #[arg(long, value_name = "FILE")]
+    pub(super) with_domain: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) span: SpanAsked,
+    /// The day to judge by; without a setting, what the steps until then will change [default: now]
+    #[arg(long, value_name = "DATE", value_parser = moment::parse)]
+    pub(super) at: Option<Timestamp>,
+    /// What to list by [default: sender, or destination with --direction outbound]
+    #[arg(long, value_enum)]
+    pub(super) by: Option<ByAsked>,
+    /// The most lines of the list, 0 for all [default: 20 in a table]
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
+    /// End with exit code 1 if any message would be refused or deferred
+    #[arg(long)]
+    pub(super) fail_if_hit: bool,
+    /// The form of the answer: table, json or csv
+    #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) log: LogFolder,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Report {
+    /// Only mail from (inbound) and to (outbound) this domain
+    #[arg(long, value_name = "DOMAIN")]
+    pub(super) partner: Option<Domain>,
+    /// The domains below the partner's too
+    #[arg(long, requires = "partner")]
+    pub(super) below: bool,
+    /// Mail that came in, mail that went out, or both
+    #[arg(long, value_enum, default_value_t = Directions::Both)]
+    pub(super) direction: Directions,
+    #[command(flatten)]
+    pub(super) span: SpanAsked,
+    /// The length of a period [default: day up to two weeks, week up to half a year, else month]
+    #[arg(long, value_enum)]
+    pub(super) by: Option<PeriodAsked>,
+    /// The form of the answer: table, json or csv (html is not implemented yet)
+    #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) log: LogFolder,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Digest {
+    /// The domain whose owner is told
+    #[arg(long, value_name = "DOMAIN")]
+    pub(super) domain: Domain,
+    /// How far back: 1d, 7d
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = human::parse_duration)]
+    pub(super) since: Duration,
+    /// The form of the answer: table, json, or mail, which is ready for `sendmail -t`
+    #[arg(long, value_enum, default_value_t = DigestFormat::Table, hide_possible_values = true)]
+    pub(super) format: DigestFormat,
+    /// The owner, for the form of a mail
+    #[arg(long, value_name = "ADDRESS", value_parser = mailbox, required_if_eq("format", "mail"))]
+    pub(super) to: Option<Address>,
+    /// The sender of the mail [default: postmaster of the configuration's hostname]
+    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    pub(super) from: Option<Address>,
+    #[command(flatten)]
+    pub(super) log: LogFolder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Directions {
+    Inbound,
+    Outbound,
+    Both,
+}
+
+impl Directions {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::Both => "both",
+        }
+    }
+
+    pub(super) fn inbound(self) -> bool {
+        self != Self::Outbound
+    }
+
+    pub(super) fn outbound(self) -> bool {
+        self != Self::Inbound
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Format {
+    Table,
+    Json,
+    Csv,
+    Html,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum DigestFormat {
+    Table,
+    Json,
+    Mail,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum ByAsked {
+    Sender,
+    Client,
+    Destination,
+    Tls,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum PeriodAsked {
+    Day,
+    Week,
+    Month,
+}
+
+fn mailbox(text: &str) -> Result<Address, String> {
+    Address::parse(text, Charset::Ascii).map_err(|error| error.to_string())
 }

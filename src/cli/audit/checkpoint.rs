@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::admin::protocol::{Request, Response};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
-use crate::cli::human::{labelled, labelled_whole, second, wrap};
+use crate::cli::human::{labelled_whole, second, wrap};
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
 use crate::model::time::Timestamp;
@@ -50,10 +50,9 @@ fn page(line: &str, checkpoint: &Checkpoint) -> String {
         _ => format!("records {} to {}, and through the chain all before", statement.first, seq - 1),
     };
     let mut page = vec![format!("{GOOD}Signed{GOOD:#}: checkpoint {BOLD}{seq}{BOLD:#} is on stable storage.")];
-    for (label, value) in [("time", second(checkpoint.time)), ("covers", covers)] {
-        page.extend(labelled(label, &value));
+    for (label, value) in [("time", second(checkpoint.time)), ("covers", covers), ("key", statement.key.to_string())] {
+        page.push(labelled_whole(label, &value));
     }
-    page.push(labelled_whole("key", &statement.key.to_string()));
     page.push(String::new());
     let advice = "Whoever keeps this line elsewhere can prove later that nothing before it was changed, even against \
                   somebody who has the key:";

@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 use crate::audit::digest::{Digest as Tally, Ending, Entry, Subject};
 use crate::audit::pass::{Met, Span, pass};
 use crate::cli::configuration;
+use crate::cli::human::peer;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 use crate::model::domain::Domain;
-use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::random;
 
-use super::asked::{Digest, DigestFormat};
+use super::arguments::{Digest, DigestFormat};
 use super::reading;
 
 /// What happened to the mail of one domain.
@@ -54,8 +54,8 @@ pub(super) fn run(
         DigestFormat::Mail if !json => Some(letter(config, asked, now, console)?),
         _ => None,
     };
-    let folder = super::folder(config, asked.path.as_deref())?;
-    let (Tally { entries, others, .. }, met) = reading::under_progress(&folder, |segments, progress| {
+    let folder = super::folder(config, &asked.log)?;
+    let (Tally { entries, others, .. }, met) = reading::records(&folder, |segments, progress| {
         pass(segments, span, || Tally::new(asked.domain.clone()), progress)
     })?;
     let mut entries: Vec<_> = entries.into_iter().collect();
@@ -107,18 +107,18 @@ fn answer(answered: &Answered) -> Value {
 fn entry((subject, entry): &(Subject, Entry)) -> Value {
     json!({
         "ending": subject.ending.as_str(),
-        "sender_domain": safe(&subject.sender),
-        "recipient_domain": subject.recipient.as_deref().map(safe),
+        "sender_domain": peer(&subject.sender),
+        "recipient_domain": subject.recipient.as_deref().map(peer),
         "reason": subject.reason,
         "messages": entry.messages,
         "last": {
             "seen": entry.last_seen,
             "record": entry.record,
             "message": entry.message,
-            "from": safe(&entry.from),
-            "to": entry.to.as_deref().map(safe),
+            "from": peer(&entry.from),
+            "to": entry.to.as_deref().map(peer),
             "tls": session(entry),
-            "reply": entry.reply.as_deref().map(safe),
+            "reply": entry.reply.as_deref().map(peer),
         },
     })
 }
@@ -126,10 +126,5 @@ fn entry((subject, entry): &(Subject, Entry)) -> Value {
 /// `TLSv1.2 ECDHE-RSA-AES128-SHA`, or `none`.
 fn session(entry: &Entry) -> String {
     let facts: Option<TlsFacts> = serde_json::from_slice(&entry.tls).unwrap_or_default();
-    peer_text(&TlsOrNone(facts.as_ref()).to_string(), PEER_TEXT_BYTES_MAX).into_owned()
-}
-
-/// Text of a peer: printable ASCII and no more than a line of it.
-fn safe(text: &str) -> std::borrow::Cow<'_, str> {
-    peer_text(text, PEER_TEXT_BYTES_MAX)
+    peer(&TlsOrNone(facts.as_ref()).to_string()).into_owned()
 }

@@ -1,6 +1,6 @@
 //! `gatepost audit key`: the public half of the key that signs the log, and its replacement.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -9,15 +9,14 @@ use crate::admin::protocol::Request;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
 use crate::audit::keyfile;
-use crate::cli::configuration;
 use crate::cli::human::{labelled_whole, wrap};
 use crate::cli::main_file::MainFile;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
-use crate::config::DEFAULT_AUDIT_KEY;
 
-const ADVICE: &str = "Keep it where nobody who rules this host can change it: with it anybody can check the log, its \
-                      checkpoints and receipts, and without it whoever replaces the key replaces the proof.";
+const ADVICE: &str = "Keep the public half where nobody who rules this host can change it: with it anybody can check \
+                      the log, its checkpoints and receipts, and without it whoever replaces the key replaces the \
+                      proof.";
 
 /// The answers for programs.
 #[derive(Debug, Serialize)]
@@ -49,7 +48,7 @@ pub(in crate::cli) fn run(
 }
 
 fn show(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let file = file(config)?;
+    let file = MainFile::require(config)?.audit_key();
     let found = keyfile::public_key(&file).map_err(|error| {
         Failure::usage(error.to_string(), "read it as root or as the daemon's account; nobody else may")
     })?;
@@ -85,16 +84,4 @@ fn rotate(at: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Fail
     page.extend(wrap(ADVICE, WIDTH_COLUMNS));
     writeln!(console.out, "{}", page.join("\n"))?;
     Ok(Exit::Done)
-}
-
-/// What the configuration says, however wrong the rest of it is.
-fn file(config: Option<&Path>) -> Result<PathBuf, Failure> {
-    let file = configuration::file(config);
-    if matches!(file.try_exists(), Ok(false)) {
-        return Err(configuration::missing(&file));
-    }
-    let main = MainFile::read(&file).map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", file.display()), "name the configuration with --config FILE")
-    })?;
-    Ok(main.path_at("audit", "key").unwrap_or_else(|| DEFAULT_AUDIT_KEY.into()))
 }

@@ -23,17 +23,17 @@ pub(super) fn page(report: &Report, segment: Option<u64>, note: Option<&str>) ->
 
 fn headline(report: &Report, segment: Option<u64>) -> String {
     let records = count(report.records, "record");
-    let size = match segment {
-        Some(number) => format!("{records} in segment {number:08}"),
-        None => format!("{records} in {}", count(report.segments, "segment")),
+    let (what, size) = match segment {
+        Some(number) => (format!("Segment {number:08}"), records),
+        None => ("The log".to_owned(), format!("{records} in {}", count(report.segments, "segment"))),
     };
     match (report.break_count, &report.vouched) {
-        (0, Some(_)) => format!("{GOOD}The log is whole{GOOD:#}: {size}."),
+        (0, Some(_)) => format!("{GOOD}{what} is whole{GOOD:#}: {size}."),
         (0, None) if report.records == 0 => {
             format!("{BAD}There is no record{BAD:#}: nothing can be proved ({size}).")
         }
         (0, None) => format!("{ODD}The chain is whole, but nothing is signed{ODD:#}: {size}."),
-        (breaks, _) => format!("{BAD}The log is broken{BAD:#}, {}: {size}.", count(breaks, "finding")),
+        (breaks, _) => format!("{BAD}{what} is broken{BAD:#}, {}: {size}.", count(breaks, "finding")),
     }
 }
 
@@ -53,8 +53,14 @@ impl Page {
     }
 
     fn findings(&mut self, report: &Report) {
-        for at in &report.breaks {
-            let place = if at.line > 0 { format!(":{}", at.line) } else { String::new() };
+        // Many lines of one file may have the same said of them.
+        for alike in report.breaks.chunk_by(|one, next| (&one.file, &one.what) == (&next.file, &next.what)) {
+            let [at, ..] = alike else { continue };
+            let place = match alike.last() {
+                _ if at.line == 0 => String::new(),
+                Some(last) if last.line > at.line => format!(":{} to {}", at.line, last.line),
+                _ => format!(":{}", at.line),
+            };
             let file = at.file.display().to_string();
             self.title(format!("{BOLD}{}{place}{BOLD:#}", shown(&file)));
             self.tell(&at.what);
@@ -79,14 +85,19 @@ impl Page {
         }
         let (first, last) = (report.first, vouched.seq);
         let by_itself = if segment.is_some() { " The segments before and behind it were not read." } else { "" };
+        let whole = if first == last {
+            format!("Record {last} is as it was written.")
+        } else {
+            let none = "none was changed, taken out, put in or moved";
+            format!("Records {first} to {last} are as they were written: {none}.")
+        };
         self.tell(&format!(
-            "Records {first} to {last} are as they were written: none was changed, taken out, put in or moved. \
-             Checkpoint {last} of {}, {}, vouches for them.{by_itself} It is signed with",
+            "{whole} Checkpoint {last} of {}, {}, vouches for this.{by_itself} It is signed with",
             vouched.node,
             second(vouched.time)
         ));
         self.tell(&vouched.key.to_string());
-        let rotated = report.keys.len() > 1;
+        let rotated = report.known_since.as_ref().is_some_and(|since| since.key != vouched.key);
         match report.compared {
             Compared::Pinned if rotated => self.tell("to which the key that you named has led by signed replacement."),
             Compared::Pinned => self.tell("which is the key that you named."),
@@ -123,7 +134,15 @@ impl Page {
         if report.records == 0 || !(is_whole || report.unfinished || report.vouched.is_none()) {
             return;
         }
-        self.title(format!("{BOLD}Not proved{BOLD:#}"));
+        let mut open = Self::default();
+        open.left_open(report, segment, note);
+        if !open.lines.is_empty() {
+            self.title(format!("{BOLD}Not proved{BOLD:#}"));
+            self.lines.append(&mut open.lines);
+        }
+    }
+
+    fn left_open(&mut self, report: &Report, segment: Option<u64>, note: Option<&str>) {
         if report.behind > 0 {
             let records = count(report.behind, "record");
             self.tell(&match report.vouched {
@@ -145,6 +164,15 @@ impl Page {
             self.tell(&format!(
                 "That this is the right key: it was compared with nothing{why}. Keep what `gatepost audit key` shows \
                  on the day of installation elsewhere, and name it with --key."
+            ));
+        }
+        if let Some(since) = report.known_since.as_ref().filter(|since| report.keys.first() != Some(&since.key)) {
+            let whose = if report.compared == Compared::File { "in the key file" } else { "that you named" };
+            self.tell(&format!(
+                "That the records before {} are what was written then: other keys signed them. Checkpoint {}, the \
+                 first by the key {whose}, shows that they were not changed since. To know more, name the oldest key \
+                 that you kept with --key.",
+                since.seq, since.seq
             ));
         }
         let held = report.held.newest.as_ref().map_or(0, |newest| newest.seq);
@@ -197,7 +225,7 @@ The log is whole: 12,345 records in 3 segments.
 Proved
   Records 1 to 12340 are as they were written: none was changed, taken out, put
   in or moved. Checkpoint 12340 of mx1, 2027-01-02 03:00:00 UTC, vouches for
-  them. It is signed with
+  this. It is signed with
   ed25519:abababababababababababababababababababababababababababababababab
 
 Not proved
@@ -211,9 +239,16 @@ Not proved
         let held = Held { confirmed: 7, newest: whole().vouched, removed: 0 };
         let report = Report { behind: 0, compared: Compared::Pinned, held, ..whole() };
         let text = page(&report, None, None);
+        assert!(!text.contains("Not proved"), "{text}");
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.contains("  which is the key that you named.\n  Up to record 12340 of 2027-01-02"), "{text}");
         assert!(text.contains("7 checkpoints held elsewhere stand in"), "{text}");
+        let older = format!("ed25519:{}", "cd".repeat(32)).parse().unwrap();
+        let keys = vec![older, whole().keys[0]];
+        let report = Report { compared: Compared::Pinned, keys, known_since: whole().vouched, ..whole() };
+        let text = page(&report, None, None).replace("\n  ", " ");
+        assert!(text.contains("which is the key that you named."), "{text}");
+        assert!(text.contains("That the records before 12340 are what was written then"), "{text}");
     }
 
     #[test]
@@ -226,14 +261,18 @@ Not proved
             last: 42,
             what: "Record 42 is missing: record 43 follows on record 41.".into(),
         };
-        let report = Report { breaks: vec![finding], break_count: 3, ..whole() };
+        let held = |line| Finding { file: "/held".into(), line, what: "No checkpoint.".into(), ..finding.clone() };
+        let report = Report { breaks: vec![finding.clone(), held(1), held(2)], break_count: 5, ..whole() };
         check(
             &report,
             "\
-The log is broken, 3 findings: 12,345 records in 3 segments.
+The log is broken, 5 findings: 12,345 records in 3 segments.
 
 /audit/00000001.jsonl:42
   Record 42 is missing: record 43 follows on record 41.
+
+/held:1 to 2
+  No checkpoint.
 … and 2 more
 
 The last checkpoint

@@ -1,20 +1,76 @@
-//! A pass over the log under a progress bar.
+//! A pass over the log under a progress bar, and what it left open.
 
 use std::path::Path;
 
-use crate::audit::lines::Progress;
-use crate::audit::log::LogError;
-use crate::audit::segments::{Segment, segments};
-use crate::cli::output::Failure;
+use indicatif::{ProgressBar, ProgressStyle};
 
-/// Lists the segments of the log and reads them with `read`.
-pub(super) fn under_progress<T>(
+use crate::audit::lines::{Progress, total_bytes};
+use crate::audit::log::LogError;
+use crate::audit::pass::Met;
+use crate::audit::segments::{Segment, segments};
+use crate::cli::human::{count, moment};
+use crate::cli::output::Failure;
+use crate::model::time::Timestamp;
+
+/// Reads the segments of the log with `read`, under a bar that shows itself only on a terminal.
+pub(super) fn under_progress<T, E: Into<Failure>>(
     folder: &Path,
-    read: impl FnOnce(&[Segment], Progress<'_>) -> Result<T, LogError>,
+    read: impl FnOnce(&[Segment], Progress<'_>) -> Result<T, E>,
 ) -> Result<T, Failure> {
-    let bar = super::progress_bar(folder)?;
-    let segments = segments(folder).map_err(|error| super::unreadable(&error))?;
+    let segments = segments(folder)?;
+    let bar = ProgressBar::new(total_bytes(&segments));
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {eta} left") {
+        bar.set_style(style);
+    }
     let done = read(&segments, &|bytes| bar.inc(bytes));
     bar.finish_and_clear();
-    done.map_err(|error| super::unreadable(&error))
+    done.map_err(Into::into)
+}
+
+/// The same for questions about the records: a folder without any is none of a log.
+pub(super) fn records<T, E: Into<Failure>>(
+    folder: &Path,
+    read: impl FnOnce(&[Segment], Progress<'_>) -> Result<T, E>,
+) -> Result<T, Failure> {
+    under_progress(folder, |segments, progress| {
+        if segments.is_empty() {
+            return Err(none(folder));
+        }
+        read(segments, progress).map_err(Into::into)
+    })
+}
+
+/// A folder without a segment.
+pub(super) fn none(folder: &Path) -> Failure {
+    let message = format!("there is no audit log in {}", folder.display());
+    Failure::usage(message, "name the folder of the log with --path DIR; the daemon begins it at its first start")
+}
+
+impl From<LogError> for Failure {
+    fn from(LogError { path, source }: LogError) -> Self {
+        use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        let help = match source.kind() {
+            NotFound | NotADirectory => "name the folder of the log with --path DIR",
+            PermissionDenied => "read the log as root or as the account that it belongs to",
+            _ => "`gatepost audit verify` says what is wrong with the log",
+        };
+        Self::usage(format!("cannot read the audit log {}: {source}", path.display()), help)
+    }
+}
+
+/// What the answer to a question from `from` on could not take in.
+pub(super) fn left_open(met: &Met, from: Timestamp) -> Vec<String> {
+    let mut notes = Vec::new();
+    if met.unrecorded > 0 {
+        let refusals = count(met.unrecorded, "refusal");
+        notes.push(format!("{refusals} in this time have no record of their own and are in no number here."));
+    }
+    if met.unreadable > 0 {
+        let unreadable = count(met.unreadable, "line");
+        notes.push(format!("{unreadable} of the log could not be read: see `gatepost audit verify`."));
+    }
+    if let Some(begins) = met.begins.as_deref().filter(|begins| *begins > from.to_string().as_str()) {
+        notes.push(format!("The log begins at {} UTC.", moment(begins).get(..19).unwrap_or(begins)));
+    }
+    notes
 }

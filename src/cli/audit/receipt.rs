@@ -15,7 +15,7 @@ use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS}
 use crate::clock;
 
 use super::arguments::Receipt;
-use super::timeline;
+use super::{reading, timeline};
 
 const INDENT: &str = "  ";
 
@@ -25,21 +25,9 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = super::folder(config, asked.log.path.as_deref())?;
-    let bar = super::progress_bar(&folder)?;
-    let made = make(&folder, asked.message, clock::timestamp(), &|bytes| bar.inc(bytes));
-    bar.finish_and_clear();
-    let receipt = made.map_err(|error| match error {
-        MakeError::Log(error) => super::unreadable(&error),
-        MakeError::NoRecord => super::trace::unknown(asked.message, &folder),
-        MakeError::TooMany => Failure::new(Exit::No, error.to_string(), ""),
-        MakeError::Unsigned { .. } => {
-            let help = "run `gatepost audit checkpoint` first, or wait for the next checkpoint";
-            Failure::new(Exit::No, error.to_string(), help)
-        }
-        MakeError::Unproved(_) | MakeError::Broken { .. } => {
-            Failure::new(Exit::No, error.to_string(), "`gatepost audit verify` says what is wrong with the log")
-        }
+    let folder = super::folder(config, &asked.log)?;
+    let receipt = reading::records(&folder, |_, progress| {
+        make(&folder, asked.message, clock::timestamp(), progress).map_err(|error| refusal(error, asked, &folder))
     })?;
     let Some(out) = &asked.out else {
         console.json(&receipt)?;
@@ -64,6 +52,18 @@ pub(in crate::cli) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// Why there is no receipt.
+fn refusal(error: MakeError, asked: &Receipt, folder: &Path) -> Failure {
+    let help = match error {
+        MakeError::Log(error) => return error.into(),
+        MakeError::NoRecord => return super::trace::unknown(asked.message, folder),
+        MakeError::TooMany => "",
+        MakeError::Unsigned { .. } => "run `gatepost audit checkpoint` first, or wait for the next checkpoint",
+        MakeError::Unproved(_) | MakeError::Broken { .. } => "`gatepost audit verify` says what is wrong with the log",
+    };
+    Failure::new(Exit::No, error.to_string(), help)
 }
 
 /// Checks a receipt and tells what it proves.

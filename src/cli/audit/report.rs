@@ -14,7 +14,7 @@ use crate::audit::report::{Partner, Period, Report as Tally};
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 
-use super::asked::{Format, PeriodAsked, Report};
+use super::arguments::{Format, PeriodAsked, Report};
 use super::reading;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -43,9 +43,9 @@ pub(super) fn run(
     }
     let span = asked.span.span(clock::timestamp())?;
     let period = period(asked, span);
-    let folder = super::folder(config, asked.path.as_deref())?;
+    let folder = super::folder(config, &asked.log)?;
     let partner = asked.partner.clone().map(|domain| Partner { domain, with_below: asked.below });
-    let (sums, met) = reading::under_progress(&folder, |segments, progress| {
+    let (sums, met) = reading::records(&folder, |segments, progress| {
         pass(segments, span, || Tally::new(period, partner.clone()), progress)
     })?;
     let answered = Answered { asked, span, period, sums, met };

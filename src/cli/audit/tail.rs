@@ -7,16 +7,20 @@ use std::time::Duration;
 use anstyle::Style;
 use serde_json::Value;
 
+use crate::audit::facts::domain_of;
+use crate::audit::segments::segments;
 use crate::audit::tail::{Filter, last};
 use crate::cli::human::{cut, shown};
 use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
 
 use super::arguments::Tail;
+use super::reading::none;
+use super::timeline::{list, text};
 
 /// How long nothing is looked at while the log is followed.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const EVENT_COLUMNS: usize = 18;
-const WHO_COLUMNS: usize = 23;
+const WHO_COLUMNS: usize = 22;
 const TLS_COLUMNS: usize = 7;
 
 pub(in crate::cli) fn run(
@@ -25,15 +29,21 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = super::folder(config, asked.log.path.as_deref())?;
+    let folder = super::folder(config, &asked.log)?;
+    if segments(&folder)?.is_empty() {
+        return Err(none(&folder));
+    }
     let filter = Filter { event: asked.event.clone(), domain: asked.domain.clone() };
-    let (lines, mut follower) = last(&folder, asked.count, &filter).map_err(|error| super::unreadable(&error))?;
-    let width = if io::stdout().is_terminal() { WIDTH_COLUMNS } else { usize::MAX };
+    let (lines, mut follower) = last(&folder, asked.count, &filter)?;
+    let width = io::stdout().is_terminal().then_some(WIDTH_COLUMNS);
     let mut printer = Printer { json, width, day: String::new() };
     for line in &lines {
         printer.print(line, console)?;
     }
     if !asked.follow {
+        if lines.is_empty() && asked.count > 0 {
+            writeln!(console.err, "no such record is in {}", folder.display())?;
+        }
         return Ok(Exit::Done);
     }
     loop {
@@ -44,7 +54,7 @@ pub(in crate::cli) fn run(
                 lines.push(line.to_vec());
             }
         });
-        polled.map_err(|error| super::unreadable(&error))?;
+        polled?;
         for line in &lines {
             printer.print(line, console)?;
         }
@@ -56,7 +66,8 @@ pub(in crate::cli) fn run(
 
 struct Printer {
     json: bool,
-    width: usize,
+    /// `None` in a file, where nothing is cut.
+    width: Option<usize>,
     /// The day of the line before.
     day: String,
 }
@@ -68,7 +79,9 @@ impl Printer {
             writeln!(console.out)?;
             return Ok(());
         }
-        let record: Value = serde_json::from_slice(line).unwrap_or_default();
+        let Ok(record) = serde_json::from_slice::<Value>(line) else {
+            return Ok(writeln!(console.out, "{BAD}a line that is no record{BAD:#}: see `gatepost audit verify`")?);
+        };
         let time = text(&record, "/time").unwrap_or_default();
         let (day, clock) = time.split_once('T').unwrap_or(("?", "?"));
         if self.day != day {
@@ -80,43 +93,35 @@ impl Printer {
 }
 
 /// One record in one line.
-fn row(record: &Value, clock: &str, width: usize) -> String {
+fn row(record: &Value, clock: &str, width: Option<usize>) -> String {
     let event = text(record, "/event").unwrap_or("?");
     let (result, style) = result(record, event);
     let tls = text(record, "/tls/version").unwrap_or(if is_session(record) { "none" } else { "" });
     let who = who(record);
     let head = [(clock, 8), (event, EVENT_COLUMNS), (&who, WHO_COLUMNS), (tls, TLS_COLUMNS)];
+    // What is about no mail and no peer has the room for its detail.
+    let columns = if who.is_empty() { 2 } else { head.len() };
     let mut line = String::new();
-    let mut used = 0;
-    for (word, columns) in head {
+    for (word, columns) in head.into_iter().take(columns) {
         let word = shown(word);
-        let word = cut(&word, columns);
-        // What is longer than the width has room in a file.
-        let filled = columns.max(word.chars().count()) + 1;
-        used += filled;
-        let blanks = filled - word.chars().count();
-        line.push_str(&word);
-        line.extend(std::iter::repeat_n(' ', blanks));
+        let word = if width.is_some() { cut(&word, columns) } else { word };
+        line.push_str(&format!("{word:columns$} "));
     }
-    let result = shown(&result).into_owned();
-    let result = cut(&result, width.saturating_sub(used));
+    let result = shown(&result);
+    let result = cut(&result, width.map_or(usize::MAX, |width| width.saturating_sub(line.chars().count())));
     if result.is_empty() { line.trim_end().to_owned() } else { format!("{line}{style}{result}{style:#}") }
 }
 
-/// Sender and recipient by their domains, else what the record is about.
+/// Sender and recipient by their domains, else the client; empty where there is neither.
 fn who(record: &Value) -> String {
-    let domain = |address: &str| address.rsplit_once('@').map_or(address, |(_, domain)| domain).to_owned();
     let Some(from) = text(record, "/from") else {
-        let ip = text(record, "/client/ip").or_else(|| text(record, "/node"));
-        return ip.unwrap_or_default().to_owned();
+        return text(record, "/client/ip").unwrap_or_default().to_owned();
     };
-    let from = if from.is_empty() { "<>".to_owned() } else { domain(from) };
-    let to = record.pointer("/to").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let to: Vec<_> = to.collect();
-    match to.as_slice() {
-        [] => from,
-        [only] => format!("{from}>{}", domain(only)),
-        [first, others @ ..] => format!("{from}>{}+{}", domain(first), others.len()),
+    let from = if from.is_empty() { "<>" } else { domain_of(from) };
+    match list(record, "/to").as_slice() {
+        [] => from.to_owned(),
+        [only] => format!("{from}>{}", domain_of(only)),
+        [first, others @ ..] => format!("{from}>{}+{}", domain_of(first), others.len()),
     }
 }
 
@@ -139,7 +144,7 @@ fn result(record: &Value, event: &str) -> (String, Style) {
         "inbound.accepted" if verdict == "would_refuse" => (with("would refuse"), ODD),
         "inbound.accepted" => (with("accept"), GOOD),
         "inbound.refused" if verdict == "defer" => (with("defer"), ODD),
-        "inbound.refused" => (with("refuse"), BAD),
+        "inbound.refused" => (with(""), BAD),
         "inbound.handshake_failed" => (with("failed"), ODD),
         "outbound.delivered" => (text(record, "/requirement/tls").unwrap_or_default().to_owned(), GOOD),
         "outbound.deferred" | "outbound.rerouted" => (with(""), ODD),
@@ -154,10 +159,6 @@ fn is_session(record: &Value) -> bool {
     text(record, "/client/ip").is_some() || text(record, "/remote").is_some()
 }
 
-fn text<'a>(record: &'a Value, pointer: &str) -> Option<&'a str> {
-    record.pointer(pointer)?.as_str()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_record_fits_on_a_line_and_says_what_came_of_it() {
         let check = |record: &Value, expected: &str| {
-            let line = anstream::adapter::strip_str(&row(record, "03:04:05", WIDTH_COLUMNS)).to_string();
+            let line = anstream::adapter::strip_str(&row(record, "03:04:05", Some(WIDTH_COLUMNS))).to_string();
             assert_eq!(line, expected);
             assert!(line.chars().count() <= WIDTH_COLUMNS, "{line}");
         };
@@ -175,22 +176,22 @@ mod tests {
             &json!({"event": "inbound.refused", "client": {"ip": "203.0.113.5"}, "from": "a@p.example",
                     "to": ["b@bank.example"], "tls": {"version": "TLSv1.1"},
                     "policy": {"verdict": "refuse", "reason": "version-below-minimum"}}),
-            "03:04:05 inbound.refused    p.example>bank.example  TLSv1.1 refuse: version-bel…",
+            "03:04:05 inbound.refused    p.example>bank.example TLSv1.1 version-below-minimum",
         );
         check(
             &json!({"event": "inbound.accepted", "client": {"ip": "203.0.113.5"}, "from": "",
                     "to": ["b@bank.example", "c@bank.example"], "tls": null, "policy": {"verdict": "accept"}}),
-            "03:04:05 inbound.accepted   <>>bank.example+1       none    accept",
+            "03:04:05 inbound.accepted   <>>bank.example+1      none    accept",
         );
         check(
             &json!({"event": "inbound.handshake_failed", "client": {"ip": "203.0.113.5"},
                     "handshake": {"reason": "no-shared-version"}}),
-            "03:04:05 inbound.handshake… 203.0.113.5             none    failed: no-shared-v…",
+            "03:04:05 inbound.handshake… 203.0.113.5            none    failed: no-shared-ve…",
         );
         check(
             &json!({"event": "checkpoint", "node": "mx1", "checkpoint": {"why": "interval"}}),
-            "03:04:05 checkpoint         mx1                             interval",
+            "03:04:05 checkpoint         interval",
         );
-        check(&json!({"event": "queue.admin", "node": "a\u{1b}[2J"}), "03:04:05 queue.admin        a\\u{1b}[2J");
+        check(&json!({"event": "queue.admin", "detail": "a\u{1b}[2J"}), "03:04:05 queue.admin        a\\u{1b}[2J");
     }
 }

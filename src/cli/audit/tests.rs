@@ -1,4 +1,5 @@
-//! Commands that ask the daemon for a checkpoint or a key, with one that answers as it is told.
+//! Commands that ask the daemon for a checkpoint or a key, with one that answers as it is told; and what all commands
+//! say to input that is wrong.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +12,7 @@ use crate::audit::checkpoint::{Draft, Why, sign};
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::key::{PublicKey, SigningKey};
 use crate::cli::tests::{answering, run};
-use crate::model::id::RecordId;
+use crate::model::id::{MessageId, RecordId};
 use crate::model::time::Timestamp;
 
 /// Checkpoint 42, whose tree begins with record `first`.
@@ -42,9 +43,9 @@ fn a_checkpoint_is_told_in_words_and_its_line_is_given_whole() {
         let ran = ask("");
         let expected = format!(
             "Signed: checkpoint 42 is on stable storage.\n\
-             time      2027-01-15 08:00:00 UTC\n\
-             covers    {covers}\n\
-             key  {}\n\n\
+             time    2027-01-15 08:00:00 UTC\n\
+             covers  {covers}\n\
+             key     {}\n\n\
              Whoever keeps this line elsewhere can prove later that nothing before it was\n\
              changed, even against somebody who has the key:\n\
              {line}\n",
@@ -90,7 +91,7 @@ fn a_replaced_key_is_shown_with_the_one_before() {
         |options: &str| run(folder.path(), &format!("audit key --rotate --socket {} {options}", socket.display()));
     let ran = ask("");
     let expected = format!(
-        "Replaced: checkpoint 42 is the last that the old key signed.\nold  {}\nnew  {new}\n\nKeep it",
+        "Replaced: checkpoint 42 is the last that the old key signed.\nold     {}\nnew     {new}\n\nKeep the",
         old.public()
     );
     assert!(ran.exit == 0 && ran.out.starts_with(&expected), "{ran:?}");
@@ -117,4 +118,66 @@ fn the_public_half_of_the_key_is_shown_without_a_daemon() {
 
     fs::write(&file, "no key").unwrap();
     assert_eq!(run(folder.path(), "audit key").exit, 2);
+}
+
+#[test]
+fn what_is_no_log_is_never_taken_for_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let main = "hostname = \"mx1.example.org\"\nspool = { path = \"spool\" }\n\
+                audit = { path = \"empty\", key = \"audit.key\" }\n\
+                [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:25\"]\nrole = \"mx\"\ntls = \"off\"\n";
+    fs::write(path("gatepost.toml"), main).unwrap();
+    for name in ["empty", "noise", "broken"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    fs::write(path("noise/00000001.jsonl"), "\u{1b}[2J\n".repeat(3)).unwrap();
+    fs::write(path("broken/00000001.jsonl.zst"), "no frame").unwrap();
+    let check = |command: &str, name: &str, exit: u8, expected: &str| {
+        let ran = run(folder.path(), &format!("audit {command} --path {}", path(name)));
+        let said = (ran.err.clone() + &ran.out).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(ran.exit == exit && said.contains(expected), "{command} of {name}: {ran:?}");
+        assert!(!said.contains('\u{1b}'), "{command} of {name}: {ran:?}");
+    };
+    let message = MessageId::from_u128(9);
+    let (trace, receipt) = (format!("trace {message}"), format!("receipt {message}"));
+    let readers = [&trace, &receipt, "tail", "report", "digest --domain a.example", "what-if --set tls=required"];
+    for command in readers {
+        check(command, "missing", 2, "No such file or directory (os error 2) help: name the folder");
+        check(command, "gatepost.toml", 2, "Not a directory (os error 20) help: name the folder");
+        check(command, "empty", 2, "there is no audit log in");
+        check(command, "broken", 2, "help: `gatepost audit verify` says what is wrong");
+    }
+    check("verify", "missing", 2, "help: name the folder");
+    check("verify", "empty", 1, "There is no record: nothing can be proved");
+    check("verify", "noise", 1, "The log is broken");
+    check("verify", "broken", 1, "The log is broken");
+    check("tail", "noise", 0, "a line that is no record: see `gatepost audit verify`");
+    check("report", "noise", 0, "3 lines of the log could not be read: see `gatepost audit verify`.");
+    check(&trace, "noise", 1, "no record of message");
+    check("verify --checkpoint /nonexistent", "noise", 2, "cannot read the checkpoints of /nonexistent");
+    check("verify --checkpoint /", "noise", 2, "cannot read the checkpoints of /: is a directory");
+    check("tail --event nonsense", "noise", 0, "no such record is in");
+}
+
+#[test]
+fn wrong_values_are_told_with_the_right_form_within_80_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, expected) in [
+        ("report --since yesterday", "write a number and a unit, such as 90s, 5m, 4h or 5d; or a date"),
+        ("report --from 2027-13-01", "write a day such as 2027-01-02, or a time such as"),
+        ("report --from 2027-02-01 --to 2027-01-31", "it begins at 2027-02-01 00:00:00 UTC and ends at"),
+        ("report --since 1d --to 2020-01-01", "the span of time is empty"),
+        ("digest --domain a.example --since 99999999d", "no more than 100 years"),
+        ("what-if --at 2027-1-1", "write a day such as 2027-01-02"),
+        ("trace nonsense", "26 letters and digits are expected"),
+        ("verify --key ed25519:0", "for --key <ed25519:KEY>"),
+        ("verify --segment 0", "0 is not in"),
+        ("tail -n 100001", "a number up to 100000 is expected"),
+    ] {
+        let ran = run(folder.path(), &format!("audit {command}"));
+        let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(ran.exit == 2 && said.contains(expected) && said.contains("help: "), "{command}: {ran:?}");
+        assert!(ran.err.lines().all(|line| line.chars().count() <= 80), "{command}: {ran:?}");
+    }
 }

@@ -145,7 +145,7 @@ fn asked(record: &Value, table: &str) -> String {
     written.collect::<Vec<_>>().join(", ")
 }
 
-fn text<'a>(record: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(record: &'a Value, pointer: &str) -> Option<&'a str> {
     record.pointer(pointer)?.as_str()
 }
 
@@ -153,7 +153,7 @@ fn number(record: &Value, pointer: &str) -> Option<u64> {
     record.pointer(pointer)?.as_u64()
 }
 
-fn list<'a>(record: &'a Value, pointer: &str) -> Vec<&'a str> {
+pub(super) fn list<'a>(record: &'a Value, pointer: &str) -> Vec<&'a str> {
     record.pointer(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 

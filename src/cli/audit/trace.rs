@@ -7,7 +7,7 @@ use crate::cli::output::{Console, Exit, Failure};
 use crate::model::id::MessageId;
 
 use super::arguments::Trace;
-use super::timeline;
+use super::{reading, timeline};
 
 pub(in crate::cli) fn run(
     config: Option<&Path>,
@@ -15,11 +15,8 @@ pub(in crate::cli) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = super::folder(config, asked.log.path.as_deref())?;
-    let bar = super::progress_bar(&folder)?;
-    let records = trace_observed(&folder, asked.message, &|bytes| bar.inc(bytes));
-    bar.finish_and_clear();
-    let records = records.map_err(|error| super::unreadable(&error))?;
+    let folder = super::folder(config, &asked.log)?;
+    let records = reading::records(&folder, |_, progress| trace_observed(&folder, asked.message, progress))?;
     if records.is_empty() {
         return Err(unknown(asked.message, &folder));
     }

@@ -1,13 +1,17 @@
 //! `gatepost audit verify`: proves that the log is as it was written, or says what is wrong with it.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::audit::keyfile;
-use crate::audit::verify::{Expected, Report, verify_segment, verify_with};
+use crate::audit::verify::{Expected, verify_segment, verify_with};
+use crate::cli::configuration;
+use crate::cli::main_file::MainFile;
 use crate::cli::output::{Console, Exit, Failure};
 
 use super::arguments::Verify;
-use super::{proof, receipt};
+use super::{proof, reading, receipt};
 
 pub(in crate::cli) fn run(
     config: Option<&Path>,
@@ -18,9 +22,21 @@ pub(in crate::cli) fn run(
     if let Some(file) = &asked.receipt {
         return receipt::verify(file, asked.key, json, console);
     }
-    let folder = super::folder(config, asked.log.path.as_deref())?;
+    let folder = super::folder(config, &asked.log)?;
+    for file in &asked.checkpoints {
+        readable(file).map_err(|error| {
+            let message = format!("cannot read the checkpoints of {}: {error}", file.display());
+            Failure::usage(message, "name a file of checkpoints, one line each, with --checkpoint FILE")
+        })?;
+    }
     let (expected, note) = expected(config, asked, &folder);
-    let report = read(&folder, asked.segment, &expected)?;
+    let report = reading::under_progress(&folder, |_, progress| match asked.segment {
+        None => verify_with(&folder, &expected, progress).map_err(Failure::from),
+        Some(number) => verify_segment(&folder, number, &expected, progress)?.ok_or_else(|| {
+            let message = format!("there is no segment {number:08} in {}", folder.display());
+            Failure::new(Exit::No, message, "the names of its files begin with the numbers of the segments")
+        }),
+    })?;
     if json {
         console.json(&report)?;
     } else {
@@ -33,7 +49,7 @@ pub(in crate::cli) fn run(
 /// What is known besides the log, and why it is not more.
 fn expected(config: Option<&Path>, asked: &Verify, folder: &Path) -> (Expected, Option<String>) {
     let mut expected = Expected { pinned: asked.key, held: asked.checkpoints.clone(), current: None, seen: None };
-    let Some(file) = super::key_file(config, folder) else { return (expected, None) };
+    let Some(file) = key_file(config, folder) else { return (expected, None) };
     let mut note = None;
     match keyfile::public_key(&file) {
         Ok(key) => expected.current = key,
@@ -51,16 +67,19 @@ fn expected(config: Option<&Path>, asked: &Verify, folder: &Path) -> (Expected, 
     (expected, note)
 }
 
-fn read(folder: &Path, segment: Option<u64>, expected: &Expected) -> Result<Report, Failure> {
-    let bar = super::progress_bar(folder)?;
-    let progress = |bytes| bar.inc(bytes);
-    let report = match segment {
-        None => verify_with(folder, expected, &progress).map(Some),
-        Some(number) => verify_segment(folder, number, expected, &progress),
-    };
-    bar.finish_and_clear();
-    report.map_err(|error| super::unreadable(&error))?.ok_or_else(|| {
-        let number = segment.unwrap_or(0);
-        Failure::new(Exit::No, format!("there is no segment {number:08} in {}", folder.display()), "")
-    })
+/// A file of checkpoints that was named. What is no file, such as a pipe, may give what it has only once.
+fn readable(file: &Path) -> io::Result<()> {
+    let kind = fs::metadata(file)?;
+    match () {
+        () if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        () if kind.is_file() => File::open(file).map(drop),
+        () => Ok(()),
+    }
+}
+
+/// The file of the key that signs the log in `folder`; `None` if the configuration is that of another log.
+fn key_file(config: Option<&Path>, folder: &Path) -> Option<PathBuf> {
+    let main = MainFile::read(&configuration::file(config)).ok()?;
+    let same = main.path_at("audit", "path")?.canonicalize().ok()? == folder.canonicalize().ok()?;
+    same.then(|| main.audit_key())
 }

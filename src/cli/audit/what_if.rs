@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::model::time::Timestamp;
 
-use super::asked::{ByAsked, Directions, Format, WhatIf};
+use super::arguments::{ByAsked, Directions, Format, WhatIf};
 use super::reading;
 
 /// Lines of the list in a table, if no other number is asked for.
@@ -63,16 +63,16 @@ pub(super) fn run(
     let span = asked.span.span(now)?;
     let before = configuration::require(config, console)?;
     let changed = changed::read(config, asked, (&before, now), console)?;
-    let at = asked.at.map_or(now, |moment| moment.at);
+    let at = asked.at.unwrap_or(now);
     // Without another setting, only the day is another.
     let at_before = if changed.config.is_some() { at } else { now };
-    let folder = super::folder(config, asked.path.as_deref())?;
+    let folder = super::folder(config, &asked.log)?;
     let after = changed.config.as_ref().unwrap_or(&before);
     let (before, after) = (setting(&before, at_before), setting(after, at));
     let domains = changed.domains.as_deref();
     let by = by(asked);
     let scope = Scope { inbound: asked.direction.inbound(), outbound: asked.direction.outbound(), domains, by };
-    let (tally, met) = reading::under_progress(&folder, |segments, progress| {
+    let (tally, met) = reading::records(&folder, |segments, progress| {
         pass(segments, span, || Tally::new(&before, &after, scope), progress)
     })?;
     let Tally { totals, groups, .. } = tally;
@@ -90,7 +90,7 @@ pub(super) fn run(
 }
 
 /// The configuration as the engine is asked under it.
-fn setting(config: &Config, at: Timestamp) -> Setting<'_> {
+pub(in crate::cli) fn setting(config: &Config, at: Timestamp) -> Setting<'_> {
     let doors: HashMap<_, _> =
         config.listeners.iter().map(|listener| (listener.name.as_str(), config.door(listener))).collect();
     Setting { policies: &config.policies, doors, at }

@@ -7,7 +7,7 @@ use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::in_force::Because;
 use crate::policy::inbound::{Judgement, ReportedBy, Subject};
-use crate::policy::provenance::{Coming, Level, rows, written};
+use crate::policy::provenance::{Coming, Keys as _, Level, rows};
 use crate::policy::relay::{Denial, Trust};
 use crate::policy::settings::Source;
 use crate::policy::timed::{Enforcement, Part, Shadow, Terms};
@@ -118,7 +118,7 @@ fn subject(judgement: &Judgement) -> Value {
 fn policy(scene: &Scene<'_>, judgement: &Judgement) -> Vec<Value> {
     let levels = scene.levels(judgement);
     let row = |row: Because| {
-        let origin = levels.origin(&scene.asker(), Shadow::Left, row.key);
+        let origin = levels.origin(&scene.asker(), Shadow::Left, &row);
         let set_by = match origin.map(|origin| (origin.part, origin.level)) {
             Some((Part::Base, Level::Default)) => "default",
             Some((Part::Base, Level::DomainFile)) => "domain-file",
@@ -175,7 +175,7 @@ fn steps(scene: &Scene<'_>, played: &Played) -> Vec<Value> {
             "rule": step.source.to_string(),
             "level": match level { Level::Default => "default", Level::DomainFile => "domain-file" },
             "in_force": step.from <= scene.at,
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         }));
     }
     values
@@ -187,7 +187,7 @@ fn to_come(scene: &Scene<'_>, moment: &Moment<'_>) -> Value {
         Change::Settings(Coming::Step(step)) => json!({
             "kind": "step",
             "rule": step.source.to_string(),
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         }),
         Change::Settings(Coming::Expiry(terms)) => {
             let mut value = exception(terms);

@@ -1,7 +1,7 @@
 //! `gatepost policy explain --direction outbound`: where mail goes, what a session there must meet, and what becomes of
 //! the message, by the daemon's own engine.
 
-mod facts;
+pub(in crate::cli) mod facts;
 mod json;
 mod notice;
 mod page;
@@ -70,9 +70,10 @@ pub(super) fn run(
 }
 
 /// Makes a resolver for the servers of the configuration, where one is needed.
-type ResolverOf<'a> = &'a dyn Fn(&[std::net::SocketAddr]) -> Result<std::sync::Arc<dyn Resolver>, hickory::SetupError>;
+pub(in crate::cli) type ResolverOf<'a> =
+    &'a dyn Fn(&[std::net::SocketAddr]) -> Result<std::sync::Arc<dyn Resolver>, hickory::SetupError>;
 
-fn explain<'a>(
+pub(in crate::cli) fn explain<'a>(
     config: &'a Config,
     asked: &'a Explain,
     chosen: Option<TlsFacts>,
@@ -96,7 +97,7 @@ fn explain<'a>(
         None => look_up(&question, &decision, resolver_of)?,
     };
     let is_asked = asked.plaintext || chosen.is_some();
-    let hosts = facts.identities();
+    let hosts = facts.identities(&decision.next_hop);
     let (mut played, mut others) = (Vec::new(), Vec::new());
     if is_asked {
         played.extend(hosts.iter().map(|host| question.play(&decision, host.as_ref(), chosen.clone())));
@@ -167,7 +168,7 @@ impl<'a> Explained<'a> {
     fn verdict_at(&self, at: Timestamp) -> Option<(DeliveryVerdict, Option<Reason>)> {
         let question = Question { at, ..self.question };
         let decision = question.decide();
-        let hosts = self.facts.identities();
+        let hosts = self.facts.identities(&decision.next_hop);
         let played = |(host, asked): (&Option<Domain>, &Played)| {
             let bare = asked.tls.clone().map(|facts| TlsFacts { peer: None, ..facts });
             question.play(&decision, host.as_ref(), bare)

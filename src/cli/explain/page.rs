@@ -57,7 +57,7 @@ const fn word(verdict: Verdict) -> (&'static str, Style) {
     }
 }
 
-const fn command(stage: Stage) -> &'static str {
+pub(in crate::cli) const fn command(stage: Stage) -> &'static str {
     match stage {
         Stage::Mail => "MAIL FROM",
         Stage::Rcpt => "RCPT TO",

@@ -68,7 +68,7 @@ fn explain(line: &str) -> Ran {
 }
 
 /// The configuration above.
-pub(super) fn configured() -> Config {
+pub(in crate::cli) fn configured() -> Config {
     config::load(&folder().path().join("gatepost.toml")).unwrap().0
 }
 

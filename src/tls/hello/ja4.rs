@@ -6,6 +6,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::model::hex;
+
 use super::{ClientHello, extensions, meant};
 
 /// Counts have two digits.
@@ -74,5 +76,5 @@ fn joined(numbers: &[u16]) -> String {
 
 fn hash(text: &str) -> String {
     let digest = digest(&SHA256, text.as_bytes());
-    digest.as_ref().iter().take(HASH_CHARS / 2).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest.as_ref().get(..HASH_CHARS / 2).unwrap_or_default())
 }

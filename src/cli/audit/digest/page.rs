@@ -1,10 +1,10 @@
 //! The digest as plain text for people who know mail and not this program.
 
 use crate::audit::digest::{Ending, Entry, Subject};
-use crate::cli::human::{count, moment, thousands, wrap};
+use crate::cli::human::{count, moment, peer, thousands, wrap};
 use crate::cli::output::{BOLD, WIDTH_COLUMNS};
 
-use super::{Answered, safe, session};
+use super::{Answered, session};
 
 /// Entries that are told one by one.
 const ENTRIES_SHOWN_MAX: usize = 100;
@@ -78,24 +78,24 @@ const fn in_words(ending: Ending) -> &'static str {
 fn told((subject, entry): &(Subject, Entry), columns_max: usize) -> Vec<String> {
     let sender = match &*subject.sender {
         "" => "the null sender".into(),
-        sender => safe(sender),
+        sender => peer(sender),
     };
-    let recipient = subject.recipient.as_deref().map_or_else(String::new, |to| format!(" to {}", safe(to)));
+    let recipient = subject.recipient.as_deref().map_or_else(String::new, |to| format!(" to {}", peer(to)));
     let noun = if subject.ending == Ending::Delayed { "attempt" } else { "message" };
     let number = count(entry.messages, noun);
     let ending = match subject.ending {
         Ending::Reported => "would be refused",
         ending => in_words(ending),
     };
-    let head = format!("{number} from {sender}{recipient}, {ending}: {}", safe(&subject.reason));
+    let head = format!("{number} from {sender}{recipient}, {ending}: {}", peer(&subject.reason));
     let mut lines = wrap(&head, columns_max);
     let seen = moment(&entry.last_seen);
-    let to = entry.to.as_deref().map_or_else(String::new, |to| format!(" to <{}>", safe(to)));
+    let to = entry.to.as_deref().map_or_else(String::new, |to| format!(" to <{}>", peer(to)));
     let tls = match session(entry).as_str() {
         "none" => "without TLS".to_owned(),
         session => format!("with {session}"),
     };
-    let (seen, from) = (seen.get(..19).unwrap_or(&seen), safe(&entry.from));
+    let (seen, from) = (seen.get(..19).unwrap_or(&seen), peer(&entry.from));
     let last = format!("last at {seen} UTC from <{from}>{to} {tls}, record {}", entry.record);
     lines.extend(wrap(&last, columns_max - INDENT.len()).into_iter().map(|line| format!("{INDENT}{line}")));
     if let Some(reply) = &entry.reply {
@@ -105,7 +105,7 @@ fn told((subject, entry): &(Subject, Entry), columns_max: usize) -> Vec<String> 
             Ending::Bounced | Ending::Delayed => "because of:",
         };
         lines.push(format!("{INDENT}{said}"));
-        let reply = safe(reply);
+        let reply = peer(reply);
         lines.extend(wrap(&reply, columns_max - QUOTE.len()).into_iter().map(|line| format!("{QUOTE}{line}")));
     }
     lines

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::audit::report::Sums;
-use crate::cli::human::{count, moment, thousands, wrap};
+use crate::cli::human::{count, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::model::tls::ProtocolVersion;
 
+use super::super::reading::left_open;
 use super::super::share::share;
 use super::Answered;
 use super::answer::{kinds, total};
@@ -27,7 +28,7 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
         }
         page.extend(direction(answered, false));
     }
-    let notes = notes(answered);
+    let notes = left_open(&answered.met, answered.span.from);
     if !notes.is_empty() {
         page.push(String::new());
     }
@@ -153,21 +154,4 @@ fn in_words<'a>(kind: &str, name: &'a str) -> &'a str {
         ("identity", "none") => "none that was verified",
         (_, name) => name,
     }
-}
-
-fn notes(answered: &Answered<'_>) -> Vec<String> {
-    let met = &answered.met;
-    let mut notes = Vec::new();
-    if met.unrecorded > 0 {
-        let refusals = count(met.unrecorded, "refusal");
-        notes.push(format!("{refusals} in this time have no record of their own and are in no number here."));
-    }
-    if met.unreadable > 0 {
-        let unreadable = count(met.unreadable, "line");
-        notes.push(format!("{unreadable} of the log could not be read: see `gatepost audit verify`."));
-    }
-    if let Some(begins) = met.begins.as_deref().filter(|begins| *begins > answered.span.from.to_string().as_str()) {
-        notes.push(format!("The log begins at {} UTC.", moment(begins).get(..19).unwrap_or(begins)));
-    }
-    notes
 }

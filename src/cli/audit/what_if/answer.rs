@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::audit::replay::Unknown;
 use crate::audit::what_if::{By, Group, Outcome, Subject};
-use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
+use crate::cli::human::peer;
 
 use super::super::csv;
 use super::Answered;
@@ -81,7 +81,7 @@ fn group(by: By, (subject, group): &(Subject, Group)) -> Value {
         group.recorded.iter().map(|(word, count)| (word.to_string(), (*count).into())).collect();
     json!({
         "direction": direction(subject),
-        by_word(by): safe(&subject.name),
+        by_word(by): peer(&subject.name),
         "outcome": subject.outcome.as_str(),
         "reason": Some(subject.reason).filter(|reason| !reason.is_empty()),
         "messages": group.messages,
@@ -101,7 +101,7 @@ pub(super) fn csv(answered: &Answered<'_>) -> String {
         text.push_str(&csv::row([
             direction(subject),
             by_word(answered.by),
-            &safe(&subject.name),
+            &peer(&subject.name),
             subject.outcome.as_str(),
             subject.reason,
             &group.messages.to_string(),
@@ -138,9 +138,4 @@ pub(super) const fn by_word(by: By) -> &'static str {
 
 const fn direction(subject: &Subject) -> &'static str {
     if subject.is_inbound { "inbound" } else { "outbound" }
-}
-
-/// Text of a peer.
-pub(super) fn safe(text: &str) -> std::borrow::Cow<'_, str> {
-    peer_text(text, PEER_TEXT_BYTES_MAX)
 }

@@ -14,7 +14,8 @@ use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{DomainPolicy, PolicySet};
 
-use super::super::asked::{Directions, Setting, WhatIf};
+use super::super::arguments::{Directions, WhatIf};
+use super::super::setting::Setting;
 
 /// Keys that only one direction has.
 const INBOUND_KEYS: [&str; 5] = ["mode", "client_certificate", "applies_to", "refusal_text", "refusal_url"];
@@ -48,13 +49,13 @@ pub(super) fn read(
         let words = format!("the domain file {}", shown(&path.display().to_string()));
         (Some(require(config::load_changed(&configuration::file(file), &change, now), console)?), words)
     } else if !asked.set.is_empty() {
-        let (place, where_to) = place(asked.domain.as_ref(), &before.policies);
+        let place = place(asked.domain.as_ref(), &before.policies);
         let tables = tables(asked, before, &place)?;
-        let words = words(&tables, &where_to);
+        let words = words(&tables, &place);
         let change = Change { settings: Some(Settings { place, text: text(&tables) }), ..Change::default() };
         (Some(require(config::load_changed(&configuration::file(file), &change, now), console)?), words)
-    } else if let Some(at) = &asked.at {
-        (None, format!("what the configuration says on {}", second(at.at)))
+    } else if let Some(at) = asked.at {
+        (None, format!("what the configuration says on {}", second(at)))
     } else {
         let help = "name one with --set, --with or --with-domain; or a day with --at, for the steps until then";
         return Err(Failure::usage("no other setting is asked about", help));
@@ -79,12 +80,12 @@ fn require(loaded: Loaded, console: &mut Console<'_>) -> Result<Config, Failure>
     }
 }
 
-/// Where the settings of a domain stand, and that place in words.
-fn place(domain: Option<&Domain>, policies: &PolicySet) -> (SettingsPlace, String) {
-    let Some(domain) = domain else { return (SettingsPlace::Default, "[default.*]".to_owned()) };
+/// Where the settings of a domain stand.
+fn place(domain: Option<&Domain>, policies: &PolicySet) -> SettingsPlace {
+    let Some(domain) = domain else { return SettingsPlace::Default };
     match policies.find(domain) {
-        Some((policy, _)) => (SettingsPlace::File(policy.file.clone()), policy.file.to_string()),
-        None => (SettingsPlace::NewFile(domain.clone()), format!("a domain file of its own for {domain}")),
+        Some((policy, _)) => SettingsPlace::File(policy.file.clone()),
+        None => SettingsPlace::NewFile(domain.clone()),
     }
 }
 
@@ -130,13 +131,18 @@ fn text(tables: &BTreeMap<&'static str, Vec<&Setting>>) -> String {
 }
 
 /// `min_version = "TLSv1.2" in [inbound] of domains.d/bank.toml`.
-fn words(tables: &BTreeMap<&'static str, Vec<&Setting>>, where_to: &str) -> String {
+fn words(tables: &BTreeMap<&'static str, Vec<&Setting>>, place: &SettingsPlace) -> String {
+    let (prefix, whose) = match place {
+        SettingsPlace::Default => ("default.", ", where no domain file says otherwise".to_owned()),
+        SettingsPlace::File(file) => ("", format!(" of {file}")),
+        SettingsPlace::NewFile(domain) => ("", format!(" of a domain file of its own for {domain}")),
+    };
     let of_table = |(table, settings): (&&str, &Vec<&Setting>)| {
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
-        format!("{} in [{table}]", settings.join(", "))
+        format!("{} in [{prefix}{table}]", settings.join(", "))
     };
     let tables: Vec<_> = tables.iter().map(of_table).collect();
-    format!("{} of {}", shown(&tables.join("; ")), shown(where_to))
+    shown(&format!("{}{whose}", tables.join("; "))).into_owned()
 }
 
 /// Whose mail is asked about, and that in words.

@@ -2,14 +2,15 @@
 
 use crate::audit::replay::Unknown;
 use crate::audit::what_if::{By, Group, Outcome, Subject};
-use crate::cli::human::{count, labelled, moment, second, thousands, wrap};
+use crate::cli::human::{count, labelled, peer, second, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 
-use super::super::asked::Directions;
+use super::super::arguments::Directions;
+use super::super::reading::left_open;
 use super::super::share::share;
 use super::Answered;
-use super::answer::{safe, sessions};
+use super::answer::sessions;
 
 const INDENT: &str = "  ";
 /// As records and answers for programs have a session without TLS, with the bracket of its number.
@@ -43,7 +44,7 @@ fn sentence(answered: &Answered<'_>) -> String {
     let what = subject(answered, total);
     let span = answered.asked.span.in_words(answered.span);
     if total == 0 {
-        return format!("There is no record {span} that could be judged: {what}.");
+        return format!("There are no{} {span} on record that could be judged.", what.trim_start_matches('0'));
     }
     let hits: Vec<String> = Outcome::HITS.iter().filter_map(|outcome| hit(answered, *outcome)).collect();
     match hits.split_last() {
@@ -130,20 +131,20 @@ fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
         (Outcome::Accepted | Outcome::Unknown | Outcome::Unchanged, _) => Cell::styled("accepted", GOOD),
     };
     let last_seen = group.last_seen.get(..10).unwrap_or_default();
-    let name = if &*subject.name == "none" { "plaintext".into() } else { safe(&subject.name) };
+    let name = if &*subject.name == "none" { "plaintext".into() } else { peer(&subject.name) };
     vec![name.into_owned().into(), thousands(group.messages).into(), end, subject.reason.into(), last_seen.into()]
 }
 
 /// What the numbers leave open.
 fn notes(answered: &Answered<'_>) -> Vec<String> {
-    let (totals, met) = (&answered.totals, &answered.met);
+    let totals = &answered.totals;
     let mut notes = Vec::new();
     let mut note = |number: u64, noun: &str, text: &str| {
         if number > 0 {
             notes.push(format!("{} {text}", count(number, noun)));
         }
     };
-    note(totals.refused_already, "message", "would be refused or deferred now as then, and change nothing.");
+    note(totals.refused_already, "message", "refused or deferred then would be so again.");
     let mail_only = "accepted anew came no further than MAIL: the recipients are not on record.";
     note(totals.accepted_without_recipient, "message", mail_only);
     for why in Unknown::ALL {
@@ -155,10 +156,6 @@ fn notes(answered: &Answered<'_>) -> Vec<String> {
         note(totals.unknown.get(&why).copied().unwrap_or_default(), "recipient", text);
     }
     note(totals.left_out, "record", "left out: the message failed for another reason than TLS.");
-    note(met.unrecorded, "refusal", "in this time have no record of their own and are in no number here.");
-    note(met.unreadable, "line", "of the log could not be read: see `gatepost audit verify`.");
-    if let Some(begins) = met.begins.as_deref().filter(|begins| *begins > answered.span.from.to_string().as_str()) {
-        notes.push(format!("The log begins at {} UTC.", moment(begins).get(..19).unwrap_or(begins)));
-    }
+    notes.extend(left_open(&answered.met, answered.span.from));
     notes
 }

@@ -14,6 +14,7 @@ use crate::dns::Security;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::outbound::targets::NextHost;
+use crate::policy::outbound::NextHop;
 
 /// Longest file of facts, in bytes.
 const FACTS_BYTES_MAX: u64 = 1 << 20;
@@ -24,7 +25,7 @@ const SMTP_PORT: u16 = 25;
 /// The hosts of the next hop in the order to try, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Facts {
+pub(in crate::cli) struct Facts {
     #[serde(default)]
     pub(super) hosts: Vec<HostFact>,
     #[serde(default)]
@@ -121,11 +122,13 @@ impl Facts {
         Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
     }
 
-    /// The names to judge a session by, in order; one that is not known if no host is.
-    pub(super) fn identities(&self) -> Vec<Option<Domain>> {
-        match self.hosts.as_slice() {
-            [] => vec![None],
-            hosts => hosts.iter().map(|host| host.name.clone()).collect(),
+    /// The names to judge a session by, in order: of the hosts, else of the route; one that is not known if there is
+    /// neither.
+    pub(super) fn identities(&self, next_hop: &NextHop) -> Vec<Option<Domain>> {
+        match (self.hosts.as_slice(), next_hop) {
+            ([], NextHop::Mx) => vec![None],
+            ([], NextHop::Route(route)) => route.hosts.iter().map(|hop| hop.host.domain().cloned()).collect(),
+            (hosts, _) => hosts.iter().map(|host| host.name.clone()).collect(),
         }
     }
 }
@@ -149,7 +152,7 @@ const EXAMPLE: &str = "write JSON such as {\"hosts\": [{\"name\": \"mx1.bank.exa
                        \"addresses\": [\"192.0.2.1\"], \"dnssec\": \"insecure\"}]}, or give an answer of this command \
                        with --json";
 
-fn parse(text: &str) -> Result<Facts, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Facts, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let own = value.get("next_hop").cloned();
     let facts: Facts = serde_json::from_value(own.unwrap_or(value)).map_err(|error| error.to_string())?;

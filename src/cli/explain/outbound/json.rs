@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::explain::json::{exception, merge, tls, written_rows};
 use crate::policy::outbound::NextHop;
-use crate::policy::provenance::{Coming, Level, written};
+use crate::policy::provenance::{Coming, Keys as _, Level};
 
 use super::Explained;
 use super::notice::{self, Schedule};
@@ -66,7 +66,8 @@ fn requirement(explained: &Explained<'_>) -> Value {
         let set_by = if by.is_empty() { "built-in".to_owned() } else { by };
         json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": set_by })
     };
-    let identities = facts.identities().into_iter().filter(|_| requirement.wants_identity()).map(|host| {
+    let hosts = facts.identities(&decision.next_hop).into_iter();
+    let identities = hosts.filter(|_| requirement.wants_identity()).map(|host| {
         let identity = question.identity(decision, host.as_ref());
         let below = identity.one_below.iter().map(|above| format!("*.{above}"));
         json!({
@@ -99,7 +100,7 @@ fn over_time(explained: &Explained<'_>) -> Value {
             "rule": step.source.to_string(),
             "level": match level { Level::Default => "default", Level::DomainFile => "domain-file" },
             "in_force": step.from <= question.at,
-            "policy": written_rows(&written(&step.layer)),
+            "policy": written_rows(&step.layer.written()),
         })
     });
     let to_come = levels.changes(&asker).into_iter().map(|change| {

@@ -6,12 +6,11 @@ use crate::cli::explain::page::policies;
 use crate::cli::human::{labelled, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
-use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::delivery::DeliveryVerdict;
 use crate::policy::in_force::Because;
 use crate::policy::outbound::{NextHop, Requirement};
-use crate::policy::provenance::Coming;
+use crate::policy::provenance::{Coming, Keys as _};
 use crate::policy::settings::{OnTlsFailure, OutboundTls, Source};
 use crate::policy::timed::Shadow;
 
@@ -98,12 +97,7 @@ fn in_words(requirement: &Requirement) -> String {
         Some(ProtocolVersion::Tls1_3) => "TLSv1.3".to_owned(),
         Some(version) => format!("{version} or later"),
     };
-    let cipher = match requirement.cipher.value {
-        CipherGrade::Any => None,
-        CipherGrade::Strong => Some("a strong cipher"),
-        CipherGrade::ForwardSecret => Some("a forward-secret cipher"),
-        CipherGrade::Aead => Some("a forward-secret AEAD cipher"),
-    };
+    let cipher = requirement.cipher.value.in_words();
     let identity = requirement.wants_identity().then_some("a certificate that proves the host");
     let parts: Vec<&str> = cipher.into_iter().chain(identity).collect();
     if !parts.is_empty() {
@@ -202,7 +196,7 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, String)> {
     let end = &decision.on_tls_failure;
     let on_tls_failure =
         Because { key: "on_tls_failure", value: end.value.as_str().to_owned(), source: end.source.clone() };
-    let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row.key) {
+    let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row) {
         Some(origin) => policies::set_by(&origin),
         None if row.source != Source::BuiltIn && is_routed => "route".to_owned(),
         None => String::new(),
@@ -238,7 +232,7 @@ fn requirement(explained: &Explained<'_>) -> Vec<String> {
 fn identity(explained: &Explained<'_>) -> Vec<String> {
     let Explained { question, decision, facts, .. } = explained;
     let mut texts: Vec<String> = Vec::new();
-    for host in facts.identities() {
+    for host in facts.identities(&decision.next_hop) {
         let identity = question.identity(decision, host.as_ref());
         let patterns = identity.one_below.iter().map(|above| format!("*.{above}"));
         let names: Vec<String> = identity.names.iter().map(ToString::to_string).chain(patterns).collect();
@@ -258,8 +252,9 @@ fn identity(explained: &Explained<'_>) -> Vec<String> {
 
 /// What every kind of session gets, side by side.
 fn sessions(explained: &Explained<'_>) -> Vec<String> {
-    let others = &explained.others;
-    if others.is_empty() {
+    let Explained { others, facts, .. } = explained;
+    // Where no host will ever take the message, no session does.
+    if others.is_empty() || facts.failure.as_ref().is_some_and(|failure| failure.permanent) {
         return Vec::new();
     }
     let with_certificates = explained.decision.requirement.wants_identity();
@@ -280,7 +275,7 @@ fn sessions(explained: &Explained<'_>) -> Vec<String> {
         vec![version.into(), second.into(), verdict, reason]
     };
     let rows: Vec<Vec<Cell>> = others.iter().map(row).collect();
-    let title = match explained.facts.hosts.first() {
+    let title = match facts.hosts.first() {
         Some(host) => format!("{BOLD}What sessions with {} get{BOLD:#}", host.shown()),
         None => format!("{BOLD}What sessions get{BOLD:#}"),
     };
@@ -298,7 +293,7 @@ fn to_come(explained: &Explained<'_>) -> Vec<String> {
     for change in changes.iter().take(CHANGES_MAX) {
         let text = match change {
             Coming::Step(step) => {
-                let keys = crate::policy::provenance::written(&step.layer);
+                let keys = step.layer.written();
                 let keys: Vec<String> = keys.iter().map(|key| format!("{} = {}", key.key, key.value)).collect();
                 format!("{}: {}, {}", step.from.brief(), keys.join(", "), step.source)
             }
@@ -366,6 +361,7 @@ fn table(columns: &[Column<'_>], rows: &[Vec<Cell>]) -> impl Iterator<Item = Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cipher::CipherGrade;
     use crate::policy::settings::{OutboundLayer, Sourced};
 
     #[test]

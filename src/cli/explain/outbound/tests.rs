@@ -49,6 +49,12 @@ tls = "encrypt"
 on_tls_failure = "bounce"
 "#;
 
+const NAMED: &str = r#"domains = ["named.example"]
+[route]
+hosts = ["mx.named.example"]
+tls = "verify"
+"#;
+
 const FACTS: &str = r#"{"hosts": [
     {"name": "mx1.host.example", "preference": 10, "addresses": ["192.0.2.1", "2001:db8::1"], "dnssec": "insecure"},
     {"name": "mx2.host.example", "preference": 20, "addresses": ["192.0.2.2"]}]}"#;
@@ -62,6 +68,7 @@ fn write(folder: &Path) {
     write("gatepost.toml", MAIN);
     write("domains.d/bank.toml", BANK);
     write("domains.d/routed.toml", ROUTED);
+    write("domains.d/named.toml", NAMED);
     write("facts.json", FACTS);
 }
 
@@ -271,10 +278,13 @@ fn what_the_dns_says_decides_before_any_session() {
         (asked, failing.clone(), Exit::Unreachable, "Would be deferred as long as this lasts: dns-failure\n"),
         (plain, failing, Exit::Done, "dns-failure: the mail hosts cannot be looked up"),
         (asked, private, Exit::No, "Would be bounced: target-forbidden\n"),
+        ("--to b@named.example", FakeResolver::new(), Exit::No, "The certificate must be for mx.named.example."),
     ] {
         let expected = expected.replace("198.51.100.9", "192.0.2.9");
         let (page, answer, found) = ask_dns(line, resolver);
         assert!(page.contains(&expected) && found == exit, "{expected} {found:?}\n{page}\n{answer:#}");
+        let is_certain = answer["next_hop"]["failure"]["permanent"] == true;
+        assert!(!(is_certain && page.contains("What sessions")), "{page}");
     }
 }
 

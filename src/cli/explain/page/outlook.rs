@@ -4,7 +4,7 @@ use crate::cli::explain::outlook::{Change, Moment, Outlook};
 use crate::cli::human::{count, shown, wrap};
 use crate::cli::output::{BOLD, DIM, WIDTH_COLUMNS};
 use crate::policy::inbound::Verdict;
-use crate::policy::provenance::{Coming, written};
+use crate::policy::provenance::{Coming, Keys as _};
 
 use super::{INDENT, Played, command, word};
 
@@ -42,7 +42,7 @@ fn entry(moment: &Moment<'_>, indent: usize) -> Vec<String> {
 fn told(change: &Change<'_>) -> String {
     match change {
         Change::Settings(Coming::Step(step)) => {
-            let keys = written(&step.layer);
+            let keys = step.layer.written();
             let keys: Vec<_> = keys.iter().map(|row| format!("{} = {}", row.key, shown(&row.value))).collect();
             format!("step, {}: {}", step.source, keys.join(", "))
         }

@@ -48,7 +48,7 @@ pub(super) fn policy(scene: &Scene<'_>, judgement: &Judgement, stages: Option<&s
 
 fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> (Because, String, Style) {
     let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
-    let origin = scene.levels(judgement).origin(&scene.asker(), Shadow::Left, row.key);
+    let origin = scene.levels(judgement).origin(&scene.asker(), Shadow::Left, &row);
     let set_by = match (origin, &judgement.subject) {
         (Some(origin), _) => set_by(&origin),
         (None, Subject::Listener) if row.source != Source::BuiltIn => "listener".to_owned(),
