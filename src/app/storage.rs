@@ -9,8 +9,8 @@ use crate::audit::event::Stamp;
 use crate::audit::feed::{Batch, Feed, Health, channel};
 use crate::audit::keep::{Keeper, KeeperHandle, Kept};
 use crate::audit::keyfile::{self, KeyError, KeyFiles};
-use crate::audit::log::{self, Bounds, Log, LogError, LogOrKeyError, Resumed};
-use crate::audit::segments::{self, Segment};
+use crate::audit::log::{self, Bounds, Log, LogError, Resumed};
+use crate::audit::segments::Segment;
 use crate::audit::ship::Shipper;
 use crate::config::Config;
 use crate::journal;
@@ -91,7 +91,7 @@ pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartEr
         // What did not arrive before the stop.
         evidence::ship(&shipper, &seen);
     }
-    let keeper = keep(config, &feed)?;
+    let keeper = keep(config, &feed, log.segment())?;
     let scribe = Scribe { spool: spool.clone(), metrics, segment: 0, shipper, keeper: keeper.handle() };
     let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
     let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
@@ -122,22 +122,21 @@ fn open_log(config: &Config, stamp: Stamp, recovered: &Recovered) -> Result<(Log
     let derived: Option<Derived> = recovered.mark.as_ref().and_then(|mark| serde_json::from_str(&mark.note).ok());
     let folder = &config.audit.path;
     let keys = KeyFiles::new(Arc::new(Disk::default()), &config.audit.key, folder)?;
+    let replayed: Vec<_> = recovered.audit.iter().flat_map(|(_, entries)| entries).cloned().collect();
     let opening = log::Opening {
         filesystem: Arc::new(Disk::readable_by_group()),
         folder,
         keys,
         stamp,
         mark: derived.as_ref().map(|derived| &derived.mark),
-        replayed: &recovered.audit.iter().flat_map(|(_, entries)| entries).map(|entry| entry.id).collect(),
+        replayed: &replayed,
         bounds: Bounds::default(),
     };
     Ok(Log::open(opening)?)
 }
 
-/// Starts to look after the segments before the active one. The log is open, and nothing is appended yet.
-fn keep(config: &Config, feed: &Feed) -> Result<Keeper, StartError> {
-    let folder = &config.audit.path;
-    let segments = segments::segments(folder).map_err(LogOrKeyError::Log)?;
+/// Starts to look after the segments before the active one. Nothing is appended yet.
+fn keep(config: &Config, feed: &Feed, active: u64) -> Result<Keeper, StartError> {
     let feed = feed.clone();
     let tombstone = move |removed| match feed.tombstone(removed).blocking_recv() {
         Ok(Ok(_)) => Ok(()),
@@ -146,8 +145,8 @@ fn keep(config: &Config, feed: &Feed) -> Result<Keeper, StartError> {
     };
     let kept = Kept {
         fs: Arc::new(Disk::readable_by_group()),
-        folder: folder.clone(),
-        closed: segments.last().map_or(0, |active| active.number.saturating_sub(1)),
+        folder: config.audit.path.clone(),
+        closed: active.saturating_sub(1),
         settings: evidence::keep_settings(&config.audit),
         tombstone: Box::new(tombstone),
     };

@@ -128,11 +128,16 @@ impl Checkpoint {
 
 /// Whether the line has the event of a checkpoint where the daemon writes it. Cheap; most lines are none.
 pub fn claims_to_be_one(line: &[u8]) -> bool {
+    has_event(line, b"checkpoint")
+}
+
+/// Whether the line has this event where the daemon writes it.
+pub(super) fn has_event(line: &[u8], name: &[u8]) -> bool {
     let event = |line| {
         let (_, fields) = split_seq(line)?;
         let rest = skip(fields.strip_prefix(b",\"time\":\"")?, TIME_BYTES)?;
         let rest = skip(rest.strip_prefix(b"\",\"id\":\"")?, ID_BYTES)?;
-        rest.strip_prefix(b"\",\"event\":\"checkpoint\",")
+        rest.strip_prefix(b"\",\"event\":\"")?.strip_prefix(name)?.strip_prefix(b"\",")
     };
     event(line).is_some()
 }

@@ -132,6 +132,12 @@ impl KeyFiles {
         Ok((key, is_new, problem))
     }
 
+    /// The public halves of the keys that are there: the one that signs, and the one that is to follow.
+    pub(super) fn at_hand(&self) -> Result<Vec<PublicKey>, KeyError> {
+        let keys = [self.load()?, self.load_next()?];
+        Ok(keys.iter().flatten().map(SigningKey::public).collect())
+    }
+
     /// Finishes or forgets a replacement that was interrupted.
     pub(super) fn settle_next(&self, in_force: Option<PublicKey>) -> Result<(), KeyError> {
         match self.load_next()? {
@@ -152,6 +158,16 @@ impl KeyFiles {
     pub(super) fn remember(&self, line: &str) -> Result<(), KeyError> {
         let path = self.beside("seen");
         self.write(&path, &[line.as_bytes(), b"\n"].concat())
+    }
+
+    /// Keeps the remembered checkpoint, of this number, in a file of its own, as the log does not have it. Gives the
+    /// file.
+    pub(super) fn set_aside_seen(&self, seq: u64) -> Result<PathBuf, KeyError> {
+        let path = self.beside(&format!("seen.{seq}"));
+        if let Some(line) = self.seen()? {
+            self.write(&path, &[line.as_slice(), b"\n"].concat())?;
+        }
+        Ok(path)
     }
 
     fn load_from(&self, path: &Path) -> Result<Option<SigningKey>, KeyError> {

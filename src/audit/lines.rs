@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::journal::regular;
 use crate::model::record::RECORD_BYTES_MAX;
 use crate::model::time::Timestamp;
 
@@ -57,9 +58,9 @@ impl<'a> LineReader<'a> {
     /// Opens a segment; one that was compressed since it was listed is read in its new form.
     pub fn open(segment: &Segment, progress: Progress<'a>) -> Result<Self, LogError> {
         let compressed = segment.path.with_extension("jsonl.zst");
-        let (file, path, is_compressed) = match File::open(&segment.path) {
+        let (file, path, is_compressed) = match regular::open(&segment.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !segment.compressed => {
-                (File::open(&compressed), compressed, true)
+                (regular::open(&compressed), compressed, true)
             }
             opened => (opened, segment.path.clone(), segment.compressed),
         };

@@ -24,6 +24,8 @@ use super::keyfile::{KeyError, KeyFiles};
 use super::resume::{self, Found, Position, Request, day};
 use super::segments::{Segment, of_names};
 
+/// Begins what is told, and recorded as `audit.gap`, of lines that are not as they were written.
+pub const DAMAGE: &str = "the audit log is damaged: ";
 /// A segment that has grown to this many bytes is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Lines under one checkpoint.
@@ -87,8 +89,8 @@ pub struct Opening<'a> {
     pub stamp: Stamp,
     /// The last known synced place.
     pub mark: Option<&'a Mark>,
-    /// The records that the journal hands over again.
-    pub replayed: &'a HashSet<RecordId>,
+    /// The records that the journal hands over again, in order.
+    pub replayed: &'a [AuditEntry],
     pub bounds: Bounds,
 }
 
@@ -148,8 +150,14 @@ impl Log {
         filesystem.ensure_folder(folder).map_err(LogError::of(folder))?;
         let lock = filesystem.lock(folder).map_err(|error| not_locked(folder, error))?;
         let seen = keys.seen()?.and_then(|line| Checkpoint::parse(&line));
-        let request = Request { filesystem: &filesystem, folder, mark, seen: seen.as_ref(), replayed };
-        let Found { end, exists, present, mut problems, cut, newest } = resume::find(&request)?;
+        let at_hand = keys.at_hand()?;
+        let request = Request { filesystem: &filesystem, folder, mark, seen: seen.as_ref(), keys: &at_hand, replayed };
+        let Found { end, exists, present, problems, cut, newest, is_contradicted } = resume::find(&request)?;
+        let mut problems: Vec<_> = problems.into_iter().map(|problem| format!("{DAMAGE}{problem}")).collect();
+        if let Some(seen) = seen.as_ref().filter(|_| is_contradicted) {
+            let path = keys.set_aside_seen(seen.seq)?;
+            problems.push(format!("{DAMAGE}checkpoint {}, which was known, is kept in {}", seen.seq, path.display()));
+        }
         let newest = newest.into_iter().chain(seen).max_by_key(|checkpoint| checkpoint.seq);
         let (in_force, signer) = (newest.as_ref().map(Checkpoint::key_in_force), newest.map(|it| it.statement.key));
         let (key, is_new, problem) = keys.settle(in_force)?;
@@ -268,6 +276,11 @@ impl Log {
     /// How many of the records that were appended since the opening are durable: at least those before the last `sync`.
     pub const fn records_synced(&self) -> u64 {
         self.synced.records
+    }
+
+    /// The segment that is written.
+    pub const fn segment(&self) -> u64 {
+        self.end.segment
     }
 
     pub const fn tip(&self) -> &Tip {

@@ -1,7 +1,10 @@
 //! What is found in the log's folder when it is opened: where the chain ends, what the tree holds, what does not fit.
 //!
 //! The active segment is read whole, and the closed one before it for its checkpoint; earlier ones only if the mark of
-//! the journal stands there.
+//! the journal stands there. Behind lines that are not the daemon's own ([`proof`]) it does not go on: they stay as
+//! they are for whoever looks into it, and a new segment continues what is known.
+
+mod proof;
 
 use std::collections::HashSet;
 use std::io;
@@ -11,15 +14,20 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::journal::filesystem::FileSystem;
+use crate::journal::regular::is_not_regular;
 use crate::model::id::RecordId;
+use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
 
 use super::chain::{Break, Link, Tip};
 use super::checkpoint::Checkpoint;
+use super::key::PublicKey;
 use super::log::{LogError, Mark};
 use super::reading::Reading;
 use super::segments::{Segment, of_names, read_line, reader};
 use super::tree::TreeBuilder;
+
+use proof::{Known, Proof, Proven};
 
 /// What is longer is no line of ours.
 pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -74,8 +82,17 @@ pub(super) struct Request<'a> {
     pub(super) mark: Option<&'a Mark>,
     /// The newest checkpoint that is remembered outside of the log.
     pub(super) seen: Option<&'a Checkpoint>,
-    /// Records that the journal hands over again.
-    pub(super) replayed: &'a HashSet<RecordId>,
+    /// The public halves of the keys that are at hand.
+    pub(super) keys: &'a [PublicKey],
+    /// Records that the journal hands over again, in order.
+    pub(super) replayed: &'a [AuditEntry],
+}
+
+impl Request<'_> {
+    fn known(&self) -> impl Iterator<Item = Tip> {
+        let Request { mark, seen, .. } = self;
+        mark.map(|mark| mark.tip.clone()).into_iter().chain(seen.map(Checkpoint::tip))
+    }
 }
 
 /// What was found.
@@ -90,65 +107,58 @@ pub(super) struct Found {
     /// Lines that were not finished, or do not fit and come again from the journal, were cut off here.
     pub(super) cut: Option<String>,
     pub(super) newest: Option<Checkpoint>,
+    /// What is known from elsewhere does not stand in the log.
+    pub(super) is_contradicted: bool,
 }
 
 /// Reads the log.
 pub(super) fn find(request: &Request<'_>) -> Result<Found, LogError> {
     let Request { filesystem, folder, mark, .. } = request;
-    let segments = of_names(folder, filesystem.list(folder).map_err(LogError::of(folder))?);
+    let mut segments = of_names(folder, filesystem.list(folder).map_err(LogError::of(folder))?);
+    let foreign = segments.split_off(continued(&segments, *mark));
+    let mut walk = Walk::new(request);
+    for Segment { path, .. } in &foreign {
+        walk.problem(format!("{} does not follow the other segments: it is not read", path.display()));
+    }
     let Some(last) = segments.last() else {
-        let segment = mark.map_or(1, |mark| mark.segment);
-        return Ok(Walk::new(request, Position { segment, ..Position::default() }).finish());
+        walk.at.segment = mark.map_or(1, |mark| mark.segment);
+        return Ok(walk.finish(None));
     };
-    let marked = match mark {
-        None => 0,
-        Some(mark) => segments.iter().position(|segment| segment.number == mark.segment).unwrap_or(0),
-    };
-    let start = marked.min(segments.len().saturating_sub(2));
-    let mut walk = Walk::new(request, Position::default());
+    let marked = mark.and_then(|mark| segments.iter().position(|segment| segment.number >= mark.segment));
+    let start = marked.unwrap_or(0).min(segments.len().saturating_sub(2));
     for (segment, is_last) in segments.iter().skip(start).map(|segment| (segment, segment == last)) {
         walk.segment(segment, is_last && !segment.compressed)?;
     }
-    let is_usable = !last.compressed && !walk.is_unreadable;
-    let mut found = walk.finish();
-    found.exists = is_usable;
-    if !is_usable {
-        let Position { tip, is_vouched_for, .. } = found.end;
-        found.end = Position { segment: last.number + 1, tip, is_vouched_for, ..Position::default() };
+    Ok(walk.finish(Some(last)))
+}
+
+/// How many of the segments the daemon can have written: each new one has the next number.
+fn continued(segments: &[Segment], mark: Option<&Mark>) -> usize {
+    let numbers: Vec<u64> = segments.iter().map(|segment| segment.number).collect();
+    let follows = |at: &usize| {
+        let number = numbers.get(*at).copied().unwrap_or_default();
+        match at.checked_sub(1).and_then(|before| numbers.get(before)) {
+            Some(before) => number == before.saturating_add(1),
+            None => mark.is_none(),
+        }
+    };
+    match mark.and_then(|mark| numbers.iter().position(|number| *number == mark.segment)) {
+        Some(marked) => (marked + 1..numbers.len()).find(|at| !follows(at)).unwrap_or(numbers.len()),
+        None => {
+            let is_behind = |at: &usize| mark.is_some_and(|mark| numbers.get(*at) == Some(&(mark.segment + 1)));
+            (0..numbers.len()).rev().find(|at| follows(at) || is_behind(at)).map_or(0, |last| last + 1)
+        }
     }
-    Ok(found)
 }
 
 struct Walk<'a> {
     request: &'a Request<'a>,
     at: Position,
-    found: Found,
-    /// The state before the first line that does not fit, and the records behind it.
-    broken: Option<Broken>,
+    proof: Proof<'a>,
+    problems: Vec<String>,
+    cut: Option<String>,
     /// The segment that was read last could not be read to its end.
     is_unreadable: bool,
-    /// So could not any.
-    was_unreadable: bool,
-    known: Vec<Known>,
-}
-
-/// A line that the log had, as is known from elsewhere.
-struct Known {
-    tip: Tip,
-    /// The journal knows it, so that all from there on is read.
-    is_mark: bool,
-    is_met: bool,
-    /// Another line has its number.
-    is_contradicted: bool,
-}
-
-struct Broken {
-    before: Position,
-    newest: Option<Checkpoint>,
-    beyond: HashSet<RecordId>,
-    /// All of it comes again from the journal.
-    comes_again: bool,
-    problems: usize,
 }
 
 /// The last line has nothing behind it that its hash could be held against, and a crash can leave holes in it: zeros,
@@ -157,22 +167,20 @@ fn text(line: &[u8]) -> Result<(), Break> {
     if line.iter().any(u8::is_ascii_control) { Err(Break::NotARecord) } else { Ok(()) }
 }
 
-/// What is read of a line beside its links.
+/// What is read of the first line of a segment beside its links.
 #[derive(Deserialize)]
 struct Head {
-    id: RecordId,
-    #[serde(default)]
-    time: Option<Timestamp>,
+    time: Timestamp,
 }
 
 impl<'a> Walk<'a> {
-    fn new(request: &'a Request<'a>, at: Position) -> Self {
-        let known = |tip, is_mark| Known { tip, is_mark, is_met: false, is_contradicted: false };
-        let mark = request.mark.map(|mark| known(mark.tip.clone(), true));
-        let seen = request.seen.map(|seen| known(seen.tip(), false));
-        let known = mark.into_iter().chain(seen).filter(|known| known.tip.seq > 0).collect();
-        let (is_unreadable, was_unreadable) = (false, false);
-        Self { request, at, found: Found::default(), broken: None, is_unreadable, was_unreadable, known }
+    fn new(request: &'a Request<'a>) -> Self {
+        let mut keys = request.keys.to_vec();
+        keys.extend(request.seen.iter().flat_map(|seen| [seen.statement.key, seen.key_in_force()]));
+        let anchor = request.known().max_by_key(|known| known.seq).filter(|known| known.seq > 0);
+        let proof = Proof::new(Known { anchor, keys, journal: request.replayed });
+        let (at, problems, cut, is_unreadable) = Default::default();
+        Self { request, at, proof, problems, cut, is_unreadable }
     }
 
     fn segment(&mut self, segment: &Segment, may_be_cut: bool) -> Result<(), LogError> {
@@ -182,22 +190,30 @@ impl<'a> Walk<'a> {
         }
         let Position { tip, is_vouched_for, .. } = std::mem::take(&mut self.at);
         self.at = Position { segment: segment.number, tip, is_vouched_for, ..Position::default() };
+        self.proof.begin(&self.at);
         self.is_unreadable = false;
-        let file = Reading::open(self.request.filesystem.as_ref(), &segment.path);
-        let mut reader = reader(segment, file.map_err(LogError::of(&segment.path))?)?;
+        let file = match Reading::open(self.request.filesystem.as_ref(), &segment.path) {
+            Err(error) if is_not_regular(&error) => {
+                self.problem(format!("{} is {error}", segment.path.display()));
+                self.is_unreadable = true;
+                return Ok(());
+            }
+            opened => opened.map_err(LogError::of(&segment.path))?,
+        };
+        let mut reader = reader(segment, file)?;
         let mut line = Vec::new();
         loop {
             match read_line(reader.as_mut(), &mut line, LINE_BYTES_MAX) {
                 Ok(None) => break,
                 Ok(Some(false)) if may_be_cut => {
-                    self.cut(&segment.path, "the last line was not finished");
+                    self.cut(segment, "the last line was not finished");
                     break;
                 }
                 Ok(Some(_)) => {}
                 // No line of ours is as long, and a damaged file of the past must not stop the daemon.
                 Err(error) if segment.compressed || error.kind() == io::ErrorKind::InvalidData => {
                     self.problem(format!("{} cannot be read to its end: {error}", segment.path.display()));
-                    (self.is_unreadable, self.was_unreadable) = (true, true);
+                    self.is_unreadable = true;
                     break;
                 }
                 Err(error) => return Err(LogError::of(&segment.path)(error)),
@@ -206,125 +222,111 @@ impl<'a> Walk<'a> {
             if is_first && segment.number > 1 && self.at.length == 0 {
                 self.at.tip = Link::parse(&line).map(|link| link.before()).unwrap_or_default();
             }
-            self.line(segment, &line, may_be_cut);
+            self.line(segment, &line);
         }
-        self.mend(segment);
+        if self.proof.is_without_anchor() && !self.proof.is_whole() && !(may_be_cut && self.proof.may_be_cut()) {
+            self.proof.take(&self.at);
+        }
         Ok(())
     }
 
-    /// Takes back what was read behind a break that a crash explains.
-    fn mend(&mut self, segment: &Segment) {
-        let Some(broken) = self.broken.take() else { return };
-        if broken.comes_again && !self.is_unreadable {
-            self.found.problems.truncate(broken.problems);
-            (self.at, self.found.newest) = (broken.before, broken.newest);
-            self.cut(&segment.path, "lines do not fit; the journal has their records");
-            if self.request.replayed.is_empty() {
-                let what = format!("{} had unreadable lines at its end; they are cut off", segment.path.display());
-                self.problem(what);
+    fn line(&mut self, segment: &Segment, line: &[u8]) {
+        let is_first = self.at.length == 0;
+        if let Err(broken) = self.at.tip.follow(line).and_then(|_| text(line)) {
+            // A tree over a gap would vouch for lines that nobody has.
+            self.at.tree = TreeBuilder::default();
+            if !(is_first && self.proof.passes(line)) {
+                self.proof.break_off(self.problems.len());
+                self.problem(format!("{} at byte {}: {broken}", segment.path.display(), self.at.length));
+                self.proof.meet_damaged(line, &self.at);
             }
-        } else {
-            self.found.present.extend(broken.beyond);
         }
-    }
-
-    fn line(&mut self, segment: &Segment, line: &[u8], may_be_cut: bool) {
-        let before = self.at.clone();
-        let fits = self.at.tip.follow(line).and_then(|_| text(line));
-        if let Err(broken) = fits {
-            self.break_off(segment, &broken, before, may_be_cut);
+        if is_first {
+            self.at.day = serde_json::from_slice::<Head>(line).ok().map(|head| day(head.time));
         }
         let checkpoint = Checkpoint::parse(line);
-        let is_first = self.at.length == 0;
-        let wants_head = is_first || !self.request.replayed.is_empty() || self.broken.is_some();
-        if let Some(head) = wants_head.then(|| serde_json::from_slice::<Head>(line).ok()).flatten() {
-            if is_first {
-                self.at.day = head.time.map(day);
-            }
-            // Checkpoints are not in the journal; they are made anew.
-            if checkpoint.is_none() {
-                self.remember(head.id);
-            }
-        }
         self.at.take_in(line.len(), checkpoint.is_some());
-        self.found.newest = checkpoint.or(self.found.newest.take());
-        self.compare(line);
+        if let Some(problems) = self.proof.line(line, checkpoint, &self.at) {
+            self.problems.truncate(problems);
+        }
+        self.compare();
     }
 
-    /// A line that does not fit. If the records from it on come again from the journal, it is what a crash left.
-    fn break_off(&mut self, segment: &Segment, broken: &Break, before: Position, may_be_cut: bool) {
-        // A tree over a gap would vouch for lines that nobody has.
-        self.at.tree = TreeBuilder::default();
-        let is_known = self.request.mark.is_some_and(|mark| before.tip.seq < mark.tip.seq);
-        let (problems, at) = (self.found.problems.len(), before.length);
-        self.problem(format!("{} at byte {at}: {broken}", segment.path.display()));
-        if self.broken.is_none() {
-            let newest = self.found.newest.clone();
-            let comes_again = may_be_cut && !is_known;
-            self.broken = Some(Broken { before, newest, beyond: HashSet::new(), comes_again, problems });
-        }
-    }
-
-    fn remember(&mut self, id: RecordId) {
-        let is_replayed = self.request.replayed.contains(&id);
-        match &mut self.broken {
-            Some(broken) if is_replayed => _ = broken.beyond.insert(id),
-            Some(broken) => broken.comes_again = false,
-            None if is_replayed => _ = self.found.present.insert(id),
-            None => {}
-        }
-    }
-
-    /// Compares the line that was read last, and what it says of the one before it, with what is known.
-    fn compare(&mut self, line: &[u8]) {
-        let before = Link::parse(line).map(|link| link.before());
-        let Tip { seq, .. } = self.at.tip;
-        let mut is_other = false;
-        for known in &mut self.known {
-            known.is_met |= known.tip == self.at.tip || Some(&known.tip) == before.as_ref();
-            if known.tip.seq == seq && known.tip != self.at.tip {
-                (known.is_contradicted, is_other) = (true, true);
-            }
-        }
-        if is_other {
+    /// Compares with what is known of the line that was read last.
+    fn compare(&mut self) {
+        let Tip { seq, hash } = self.at.tip;
+        if self.request.known().any(|tip| tip.seq == seq && tip.hash != hash) {
             self.problem(format!("record {seq} of the audit log is not the one that was written"));
         }
     }
 
-    fn cut(&mut self, path: &Path, why: &str) {
-        self.found.cut = Some(format!("{} is cut at byte {}: {why}", path.display(), self.at.length));
+    fn cut(&mut self, segment: &Segment, why: &str) {
+        self.cut = Some(format!("{} is cut at byte {}: {why}", segment.path.display(), self.at.length));
     }
 
     fn problem(&mut self, what: String) {
-        if self.found.problems.len() < PROBLEMS_MAX {
-            self.found.problems.push(what);
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(what);
         }
     }
 
-    /// A log that ends before what is known of it goes on behind the gap, so that the gap stays to be seen. One that is
-    /// not what is known goes on from that by its hash: what somebody else wrote there is never vouched for.
-    fn finish(mut self) -> Found {
-        let Tip { seq, .. } = self.at.tip;
-        // Of a segment that cannot be read nobody knows what it held.
-        let is_lost = |it: &Known| !it.is_met && (it.is_contradicted || (it.is_mark && !self.was_unreadable));
-        let lost =
-            self.known.iter().filter(|known| known.tip.seq > seq || is_lost(known)).max_by_key(|known| known.tip.seq);
-        if let Some(Known { tip: known, is_contradicted, .. }) = lost {
-            let (known, is_told) = (known.clone(), *is_contradicted);
-            if known.seq > seq {
-                let gone = match known.seq - seq {
-                    1 => format!("record {} is gone", known.seq),
-                    _ => format!("records {} to {} are gone", seq + 1, known.seq),
-                };
-                self.problem(format!("the end of the audit log is missing: {gone}"));
-            } else if !is_told {
-                self.problem(format!("the audit log is another one: record {} is not in it any more", known.seq));
-            }
-            self.at.tip = Tip { seq: known.seq.max(seq), ..known };
-            self.at.tree = TreeBuilder::default();
-            self.at.is_vouched_for = false;
+    /// Where the log goes on. `last` is its last segment.
+    fn finish(mut self, last: Option<&Segment>) -> Found {
+        let mut exists = last.is_some_and(|last| !last.compressed && !self.is_unreadable);
+        let is_contradicted = self.proof.missed().is_some();
+        if let Some(known) = self.proof.missed().cloned() {
+            exists &= known.seq > self.at.tip.seq;
+            self.missed(known);
+        } else if !self.proof.is_whole() {
+            exists &= self.end_of_rest(last);
         }
-        self.found.end = self.at;
-        self.found
+        if let Some(last) = last.filter(|_| !exists) {
+            let Position { tip, is_vouched_for, .. } = self.at;
+            self.at = Position { segment: last.number.saturating_add(1), tip, is_vouched_for, ..Position::default() };
+            self.cut = None;
+        }
+        let Proof { present, proven: Proven { newest, .. }, .. } = self.proof;
+        Found { end: self.at, exists, present, problems: self.problems, cut: self.cut, newest, is_contradicted }
+    }
+
+    /// What is known does not stand in the log: it goes on behind that, so that the break stays to be seen.
+    fn missed(&mut self, known: Tip) {
+        let Tip { seq, .. } = self.at.tip;
+        self.problem(match known.seq.checked_sub(seq) {
+            None | Some(0) => format!(
+                "record {}, which is known from elsewhere as {}, does not stand in it: what stands there is not signed, \
+                 and a new segment goes on behind the known record",
+                known.seq, known.hash
+            ),
+            Some(1) => format!("the end of the audit log is missing: record {} is gone", known.seq),
+            Some(_) => format!("the end of the audit log is missing: records {} to {} are gone", seq + 1, known.seq),
+        });
+        self.at = Position { tip: known, tree: TreeBuilder::default(), is_vouched_for: false, ..self.at.clone() };
+    }
+
+    /// Lines behind the last one that is ours. Gives whether they are cut off, in the last segment; if not the log goes
+    /// on in a new one.
+    fn end_of_rest(&mut self, last: Option<&Segment>) -> bool {
+        let first = self.proof.proven.end.tip.seq.saturating_add(1);
+        self.at.clone_from(&self.proof.proven.end);
+        let last = last.filter(|last| last.number == self.at.segment && !last.compressed && !self.is_unreadable);
+        let Some(last) = last.filter(|_| self.proof.may_be_cut()) else {
+            self.problem(format!(
+                "what stands in it from record {first} on is not what the daemon wrote: it is not signed, and a new \
+                 segment goes on behind record {}",
+                first - 1
+            ));
+            (self.at.tree, self.at.is_vouched_for) = (TreeBuilder::default(), false);
+            return false;
+        };
+        self.problems.truncate(self.proof.problems_before().unwrap_or(usize::MAX));
+        self.cut(last, "lines do not fit; the journal has their records");
+        if self.proof.is_foul() {
+            let what = "is not the one that the journal has: it is cut off and written again, with all behind it";
+            self.problem(format!("record {first} {what}"));
+        } else if self.proof.is_without_anchor() && self.request.replayed.is_empty() {
+            self.problem(format!("{} had unreadable lines at its end; they are cut off", last.path.display()));
+        }
+        true
     }
 }

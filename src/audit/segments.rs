@@ -1,8 +1,11 @@
 //! The files of the log's folder: `NNNNNNNN.jsonl`, and `NNNNNNNN.jsonl.zst` for closed segments that were compressed.
+//! A number has eight digits, or as many as it needs.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use crate::journal::regular;
 
 use super::log::LogError;
 
@@ -35,14 +38,15 @@ impl Segment {
 
     /// A name in the folder, if it is that of a segment.
     fn of_name(folder: &Path, name: &str) -> Option<Self> {
-        let (digits, suffix) = name.split_at_checked(NUMBER_DIGITS)?;
-        let number = if digits.bytes().all(|digit| digit.is_ascii_digit()) { digits.parse().ok()? } else { 0 };
-        match suffix {
-            _ if number == 0 => None,
-            PLAIN_SUFFIX => Some(Self::plain(folder, number)),
-            COMPRESSED_SUFFIX => Some(Self::compressed(folder, number)),
-            _ => None,
-        }
+        let (digits, suffix) = name.split_at_checked(name.find('.')?)?;
+        let number = digits.parse().ok().filter(|number| *number > 0)?;
+        let segment = match suffix {
+            PLAIN_SUFFIX => Self::plain(folder, number),
+            COMPRESSED_SUFFIX => Self::compressed(folder, number),
+            _ => return None,
+        };
+        // Each number has one spelling.
+        (segment.path.file_name()? == name).then_some(segment)
     }
 }
 
@@ -67,7 +71,7 @@ pub(super) fn of_names(folder: &Path, names: impl IntoIterator<Item = String>) -
 
 /// A reader of the segment's lines.
 pub fn open_segment(segment: &Segment) -> Result<Box<dyn BufRead + Send>, LogError> {
-    let file = File::open(&segment.path).map_err(LogError::of(&segment.path))?;
+    let file = regular::open(&segment.path).map_err(LogError::of(&segment.path))?;
     reader(segment, file)
 }
 
@@ -116,6 +120,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in [
             "00000010.jsonl",
+            "100000000.jsonl",
+            "000000011.jsonl",
+            "18446744073709551616.jsonl",
             "00000002.jsonl",
             "00000002.jsonl.zst",
             "00000001.jsonl.zst",
@@ -129,7 +136,12 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let path = folder.path();
-        let expected = [Segment::compressed(path, 1), Segment::compressed(path, 2), Segment::plain(path, 10)];
+        let expected = [
+            Segment::compressed(path, 1),
+            Segment::compressed(path, 2),
+            Segment::plain(path, 10),
+            Segment::plain(path, 100_000_000),
+        ];
         assert_eq!(segments(path).unwrap(), expected);
         assert_eq!(expected[2].path, path.join("00000010.jsonl"));
     }

@@ -8,6 +8,7 @@ mod finding;
 mod held;
 mod judge;
 mod order;
+mod recorded;
 mod scan;
 mod seals;
 
@@ -117,10 +118,17 @@ pub fn verify(folder: &Path) -> Result<Report, LogError> {
 
 /// Reads every segment of the folder once.
 pub fn verify_with(folder: &Path, expected: &Expected, progress: Progress<'_>) -> Result<Report, LogError> {
-    let segments = segments(folder)?;
-    let scans = in_parallel(&segments, |segment| scan::scan(segment, progress))?;
+    let mut segments = segments(folder)?;
+    let mut scans = in_parallel(&segments, |segment| scan::scan(segment, progress))?;
+    let foreign = segments.split_off(followed(&scans));
+    scans.truncate(segments.len());
     let anchor = anchor(&scans);
-    Examination::new(&segments, scans, anchor).conclude(expected)
+    let mut examination = Examination::new(&segments, scans, anchor);
+    for Segment { path: file, .. } in foreign {
+        let what = "This file does not follow the other segments and holds no record: no daemon wrote it.".to_owned();
+        examination.findings.push(Finding { kind: Kind::Foreign, file, line: 0, first: 0, last: 0, what });
+    }
+    examination.conclude(expected)
 }
 
 /// Reads one segment: what stands before it is taken at its word. `None` if there is no such segment.
@@ -142,6 +150,15 @@ pub fn verify_segment(
     examination.is_closed = segments.last().is_some_and(|last| last.number > number);
     let expected = Expected { seen: None, current: None, ..expected.clone() };
     examination.conclude(&expected).map(Some)
+}
+
+/// How many of the segments stand before those that nobody who wrote this log can have made: behind a gap in the
+/// numbers, and without a record.
+fn followed(scans: &[Scan]) -> usize {
+    let numbers = scans.iter().zip(scans.iter().skip(1));
+    let gaps = numbers.enumerate().filter(|(_, (before, next))| next.segment != before.segment.saturating_add(1));
+    let is_empty = |at: &usize| scans.iter().skip(*at).all(|scan| scan.stretches.is_empty());
+    gaps.map(|(at, _)| at + 1).find(is_empty).unwrap_or(scans.len())
 }
 
 /// Where the log has to begin: behind what the newest tombstone says was removed, else at the beginning of everything.
@@ -195,6 +212,7 @@ impl Examination {
     fn conclude(mut self, expected: &Expected) -> Result<Report, LogError> {
         self.chain();
         self.seals(expected);
+        self.recorded();
         let place = |a: &Finding, b: &Finding| (&a.file, a.line, a.first).cmp(&(&b.file, b.line, b.first));
         self.findings.listed.sort_by(place);
         held::compare(expected, (&self.scans, self.tail), &mut self.report, &mut self.findings)?;
@@ -226,13 +244,21 @@ impl Examination {
             let file = self.findings.files().get(&scan.segment).cloned();
             let is_told = |finding: &Finding| finding.kind == Kind::Unreadable && Some(&finding.file) == file.as_ref();
             if let Some(damage) = scan.damage.as_ref().filter(|_| !self.findings.listed.iter().any(is_told)) {
-                let what = format!("The compressed segment was changed: it cannot be read to its end ({damage}).");
+                let what = format!("The segment was changed: it cannot be read to its end ({damage}).");
                 self.findings.add(Kind::Unreadable, at, (0, 0), what);
             }
             if scan.unfinished && (!is_last || self.is_closed) && self.findings.listed.is_empty() {
                 let what = "The last line of this closed segment has no line end: its end was cut off.".to_owned();
                 self.findings.add(Kind::SegmentReplaced, at, (0, 0), what);
             }
+        }
+    }
+
+    /// The log as it is now may hold, and yet not be the one that was written first: the daemon saw that, and said so.
+    fn recorded(&mut self) {
+        for recorded in self.scans.iter().flat_map(|scan| &scan.recorded) {
+            let what = format!("The daemon recorded here what it found at a start: {}.", recorded.what);
+            self.findings.add(Kind::Recorded, recorded.place, (recorded.seq, recorded.seq), what);
         }
     }
 

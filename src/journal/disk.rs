@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::{File, FileSystem, Lock, LockError};
+use super::regular::{self, Links};
 
 const LOCK_FILE: &str = "lock";
 /// Any access of the group or of others.
@@ -38,6 +39,14 @@ impl Readers {
         }
     }
 
+    /// Whoever puts a link in a folder that others look into must not choose what is read or written.
+    const fn links(self) -> Links {
+        match self {
+            Self::Owner => Links::Follow,
+            Self::Group => Links::Refuse,
+        }
+    }
+
     const fn file_mode(self) -> u32 {
         match self {
             Self::Owner => 0o600,
@@ -47,7 +56,8 @@ impl Readers {
 }
 
 impl Disk {
-    /// One whose new files and folders the group may read, for what people and their tools look at.
+    /// One whose new files and folders the group may read, for what people and their tools look at. Links in the place
+    /// of files are not followed.
     pub fn readable_by_group() -> Self {
         Self { readers: Readers::Group, ..Self::default() }
     }
@@ -80,7 +90,8 @@ impl FileSystem for Disk {
     fn lock(&self, folder: &Path) -> Result<Box<dyn Lock>, LockError> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(self.readers.file_mode());
-        let mut file = options.open(folder.join(LOCK_FILE)).map_err(LockError::Io)?;
+        let opened = regular::open_with(&mut options, &folder.join(LOCK_FILE), self.readers.links());
+        let mut file = opened.map_err(LockError::Io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(LockError::Taken { pid: read_pid(&mut file) }),
@@ -107,11 +118,14 @@ impl FileSystem for Disk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(DiskFile(fs::File::open(path)?)))
+        let mut options = fs::OpenOptions::new();
+        Ok(Box::new(DiskFile(regular::open_with(options.read(true), path, self.readers.links())?)))
     }
 
     fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(DiskFile(fs::OpenOptions::new().append(true).read(true).open(path)?)))
+        let mut options = fs::OpenOptions::new();
+        let file = regular::open_with(options.append(true).read(true), path, self.readers.links())?;
+        Ok(Box::new(DiskFile(file)))
     }
 
     fn lies_in(&self, file: &Path, folder: &Path) -> bool {

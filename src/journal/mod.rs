@@ -27,6 +27,7 @@ mod handle;
 mod prepare;
 mod queue;
 mod recover;
+pub mod regular;
 mod repair;
 mod segments;
 #[cfg(test)]

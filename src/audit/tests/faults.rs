@@ -69,7 +69,7 @@ fn ids_of(batches: impl Iterator<Item = u64>) -> Vec<RecordId> {
 /// Starts the writer as the daemon does: behind the mark, with the batches behind it once more.
 fn start(disk: &Simulated, mark: Option<&Derived>, until: u64) -> Option<(Deriver, Reporter, Resumed)> {
     let from = mark.map_or(1, |derived| derived.sequence + 1);
-    let replayed = ids_of(from..=until).into_iter().collect();
+    let replayed: Vec<_> = (from..=until).flat_map(|sequence| batch(sequence).entries).collect();
     let (log, resumed) = open(disk, mark.map(|derived| &derived.mark), &replayed).ok()?;
     let (present, wants_checkpoint) = (resumed.present.clone(), resumed.wants_checkpoint);
     let reporter = Reporter::default();

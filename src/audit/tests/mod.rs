@@ -1,6 +1,7 @@
 //! The writing side as a whole: a log on a disk that fails and forgets, held against what it reported as durable.
 
 mod faults;
+mod forged;
 mod model;
 mod opening;
 mod thread;
@@ -30,7 +31,7 @@ const NOON: Timestamp = Timestamp::from_secs(1_800_014_400);
 /// A log on the real disk whose key is kept in memory, for tests of its readers.
 pub(crate) fn scratch(folder: &Path) -> Log {
     let keys = KeyFiles::new(Arc::new(Simulated::default()), Path::new("/keys/audit.key"), folder).unwrap();
-    let (filesystem, replayed) = (Arc::new(Disk::readable_by_group()), HashSet::new());
+    let (filesystem, replayed) = (Arc::new(Disk::readable_by_group()), []);
     let opening = Opening {
         filesystem,
         folder,
@@ -55,7 +56,7 @@ fn keys(disk: &Simulated) -> KeyFiles {
     KeyFiles::new(Arc::new(disk.clone()), Path::new("/keys/audit.key"), &folder()).unwrap()
 }
 
-fn open(disk: &Simulated, mark: Option<&Mark>, replayed: &HashSet<RecordId>) -> Result<(Log, Resumed), LogOrKeyError> {
+fn open(disk: &Simulated, mark: Option<&Mark>, replayed: &[AuditEntry]) -> Result<(Log, Resumed), LogOrKeyError> {
     let (filesystem, folder) = (Arc::new(disk.clone()), folder());
     let opening =
         Opening { filesystem, folder: &folder, keys: keys(disk), stamp: stamp(), mark, replayed, bounds: SMALL };
@@ -64,7 +65,7 @@ fn open(disk: &Simulated, mark: Option<&Mark>, replayed: &HashSet<RecordId>) -> 
 
 /// A log without a mark and with nothing to be replayed.
 fn open_alone(disk: &Simulated) -> (Log, Resumed) {
-    open(disk, None, &HashSet::new()).unwrap()
+    open(disk, None, &[]).unwrap()
 }
 
 fn id(n: u128) -> RecordId {

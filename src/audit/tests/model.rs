@@ -108,7 +108,7 @@ impl Bench {
     fn boot(&mut self, disk: Simulated) {
         self.disk = disk;
         let again = self.appended.split_off(self.durable);
-        let replayed: HashSet<_> = again.iter().map(|n| id(*n)).collect();
+        let replayed: Vec<_> = again.iter().map(|n| entry(*n)).collect();
         let (log, resumed) = open(&self.disk, None, &replayed).unwrap();
         let told: Vec<_> = resumed.problems.iter().filter(|told| !told.contains("they are cut off")).collect();
         assert_eq!(told, [""; 0]);

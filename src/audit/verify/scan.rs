@@ -10,6 +10,9 @@ use crate::audit::lines::{LineReader, Piece, Progress};
 use crate::audit::log::LogError;
 use crate::audit::segments::Segment;
 use crate::audit::tree::TreeBuilder;
+use crate::journal::regular::is_not_regular;
+
+use super::recorded::{self, RECORDED_MAX, Recorded};
 
 /// Stretches of one segment that are told apart.
 const STRETCHES_MAX: usize = 256;
@@ -114,6 +117,8 @@ pub(super) struct Scan {
     pub(super) unfinished: bool,
     /// Why the file could not be read to its end.
     pub(super) damage: Option<String>,
+    /// What the daemon says was damaged.
+    pub(super) recorded: Vec<Recorded>,
 }
 
 /// Reads one segment.
@@ -156,13 +161,19 @@ impl Scanner {
             broke_off: false,
             unfinished: false,
             damage: None,
+            recorded: Vec::new(),
         };
         Self { scan, tree: Growing::default(), checkpoints_max: CHECKPOINTS_MAX }
     }
 
-    /// That a compressed file was changed and cannot be read is a finding; that the system gives no file is none.
+    /// That a compressed file was changed and cannot be read is a finding, and that something else stands in the place of
+    /// a file; that the system gives no file is none.
     fn damaged(mut self, error: LogError) -> Result<Scan, LogError> {
         use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
+        if is_not_regular(&error.source) {
+            self.scan.damage = Some(error.source.to_string());
+            return Ok(self.scan);
+        }
         if error.path.extension().is_some_and(|extension| extension == "zst")
             && matches!(error.source.kind(), InvalidData | Other | UnexpectedEof)
         {
@@ -214,6 +225,9 @@ impl Scanner {
             }));
         }
         self.tree.line(&link, hash, follows);
+        if let Some(what) = recorded::damage(line).filter(|_| self.scan.recorded.len() < RECORDED_MAX) {
+            self.scan.recorded.push(Recorded { place, seq: link.seq, what });
+        }
         if let Some(checkpoint) = checkpoint {
             let tree = self.tree.close(&checkpoint);
             if self.scan.checkpoints.len() < self.checkpoints_max {
