@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
             Command::Serve(asked) => {
                 serve::run(arguments.config.as_deref(), asked, &mut Console { out: &mut out, err: &mut err })
             }
-            Command::Demo { once } => demo::run(*once),
+            Command::Demo { once } if !arguments.json => demo::run(*once),
             _ => finish(&arguments, &mut Console { out: &mut out, err: &mut err }).into(),
         },
     }
@@ -101,6 +101,9 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
     let Arguments { config, json, command } = arguments;
     let (config, json) = (config.as_deref(), *json);
     match command {
+        Command::Demo { .. } if json => {
+            Err(Failure::usage("the demo has no form for programs", "run it without --json, and ask what it started"))
+        }
         Command::Serve(_) | Command::Demo { .. } => {
             Err(Failure::usage("this command does not end by itself", "start the program `gatepost` for it"))
         }
