@@ -294,7 +294,7 @@ impl<'a> Walk<'a> {
         let Tip { seq, .. } = self.at.tip;
         self.problem(match known.seq.checked_sub(seq) {
             None | Some(0) => format!(
-                "record {}, which is known from elsewhere as {}, does not stand in it: what stands there is not signed, \
+                "record {}, which is known from elsewhere as {}, does not stand in it: what stands there is not signed \
                  and a new segment goes on behind the known record",
                 known.seq, known.hash
             ),

@@ -166,8 +166,8 @@ impl Scanner {
         Self { scan, tree: Growing::default(), checkpoints_max: CHECKPOINTS_MAX }
     }
 
-    /// That a compressed file was changed and cannot be read is a finding, and that something else stands in the place of
-    /// a file; that the system gives no file is none.
+    /// That a compressed file was changed and cannot be read is a finding, and that something else stands in place of a
+    /// file; that the system gives no file is none.
     fn damaged(mut self, error: LogError) -> Result<Scan, LogError> {
         use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
         if is_not_regular(&error.source) {
