@@ -1,6 +1,5 @@
 //! The relay that the mail goes through: its configuration, written out and loaded as the daemon would, and its log.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,8 +130,8 @@ impl Scene {
         let filesystem: Arc<dyn FileSystem> = Arc::new(Disk::default());
         let keys = KeyFiles::new(filesystem.clone(), &key, &folder)?;
         let bounds = Bounds { segment_bytes_max, ..Bounds::default() };
-        let (stamp, replayed) = (stamp.clone(), HashSet::new());
-        let opening = Opening { filesystem, folder: &folder, keys, stamp, mark: None, replayed: &replayed, bounds };
+        let stamp = stamp.clone();
+        let opening = Opening { filesystem, folder: &folder, keys, stamp, mark: None, replayed: &[], bounds };
         let (log, _) = Log::open(opening)?;
         Ok(log)
     }
