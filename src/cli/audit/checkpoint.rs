@@ -1,6 +1,8 @@
 //! `gatepost audit checkpoint`: makes the daemon sign the log up to now, and shows the line that proves it.
 
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -44,10 +46,15 @@ pub(super) fn ask(at: &Path, request: &Request) -> Result<(String, Checkpoint), 
     Ok((line, checkpoint))
 }
 
-/// Has the daemon bring its log up to now, where it is that daemon's log which is asked about. Says whether it did.
-pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder) -> bool {
-    let socket = || socket::find(config, &SocketPath::default());
-    log.path.is_none() && socket().and_then(|at| ask(&at, &Request::AuditCheckpoint)).is_ok()
+/// Has the daemon bring its log up to the end of `wait`, where it is that daemon's log which is asked about. Says
+/// whether it did.
+pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder, wait: Duration) -> bool {
+    let Ok(socket) = socket::find(config, &SocketPath::default()) else { return false };
+    if log.path.is_some() || !socket.exists() {
+        return false;
+    }
+    thread::sleep(wait);
+    ask(&socket, &Request::AuditCheckpoint).is_ok()
 }
 
 /// Ends with a line end. The line of the log is not wrapped, so that it can be copied.

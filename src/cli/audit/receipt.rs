@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -30,7 +31,7 @@ pub(in crate::cli) fn run(
     let mut receipt = attempt(asked, &folder)?;
     // What happened a moment ago may still be on its way into the log, or without a checkpoint.
     if matches!(receipt, Err(MakeError::NoRecord | MakeError::Unsigned { .. }))
-        && checkpoint::catch_up(config, &asked.log)
+        && checkpoint::catch_up(config, &asked.log, Duration::ZERO)
     {
         receipt = attempt(asked, &folder)?;
     }

@@ -1,6 +1,7 @@
 //! `gatepost audit trace ID`: what happened to one message, in order, or what one record says.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +12,9 @@ use crate::model::id::MessageId;
 use super::arguments::Trace;
 use super::{checkpoint, reading, timeline};
 
+/// Refusals reach the log within a second.
+const REFUSAL_DELAY_MAX: Duration = Duration::from_millis(1100);
+
 pub(in crate::cli) fn run(
     config: Option<&Path>,
     asked: &Trace,
@@ -19,9 +23,11 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, Failure> {
     let folder = super::folder(config, &asked.log)?;
     let mut records = read(&folder, asked.message)?;
-    // What was accepted a moment ago may still be on its way into the log.
-    if records.is_empty() && checkpoint::catch_up(config, &asked.log) {
-        records = read(&folder, asked.message)?;
+    // What happened a moment ago may still be on its way into the log.
+    for wait in [Duration::ZERO, REFUSAL_DELAY_MAX] {
+        if records.is_empty() && checkpoint::catch_up(config, &asked.log, wait) {
+            records = read(&folder, asked.message)?;
+        }
     }
     // The id of one record of a message leads to all of them.
     let message = records.first().and_then(|record| record.get("message")?.as_str()?.parse().ok());
