@@ -157,7 +157,7 @@ fn what_is_no_log_is_never_taken_for_an_empty_one() {
     check(&trace, "noise", 1, "no record of message");
     check("verify --checkpoint /nonexistent", "noise", 2, "cannot read the checkpoints of /nonexistent");
     check("verify --checkpoint /", "noise", 2, "cannot read the checkpoints of /: is a directory");
-    check("tail --event nonsense", "noise", 0, "no such record is in");
+    check("tail --event queue.admin", "noise", 0, "no such record is in");
 }
 
 #[test]
@@ -174,6 +174,7 @@ fn wrong_values_are_told_with_the_right_form_within_80_columns() {
         ("verify --key ed25519:0", "for --key <ed25519:KEY>"),
         ("verify --segment 0", "0 is not in"),
         ("tail -n 100001", "a number up to 100000 is expected"),
+        ("tail --event nonsense", "one of these is expected: inbound.refused, inbound.accepted,"),
     ] {
         let ran = run(folder.path(), &format!("audit {command}"));
         let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
