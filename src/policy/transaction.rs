@@ -129,7 +129,7 @@ pub struct Transacted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub verdict: Verdict,
-    /// The command that was answered last, or that would be where a refusal is only reported.
+    /// The command that was answered last.
     pub stage: Stage,
     /// `None` if it was taken and nothing is reported.
     pub reason: Option<Reason>,
@@ -168,7 +168,6 @@ impl Transacted {
             let judgement = self.weighing();
             let is_reported = judgement.verdict == Verdict::WouldRefuse;
             let would_be = is_reported.then(|| judgement.would_be_reply(tls, id));
-            let stage = if is_reported { judgement.stage } else { stage };
             return Outcome { verdict: judgement.verdict, stage, reason: judgement.reason, reply: None, would_be };
         };
         let verdict = match refusal {

@@ -94,7 +94,7 @@ impl Transaction {
             return (end, self.recorded(Event::InboundRefused, policy, (tls.as_ref(), true)));
         }
         let own = rcpt.judgement.unwrap();
-        let weighing = if own.verdict == Verdict::Accept && mail.verdict != Verdict::Accept { &mail } else { &own };
+        let weighing = if mail.verdict == Verdict::Accept { &own } else { &mail };
         let is_trusted = daemon.trusts_session(self.client, visitor.tls) == Trust::Certificate;
         let lists = is_trusted.then_some(daemon.trusted.certificates.as_slice());
         let noted = visitor.tls.map(|facts| accepted_by(facts, lists));
