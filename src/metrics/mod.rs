@@ -174,7 +174,12 @@ impl Metrics {
                 &["reason"],
             )?,
             delivery_duration: histograms(&r)?,
-            queue_messages: gauges(&r, "queue_messages", "Message and destination pairs in the queue.", &["state"])?,
+            queue_messages: gauges(
+                &r,
+                "queue_messages",
+                "Groups of recipients in the queue that travel together.",
+                &["state"],
+            )?,
             queue_oldest_age: gauges(
                 &r,
                 "queue_oldest_message_age_seconds",

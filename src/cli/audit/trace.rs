@@ -25,9 +25,10 @@ pub(in crate::cli) fn run(
     let mut records = read(&folder, asked.message)?;
     // What happened a moment ago may still be on its way into the log.
     for wait in [Duration::ZERO, REFUSAL_DELAY_MAX] {
-        if records.is_empty() && checkpoint::catch_up(config, &asked.log, wait) {
-            records = read(&folder, asked.message)?;
+        if !records.is_empty() || !checkpoint::catch_up(config, &asked.log, wait) {
+            break;
         }
+        records = read(&folder, asked.message)?;
     }
     // The id of one record of a message leads to all of them.
     let message = records.first().and_then(|record| record.get("message")?.as_str()?.parse().ok());
