@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::time::Instant;
+use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
 use super::families::merge;
-use super::{Answer, Lookup, LookupError, Mx, Resolver};
+use super::{Answer, Lookup, LookupError, Mx, Resolver, Service};
 
 /// Entries for MX records, and as many for addresses of either IP version.
 pub const CACHE_ENTRIES_MAX: usize = 8192;
@@ -66,6 +67,14 @@ impl<R: Resolver> Resolver for CachingResolver<R> {
             lock(&self.addresses).put(key, &result, clock::now());
             result
         })
+    }
+
+    fn tlsa<'a>(&'a self, port: u16, base: &'a Domain) -> Lookup<'a, Vec<Tlsa>> {
+        self.inner.tlsa(port, base)
+    }
+
+    fn text<'a>(&'a self, service: Service, domain: &'a Domain) -> Lookup<'a, Vec<Vec<u8>>> {
+        self.inner.text(service, domain)
     }
 }
 
@@ -133,7 +142,7 @@ mod tests {
     }
 
     fn answer(ttl_secs: u64) -> Result<Answer<u8>, LookupError> {
-        Ok(Answer { records: 7, security: Security::Secure, ttl: Duration::from_secs(ttl_secs) })
+        Ok(Answer { records: 7, security: Security::Secure, alias: None, ttl: Duration::from_secs(ttl_secs) })
     }
 
     #[test]

@@ -5,9 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::domain::Domain;
+use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
-use super::{ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security};
+use super::{
+    ADDRESSES_MAX, Alias, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service,
+    TLSA_RECORDS_MAX,
+};
 
 const TTL: Duration = Duration::from_secs(300);
 
@@ -16,6 +20,9 @@ const TTL: Duration = Duration::from_secs(300);
 pub struct FakeResolver {
     mx: BTreeMap<Domain, Entry<Vec<Mx>>>,
     addresses: BTreeMap<Domain, Entry<Vec<IpAddr>>>,
+    tlsa: BTreeMap<(u16, Domain), Entry<Vec<Tlsa>>>,
+    texts: BTreeMap<(Service, Domain), Entry<Vec<Vec<u8>>>>,
+    aliases: BTreeMap<Domain, Alias>,
     silent: BTreeSet<Domain>,
 }
 
@@ -83,6 +90,33 @@ impl FakeResolver {
         self
     }
 
+    /// The addresses of `name` are found by way of aliases.
+    #[must_use]
+    pub fn with_alias(mut self, name: Domain, alias: Alias) -> Self {
+        self.aliases.insert(name, alias);
+        self
+    }
+
+    /// What a look-up of TLSA records ends with.
+    #[must_use]
+    pub fn with_tlsa(
+        mut self,
+        (port, base): (u16, Domain),
+        result: Result<Vec<Tlsa>, LookupError>,
+        security: Security,
+    ) -> Self {
+        let result = result.map(|records| records.into_iter().take(TLSA_RECORDS_MAX).collect());
+        self.tlsa.insert((port, base), Entry { result, security });
+        self
+    }
+
+    /// What a look-up of a service's TXT records ends with.
+    #[must_use]
+    pub fn with_text(mut self, service: Service, domain: Domain, result: Result<Vec<Vec<u8>>, LookupError>) -> Self {
+        self.texts.insert((service, domain), Entry { result, security: Security::Unknown });
+        self
+    }
+
     /// Look-ups of the name never end.
     #[must_use]
     pub fn with_silence(mut self, name: Domain) -> Self {
@@ -99,7 +133,7 @@ impl FakeResolver {
         let Entry { result, security } = found.ok_or_else(|| self.missing(name))?;
         match result? {
             records if records.is_empty() => Err(LookupError::NoData),
-            records => Ok(Answer { records, security, ttl: TTL }),
+            records => Ok(Answer { records, security, alias: None, ttl: TTL }),
         }
     }
 }
@@ -124,6 +158,18 @@ impl Resolver for FakeResolver {
                 IpChoice::V6 => address.is_ipv6(),
             });
         }
-        Box::pin(std::future::ready(self.answer(name, found)))
+        let answer = self.answer(name, found);
+        let alias = self.aliases.get(name).cloned();
+        Box::pin(std::future::ready(answer.map(|answer| Answer { alias, ..answer })))
+    }
+
+    fn tlsa<'a>(&'a self, port: u16, base: &'a Domain) -> Lookup<'a, Vec<Tlsa>> {
+        let found = self.tlsa.get(&(port, base.clone())).cloned();
+        Box::pin(std::future::ready(self.answer(base, found)))
+    }
+
+    fn text<'a>(&'a self, service: Service, domain: &'a Domain) -> Lookup<'a, Vec<Vec<u8>>> {
+        let found = self.texts.get(&(service, domain.clone())).cloned();
+        Box::pin(std::future::ready(self.answer(domain, found)))
     }
 }

@@ -12,7 +12,8 @@ pub fn merge(v6: Addresses, v4: Addresses) -> Addresses {
     match (v6, v4) {
         (Ok(mut v6), Ok(v4)) => {
             v6.records.extend(v4.records);
-            Ok(Answer { records: v6.records, security: v6.security.min(v4.security), ttl: v6.ttl.min(v4.ttl) })
+            let alias = v6.alias.or(v4.alias);
+            Ok(Answer { records: v6.records, security: v6.security.min(v4.security), alias, ttl: v6.ttl.min(v4.ttl) })
         }
         (Ok(answer), Err(_)) | (Err(_), Ok(answer)) => Ok(answer),
         (Err(v6), Err(v4)) if v6.is_temporary() && !v4.is_temporary() => Err(v6),
@@ -67,13 +68,14 @@ mod tests {
     #[test]
     fn one_version_suffices_and_a_failure_outweighs_a_no() {
         let found = |ip: &str, security| {
-            Ok(Answer { records: vec![ip.parse().unwrap()], security, ttl: Duration::from_secs(60) })
+            Ok(Answer { records: vec![ip.parse().unwrap()], security, alias: None, ttl: Duration::from_secs(60) })
         };
         let six = found("2001:db8::1", Security::Secure);
         let four = found("192.0.2.1", Security::Insecure);
         let both = Ok(Answer {
             records: vec!["2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap()],
             security: Security::Insecure,
+            alias: None,
             ttl: Duration::from_secs(60),
         });
         for (v6, v4, expected) in [

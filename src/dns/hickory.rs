@@ -14,11 +14,12 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
 use crate::model::domain::Domain;
+use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
 use super::cache::CachingResolver;
 use super::families::merge;
-use super::{ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security};
+use super::{ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service};
 
 /// How long one try waits for an answer.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -137,6 +138,14 @@ impl Resolver for HickoryResolver {
             }
         })
     }
+
+    fn tlsa<'a>(&'a self, _port: u16, _base: &'a Domain) -> Lookup<'a, Vec<Tlsa>> {
+        Box::pin(std::future::ready(Err(LookupError::NoData)))
+    }
+
+    fn text<'a>(&'a self, _service: Service, _domain: &'a Domain) -> Lookup<'a, Vec<Vec<u8>>> {
+        Box::pin(std::future::ready(Err(LookupError::NoData)))
+    }
 }
 
 fn name_server(address: SocketAddr) -> NameServerConfig {
@@ -167,7 +176,7 @@ fn pick_records<T>(lookup: &lookup::Lookup, pick: fn(&RData) -> Option<T>) -> Re
         // An answer without the answer: to take it for "no such record" could send mail to an implicit MX.
         return Err(LookupError::Malformed);
     }
-    Ok(Answer { records, security: Security::Unknown, ttl: Duration::from_secs(ttl_secs.into()) })
+    Ok(Answer { records, security: Security::Unknown, alias: None, ttl: Duration::from_secs(ttl_secs.into()) })
 }
 
 /// Where the aliases lead that start at `name`, if any do. Each record is followed at most once.

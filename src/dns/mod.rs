@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::model::domain::Domain;
+use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
 pub mod cache;
@@ -21,6 +22,10 @@ pub mod targets;
 pub const MX_RECORDS_MAX: usize = 100;
 /// Addresses of one IP version taken from one answer; the rest is dropped.
 pub const ADDRESSES_MAX: usize = 32;
+/// TLSA records taken from one answer; the rest is dropped.
+pub const TLSA_RECORDS_MAX: usize = 64;
+/// TXT records taken from one answer; the rest is dropped.
+pub const TEXTS_MAX: usize = 32;
 
 /// A look-up under way.
 pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, LookupError>> + Send + 'a>>;
@@ -33,15 +38,53 @@ pub trait Resolver: Send + Sync + fmt::Debug {
     /// The addresses of `name`, behind any aliases (CNAME): at most [`ADDRESSES_MAX`] of each IP version.
     /// With [`IpChoice::Any`] one version suffices, even if the look-up of the other fails.
     fn addresses<'a>(&'a self, name: &'a Domain, ip: IpChoice) -> Lookup<'a, Vec<IpAddr>>;
+
+    /// The TLSA records at `_port._tcp.base` (RFC 7672 section 2.2.3): at most [`TLSA_RECORDS_MAX`].
+    fn tlsa<'a>(&'a self, port: u16, base: &'a Domain) -> Lookup<'a, Vec<Tlsa>>;
+
+    /// The TXT records in which a domain says something about a service: at most [`TEXTS_MAX`]. The strings of one
+    /// record are joined without anything between (RFC 8461 section 3.1, RFC 8460 section 3).
+    fn text<'a>(&'a self, service: Service, domain: &'a Domain) -> Lookup<'a, Vec<Vec<u8>>>;
+}
+
+/// A service that a domain publishes a TXT record about, below a label of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// `_mta-sts` (RFC 8461 section 3.1).
+    MtaSts,
+    /// `_smtp._tls` (RFC 8460 section 3).
+    TlsRpt,
+}
+
+impl Service {
+    /// What stands before the domain.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::MtaSts => "_mta-sts",
+            Self::TlsRpt => "_smtp._tls",
+        }
+    }
 }
 
 /// What the DNS answered, how far it can be believed and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<T> {
     pub records: T,
+    /// Of the whole answer: of the records and of all aliases that led to them.
     pub security: Security,
+    /// Where aliases led, if the asked name has one.
+    pub alias: Option<Alias>,
     /// For how much longer the answer holds.
     pub ttl: Duration,
+}
+
+/// Aliases (CNAME) that led from the asked name to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The last name of the chain, which has the records.
+    pub end: Domain,
+    /// The DNSSEC state of the asked name's own CNAME record, whatever follows (RFC 7672 section 2.2.2).
+    pub first: Security,
 }
 
 /// The DNSSEC state of an answer (RFC 4033 section 5). Weakest first; bogus data is an error and never an answer.

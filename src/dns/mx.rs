@@ -110,7 +110,12 @@ pub async fn mail_hosts<R: FnMut() -> u64>(
 pub async fn next_hop(resolver: &dyn Resolver, host: &Host, ip: IpChoice) -> Result<Answer<Vec<IpAddr>>, RouteError> {
     let name = match host {
         Host::Literal(address) => {
-            return Ok(Answer { records: vec![*address], security: Security::Unknown, ttl: Duration::MAX });
+            return Ok(Answer {
+                records: vec![*address],
+                security: Security::Unknown,
+                alias: None,
+                ttl: Duration::MAX,
+            });
         }
         Host::Name(name) => name,
     };

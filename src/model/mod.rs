@@ -18,3 +18,4 @@ pub mod reply;
 pub mod spelling;
 pub mod time;
 pub mod tls;
+pub mod tlsa;

@@ -8,7 +8,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("L0", &["model", "clock", "random"]),
     ("L1", &["smtp", "policy", "schedule", "mail"]),
     ("L2a", &["journal"]),
-    ("L2", &["config", "dns", "net", "tls", "spool", "audit", "metrics"]),
+    ("L2", &["config", "dns", "net", "tls", "spool", "memory", "audit", "metrics"]),
     ("L3", &["facts"]),
     ("L4", &["inbound", "outbound"]),
     ("L5", &["app", "admin"]),
