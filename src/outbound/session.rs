@@ -230,6 +230,11 @@ impl Connection {
         Some(evaluate(&peer.chain, &requirement.identity(&host), &outbound.roots, now))
     }
 
+    /// Whether the host promises to keep to REQUIRETLS; only what it said under TLS counts (RFC 8689 section 4.2.1).
+    pub(super) fn offers_requiretls(&self) -> bool {
+        self.session.capabilities().requiretls
+    }
+
     /// Whether the host takes care of notices itself (RFC 3461).
     pub(super) fn knows_dsn(&self) -> bool {
         self.session.capabilities().dsn
