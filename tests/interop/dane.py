@@ -175,7 +175,6 @@ def main():
         rig.on_exit(runner.close)
         found[run] = judge(run, cases, world, runner)
         runner.end()
-        if os.environ.get("KEEP"): open("/tmp/rigwork/mail.log","w").write(runner.postfix.log())
         runner.close()
     if "postfix" in runs and not names:
         dane_postfix.check_explanations(checks, cases)

@@ -203,6 +203,8 @@ LOOKUPS = [
          records="@ MX 10 mx\nmx CNAME middle\nmiddle CNAME end\nend A 1\n_25._tcp.end TLSA 3 1 1 leaf"),
     Case("cname-secure-name-of-the-end", "3.2.2", DANE, ("2 1 1 issuer",), base="{name}.signed.example.",
          hosts=(Host(names=("{name}.signed.example.",)),), records=ACROSS + "_25._tcp.{name}.signed.example. TLSA 2 1 1 issuer"),
+    Case("cname-secure-name-of-the-start", "3.2.2", deferred("certificate-host-mismatch"),
+         records=ACROSS + "_25._tcp.{name}.signed.example. TLSA 2 1 1 issuer"),
     Case("cname-out-of-unsigned", "2.2.2", ENCRYPTED,
          records="@ MX 10 {name}.unsigned.example.\n{name}.unsigned.example. CNAME {name}.signed.example.\n"
                  "{name}.signed.example. A 1\n_25._tcp.{name}.signed.example. TLSA 3 1 1 other"),
@@ -213,6 +215,10 @@ LOOKUPS = [
          records="@ MX 10 mx\nmx A 1\n_25._tcp.mx CNAME {name}.unsigned.example.\n{name}.unsigned.example. TLSA 3 1 1 other"),
     Case("cname-of-the-domain", "2.2.1", DANE,
          records="@ CNAME real\nreal MX 10 mx\nmx A 1\n_25._tcp.mx TLSA 3 1 1 leaf"),
+    Case("cname-of-the-domain-name-of-the-start", "3.2.2", DANE, hosts=(Host(names=("@",)),),
+         records="@ CNAME real\nreal MX 10 mx\nmx A 1\n_25._tcp.mx TLSA 2 1 1 issuer"),
+    Case("cname-of-the-domain-name-of-the-end", "3.2.2", DANE, hosts=(Host(names=("real",)),),
+         records="@ CNAME real\nreal MX 10 mx\nmx A 1\n_25._tcp.mx TLSA 2 1 1 issuer"),
     # Wildcards, and no MX at all.
     Case("wildcard-tlsa", "2.2.3", DANE, records="@ MX 10 mx\nmx A 1\n*._tcp.mx TLSA 3 1 1 leaf"),
     Case("wildcard-tlsa-mismatch", "2.2.3", deferred(MISMATCH), records="@ MX 10 mx\nmx A 1\n*._tcp.mx TLSA 3 1 1 other"),
@@ -222,6 +228,10 @@ LOOKUPS = [
     Case("stalwart2328-no-mx-and-secure", "2.2.2", DANE, base="@", hosts=(Host(names=("@",)),),
          records="@ A 1\n_25._tcp TLSA 2 1 1 issuer"),
     Case("no-mx-and-secure-mismatch", "2.2.2", deferred(MISMATCH), base="@", records="@ A 1\n_25._tcp TLSA 3 1 1 other"),
+    Case("no-mx-and-an-alias", "2.2.2, 2.2.3", DANE, base="{name}.signed.example.", hosts=(Host(names=("{name}.signed.example.",)),),
+         records="@ CNAME {name}.signed.example.\n{name}.signed.example. A 1\n_25._tcp.{name}.signed.example. TLSA 2 1 1 issuer"),
+    Case("no-mx-and-an-alias-name-of-the-domain", "3.2.2", DANE, base="{name}.signed.example.", hosts=(Host(names=("@",)),),
+         records="@ CNAME {name}.signed.example.\n{name}.signed.example. A 1\n_25._tcp.{name}.signed.example. TLSA 2 1 1 issuer"),
     Case("no-mx-and-insecure", "2.2.2", ENCRYPTED, zone="unsigned.example.", records="@ A 1\n_25._tcp TLSA 3 1 1 other"),
     # Several hosts: one that fails is passed over, and that is no downgrade.
     Case("second-host-fits", "2.2", DANE, hosts=TWO, base="mx2", delivers=2,

@@ -9,7 +9,7 @@ import threading
 
 import dns_rig
 import rig
-from tls_rig import VERSIONS
+from tls_rig import KEYS, VERSIONS
 
 ADDRESSES_MAX = 250 * 250
 DANE_DIGESTS = {"0": bytes, "1": lambda data: hashlib.sha256(data).digest(), "2": lambda data: hashlib.sha512(data).digest()}
@@ -58,12 +58,12 @@ class Certificates:
         path.write_text(SETTINGS.format(names=names, folder=self.folder, stem=stem))
         return path
 
-    def make(self, stem, extensions, issuer, settings=None):
-        rig.openssl("req", "-x509", "-config", settings or self.settings, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+    def make(self, stem, extensions, issuer, settings=None, key="ec"):
+        rig.openssl("req", "-x509", "-config", settings or self.settings, "-newkey", *KEYS[key], "-nodes",
                     "-subj", f"/CN=The {stem}"[:60], "-days", "30", "-extensions", extensions, *issuer,
                     "-keyout", self.folder / f"{stem}.key", "-out", self.folder / f"{stem}.pem")
 
-    def leaf(self, stem, kind, names):
+    def leaf(self, stem, kind, names, key):
         """STEM.chain and STEM.key for a host; gives the two, and the stem of the issuer."""
         settings = self.write_settings(stem, ",".join(f"DNS:{name.rstrip('.')}" for name in names))
         issuer = {"self": stem, "subordinate": "subordinate"}.get(kind, "issuer")
@@ -71,7 +71,7 @@ class Certificates:
         if kind == "expired":
             self.expired(stem, settings)
         else:
-            self.make(stem, "leaf", signer, settings)
+            self.make(stem, "leaf", signer, settings, key)
         sent = [stem] if kind in ("unsent", "self") else [stem, issuer]
         chain = self.folder / f"{stem}.chain"
         chain.write_text("".join(self.pem(part) for part in sent))
@@ -81,7 +81,7 @@ class Certificates:
         (self.folder / f"{stem}.index").touch()
         (self.folder / f"{stem}.serial").write_text("1000\n")
         key, request = self.folder / f"{stem}.key", self.folder / f"{stem}.csr"
-        rig.openssl("req", "-new", "-config", settings, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        rig.openssl("req", "-new", "-config", settings, "-newkey", *KEYS["ec"], "-nodes",
                     "-subj", f"/CN=The {stem}"[:60], "-keyout", key, "-out", request)
         rig.openssl("ca", "-batch", "-config", settings, "-in", request, "-cert", self.folder / "issuer.pem",
                     "-keyfile", self.folder / "issuer.key", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
@@ -185,7 +185,7 @@ class World:
         wanted = case.hosts[number]
         stem = f"{case.name}-{number + 1}"
         names = [f"*.{case.domain}" if name == "*" else case.absolute(name) for name in wanted.names]
-        chain, issuer = self.certificates.leaf(stem, wanted.chain, names)
+        chain, issuer = self.certificates.leaf(stem, wanted.chain, names, "rsa" if wanted.fault == "tls10" else "ec")
         suffix = "" if number == 0 else str(number + 1)
         self.stems[case.name, f"leaf{suffix}"], self.stems[case.name, f"issuer{suffix}"] = stem, issuer
         with self.lock:

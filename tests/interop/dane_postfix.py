@@ -15,8 +15,8 @@ SETTINGS = """default_transport = smtp
 smtp_dns_support_level = dnssec
 smtp_tls_security_level = dane
 smtp_tls_loglevel = 1
-smtp_tls_policy_maps = inline:{{ {policies} }}
-transport_maps = inline:{{ {routes} }}
+smtp_tls_policy_maps = {policies}
+transport_maps = {routes}
 smtp_host_lookup = dns
 smtp_tcp_port = 25
 smtp_tls_mandatory_protocols = >=TLSv1
@@ -35,12 +35,25 @@ REASONS = [
     (r"TLSA lookup error|Name service error|Host not found, try again", "dns-failure"),
     (r"no TLSA records found|non DNSSEC destination|TLSA records unusable|DNSSEC", "dane-required"),
     (r"certificate has expired", "certificate-expired"),
-    (r"does not match|hostname mismatch", "certificate-host-mismatch"),
-    (r"not trusted|not verified|Server certificate", "tlsa-invalid"),
+    (r"hostname mismatch", "certificate-host-mismatch"),
+    (r"Server certificate not (trusted|verified)", "tlsa-invalid"),
     (r"Cannot start TLS|lost connection|handshake failure", "validation-failure"),
 ]
 # case -> (what Postfix makes of it, why it may)
-EXPLAINED = {}
+EXPLAINED = {
+    "insecure-mx-proves-no-name-of-the-domain": (
+        dane_cases.DANE, "takes the domain's name in a certificate for a proof whether or not the MX records are secure; by RFC 7672 "
+        "section 3.2.2 the MX host's name is the only one that counts where they are not"),
+    "no-mx-and-an-alias-name-of-the-domain": (
+        "deferred certificate-host-mismatch", "knows only the end of the alias as a name where there is no MX; by RFC 7672 section 3.2.2 "
+        "the domain that was asked for counts as well"),
+    "tls10-host": (
+        "deferred validation-failure", "raises OpenSSL's security level to 1 where it authenticates, at which OpenSSL 3 takes no signature "
+        "of TLS 1.0; by RFC 7671 section 3 a client has to support that version"),
+    "tls10-host-below-the-minimum": (
+        "deferred validation-failure", "does not offer what it would not take, so the handshake fails and says no more; "
+        "neither RFC says how to learn of it"),
+}
 
 
 def expected(case):
@@ -52,15 +65,20 @@ def policy(case):
     """The line of its policy map that says what the case's domain file does."""
     words = {'dane = "required"': "dane-only", 'dane = "off"': "may", 'min_version = "TLSv1.2"': "dane protocols=>=TLSv1.2"}
     nexthop = f"[{case.absolute(case.route).rstrip('.')}]:{case.port}" if case.route else case.domain.rstrip(".")
-    return f"{{ {nexthop} = {words[case.keys]} }}" if case.keys else ""
+    return f"{{ {nexthop} = {words[case.keys]} }}"
+
+
+def table(lines):
+    """A table in the settings themselves; it must not be empty."""
+    lines = list(lines)
+    return f"inline:{{ {' '.join(lines)} }}" if lines else ""
 
 
 class Postfix:
     def __init__(self, world, cases):
         self.world, self.cases, self.port = world, cases, rig.free_port()
-        routes = " ".join(f"{{ {case.domain.rstrip('.')} = smtp:[{case.absolute(case.route).rstrip('.')}]:{case.port} }}"
-                          for case in cases if case.route)
-        settings = SETTINGS.format(policies=" ".join(map(policy, cases)), routes=routes)
+        routes = [f"{{ {case.domain.rstrip('.')} = smtp:[{case.absolute(case.route).rstrip('.')}]:{case.port} }}" for case in cases if case.route]
+        settings = SETTINGS.format(policies=table(policy(case) for case in cases if case.keys), routes=table(routes))
         self.postfix = postfix_rig.Postfix({self.port: {}}, settings)
         self.give_resolver()
 
@@ -88,14 +106,17 @@ class Postfix:
 
     def settled(self):
         """The end of each recipient by the log, and the log's words."""
-        found, level = {}, {}
+        found, level, fault = {}, {}, {}
         for line in self.postfix.log().splitlines():
             if made := re.search(r"smtp\[(\d+)\]: (\w+) TLS connection established to (\S+?):", line):
                 level[made[1], made[3]] = made[2]
+            elif failed := re.search(r"smtp\[(\d+)\]: server certificate verification failed for (\S+?):\d+: (.*)", line):
+                fault[failed[1], failed[2]] = failed[3]
             ended = re.search(r"smtp\[(\d+)\]: \w+: to=<([^>]+)>.* relay=(\S+?)(?::\d+)?, .*status=(\w+) \((.*)\)$", line)
             if ended and ended[2] not in found:
                 process, address, relay, status, said = ended.groups()
-                found[address] = (outcome(status, said, level.get((process, relay))), said)
+                words = f"{fault.get((process, relay), '')} {said}"
+                found[address] = (outcome(status, words, level.get((process, relay))), words)
         return found
 
     def end(self):
