@@ -22,6 +22,8 @@ from rig import Client, Daemon, Sink, message, wait_for
 
 SETTLED_SECONDS_MAX = 120
 RESOLVERS = {"trust-ad": ("validating", dns_rig.VALIDATING), "validate": ("plain", dns_rig.PLAIN), "postfix": ("validating", dns_rig.VALIDATING)}
+# What the audit record says of where the host's name came from.
+SECURITY = {"ee-311": "secure", "kumomta543-nxdomain-is-absence": "secure", "all-insecure": "insecure"}
 
 checks = rig.Checks()
 
@@ -97,6 +99,11 @@ class Gatepost:
         return f"delivered {level}", why
 
     def end(self):
+        found = self.settled()
+        for case in self.cases:
+            if case.name in SECURITY:
+                record = found.get(recipient(self.run, case)) or {}
+                checks.equal(f"{self.run}, {case.name}: the record's word for DNSSEC", record.get("dnssec"), SECURITY[case.name])
         checks.check(f"{self.run}: no panic", "panic" not in self.daemon.log.read_text())
         checks.equal(f"{self.run}: the audit chain holds", self.daemon.broken_links(), [])
         checks.equal(f"{self.run}: stops in order", self.daemon.stop(), 0)

@@ -120,6 +120,8 @@ RECORDS = [
     Case("agility-the-stronger-digest-counts", "5, RFC 7671 9", deferred(MISMATCH), ("3 1 1 leaf", "3 1 2 other")),
     Case("agility-goes-by-usage-and-selector", "5, RFC 7671 9", DANE, ("3 1 1 leaf", "3 0 2 other")),
     Case("agility-leaves-full-records", "5, RFC 7671 9", DANE, ("3 1 0 leaf", "3 1 2 other")),
+    # Too many for one datagram.
+    Case("many-records", "RFC 7671 10.1", DANE, (*(f"3 1 1 ={number:064x}" for number in range(60)), "3 1 1 leaf")),
     Case("tls10-host", "RFC 7671 3", DANE, hosts=(Host(fault="tls10"),)),
     # Records that are published, and that nobody can use: TLS without authentication, and never less.
     Case("unusable-pkix-usages", "3.1.3, 2.2", ENCRYPTED, ("1 1 1 leaf", "0 1 1 issuer")),
@@ -241,6 +243,8 @@ LOOKUPS = [
     Case("second-host-after-stripping", "2.2", DANE, hosts=(Host(fault="no-starttls"), Host(names=("mx2",))), base="mx2", delivers=2,
          records=MX_AND_TWO + "_25._tcp.mx TLSA 3 1 1 leaf\n_25._tcp.mx2 TLSA 3 1 1 leaf2"),
     Case("second-host-without-tlsa", "2.2", ENCRYPTED, hosts=TWO, delivers=2, records=MX_AND_TWO + "_25._tcp.mx TLSA 3 1 1 other"),
+    Case("second-address-fits", "2.2", DANE, hosts=(Host(), Host()), delivers=2,
+         records="@ MX 10 mx\nmx A 1\nmx A 2\n_25._tcp.mx TLSA 3 1 1 leaf2"),
     Case("both-hosts-fail", "2.2", deferred(MISMATCH), hosts=TWO,
          records=MX_AND_TWO + "_25._tcp.mx TLSA 3 1 1 other\n_25._tcp.mx2 TLSA 3 1 1 other"),
     # What the operator wrote.

@@ -18,7 +18,6 @@ import base64
 import hashlib
 import os
 import pathlib
-import pwd
 import re
 import shutil
 import socket
@@ -53,7 +52,7 @@ UNBOUND = """server:
     interface: {address}@53
     access-control: 127.0.0.0/8 allow
     directory: "{folder}"
-    username: "{user}"
+    username: "unbound"
     chroot: ""
     pidfile: ""
     use-syslog: no
@@ -64,8 +63,6 @@ UNBOUND = """server:
     do-not-query-localhost: no
     root-hints: "{folder}/root.hints"
     minimal-responses: no
-    outbound-msg-retry: 2
-    infra-cache-max-rtt: 1000
     module-config: "{modules}"
 {anchor}remote-control:
     control-enable: no
@@ -181,9 +178,7 @@ class Tree:
             self.start_authority(address)
         for name, address, modules in [("validating", VALIDATING, "validator iterator"), ("plain", PLAIN, "iterator")]:
             anchor = f'    trust-anchor-file: "{self.anchor}"\n' if name == "validating" else ""
-            user = "unbound" if has_user("unbound") else "nobody"
-            (self.folder / f"{name}.conf").write_text(
-                UNBOUND.format(address=address, folder=self.folder, user=user, modules=modules, anchor=anchor))
+            (self.folder / f"{name}.conf").write_text(UNBOUND.format(address=address, folder=self.folder, modules=modules, anchor=anchor))
             self.run_daemon(self.folder / "unbound", "-d", "-c", self.folder / f"{name}.conf", log=name)
         for address in (VALIDATING, PLAIN):
             if not wait_for(lambda: ask(address, "example.", "SOA", 1)[0] == 0, 20):
@@ -212,8 +207,13 @@ class Tree:
 
     def close(self):
         for process in self.processes:
-            process.kill()
-            process.wait()
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         for proxy in self.proxies:
             proxy.close()
 
@@ -223,14 +223,6 @@ def run(*command):
     if done.returncode:
         raise SystemExit(f"{command[0]}: {done.stderr.decode()}")
     return done.stdout.decode()
-
-
-def has_user(name):
-    try:
-        pwd.getpwnam(name)
-        return True
-    except KeyError:
-        return False
 
 
 def damage(path, zone, broken):
