@@ -210,6 +210,9 @@ LOOKUPS = [
     Case("cname-out-of-unsigned", "2.2.2", ENCRYPTED,
          records="@ MX 10 {name}.unsigned.example.\n{name}.unsigned.example. CNAME {name}.signed.example.\n"
                  "{name}.signed.example. A 1\n_25._tcp.{name}.signed.example. TLSA 3 1 1 other"),
+    Case("dname-secure", "2.2.3", DANE, ("2 1 1 issuer",), base="mx.{name}.signed.example.", hosts=(Host(names=("mx.{name}.signed.example.",)),),
+         records="@ MX 10 mx.sub\nsub DNAME {name}.signed.example.\nmx.{name}.signed.example. A 1\n"
+                 "_25._tcp.mx.{name}.signed.example. TLSA 2 1 1 issuer"),
     Case("cname-of-the-records", "2.2, RFC 7671 7", DANE, records="@ MX 10 mx\nmx A 1\n_25._tcp.mx CNAME tlsa\ntlsa TLSA 3 1 1 leaf"),
     Case("cname-of-the-records-mismatch", "2.2, RFC 7671 7", deferred(MISMATCH),
          records="@ MX 10 mx\nmx A 1\n_25._tcp.mx CNAME {name}.signed.example.\n{name}.signed.example. TLSA 3 1 1 other"),
@@ -253,6 +256,8 @@ LOOKUPS = [
     Case("required-and-unusable", "6", deferred("dane-required|tlsa-invalid"), ("1 1 1 leaf",), keys='dane = "required"'),
     Case("required-and-insecure", "6", deferred("dane-required|dnssec-invalid"), ("3 1 1 leaf",), zone="unsigned.example.",
          keys='dane = "required"'),
+    Case("required-and-insecure-mx", "6, 2.2.1", deferred("dane-required|dnssec-invalid"), zone="unsigned.example.", keys='dane = "required"',
+         records="@ MX 10 {name}.signed.example.\n{name}.signed.example. A 1\n_25._tcp.{name}.signed.example. TLSA 3 1 1 leaf"),
     Case("off-and-mismatch", "2.2", ENCRYPTED, ("3 1 1 other",), keys='dane = "off"'),
     Case("off-and-servfail", "2.2", ENCRYPTED, zone="faulty.example.", keys='dane = "off"',
          records="@ MX 10 mx\nmx A 1\n_25._tcp.mx FAULT SERVFAIL"),

@@ -198,7 +198,7 @@ class World:
         if kind == "MX":
             preference, name = data.split()
             return f"{preference} {case.absolute(name)}"
-        if kind == "CNAME":
+        if kind in ("CNAME", "DNAME"):
             return case.absolute(data)
         if kind == "TXT":
             return f'"{data}"'
