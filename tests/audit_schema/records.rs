@@ -133,6 +133,7 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
+        published: None,
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
             exception: Some(exception()),
@@ -215,6 +216,7 @@ fn outbound(event: Event) -> Outbound {
         mx_trusted: false,
         remote: None,
         dnssec: "unknown",
+        published: None,
         requirement: RequirementRecord {
             tls: "opportunistic",
             min_version: None,
