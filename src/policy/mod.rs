@@ -19,4 +19,5 @@ pub mod settings;
 pub mod sts_policy;
 pub mod sts_record;
 pub mod timed;
+pub mod tlsa;
 pub mod transaction;
