@@ -11,7 +11,7 @@ use gatepost::model::client_offer::ClientOffer;
 use gatepost::model::id::{MessageId, RecordId, SessionId};
 use gatepost::model::reason::Reason;
 use gatepost::model::time::Timestamp;
-use gatepost::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion, TlsFacts, Verified};
+use gatepost::model::tls::{ChainTrust, DaneMatch, DaneResult, PeerCertificate, ProtocolVersion, TlsFacts, Verified};
 use serde_json::json;
 
 pub const EVENTS: [Event; 16] = [
@@ -46,6 +46,7 @@ static TLS: LazyLock<TlsFacts> = LazyLock::new(|| TlsFacts {
         not_after: Some(DAY),
         rsa_bits: Some(2048),
         chain: ChainTrust::Expired,
+        dane: Some(DaneMatch { result: DaneResult::Match, record: Some("3 1 1 0a0b...".to_owned()) }),
         verified: Verified::Fingerprint,
         error: Some("certificate-expired".to_owned()),
         ..PeerCertificate::assumed("00".repeat(32))
