@@ -13,9 +13,12 @@ use crate::model::escape::peer_text;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::{ChainTrust, DaneMatch, PeerCertificate, RSA_BITS_MIN, Verified};
+use crate::policy::host_requirement::{Evidence, HostRequirement};
 use crate::policy::names::Identity;
+use crate::policy::published::UsableRecords;
 use crate::policy::session_check::{IdentityCheck, identify};
 
+use super::dane::evaluate_dane;
 use super::peer;
 use super::provider::provider;
 use super::roots::Roots;
@@ -81,6 +84,39 @@ pub fn evaluate(chain: &[CertificateDer<'_>], identity: &Identity, roots: &Roots
         IdentityCheck::Unknown => Reason::ValidationFailure,
     };
     Evaluation::failed(reason, facts.chain, &detail(reason, identity, &facts, chained.err()))
+}
+
+/// Judges `chain` by each proof that is required: all must hold. The first that fails tells, else the strongest. Where
+/// none is required, by whom it would identify.
+pub fn evaluate_all(
+    chain: &[CertificateDer<'_>],
+    requirement: &HostRequirement,
+    roots: &Roots,
+    now: Timestamp,
+) -> Evaluation {
+    let mut all = evaluate(chain, &requirement.usual, roots, now);
+    for (place, proof) in requirement.proofs.iter().enumerate() {
+        let found = match &proof.of {
+            Evidence::Names(identity) => evaluate(chain, identity, roots, now),
+            Evidence::Tlsa(published) => evaluate_records(chain, published, now),
+        };
+        let evaluation = Evaluation { chain: all.chain, dane: found.dane.clone().or(all.dane.clone()), ..found };
+        if evaluation.error.is_some() {
+            return evaluation;
+        }
+        if place == 0 || evaluation.verified == Verified::Dane {
+            all = evaluation;
+        }
+    }
+    all
+}
+
+fn evaluate_records(chain: &[CertificateDer<'_>], published: &UsableRecords, now: Timestamp) -> Evaluation {
+    match &published.records {
+        Some(records) => evaluate_dane(chain, records, &published.names, now),
+        // Never so: a host that is connected to has just been looked up.
+        None => Evaluation::failed(Reason::TlsaInvalid, ChainTrust::Unknown, "its TLSA records are not known any more"),
+    }
 }
 
 /// Judges the chain of a client: it must lead to a root. A certificate for servers will do, because public authorities
