@@ -19,6 +19,7 @@ use super::{
 use reading::Reading;
 use upstream::Upstream;
 
+mod dname;
 mod reading;
 mod records;
 mod upstream;
