@@ -82,6 +82,8 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         Event::InboundAccepted | Event::InboundRefused => {
             record.message = Some(MessageId::from_u128(3));
             record.tls = Some(&TLS);
+            record.requiretls = true;
+            record.tls_required_no = event == Event::InboundAccepted;
             record.to = vec!["b@bank.example", "c@bank.example"];
             record.part_of = Some(RecordId::from_u128(4));
             let verdict = if event == Event::InboundAccepted { "would_refuse" } else { "refuse" };
@@ -105,6 +107,7 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         | Event::OutboundBounced
         | Event::OutboundRerouted => {
             record.tls = Some(&TLS);
+            (record.requiretls, record.tls_required_no) = (true, true);
             record.reply = Some("250 2.0.0 Ok".to_owned());
             record.part_of = Some(RecordId::from_u128(4));
             let expired = event == Event::OutboundBounced;
@@ -133,6 +136,7 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
+        published: None,
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
             exception: Some(exception()),
@@ -215,6 +219,7 @@ fn outbound(event: Event) -> Outbound {
         mx_trusted: false,
         remote: None,
         dnssec: "unknown",
+        published: None,
         requirement: RequirementRecord {
             tls: "opportunistic",
             min_version: None,
