@@ -173,6 +173,17 @@ pub struct DnsConfig {
     pub allow_targets: Vec<IpNet>,
 }
 
+impl DnsConfig {
+    /// Whether it is certain that no answer counts as secure. Without written servers it may depend on the system's.
+    pub fn is_dnssec_off(&self) -> bool {
+        match self.dnssec {
+            DnssecConfig::Off => true,
+            DnssecConfig::Auto => self.servers.iter().any(|server| !server.ip().to_canonical().is_loopback()),
+            DnssecConfig::TrustAd | DnssecConfig::Validate { .. } => false,
+        }
+    }
+}
+
 /// What is asked of DNSSEC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DnssecConfig {
