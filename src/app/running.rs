@@ -19,6 +19,8 @@ use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
+use crate::facts::Gatherer;
+use crate::facts::back_ends::BackEnds;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
@@ -119,19 +121,22 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
+        let back_ends = Arc::new(BackEnds::default());
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
+            facts: Gatherer { resolver: environment.resolver.clone() },
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
             pool: Pool::default(),
             known_hosts: KnownHosts::default(),
+            back_ends: back_ends.clone(),
             timeouts: environment.timeouts,
         });
-        let inbound = Arc::new(reception(built.inbound, &storage, &metrics));
+        let inbound = Arc::new(reception(built.inbound, &storage, &metrics, back_ends));
         // The first look at the free space comes before the first mail.
         outbound.spool.maintain().await;
         record_start(&outbound, &stamp, &storage.gaps).await;
@@ -321,7 +326,12 @@ impl Running {
 }
 
 /// What sessions share.
-fn reception(snapshot: crate::inbound::Snapshot, storage: &Storage, metrics: &Arc<Metrics>) -> Inbound {
+fn reception(
+    snapshot: crate::inbound::Snapshot,
+    storage: &Storage,
+    metrics: &Arc<Metrics>,
+    back_ends: Arc<BackEnds>,
+) -> Inbound {
     Inbound {
         snapshot: ArcSwap::from_pointee(snapshot),
         spool: storage.spool.clone(),
@@ -329,6 +339,7 @@ fn reception(snapshot: crate::inbound::Snapshot, storage: &Storage, metrics: &Ar
         metrics: metrics.clone(),
         clients: Clients::default(),
         refusals: Refusals::default(),
+        back_ends,
     }
 }
 

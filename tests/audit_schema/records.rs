@@ -11,7 +11,7 @@ use gatepost::model::client_offer::ClientOffer;
 use gatepost::model::id::{MessageId, RecordId, SessionId};
 use gatepost::model::reason::Reason;
 use gatepost::model::time::Timestamp;
-use gatepost::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion, TlsFacts, Verified};
+use gatepost::model::tls::{ChainTrust, DaneMatch, DaneResult, PeerCertificate, ProtocolVersion, TlsFacts, Verified};
 use serde_json::json;
 
 pub const EVENTS: [Event; 16] = [
@@ -46,6 +46,7 @@ static TLS: LazyLock<TlsFacts> = LazyLock::new(|| TlsFacts {
         not_after: Some(DAY),
         rsa_bits: Some(2048),
         chain: ChainTrust::Expired,
+        dane: Some(DaneMatch { result: DaneResult::Match, record: Some("3 1 1 0a0b...".to_owned()) }),
         verified: Verified::Fingerprint,
         error: Some("certificate-expired".to_owned()),
         ..PeerCertificate::assumed("00".repeat(32))
@@ -81,6 +82,8 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         Event::InboundAccepted | Event::InboundRefused => {
             record.message = Some(MessageId::from_u128(3));
             record.tls = Some(&TLS);
+            record.requiretls = true;
+            record.tls_required_no = event == Event::InboundAccepted;
             record.to = vec!["b@bank.example", "c@bank.example"];
             record.part_of = Some(RecordId::from_u128(4));
             let verdict = if event == Event::InboundAccepted { "would_refuse" } else { "refuse" };
@@ -104,6 +107,7 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         | Event::OutboundBounced
         | Event::OutboundRerouted => {
             record.tls = Some(&TLS);
+            (record.requiretls, record.tls_required_no) = (true, true);
             record.reply = Some("250 2.0.0 Ok".to_owned());
             record.part_of = Some(RecordId::from_u128(4));
             let expired = event == Event::OutboundBounced;
@@ -132,6 +136,7 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
+        published: None,
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
             exception: Some(exception()),
@@ -214,6 +219,7 @@ fn outbound(event: Event) -> Outbound {
         mx_trusted: false,
         remote: None,
         dnssec: "unknown",
+        published: None,
         requirement: RequirementRecord {
             tls: "opportunistic",
             min_version: None,
