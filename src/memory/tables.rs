@@ -5,12 +5,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Longest key.
-pub const KEY_BYTES_MAX: usize = 1024;
+pub(super) const KEY_BYTES_MAX: usize = 1024;
 /// Longest value.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// Changed keys that are counted singly; if there are more, the next write replaces all that the file has. So nothing
 /// has to wait or to be dropped while the disk does not take writes.
-pub const CHANGED_KEYS_MAX: usize = 16_384;
+pub(super) const CHANGED_KEYS_MAX: usize = 16_384;
 
 /// The kinds of facts. The file is written with these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
