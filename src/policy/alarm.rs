@@ -20,8 +20,9 @@ use crate::model::time::Timestamp;
 use super::learned::format::Format;
 use super::settings::OutboundTls;
 
-/// Destinations that are kept. Of more, the one whose last violation is the oldest makes room, and may be told of anew.
-pub const DESTINATIONS_MAX: usize = 4096;
+/// Alarms that stand at once. Of more only their being more is told: whoever has heard of so many knows enough, and one
+/// that made room for another would be told again and again.
+pub const DESTINATIONS_MAX: usize = 512;
 
 /// A destination offered less than it is held to. The event `learned.violation` if that was learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub enum Notice {
     Raised(Violation),
     /// It still goes on; this is the newest violation.
     Reminder { violation: Violation, since: Timestamp, violations: u64 },
+    /// There are more than [`DESTINATIONS_MAX`]; the others go untold until there is room.
+    Crowded { violation: Violation },
     /// Deliveries succeed again.
     Cleared { domain: Domain, since: Timestamp, violations: u64 },
 }
@@ -91,6 +94,8 @@ struct Standing {
 pub struct Alarm {
     format: Format<1>,
     destinations: BTreeMap<Domain, Standing>,
+    /// It was told that there are too many.
+    is_crowded: bool,
 }
 
 impl Alarm {
@@ -98,9 +103,7 @@ impl Alarm {
     pub fn violated(&mut self, violation: Violation, terms: &AlarmTerms) -> Option<Notice> {
         let at = violation.at;
         let Some(standing) = self.destinations.get_mut(&violation.domain) else {
-            self.make_room(terms, at);
-            self.destinations.insert(violation.domain.clone(), Standing::new(at));
-            return Some(Notice::Raised(violation));
+            return self.begin(violation, terms);
         };
         standing.last_violation = at;
         standing.last_heard = at;
@@ -140,16 +143,17 @@ impl Alarm {
         self.destinations.iter().map(|(domain, standing)| (domain, standing.since))
     }
 
-    fn make_room(&mut self, terms: &AlarmTerms, now: Timestamp) {
-        if self.destinations.len() < DESTINATIONS_MAX {
-            return;
+    fn begin(&mut self, violation: Violation, terms: &AlarmTerms) -> Option<Notice> {
+        if self.destinations.len() >= DESTINATIONS_MAX {
+            self.sweep(terms, violation.at);
         }
-        self.sweep(terms, now);
-        while self.destinations.len() >= DESTINATIONS_MAX {
-            let oldest = self.destinations.iter().min_by_key(|(_, standing)| standing.last_violation);
-            let Some(oldest) = oldest.map(|(domain, _)| domain.clone()) else { return };
-            self.destinations.remove(&oldest);
+        if self.destinations.len() >= DESTINATIONS_MAX {
+            let was_told = std::mem::replace(&mut self.is_crowded, true);
+            return (!was_told).then_some(Notice::Crowded { violation });
         }
+        self.is_crowded = false;
+        self.destinations.insert(violation.domain.clone(), Standing::new(violation.at));
+        Some(Notice::Raised(violation))
     }
 }
 

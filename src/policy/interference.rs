@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
@@ -25,6 +25,8 @@ use place::Place;
 /// Destinations that are kept. Of more, the quarter that was tried longest ago makes room; the others stay for good, so
 /// that an old loss does not count as a new one.
 pub const DESTINATIONS_MAX: usize = 4096;
+/// Destinations without TLS that outlive a restart, and that a suspicion counts.
+pub const LOST_MAX: usize = 256;
 /// Destinations that a change names.
 pub const DESTINATIONS_SHOWN_MAX: usize = 20;
 
@@ -79,7 +81,7 @@ pub struct Seen<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspicion {
     pub since: Timestamp,
-    /// How many have lost TLS.
+    /// How many have lost TLS, at most [`LOST_MAX`].
     pub count: usize,
     /// The first of them by name, at most [`DESTINATIONS_SHOWN_MAX`].
     pub destinations: Vec<Domain>,
@@ -119,10 +121,11 @@ struct Suspected {
     recovered: BTreeSet<Domain>,
 }
 
-/// What is known of the path.
+/// What is known of the path. Stored are only the destinations that have lost TLS: what all others do is soon seen again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     format: Format<1>,
+    #[serde(serialize_with = "lost_alone")]
     destinations: BTreeMap<Domain, Destination>,
     /// `None`: nothing is suspected.
     suspected: Option<Suspected>,
@@ -202,7 +205,7 @@ impl Window {
         let suspected = Suspected {
             since: losses.values().min().copied().unwrap_or(now),
             last_failure: now,
-            lost: losses.into_keys().cloned().collect(),
+            lost: losses.into_keys().take(LOST_MAX).cloned().collect(),
             recovered: BTreeSet::new(),
         };
         let change = Change::Suspected(suspected.shown());
@@ -242,7 +245,7 @@ impl Suspected {
             Outcome::Lost => {
                 self.last_failure = at;
                 self.recovered.remove(destination);
-                if is_known || self.lost.len() + self.recovered.len() < DESTINATIONS_MAX {
+                if is_known || self.lost.len() + self.recovered.len() < LOST_MAX {
                     self.lost.insert(destination.clone());
                 }
             }
@@ -253,6 +256,14 @@ impl Suspected {
         let destinations = self.lost.iter().take(DESTINATIONS_SHOWN_MAX).cloned().collect();
         Suspicion { since: self.since, count: self.lost.len(), destinations }
     }
+}
+
+/// The newest [`LOST_MAX`] of them.
+fn lost_alone<S: Serializer>(all: &BTreeMap<Domain, Destination>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut lost: Vec<_> = all.iter().filter(|(_, known)| known.lost.is_some()).collect();
+    lost.sort_by_key(|(_, known)| std::cmp::Reverse(known.last));
+    lost.truncate(LOST_MAX);
+    serializer.collect_map(lost)
 }
 
 /// A moment to come is the trace of a clock that was wrong: it is within no span.

@@ -1,8 +1,8 @@
 //! What deliveries to one recipient domain have shown of its TLS, and the level that this is held to from then on.
 //!
 //! An unsigned MX record may be forged, so a certificate for whatever host it names proves nothing. What is learned is
-//! therefore a level and, for `verify`, the names by which it was met: from then on a certificate counts if it is for
-//! the recipient domain or for one of those hosts.
+//! therefore a level and, for `verify`, the hosts that have proved their own names: from then on a certificate counts if
+//! it is for the recipient domain, or if it is for the host and the host is one of those.
 //!
 //! Must not: lower a level in force. It ends only when nobody has tried the domain for long, or by the operator.
 
@@ -26,6 +26,7 @@ use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 
 use super::names::Identity;
+use super::published;
 use super::session_check::{IdentityCheck, identify};
 use super::settings::OutboundTls;
 
@@ -166,11 +167,19 @@ pub struct InForce {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedRequirement {
     pub level: Level,
-    /// For `verify`: the certificate must be valid by a trusted root and for the recipient domain or for one of these
-    /// names. A host that is not among them is met by a certificate for the recipient domain alone. Empty for
-    /// `encrypt`.
+    /// For `verify`: the hosts that have proved their own names. By a trusted root, the certificate must be for the
+    /// recipient domain or, if the host is one of these, for the host's name. Empty for `encrypt`.
     pub hosts: Vec<Domain>,
     pub since: Timestamp,
+}
+
+impl From<LearnedRequirement> for published::Learned {
+    fn from(requirement: LearnedRequirement) -> Self {
+        match requirement.level {
+            Level::Encrypt => Self::Encrypt,
+            Level::Verify => Self::Verify(requirement.hosts),
+        }
+    }
 }
 
 /// A level has risen: the event `learned.raised`.

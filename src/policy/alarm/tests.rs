@@ -27,6 +27,7 @@ fn told(notice: &Notice) -> String {
         Notice::Reminder { violation, since, violations } => {
             format!("{}: {violations} violations since {}", minute(&violation.at), minute(since))
         }
+        Notice::Crowded { violation } => format!("{}: crowded", minute(&violation.at)),
         Notice::Cleared { since, violations, .. } => {
             format!("cleared, {violations} violations since {}", minute(since))
         }
@@ -103,15 +104,29 @@ fn an_alarm_of_which_nothing_is_heard_goes_untold() {
 }
 
 #[test]
-fn the_number_of_alarms_is_bounded() {
+fn beyond_the_bound_it_is_told_once_that_there_are_more() {
     let terms = AlarmTerms::default();
     let mut alarm = Alarm::default();
-    for (n, minute) in (0..DESTINATIONS_MAX + 5).zip(0..) {
-        assert!(alarm.violated(violation(&format!("d{n}.example"), minute), &terms).is_some());
+    let violate = |alarm: &mut Alarm, n: usize, minute| {
+        let name = format!("{n:03}.{}", ["x".repeat(63), "y".repeat(63), "z".repeat(63), "w".repeat(57)].join("."));
+        alarm.violated(violation(&name, minute), &terms).as_ref().map(told)
+    };
+    for n in 0..DESTINATIONS_MAX {
+        assert_eq!(violate(&mut alarm, n, 0).as_deref(), Some("0: raised"));
     }
-    assert_eq!(alarm.standing().len(), DESTINATIONS_MAX);
-    let names: Vec<&str> = alarm.standing().map(|(domain, _)| domain.as_str()).collect();
-    assert!(!names.contains(&"d4.example") && names.contains(&"d5.example"));
+    for round in 1..4 {
+        let minute = 10 * round;
+        // One row of the memory on disk holds no more.
+        assert!(serde_json::to_string(&alarm).unwrap().len() < 256 * 1024);
+        assert_eq!(violate(&mut alarm, 900, minute), Some(format!("{minute}: crowded")));
+        assert_eq!((violate(&mut alarm, 901, minute), violate(&mut alarm, 900, minute)), (None, None));
+        assert_eq!(alarm.standing().len(), DESTINATIONS_MAX);
+        let some = alarm.standing().next().map(|(domain, _)| domain.clone()).unwrap();
+        alarm.forget(&some);
+        assert_eq!(violate(&mut alarm, 902, minute), Some(format!("{minute}: raised")));
+        alarm.forget(&alarm.standing().last().map(|(domain, _)| domain.clone()).unwrap());
+        assert_eq!(violate(&mut alarm, 0, minute), Some(format!("{minute}: raised")));
+    }
 }
 
 #[test]

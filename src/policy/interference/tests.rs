@@ -177,6 +177,29 @@ fn a_suspicion_names_a_bounded_number_of_destinations() {
 }
 
 #[test]
+fn the_stored_state_is_bounded() {
+    let mut window = Window::default();
+    let long = ["x".repeat(63), "y".repeat(63), "z".repeat(63), "w".repeat(55)].join(".");
+    for n in 0..1000 {
+        let address = format!("2001:db8:{n:x}::1");
+        see(
+            &mut window,
+            &Session { destination: format!("d{n}.{long}"), mx: format!("m{n}.{long}"), address, ..own(0, n, Lost) },
+        );
+    }
+    assert_eq!(window.suspicion().map(|suspicion| suspicion.count), None);
+    let short = (0..1000).map(|n| Session {
+        address: format!("2001:db8:{n:x}::1"),
+        destination: format!("e{n}.{long}"),
+        ..own(1, n, Lost)
+    });
+    run(&mut window, short);
+    assert_eq!(window.suspicion().map(|suspicion| suspicion.count), Some(LOST_MAX));
+    let stored = serde_json::to_string(&window).unwrap();
+    assert!(stored.len() < 256 * 1024, "{}", stored.len());
+}
+
+#[test]
 fn the_state_reads_back_and_goes_on() {
     let mut window = Window::default();
     run(&mut window, (0..4).map(|n| own(0, n, Lost)));
@@ -184,5 +207,10 @@ fn the_state_reads_back_and_goes_on() {
     let mut restored: Window = serde_json::from_str(&stored).unwrap();
     assert_eq!(restored, window);
     assert_eq!(run(&mut restored, [own(1, 5, Lost)]), ["1: suspected since 0, 5"]);
+    run(&mut restored, (10..20).map(|n| own(2, n, Met)));
+    assert_eq!(
+        serde_json::from_str::<Window>(&serde_json::to_string(&restored).unwrap()).unwrap().destinations.len(),
+        5
+    );
     assert!(serde_json::from_str::<Window>(&stored.replace("\"format\":1", "\"format\":2")).is_err());
 }

@@ -7,8 +7,7 @@ use super::evidence::{Evidence, HostEvidence};
 
 /// The file as TOML: its comments tell the evidence, its keys ask for no more than was met.
 ///
-/// For `verify` it takes a certificate for the domain itself or for any host that has proved its own name, exactly as
-/// [`super::LearnedRequirement`] does.
+/// For `verify` it takes a certificate for the domain itself or for any of the hosts that have proved their own names.
 pub fn candidate(domain: &Domain, evidence: &Evidence) -> String {
     let met = match evidence.level {
         Level::Encrypt => "took mail over TLS",

@@ -279,6 +279,23 @@ fn sessions_are_read_for_what_they_prove() {
 }
 
 #[test]
+fn the_longest_stored_form_is_bounded() {
+    let mut learned = Learned::default();
+    let long = ["x".repeat(63), "y".repeat(63), "z".repeat(63), "w".repeat(57)].join(".");
+    for day in 1..=i64::from(DAYS_MAX) {
+        for n in 0..HOSTS_MAX + 1 {
+            let mx = domain(&format!("{n:03}.{long}"));
+            let record = Some(RecordId::from_u128(u128::MAX));
+            learned.observe(&Observation { mx: &mx, shown: BOTH, deliveries: u32::MAX, record }, &DEFAULTS, noon(day));
+        }
+    }
+    learned.raise(&SEEN, noon(i64::from(DAYS_MAX))).unwrap();
+    let stored = serde_json::to_string(&learned).unwrap();
+    assert!(stored.len() < 96 * 1024, "{}", stored.len());
+    assert_eq!(serde_json::from_str::<Learned>(&stored).unwrap(), learned);
+}
+
+#[test]
 fn the_stored_form_is_short_and_says_its_format() {
     let mut learned = after(&[(1, 2, "a.x", OWN, 3), (2, 2, "a.x", PLAIN, 0)]);
     let stored = serde_json::to_string(&learned).unwrap();
