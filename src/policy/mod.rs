@@ -17,4 +17,5 @@ pub mod rules;
 pub mod session_check;
 pub mod settings;
 pub mod timed;
+pub mod tlsrpt_record;
 pub mod transaction;
