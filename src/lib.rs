@@ -10,6 +10,7 @@
 //! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`] | decide: values in, values out; no I/O, clock, log, metric |
 //! | L2a | [`journal`] | be the one commit point |
 //! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`audit`], [`metrics`] | do one kind of I/O each |
+//! | L3 | [`facts`] | ask the world about a destination |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
 //! | L6 | [`cli`], [`demo`] | one file a command; the whole system on loopback |
@@ -39,6 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod dns;
+pub mod facts;
 pub mod inbound;
 pub mod journal;
 pub mod mail;

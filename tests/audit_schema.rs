@@ -23,7 +23,7 @@ use gatepost::audit::checkpoint::Why;
 use gatepost::audit::event::{Event, Record};
 use gatepost::model::cipher::CipherGrade;
 use gatepost::model::reason::Reason;
-use gatepost::model::tls::{ChainTrust, ProtocolVersion, SignatureHash, Stack, Verified};
+use gatepost::model::tls::{ChainTrust, DaneResult, ProtocolVersion, SignatureHash, Stack, Verified};
 use gatepost::policy::inbound::{ReportedBy, Stage, Verdict};
 use gatepost::policy::settings::{InboundTls, OutboundTls};
 use gatepost::tls::failure::FailureKind;
@@ -189,6 +189,8 @@ fn closed_lists_are_those_of_the_code() {
     check("/$defs/peer/properties/signature", [SignatureHash::Sha1OrOlder, SignatureHash::Sha2].map(written));
     let chain = [ChainTrust::Unknown, ChainTrust::Trusted, ChainTrust::Expired, ChainTrust::NotTrusted];
     check("/$defs/peer/properties/chain", chain.into_iter().chain([ChainTrust::Invalid]).map(written));
+    let dane = [DaneResult::Match, DaneResult::Refused, DaneResult::NoMatch];
+    check("/$defs/peer/properties/dane/properties/result", dane.map(written));
     let why = [Why::Start, Why::Interval, Why::Rotation, Why::Demand, Why::Stop, Why::Key, Why::Retention];
     check("/$defs/checkpoint/properties/why", why.map(written));
 }

@@ -1,6 +1,7 @@
 //! From the configuration to what each part is handed: the snapshots of inbound and outbound, certificates, listeners.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
@@ -80,6 +81,7 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         stamp: stamp(config),
         hostname: config.hostname.clone(),
         client_tls,
+        authorities: authorities(&config.policies)?,
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
         bounce_lifetime: config.spool.bounce_lifetime,
@@ -124,6 +126,17 @@ fn stamp(config: &Config) -> Stamp {
 
 fn needs_audit(config: &Config) -> bool {
     config.audit.on_failure == OnAuditFailure::Refuse
+}
+
+/// The roots of each list of files that policies name.
+fn authorities(policies: &PolicySet) -> Result<HashMap<Vec<PathBuf>, Roots>, StartError> {
+    let mut known = HashMap::new();
+    for files in policies.authorities() {
+        if !known.contains_key(files) {
+            known.insert(files.clone(), Roots::from_pem_files(files).map_err(StartError::Authorities)?);
+        }
+    }
+    Ok(known)
 }
 
 /// By key pair, and the names and ends of validity of the certificates.

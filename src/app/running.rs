@@ -19,6 +19,7 @@ use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
+use crate::facts::Gatherer;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
@@ -124,6 +125,7 @@ impl Running {
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
+            facts: Gatherer { resolver: environment.resolver.clone() },
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,

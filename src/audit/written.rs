@@ -176,6 +176,7 @@ mod tests {
             mx_trusted: is_set,
             remote: None,
             dnssec: "insecure",
+            published: None,
             requirement,
             attempt: 12,
             reason: is_set.then_some(Reason::StarttlsNotSupported),

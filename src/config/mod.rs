@@ -10,6 +10,8 @@ pub mod starter;
 
 mod audit_table;
 mod combinations;
+mod delivery_checks;
+mod delivery_table;
 mod document;
 mod domain_file;
 mod enforcement;
@@ -22,6 +24,7 @@ mod place;
 mod policy_checks;
 mod policy_tables;
 mod recipients;
+mod route_table;
 mod sections;
 mod source;
 mod strictness;

@@ -65,6 +65,18 @@ reasons! {
     CertificateNotTrusted => "certificate-not-trusted",
     /// The handshake failed, or the certificate in another way.
     ValidationFailure => "validation-failure",
+    /// No TLSA record of the mail host matches what it showed, or none of them can be used.
+    TlsaInvalid => "tlsa-invalid",
+    /// DNSSEC gave no answer that can be believed, to a question that DANE rests on.
+    DnssecInvalid => "dnssec-invalid",
+    /// The policy asks for DANE, and the mail host has no TLSA record that DNSSEC secures.
+    DaneRequired => "dane-required",
+    /// The domain announces an MTA-STS policy that cannot be fetched.
+    StsPolicyFetchError => "sts-policy-fetch-error",
+    /// The MTA-STS policy that the domain announces is not valid.
+    StsPolicyInvalid => "sts-policy-invalid",
+    /// The web server of the MTA-STS policy has no valid certificate.
+    StsWebpkiInvalid => "sts-webpki-invalid",
 
     /// DNS gave no usable answer (timeout, SERVFAIL).
     DnsFailure => "dns-failure",
@@ -114,6 +126,12 @@ impl Reason {
         Self::CertificateExpired,
         Self::CertificateNotTrusted,
         Self::ValidationFailure,
+        Self::TlsaInvalid,
+        Self::DnssecInvalid,
+        Self::DaneRequired,
+        Self::StsPolicyFetchError,
+        Self::StsPolicyInvalid,
+        Self::StsWebpkiInvalid,
         Self::VersionBelowMinimum,
         Self::CipherBelowMinimum,
     ];

@@ -130,6 +130,30 @@ impl ChainTrust {
     }
 }
 
+/// The most data of a TLSA record that is kept, in bytes: all of a digest.
+pub const DANE_DATA_BYTES_MAX: usize = 64;
+
+/// What came of holding a chain against the TLSA records of a mail host (RFC 7672 section 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaneMatch {
+    pub result: DaneResult,
+    /// The record that matched, as zone files write it, no more than [`DANE_DATA_BYTES_MAX`] of its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+}
+
+/// In which way a chain and TLSA records belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DaneResult {
+    /// Verified by a record.
+    Match,
+    /// A record names an issuer in the chain, but the way from there, a date or the name is not good.
+    Refused,
+    /// None of the records concerns the chain.
+    NoMatch,
+}
+
 /// The peer's certificate, as far as a record needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCertificate {
@@ -154,6 +178,9 @@ pub struct PeerCertificate {
     /// What its chain is worth, apart from names.
     #[serde(default)]
     pub chain: ChainTrust,
+    /// `None` if nobody held it against TLSA records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dane: Option<DaneMatch>,
     pub verified: Verified,
     /// Why it was not verified, `None` if it was or if nobody asked.
     pub error: Option<String>,
@@ -173,6 +200,7 @@ impl PeerCertificate {
             signature: Some(SignatureHash::Sha2),
             rsa_bits: None,
             chain: ChainTrust::Unknown,
+            dane: None,
             verified: Verified::None,
             error: None,
         }

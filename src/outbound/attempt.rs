@@ -1,5 +1,6 @@
 //! One attempt to deliver a message to one destination: hosts in order, each held against the requirement first.
 
+mod aim;
 mod connect;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::destination::{self, Decider, Destination};
 use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
 use super::session::Connection;
-use super::targets::{self, Target};
+use super::targets::{self, NextHost, TARGETS_MAX, Target};
 use super::{Outbound, Snapshot};
 
 /// One job of the dispatcher.
@@ -82,6 +83,26 @@ pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     attempt.run(&host).await
 }
 
+/// What came of the hosts so far.
+#[derive(Debug, Default)]
+struct Tried {
+    /// Addresses.
+    targets: usize,
+    failed: Option<Failure>,
+    /// The last failure rules out all others.
+    is_over: bool,
+}
+
+impl Tried {
+    fn add(&mut self, failure: Failure) {
+        self.is_over = !failure.next_host;
+        self.failed = Some(match self.failed.take() {
+            Some(before) => before.and(failure),
+            None => failure,
+        });
+    }
+}
+
 struct Attempt {
     outbound: Arc<Outbound>,
     snapshot: Arc<Snapshot>,
@@ -120,8 +141,8 @@ impl Attempt {
         let found = targets::find(&self.outbound, &self.snapshot, &self.decision.next_hop, host).await;
         self.outbound.metrics.delivery_phase(Phase::Resolve, clock::now().saturating_since(resolved));
         match found {
-            Ok(targets) => {
-                if let Err(fault) = self.try_targets(targets).await {
+            Ok(hosts) => {
+                if let Err(fault) = self.try_hosts(hosts).await {
                     let id = self.stored.envelope.id;
                     tracing::error!(%id, %fault, "an attempt could not be recorded, so it was not made");
                     return self.break_off().await;
@@ -143,27 +164,41 @@ impl Attempt {
     }
 
     /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
-    async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), Fault> {
-        let mut failed: Option<Failure> = None;
-        for target in targets {
-            let is_late = clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
-            if self.open.is_empty() || (failed.is_some() && is_late) {
+    async fn try_hosts(&mut self, hosts: Vec<NextHost>) -> Result<(), Fault> {
+        let facts = self.domain_facts().await;
+        let mut tried = Tried::default();
+        for host in hosts {
+            if !self.goes_on(&tried) {
                 break;
             }
-            let Some(failure) = self.try_target(&target).await? else { continue };
-            let goes_on = failure.next_host;
-            failed = Some(match failed.take() {
-                Some(before) => before.and(failure),
-                None => failure,
-            });
-            if !goes_on {
-                break;
+            match self.aim(&host, &facts).await {
+                Ok(targets) => self.try_targets(&mut tried, targets).await?,
+                Err(failure) => tried.add(failure),
             }
         }
-        if let Some(failure) = failed {
+        if let Some(failure) = tried.failed {
             self.settle_open(&Outcome::Failed(failure));
         }
         Ok(())
+    }
+
+    async fn try_targets(&mut self, tried: &mut Tried, targets: Vec<Target>) -> Result<(), Fault> {
+        for target in targets {
+            if !self.goes_on(tried) {
+                break;
+            }
+            tried.targets += 1;
+            if let Some(failure) = self.try_target(&target).await? {
+                tried.add(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self, tried: &Tried) -> bool {
+        let is_late = || clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
+        let Some(failed) = &tried.failed else { return !self.open.is_empty() };
+        !self.open.is_empty() && !tried.is_over && tried.targets < TARGETS_MAX && !(is_late() && failed.next_host)
     }
 
     /// One host. Gives the failure that leaves recipients open.

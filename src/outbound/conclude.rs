@@ -146,7 +146,7 @@ impl Attempted {
                 plan.changes.push(Change { recipients: group.places, state });
             }
             Outcome::Failed(failure) => {
-                match fate(failure, self.decision.on_tls_failure.value, now >= self.expires_at()) {
+                match fate(failure, &self.decision.on_tls_failure.value, now >= self.expires_at()) {
                     Fate::Retry => self.defer(plan, failure, &group.places, now),
                     Fate::Bounce => self.give_up(plan, failure, &group.places, Settled::Bounced),
                     Fate::Expire => self.give_up(plan, failure, &group.places, Settled::Expired),
@@ -248,8 +248,8 @@ impl Attempted {
 }
 
 /// The one map from a failure to what it means.
-fn fate(failure: &Failure, on_tls_failure: OnTlsFailure, lifetime_is_over: bool) -> Fate {
-    let tls_bounces = on_tls_failure == OnTlsFailure::Bounce && failure.reason.is_outbound_tls() && !failure.mixed;
+fn fate(failure: &Failure, on_tls_failure: &OnTlsFailure, lifetime_is_over: bool) -> Fate {
+    let tls_bounces = *on_tls_failure == OnTlsFailure::Bounce && failure.reason.is_outbound_tls() && !failure.mixed;
     match (failure.permanent || tls_bounces, lifetime_is_over) {
         (true, _) => Fate::Bounce,
         (false, true) => Fate::Expire,
@@ -287,7 +287,7 @@ mod tests {
             (Reason::DnsFailure, false, TlsBounce, false, Retry),
         ] {
             let failure = Failure::ours(reason, permanent, String::new());
-            assert_eq!(fate(&failure, on_tls_failure, over), expected, "{reason} {on_tls_failure:?} {over}");
+            assert_eq!(fate(&failure, &on_tls_failure, over), expected, "{reason} {on_tls_failure:?} {over}");
         }
     }
 }

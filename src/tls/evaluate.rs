@@ -13,6 +13,7 @@ use crate::model::escape::peer_text;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::{ChainTrust, PeerCertificate, RSA_BITS_MIN, Verified};
+use crate::policy::host_requirement::{Evidence, HostRequirement};
 use crate::policy::names::Identity;
 use crate::policy::session_check::{IdentityCheck, identify};
 
@@ -77,6 +78,30 @@ pub fn evaluate(chain: &[CertificateDer<'_>], identity: &Identity, roots: &Roots
         IdentityCheck::Unknown => Reason::ValidationFailure,
     };
     Evaluation::failed(reason, facts.chain, &detail(reason, identity, &facts, chained.err()))
+}
+
+/// Judges `chain` by each proof that is required: all must hold. The first that fails tells, else the strongest. Where
+/// none is required, by whom it would identify.
+pub fn evaluate_all(
+    chain: &[CertificateDer<'_>],
+    requirement: &HostRequirement,
+    roots: &Roots,
+    now: Timestamp,
+) -> Evaluation {
+    let mut all = evaluate(chain, &requirement.usual, roots, now);
+    for (place, proof) in requirement.proofs.iter().enumerate() {
+        let evaluation = match &proof.of {
+            Evidence::Names(identity) => evaluate(chain, identity, roots, now),
+            Evidence::Tlsa(_) => evaluate(chain, &Identity::default(), roots, now),
+        };
+        if evaluation.error.is_some() {
+            return evaluation;
+        }
+        if place == 0 || evaluation.verified == Verified::Dane {
+            all = Evaluation { chain: all.chain, ..evaluation };
+        }
+    }
+    all
 }
 
 /// Judges the chain of a client: it must lead to a root. A certificate for servers will do, because public authorities

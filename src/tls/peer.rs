@@ -31,6 +31,7 @@ pub fn peer_certificate(der: &CertificateDer<'_>) -> PeerCertificate {
         signature: None,
         rsa_bits: rsa_bits(der),
         chain: ChainTrust::Unknown,
+        dane: None,
         verified: Verified::None,
         error: None,
     }

@@ -11,7 +11,7 @@ use gatepost::model::client_offer::ClientOffer;
 use gatepost::model::id::{MessageId, RecordId, SessionId};
 use gatepost::model::reason::Reason;
 use gatepost::model::time::Timestamp;
-use gatepost::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion, TlsFacts, Verified};
+use gatepost::model::tls::{ChainTrust, DaneMatch, DaneResult, PeerCertificate, ProtocolVersion, TlsFacts, Verified};
 use serde_json::json;
 
 pub const EVENTS: [Event; 16] = [
@@ -46,6 +46,7 @@ static TLS: LazyLock<TlsFacts> = LazyLock::new(|| TlsFacts {
         not_after: Some(DAY),
         rsa_bits: Some(2048),
         chain: ChainTrust::Expired,
+        dane: Some(DaneMatch { result: DaneResult::Match, record: Some("3 1 1 0a0b...".to_owned()) }),
         verified: Verified::Fingerprint,
         error: Some("certificate-expired".to_owned()),
         ..PeerCertificate::assumed("00".repeat(32))
@@ -132,6 +133,7 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
+        published: None,
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
             exception: Some(exception()),
@@ -214,6 +216,7 @@ fn outbound(event: Event) -> Outbound {
         mx_trusted: false,
         remote: None,
         dnssec: "unknown",
+        published: None,
         requirement: RequirementRecord {
             tls: "opportunistic",
             min_version: None,

@@ -33,6 +33,14 @@ pub fn explanation_for(reason: Reason) -> Option<String> {
         Reason::CertificateExpired => "the certificate of the receiving mail server is not valid at this time",
         Reason::CertificateNotTrusted => "the certificate of the receiving mail server is not trusted",
         Reason::ValidationFailure => "no encrypted connection to the receiving mail server could be made",
+        Reason::TlsaInvalid => "the certificate of the receiving mail server is not the one that its domain announces",
+        Reason::DnssecInvalid => "the name servers of the receiving domain gave no answer that can be believed",
+        Reason::DaneRequired => "the receiving domain does not announce the certificate of its mail server",
+        Reason::StsPolicyFetchError => "the encryption policy that the receiving domain announces cannot be fetched",
+        Reason::StsPolicyInvalid => "the encryption policy that the receiving domain announces is not valid",
+        Reason::StsWebpkiInvalid => {
+            "the encryption policy of the receiving domain is on a web server without a valid certificate"
+        }
         Reason::VersionBelowMinimum | Reason::CipherBelowMinimum => {
             "the receiving mail server offers only outdated encryption"
         }
@@ -132,6 +140,16 @@ fn plain_words(reason: Reason) -> &'static str {
         Reason::CertificateExpired => "The certificate of the next host is out of date.",
         Reason::CertificateNotTrusted => "The certificate of the next host is not trusted.",
         Reason::ValidationFailure => "A secure connection to the next host could not be made.",
+        Reason::TlsaInvalid => "The certificate of the next host is not the one that its domain announces.",
+        Reason::DnssecInvalid => "The name servers of the domain gave no answer that can be believed.",
+        Reason::DaneRequired => {
+            "The domain does not announce the certificate of its mail host, as the policy requires."
+        }
+        Reason::StsPolicyFetchError => "The encryption policy that the domain announces cannot be fetched.",
+        Reason::StsPolicyInvalid => "The encryption policy that the domain announces is not valid.",
+        Reason::StsWebpkiInvalid => {
+            "The encryption policy of the domain is on a web server without a valid certificate."
+        }
         Reason::DnsFailure => "The name servers of the domain gave no usable answer.",
         Reason::NoSuchDomain => "The domain does not exist.",
         Reason::NoMailHost => "The domain has no host that takes mail.",

@@ -32,7 +32,13 @@ fn subject_and_detail(reason: Reason) -> (u16, u16) {
         | Reason::CertificateHostMismatch
         | Reason::CertificateExpired
         | Reason::CertificateNotTrusted
-        | Reason::ValidationFailure => (7, 10),
+        | Reason::ValidationFailure
+        | Reason::TlsaInvalid
+        | Reason::DnssecInvalid
+        | Reason::DaneRequired
+        | Reason::StsPolicyFetchError
+        | Reason::StsPolicyInvalid
+        | Reason::StsWebpkiInvalid => (7, 10),
         Reason::NoSuchUser => (1, 1),
         Reason::NoSuchDomain => (1, 2),
         Reason::NullMx => (1, 10),

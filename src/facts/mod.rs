@@ -1,0 +1,8 @@
+//! L3: what is known of a destination besides what is written: the only place that asks the world about it.
+//!
+//! Must not: decide what is required (that is policy), connect to mail hosts, or know messages and queues.
+
+pub mod gather;
+pub mod tlsa_lookup;
+
+pub use gather::{DomainFacts, Gatherer, KnownHost};
