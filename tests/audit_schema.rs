@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "the daemon's own tests use all of it")]
 mod client;
 #[path = "daemon/hop.rs"]
+#[expect(dead_code, reason = "the daemon's own tests use all of it")]
 mod hop;
 #[path = "daemon/process.rs"]
 #[expect(dead_code, reason = "the daemon's own tests use all of it")]

@@ -63,6 +63,42 @@ fn mail_comes_in_under_starttls_and_goes_out_unchanged() {
 }
 
 #[test]
+fn what_demands_tls_is_refused_for_a_back_end_that_is_known_not_to_promise_it() {
+    let hop = Hop::under_tls();
+    let home = Home::new();
+    home.domain("lax", &lax(hop.port, ""));
+    let daemon = Process::start(&home);
+    let mut client = daemon.connect();
+    client.say("EHLO client.test", "250");
+    client.say("MAIL FROM:<a@sender.example> REQUIRETLS", "530 5.7.10 ");
+    client.say("STARTTLS", "220");
+    let mut client = client.handshake(&home.certificate);
+    assert!(client.say("EHLO client.test", "250").contains("250-REQUIRETLS\r\n"));
+    // Nothing is known of the back end yet.
+    client.say("MAIL FROM:<a@sender.example> REQUIRETLS", "250");
+    client.say("RCPT TO:<b@lax.example>", "250");
+    client.say("RSET", "250");
+    open_transaction(&mut client);
+    send_content(&mut client);
+    assert!(hop.next().ends_with(DATA));
+    for (mail, expected) in [
+        ("MAIL FROM:<a@sender.example> REQUIRETLS", "550 5.7.30 "),
+        ("MAIL FROM:<a@sender.example>", "250"),
+        ("MAIL FROM:<> REQUIRETLS", "250"),
+    ] {
+        client.say(mail, "250");
+        client.say("RCPT TO:<b@lax.example>", expected);
+        client.say("RSET", "250");
+    }
+    client.say("QUIT", "221");
+    assert_eq!(daemon.stop(), Some(0));
+    let log = fs::read_dir(home.path().join("audit")).unwrap().map(|file| file.unwrap().path());
+    let log: String = log.filter_map(|file| fs::read_to_string(file).ok()).collect();
+    let refused: Vec<&str> = log.lines().filter(|line| line.contains("requiretls-not-supported")).collect();
+    assert!(matches!(refused[..], [line] if line.contains("\"requiretls\":true")), "{log}");
+}
+
+#[test]
 fn signals_that_come_during_the_start_are_heard_after_it() {
     let home = Home::new();
     home.domain("lax", &lax(1, ""));

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use crate::audit::event::Stamp;
 use crate::clock;
-use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure};
+use crate::config::{Config, DnsConfig, DnssecConfig, ListenerConfig, ListenerTls, OnAuditFailure};
+use crate::dns::Resolver;
+use crate::dns::cache::CachingResolver;
+use crate::dns::hickory::{HickoryResolver, Options};
+use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
-use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
@@ -45,7 +48,27 @@ impl Environment {
         if roots.is_empty() {
             tracing::warn!("the system has no root certificates: no next hop can be verified by name");
         }
-        Ok(Self { resolver: hickory::system(&config.dns.servers)?, roots, timeouts: Timeouts::default() })
+        Ok(Self { resolver: resolver(&config.dns)?, roots, timeouts: Timeouts::default() })
+    }
+}
+
+/// The daemon's resolver, with a bounded cache.
+pub(crate) fn resolver(config: &DnsConfig) -> Result<Arc<dyn Resolver>, SetupError> {
+    let inner = HickoryResolver::new(&Options::new(&config.servers, dnssec(config)))?;
+    Ok(Arc::new(CachingResolver::new(inner)))
+}
+
+/// The DNS servers in force, and whether anything that they say can count as secure.
+pub(crate) fn dns_servers(config: &DnsConfig) -> Result<Servers, SetupError> {
+    Servers::in_force(&config.servers, &dnssec(config))
+}
+
+fn dnssec(config: &DnsConfig) -> Dnssec {
+    match &config.dnssec {
+        DnssecConfig::Auto => Dnssec::Auto,
+        DnssecConfig::Off => Dnssec::Off,
+        DnssecConfig::TrustAd => Dnssec::TrustAd,
+        DnssecConfig::Validate { trust_anchor } => Dnssec::Validate { trust_anchor: trust_anchor.clone() },
     }
 }
 

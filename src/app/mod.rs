@@ -29,7 +29,7 @@ use crate::audit::keyfile::KeyError;
 use crate::audit::log::LogOrKeyError;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
-use crate::dns::hickory::SetupError as DnsError;
+use crate::dns::servers::SetupError as DnsError;
 use crate::journal::Damage;
 use crate::net::listener::BindError;
 use crate::tls::certificates::CertificateError;

@@ -19,7 +19,9 @@ use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
+use crate::dns::Resolver;
 use crate::facts::Gatherer;
+use crate::facts::back_ends::BackEnds;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
@@ -120,6 +122,7 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
+        let back_ends = Arc::new(BackEnds::default());
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
@@ -131,9 +134,10 @@ impl Running {
             roots: environment.roots,
             pool: Pool::default(),
             known_hosts: KnownHosts::default(),
+            back_ends: back_ends.clone(),
             timeouts: environment.timeouts,
         });
-        let inbound = Arc::new(reception(built.inbound, &storage, &metrics));
+        let inbound = Arc::new(reception(built.inbound, &storage, &metrics, back_ends));
         // The first look at the free space comes before the first mail.
         outbound.spool.maintain().await;
         record_start(&outbound, &stamp, &storage.gaps).await;
@@ -168,6 +172,7 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(look_round(running.outbound.resolver.clone()));
         Ok(running)
     }
 
@@ -323,7 +328,12 @@ impl Running {
 }
 
 /// What sessions share.
-fn reception(snapshot: crate::inbound::Snapshot, storage: &Storage, metrics: &Arc<Metrics>) -> Inbound {
+fn reception(
+    snapshot: crate::inbound::Snapshot,
+    storage: &Storage,
+    metrics: &Arc<Metrics>,
+    back_ends: Arc<BackEnds>,
+) -> Inbound {
     Inbound {
         snapshot: ArcSwap::from_pointee(snapshot),
         spool: storage.spool.clone(),
@@ -331,6 +341,7 @@ fn reception(snapshot: crate::inbound::Snapshot, storage: &Storage, metrics: &Ar
         metrics: metrics.clone(),
         clients: Clients::default(),
         refusals: Refusals::default(),
+        back_ends,
     }
 }
 
@@ -342,6 +353,12 @@ async fn next_end(sessions: &mut JoinSet<()>, services: &mut JoinSet<()>) -> Str
         else => return "nothing runs".to_owned(),
     };
     ended.map_or_else(|error| error.to_string(), |()| "it returned".to_owned())
+}
+
+/// Tells the log early if DNSSEC is of no use. A service does not end.
+async fn look_round(resolver: Arc<dyn Resolver>) {
+    resolver.look_round().await;
+    std::future::pending().await
 }
 
 /// The second signal: no drain, no closing, as after a kill. Nothing that was acknowledged is lost by that.

@@ -286,6 +286,12 @@ pub struct Record<'a> {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
     pub tls: Option<&'a TlsFacts>,
+    /// The message demands TLS on every hop (RFC 8689).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub requiretls: bool,
+    /// Its header says `TLS-Required: No` (RFC 8689 section 3).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_required_no: bool,
     /// Of a failed handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshake: Option<Handshake<'a>>,
@@ -322,6 +328,8 @@ impl<'a> Record<'a> {
             part_of: None,
             outbound: None,
             tls: None,
+            requiretls: false,
+            tls_required_no: false,
             handshake: None,
             policy: None,
             reply: None,

@@ -11,7 +11,7 @@ use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::policy::settings::Source;
 
-use super::facts::{Counted, Facts, ID_BYTES, Kind, domain_of, id_bytes};
+use super::facts::{Counted, Facts, ID_BYTES, Kind, Recorded, domain_of, id_bytes};
 use super::pass::Tally;
 use super::remembered::Remembered;
 use super::replay::{Answer, Effect, Pair, Replay, Session, Setting, Unknown};
@@ -140,7 +140,8 @@ pub struct Totals {
     /// Refused at MAIL, so that nothing is known of their recipients.
     pub accepted_without_recipient: u64,
     pub unknown: BTreeMap<Unknown, u64>,
-    /// Left out: content that was not taken, and deliveries that failed for another reason than TLS.
+    /// Left out: content that was not taken, recipients whose back end lacks REQUIRETLS, and deliveries that failed for
+    /// another reason than TLS.
     pub left_out: u64,
     /// Sender domains and client networks of each outcome that is listed, up to [`GROUPS_MAX`].
     pub senders: BTreeMap<Outcome, HashSet<Box<str>>>,
@@ -397,13 +398,16 @@ fn add_session(sessions: &mut Vec<(Option<Box<str>>, u64)>, session: Option<Box<
     }
 }
 
-/// Content that was refused would be so under any setting, and a delivery that failed for another reason than TLS tells
-/// nothing about TLS.
+/// Content that was refused, and what its back end could not promise, would be so under any setting; a delivery that
+/// failed for another reason than TLS tells nothing about TLS.
 fn is_left_out(facts: &Facts<'_>) -> bool {
     let is_tls = || facts.delivery_reason().is_some_and(|word| Reason::OUTBOUND_TLS.iter().any(|r| r.as_str() == word));
     match facts.kind {
         Kind::Accepted | Kind::Delivered => false,
-        Kind::Refused => facts.recorded().stage == "data",
+        Kind::Refused => {
+            let Recorded { stage, reason, .. } = facts.recorded();
+            stage == "data" || reason == Some(Reason::NeedsRequireTls.as_str())
+        }
         Kind::Deferred | Kind::Bounced => !is_tls(),
     }
 }

@@ -169,7 +169,23 @@ pub struct RelayConfig {
 pub struct DnsConfig {
     /// Empty: the system's.
     pub servers: Vec<SocketAddr>,
+    pub dnssec: DnssecConfig,
     pub allow_targets: Vec<IpNet>,
+}
+
+/// What is asked of DNSSEC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DnssecConfig {
+    /// Not written: [`Self::TrustAd`] if every server in force is on this host, else [`Self::Off`].
+    #[default]
+    Auto,
+    Off,
+    /// Of the written servers each is on this host.
+    TrustAd,
+    Validate {
+        /// A file of DNSKEY records of the root; `None` takes the keys that are built in.
+        trust_anchor: Option<PathBuf>,
+    },
 }
 
 /// What happens when the audit log cannot be written.

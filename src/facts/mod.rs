@@ -2,6 +2,7 @@
 //!
 //! Must not: decide what is required (that is policy), connect to mail hosts, or know messages and queues.
 
+pub mod back_ends;
 pub mod gather;
 pub mod tlsa_lookup;
 

@@ -119,6 +119,8 @@ impl Content {
             },
             size,
             eight_bit: self.scan.eight_bit(),
+            // RFC 8689 section 4.1: REQUIRETLS overrules the field.
+            tls_required_no: self.scan.tls_required_no() && !self.envelope.sender.require_tls,
         }
     }
 
@@ -135,6 +137,7 @@ impl Content {
             record.tls = envelope.origin.tls.as_ref();
             record.reply = Some(format!("250 2.0.0 Ok: queued as {}", self.id));
             record.size = Some(envelope.size);
+            record.tls_required_no = envelope.tls_required_no;
             record.policy = Some(Policy::of(judgement));
             if judgement.verdict == Verdict::WouldRefuse {
                 let reply = judgement.would_be_reply(envelope.origin.tls.as_ref(), &id);
@@ -152,6 +155,7 @@ impl Content {
         let (ip, port) = (context.address.ip(), context.address.port());
         record.client = Some(ClientRecord { ip, port, helo: Some(&self.envelope.helo) });
         record.from = Some(from);
+        record.requiretls = self.envelope.sender.require_tls;
     }
 
     /// RFC 5321 section 6.3.

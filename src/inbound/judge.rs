@@ -6,16 +6,20 @@ use std::sync::Arc;
 use crate::audit::event::{Client as ClientRecord, Event, Policy, Record};
 use crate::clock;
 use crate::model::address::{Address, ReversePath};
+use crate::model::domain::Domain;
 use crate::model::envelope::{Recipient, Sender};
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::SessionId;
+use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::client_certificate::accepted_by;
 use crate::policy::inbound::{Judgement, Verdict};
+use crate::policy::outbound::{self, NextHop};
 use crate::policy::relay::Trust;
 use crate::policy::settings::ClientCertificateRule;
+use crate::policy::timed::Asker;
 use crate::policy::transaction::{Refusal, Visitor};
 use crate::random;
 use crate::spool::Fault;
@@ -40,7 +44,7 @@ pub(super) struct Transaction {
     /// The listener as this snapshot has it, which may be newer than the session.
     listener: Arc<Listener>,
     pub(super) trust: Trust,
-    pub(super) sender: ReversePath,
+    sender: Sender,
     mail: Judgement,
     recipients: Vec<(Address, Judgement)>,
 }
@@ -55,9 +59,17 @@ pub(super) struct Standing<'a> {
 /// The command that is refused, for the record.
 #[derive(Clone, Copy)]
 struct Refused<'a> {
-    sender: &'a ReversePath,
+    sender: &'a Sender,
     /// `None` at MAIL.
     recipient: Option<&'a Address>,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Copy)]
+enum Why<'a> {
+    Door(Refusal<'a>),
+    /// The back end of this domain is known to lack REQUIRETLS.
+    BackEnd(&'a Domain),
 }
 
 impl Transaction {
@@ -72,10 +84,10 @@ impl Transaction {
         let mail = snapshot.door(&listener).judge_mail(&visitor, &sender.path);
         count(context, &mail);
         if let Some(refusal) = Refusal::by(&mail) {
-            let refused = Refused { sender: &sender.path, recipient: None };
-            return Err(record(context, &snapshot, (refusal, refused), standing));
+            let refused = Refused { sender, recipient: None };
+            return Err(record(context, &snapshot, (Why::Door(refusal), refused), standing));
         }
-        Ok(Self { at, snapshot, listener, trust, sender: sender.path.clone(), mail, recipients: Vec::new() })
+        Ok(Self { at, snapshot, listener, trust, sender: sender.clone(), mail, recipients: Vec::new() })
     }
 
     /// Judges RCPT.
@@ -87,16 +99,28 @@ impl Transaction {
     ) -> Result<(), Reply> {
         let address = &recipient.address;
         let door = self.snapshot.door(&self.listener);
-        let answer = door.judge_rcpt(&visitor(context, standing, self.at), &self.sender, address);
+        let answer = door.judge_rcpt(&visitor(context, standing, self.at), &self.sender.path, address);
         if let Some(judgement) = &answer.judgement {
             count(context, judgement);
         }
-        if let Some(refusal) = answer.refusal() {
+        let by_back_end = || self.lacking_back_end(context, address).map(Why::BackEnd);
+        if let Some(why) = answer.refusal().map(Why::Door).or_else(by_back_end) {
             let refused = Refused { sender: &self.sender, recipient: Some(address) };
-            return Err(record(context, &self.snapshot, (refusal, refused), standing));
+            return Err(record(context, &self.snapshot, (why, refused), standing));
         }
         self.recipients.extend(answer.judgement.map(|judgement| (address.clone(), judgement)));
         Ok(())
+    }
+
+    /// The hosted domain of a recipient whose message would only come back, as it demands TLS and the back end is known
+    /// not to promise it (RFC 8689 section 4.2.1). Notices are taken all the same (section 5).
+    fn lacking_back_end<'a>(&self, context: &Context, recipient: &'a Address) -> Option<&'a Domain> {
+        let is_asked = self.sender.require_tls && self.sender.path != ReversePath::Null;
+        let policies = &self.snapshot.policies;
+        let domain = recipient.domain().filter(|domain| is_asked && policies.is_hosted(domain))?;
+        let asker = Asker { at: self.at, client: Some(context.address.ip()), sender: &self.sender.path };
+        let NextHop::Route(route) = outbound::decide(policies, Some(domain), &asker).next_hop else { return None };
+        context.inbound.back_ends.lack_requiretls(&route.hosts, clock::now()).then_some(domain)
     }
 
     /// The accepted recipients by the judgement that weighs more for each, as
@@ -146,20 +170,18 @@ fn count(context: &Context, judgement: &Judgement) {
 fn record(
     context: &Context,
     snapshot: &Snapshot,
-    (refusal, refused): (Refusal<'_>, Refused<'_>),
+    (why, refused): (Why<'_>, Refused<'_>),
     standing: Standing<'_>,
 ) -> Reply {
     let time = clock::timestamp();
     let id = random::record_id(time);
-    let reply = refusal.reply(standing.tls, &id.to_string());
-    let policy = match refusal {
-        Refusal::Policy { judgement, .. } => Policy::of(judgement),
-        Refusal::Denied(denial) => Policy::other("rcpt", Verdict::Refuse.as_str(), denial.reason()),
-    };
+    let reply = why.reply(standing.tls, &id.to_string());
+    let policy = why.policy();
+    let from = refused.sender.path.as_str();
     tracing::info!(
         session = %context.session, client = %context.address.ip(),
-        from = %shown(refused.sender.as_str()), to = %shown(refused.recipient.map_or("", Address::as_str)),
-        tls = %TlsOrNone(standing.tls), reason = %refusal.reason(), rule = %policy.rule, %reply, "refused"
+        from = %shown(from), to = %shown(refused.recipient.map_or("", Address::as_str)),
+        tls = %TlsOrNone(standing.tls), reason = %why.reason(), rule = %policy.rule, %reply, "refused"
     );
     if context.inbound.may_record(context.address.ip()) {
         let mut record = Record::new(&snapshot.stamp, time, id, Event::InboundRefused);
@@ -167,9 +189,10 @@ fn record(
         record.listener = Some(&context.listener.name);
         record.client =
             Some(ClientRecord { ip: context.address.ip(), port: context.address.port(), helo: standing.helo });
-        record.from = Some(refused.sender.as_str());
+        record.from = Some(from);
         record.to = refused.recipient.map(Address::as_str).into_iter().collect();
         record.tls = standing.tls;
+        record.requiretls = refused.sender.require_tls;
         record.policy = Some(policy);
         record.reply = Some(reply.to_string());
         if let Err(fault) = context.inbound.spool.record_lazily(None, vec![record.entry()]) {
@@ -177,6 +200,35 @@ fn record(
         }
     }
     reply
+}
+
+impl Why<'_> {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Door(refusal) => refusal.reason(),
+            Self::BackEnd(_) => Reason::NeedsRequireTls,
+        }
+    }
+
+    /// `tls` is that of the session; `id` is the audit record's.
+    fn reply(self, tls: Option<&TlsFacts>, id: &str) -> Reply {
+        match self {
+            Self::Door(refusal) => refusal.reply(tls, id),
+            Self::BackEnd(domain) => {
+                let text = format!("REQUIRETLS support required: the mail host of {domain} does not offer it; id={id}");
+                Reply::new(Code::REFUSED, EnhancedCode::new(5, 7, 30), text)
+            }
+        }
+    }
+
+    fn policy(self) -> Policy {
+        match self {
+            Self::Door(Refusal::Policy { judgement, .. }) => Policy::of(judgement),
+            Self::Door(Refusal::Denied(_)) | Self::BackEnd(_) => {
+                Policy::other("rcpt", Verdict::Refuse.as_str(), self.reason())
+            }
+        }
+    }
 }
 
 /// An address in a log line.

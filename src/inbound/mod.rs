@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use crate::audit::event::Stamp;
 use crate::audit::feed::Health;
 use crate::clock;
+use crate::facts::back_ends::BackEnds;
 use crate::metrics::Metrics;
 use crate::model::tls::TlsFacts;
 use crate::policy::inbound::Floor;
@@ -93,6 +94,8 @@ pub struct Inbound {
     pub metrics: Arc<Metrics>,
     pub clients: Clients,
     pub refusals: Refusals,
+    /// What deliveries heard from the hosts of routes.
+    pub back_ends: Arc<BackEnds>,
 }
 
 impl Inbound {

@@ -1,4 +1,5 @@
-//! Delivery status notifications: what became of a message, for people and for programs (RFC 3461 to 3464, RFC 6533).
+//! Delivery status notifications: what became of a message, for people and for programs (RFC 3461 to 3464, RFC 6533,
+//! RFC 8689 section 5).
 //!
 //! Must not: write a notice to the null reverse-path, or show text of a peer that is not escaped.
 
@@ -74,7 +75,7 @@ pub struct RecipientNotice<'a> {
 pub enum Original<'a> {
     /// The header; what follows an empty line is left out.
     Headers(&'a [u8]),
-    /// The whole message. Beyond `RETURN_FULL_BYTES_MAX` only its header is returned.
+    /// The whole message. Beyond `RETURN_FULL_BYTES_MAX`, or if it demands TLS, only its header is returned.
     Full(&'a [u8]),
 }
 
@@ -94,6 +95,13 @@ pub struct Notice<'a> {
     pub id: MessageId,
 }
 
+impl Notice<'_> {
+    /// RFC 8689 section 5: of a message that demands TLS nothing but the header goes back, whatever RET says.
+    fn returns_all_of(&self, content: &[u8]) -> bool {
+        !self.envelope.sender.require_tls && content.len() as u64 <= RETURN_FULL_BYTES_MAX
+    }
+}
+
 /// A finished notice. It goes from the null reverse-path to the sender of the message, with NOTIFY=NEVER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composed {
@@ -101,6 +109,8 @@ pub struct Composed {
     pub content: Vec<u8>,
     /// Whether any octet is above 127.
     pub eight_bit: bool,
+    /// Whether the header says `TLS-Required: No`, as that of the message did.
+    pub tls_required_no: bool,
     /// Whether MAIL needs the SMTPUTF8 parameter: the address that it goes to is not ASCII (RFC 6533 section 2).
     pub smtputf8: bool,
 }
@@ -124,7 +134,8 @@ pub fn compose(notice: &Notice<'_>) -> Option<Composed> {
     }
     content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let eight_bit = !content.is_ascii();
-    Some(Composed { content, eight_bit, smtputf8: charset == Charset::Utf8 })
+    let tls_required_no = notice.envelope.tls_required_no;
+    Some(Composed { content, eight_bit, tls_required_no, smtputf8: charset == Charset::Utf8 })
 }
 
 /// What the notice may hold. To an ASCII address it goes without SMTPUTF8, so that every host can pass it on.
@@ -143,6 +154,8 @@ struct Part {
 
 fn header(notice: &Notice<'_>, to: &Address, boundary: &str) -> String {
     let host = notice.hostname;
+    // Whoever would rather have the message than TLS would rather hear of it, too.
+    let tls_required = notice.envelope.tls_required_no.then(|| field("TLS-Required", "No"));
     [
         field("From", &format!("Mail Delivery System <MAILER-DAEMON@{host}>")),
         field("To", &format!("<{to}>")),
@@ -153,6 +166,7 @@ fn header(notice: &Notice<'_>, to: &Address, boundary: &str) -> String {
         field("Auto-Submitted", "auto-replied"),
         field("MIME-Version", "1.0"),
         field("Content-Type", &format!("multipart/report; report-type=delivery-status; boundary=\"{boundary}\"")),
+        tls_required.unwrap_or_default(),
     ]
     .concat()
 }
@@ -180,7 +194,7 @@ fn machine_part(notice: &Notice<'_>, charset: Charset) -> Part {
 fn returned(notice: &Notice<'_>, charset: Charset) -> Part {
     let utf8_header = notice.envelope.sender.smtputf8;
     match notice.original {
-        Original::Full(content) if content.len() as u64 <= RETURN_FULL_BYTES_MAX => {
+        Original::Full(content) if notice.returns_all_of(content) => {
             let (kind, encoding) = match (content.is_ascii(), utf8_header, charset) {
                 (true, ..) => ("message/rfc822", "7bit"),
                 (false, false, _) => ("message/rfc822", "8bit"),

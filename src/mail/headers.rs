@@ -1,4 +1,5 @@
-//! A look at a message while it streams through: hops, end of the header, 8-bit octets (RFC 5322 section 2.2).
+//! A look at a message while it streams through: hops, end of the header, `TLS-Required`, 8-bit octets (RFC 5322
+//! section 2.2, RFC 8689 section 3).
 //!
 //! Must not: keep more of the message than the first octets of one line.
 
@@ -20,8 +21,27 @@ pub struct HeaderScan {
     /// Octets seen so far.
     offset: u64,
     received_count: u32,
-    tls_required_no: bool,
+    tls_required: TlsRequired,
     eight_bit: bool,
+}
+
+/// What is known of the `TLS-Required` field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TlsRequired {
+    Absent,
+    /// The field was seen; what follows may go on with it.
+    Open(Value),
+    Complete(Value),
+    /// There are several, which RFC 8689 section 3 forbids: none counts.
+    Repeated,
+}
+
+/// The value of the field, as far as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Empty,
+    No,
+    Other,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +61,7 @@ impl Default for HeaderScan {
             line_bytes: 0,
             offset: 0,
             received_count: 0,
-            tls_required_no: false,
+            tls_required: TlsRequired::Absent,
             eight_bit: false,
         }
     }
@@ -87,9 +107,11 @@ impl HeaderScan {
         }
     }
 
-    /// Whether the header says `TLS-Required: No` (RFC 8689 section 5).
+    /// Whether the header says `TLS-Required: No`: in one field of that name and no other value (RFC 8689 section 3).
+    /// A header that did not end within the bound may have another such field, so it says nothing.
     pub fn tls_required_no(&self) -> bool {
-        self.tls_required_no
+        let says_no = matches!(self.tls_required, TlsRequired::Open(Value::No) | TlsRequired::Complete(Value::No));
+        says_no && self.part != Part::Unknown
     }
 
     fn add(&mut self, piece: &[u8]) {
@@ -102,17 +124,46 @@ impl HeaderScan {
         let empty = self.line_bytes == 0 || (self.line_bytes == 1 && self.head == b"\r");
         if empty {
             self.part = Part::Body(self.offset);
-        } else if let Some((name, value)) = split_field(&self.head) {
-            if name.eq_ignore_ascii_case(b"Received") {
+        } else {
+            self.note_tls_required();
+            if split_field(&self.head).is_some_and(|(name, _)| name.eq_ignore_ascii_case(b"Received")) {
                 self.received_count = (self.received_count + 1).min(RECEIVED_COUNT_MAX);
-            }
-            if name.eq_ignore_ascii_case(b"TLS-Required") && value.eq_ignore_ascii_case(b"No") {
-                self.tls_required_no = true;
             }
         }
         self.head.clear();
         self.line_bytes = 0;
     }
+
+    /// A line that is longer than what is kept of it has a value that nobody has seen whole.
+    fn note_tls_required(&mut self) {
+        let is_cut = self.line_bytes > self.head.len() as u64;
+        self.tls_required = match (self.tls_required, split_field(&self.head)) {
+            (TlsRequired::Open(value), _) if is_folded(&self.head) => TlsRequired::Open(value.and(&self.head, is_cut)),
+            (before, Some((name, value))) if name.eq_ignore_ascii_case(b"TLS-Required") => match before {
+                TlsRequired::Absent => TlsRequired::Open(Value::Empty.and(value, is_cut)),
+                _ => TlsRequired::Repeated,
+            },
+            (TlsRequired::Open(value), _) => TlsRequired::Complete(value),
+            (before, _) => before,
+        };
+    }
+}
+
+impl Value {
+    /// The value with one line more. Unfolded, words of several lines stand apart (RFC 5322 section 2.2.3).
+    fn and(self, line: &[u8], is_cut: bool) -> Self {
+        match (self, line.trim_ascii()) {
+            _ if is_cut => Self::Other,
+            (value, b"") => value,
+            (Self::Empty, word) if word.eq_ignore_ascii_case(b"No") => Self::No,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether the line goes on with the field before it.
+fn is_folded(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t'))
 }
 
 /// Name and first line of the value. A folded line begins with space and so has no name.
@@ -158,6 +209,57 @@ mod tests {
                 assert_eq!(scan(content, size), *expected, "{:?} by {size}", String::from_utf8_lossy(content));
             }
         }
+    }
+
+    #[test]
+    fn tls_required_counts_once_with_the_value_no_and_never_otherwise() {
+        let spaces = " ".repeat(LINE_HEAD_BYTES_MAX);
+        let long = [format!("TLS-Required: No{spaces}x\r\n"), format!("TLS-Required:\r\n No{spaces}x\r\n")];
+        for (header, expected) in [
+            ("TLS-Required: No\r\n", true),
+            ("TLS-REQUIRED:NO\r\n", true),
+            ("tls-required : no \t\r\n", true),
+            ("TLS-Required: No\r\nSubject: x\r\n folded\r\n", true),
+            ("Subject: x\r\n TLS-Required: Yes\r\nTLS-Required: No\r\n", true),
+            ("TLS-Required:\r\n No\r\n", true),
+            ("TLS-Required:\r\n\tNo\r\n \r\n", true),
+            ("TLS-Required: No\r\n \r\nX: y\r\n", true),
+            ("TLS-Required: No\r\n t\r\n", false),
+            ("TLS-Required: No\r\n \r\n No\r\n", false),
+            ("TLS-Required: N\r\n o\r\n", false),
+            ("TLS-Required:\r\n", false),
+            ("TLS-Required: Yes\r\n", false),
+            ("TLS-Required: \"No\"\r\n", false),
+            ("TLS-Required: No (really)\r\n", false),
+            ("TLS-Required: No, No\r\n", false),
+            ("TLS-Required: None\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: No\r\n", false),
+            ("TLS-Required: No\r\nX: y\r\ntls-required: Yes\r\n", false),
+            ("TLS-Required: Yes\r\nTLS-Required: No\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: No\r\nTLS-Required: No\r\n", false),
+            ("X-TLS-Required: No\r\n", false),
+            ("TLS-Required-X: No\r\n", false),
+            (" TLS-Required: No\r\n", false),
+            (long[0].as_str(), false),
+            (long[1].as_str(), false),
+        ] {
+            for ended in [format!("{header}\r\nbody\r\n"), header.to_owned()] {
+                for size in 1..=ended.len() {
+                    let mut scan = HeaderScan::default();
+                    ended.as_bytes().chunks(size).for_each(|chunk| scan.push(chunk));
+                    assert_eq!(scan.tls_required_no(), expected, "{ended:?} by {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_without_end_does_not_say_that_tls_is_not_required() {
+        let mut scan = HeaderScan::default();
+        scan.push(b"TLS-Required: No\r\n");
+        assert!(scan.tls_required_no());
+        scan.push(&b"X: y\r\n".repeat(HEADER_BYTES_MAX as usize / 6 + 1));
+        assert!(!scan.tls_required_no());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The envelope of a message: who it is from, for whom, and what was asked for (RFC 5321, 3461, 6152, 6531).
+//! The envelope of a message: who it is from, for whom, and what was asked for (RFC 5321, 3461, 6152, 6531, 8689).
 
 use std::net::IpAddr;
 
@@ -58,12 +58,23 @@ pub struct Sender {
     /// ENVID as it was given, xtext and all (RFC 3461 section 4.4).
     #[serde(default)]
     pub envid: Option<String>,
+    /// REQUIRETLS: every hop is to be under authenticated TLS, or the message goes back (RFC 8689 section 2).
+    #[serde(default)]
+    pub require_tls: bool,
 }
 
 impl Sender {
     /// A sender without any parameter.
     pub fn plain(path: ReversePath) -> Self {
-        Self { path, body: BodyType::SevenBit, smtputf8: false, declared_size: None, ret: None, envid: None }
+        Self {
+            path,
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            declared_size: None,
+            ret: None,
+            envid: None,
+            require_tls: false,
+        }
     }
 }
 
@@ -128,4 +139,7 @@ pub struct Envelope {
     pub size: u64,
     /// Whether any octet of the content is above 127.
     pub eight_bit: bool,
+    /// The header says `TLS-Required: No`, and REQUIRETLS was not given (RFC 8689 sections 3 and 4.1).
+    #[serde(default)]
+    pub tls_required_no: bool,
 }

@@ -108,6 +108,8 @@ reasons! {
     NeedsSmtpUtf8 => "needs-smtputf8",
     /// The message has 8-bit content and the next hop lacks 8BITMIME (RFC 6152 section 3).
     NeedsEightBit => "needs-8bitmime",
+    /// The sender demands TLS on every hop and the next one does not promise it (RFC 8689 section 4.2.1).
+    NeedsRequireTls => "requiretls-not-supported",
     /// The message was not delivered within its lifetime.
     Expired => "expired",
     /// The configuration leaves no way to deliver.

@@ -28,6 +28,7 @@ use crate::audit::feed::Health;
 use crate::dns::Resolver;
 use crate::dns::targets::TargetRule;
 use crate::facts::Gatherer;
+use crate::facts::back_ends::BackEnds;
 use crate::metrics::Metrics;
 use crate::model::domain::Domain;
 use crate::policy::rules::PolicySet;
@@ -76,5 +77,7 @@ pub struct Outbound {
     pub roots: Roots,
     pub pool: Pool,
     pub known_hosts: KnownHosts,
+    /// What the hosts of routes said of REQUIRETLS; mail for them is taken by it.
+    pub back_ends: Arc<BackEnds>,
     pub timeouts: Timeouts,
 }

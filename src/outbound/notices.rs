@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::mail::dsn::{
-    Action, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice, compose as compose_dsn,
-    explanation_for, notice_due, returned_part, status_for, status_of_reply,
+    Action, Composed, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice,
+    compose as compose_dsn, explanation_for, notice_due, returned_part, status_for, status_of_reply,
 };
 use crate::model::address::ReversePath;
 use crate::model::envelope::{BodyType, DsnReturn, Envelope, Notify, Origin, Recipient, Sender, Trust};
+use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::reply::{EnhancedCode, Reply};
 use crate::model::time::Timestamp;
@@ -154,18 +154,26 @@ async fn compose_one(attempted: &Attempted, action: Action, told: &[&Told], now:
         id,
     };
     let composed = compose_dsn(&notice)?;
-    let to = envelope.sender.path.mailbox()?.clone();
-    let notice_envelope = Envelope {
+    let notice_envelope = envelope_of(envelope, &composed, id, now)?;
+    Some(NewMessage { envelope: Arc::new(notice_envelope), content: attempted.outbound.spool.sealed(composed.content) })
+}
+
+/// The envelope of a notice about a message: it goes from nobody, as protected as the message was.
+fn envelope_of(about: &Envelope, notice: &Composed, id: MessageId, now: Timestamp) -> Option<Envelope> {
+    let to = about.sender.path.mailbox()?.clone();
+    Some(Envelope {
         id,
         received_at: now,
         sender: Sender {
-            smtputf8: composed.smtputf8,
-            body: if composed.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+            smtputf8: notice.smtputf8,
+            body: if notice.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+            // RFC 8689 section 5.
+            require_tls: about.sender.require_tls,
             ..Sender::plain(ReversePath::Null)
         },
         recipients: vec![Recipient { notify: Some(Notify::NEVER), ..Recipient::plain(to) }],
         origin: Origin {
-            session: random::session_id(clock::timestamp()),
+            session: random::session_id(now),
             listener: String::new(),
             ip: None,
             port: 0,
@@ -173,8 +181,53 @@ async fn compose_one(attempted: &Attempted, action: Action, told: &[&Told], now:
             trust: Trust::Local,
             tls: None,
         },
-        size: composed.content.len() as u64,
-        eight_bit: composed.eight_bit,
-    };
-    Some(NewMessage { envelope: Arc::new(notice_envelope), content: attempted.outbound.spool.sealed(composed.content) })
+        size: notice.content.len() as u64,
+        eight_bit: notice.eight_bit,
+        tls_required_no: notice.tls_required_no,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::SessionId;
+
+    fn message(sender: Sender, tls_required_no: bool) -> Envelope {
+        Envelope {
+            id: MessageId::from_u128(1),
+            received_at: Timestamp::from_secs(0),
+            sender,
+            recipients: vec![Recipient::plain("b@bank.example".parse().unwrap())],
+            origin: Origin {
+                session: SessionId::from_u128(1),
+                listener: "mx".to_owned(),
+                ip: None,
+                port: 0,
+                helo: String::new(),
+                trust: Trust::Stranger,
+                tls: None,
+            },
+            size: 0,
+            eight_bit: false,
+            tls_required_no,
+        }
+    }
+
+    #[test]
+    fn a_notice_goes_from_nobody_to_the_sender_alone_and_is_protected_as_the_message_was() {
+        for (require_tls, tls_required_no) in [(false, false), (true, false), (false, true)] {
+            let path = ReversePath::Mailbox("a@partner.example".parse().unwrap());
+            let about = message(Sender { require_tls, ..Sender::plain(path) }, tls_required_no);
+            let composed = Composed { content: vec![0; 7], eight_bit: false, tls_required_no, smtputf8: false };
+            let id = MessageId::from_u128(2);
+            let notice = envelope_of(&about, &composed, id, Timestamp::from_secs(9)).unwrap();
+            assert_eq!((&notice.sender.path, notice.sender.require_tls), (&ReversePath::Null, require_tls));
+            assert_eq!((notice.id, notice.size, notice.tls_required_no), (id, 7, tls_required_no));
+            let to: Vec<_> = notice.recipients.iter().map(|to| (to.address.as_str(), to.notify)).collect();
+            assert_eq!(to, [("a@partner.example", Some(Notify::NEVER))]);
+        }
+        let composed = Composed { content: Vec::new(), eight_bit: false, tls_required_no: false, smtputf8: false };
+        let from_nobody = message(Sender::plain(ReversePath::Null), false);
+        assert_eq!(envelope_of(&from_nobody, &composed, MessageId::from_u128(2), Timestamp::from_secs(9)), None);
+    }
 }

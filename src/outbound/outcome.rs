@@ -93,6 +93,8 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
             })
         }
         RecipientOutcome::Unsupported(reason) => {
+            // RFC 8689 section 4.2.1: the mail hosts are tried in turn until one offers REQUIRETLS.
+            let next_host = reason == Reason::NeedsRequireTls;
             let detail = format!(
                 "{} cannot take this message: {reason}",
                 target.as_ref().map_or_else(String::new, Target::shown)
@@ -101,7 +103,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
                 reason,
                 permanent: true,
                 mixed: false,
-                next_host: false,
+                next_host,
                 detail,
                 reply: None,
                 target,
@@ -155,6 +157,7 @@ mod tests {
             (refused(Stage::Done, 421), true, (Reason::RemoteDeferred, false, true)),
             (refused(Stage::Done, 554), true, (Reason::RemoteRefused, true, false)),
             (RecipientOutcome::Unsupported(Reason::NeedsEightBit), false, (Reason::NeedsEightBit, true, false)),
+            (RecipientOutcome::Unsupported(Reason::NeedsRequireTls), false, (Reason::NeedsRequireTls, true, true)),
         ] {
             let target = Target {
                 name: None,
@@ -174,10 +177,12 @@ mod tests {
     #[test]
     fn hosts_that_fail_in_turn_bounce_only_together() {
         let failure = |reason, permanent| Failure::ours(reason, permanent, String::new());
-        use Reason::{ConnectTimeout, RemoteRefused, StarttlsNotSupported, VersionBelowMinimum};
+        use Reason::{ConnectTimeout, NeedsRequireTls, RemoteRefused, StarttlsNotSupported, VersionBelowMinimum};
         for (first, second, expected) in [
             ((ConnectTimeout, false), (RemoteRefused, true), (RemoteRefused, false, false)),
             ((RemoteRefused, true), (RemoteRefused, true), (RemoteRefused, true, false)),
+            ((NeedsRequireTls, true), (NeedsRequireTls, true), (NeedsRequireTls, true, false)),
+            ((NeedsRequireTls, true), (ConnectTimeout, false), (ConnectTimeout, false, false)),
             ((StarttlsNotSupported, false), (ConnectTimeout, false), (StarttlsNotSupported, false, true)),
             ((ConnectTimeout, false), (StarttlsNotSupported, false), (StarttlsNotSupported, false, true)),
             ((StarttlsNotSupported, false), (VersionBelowMinimum, false), (VersionBelowMinimum, false, false)),

@@ -214,6 +214,11 @@ impl Connection {
         (session_check::verify(requirement, self.tls(), identity), evaluation)
     }
 
+    /// Whether the host promises to keep to REQUIRETLS; only what it said under TLS counts (RFC 8689 section 4.2.1).
+    pub(super) fn offers_requiretls(&self) -> bool {
+        self.session.capabilities().requiretls
+    }
+
     /// Whether the host takes care of notices itself (RFC 3461).
     pub(super) fn knows_dsn(&self) -> bool {
         self.session.capabilities().dsn

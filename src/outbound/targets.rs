@@ -14,7 +14,7 @@ use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::policy::host_requirement::HostRequirement;
 use crate::policy::outbound::NextHop;
 use crate::policy::published::Published;
-use crate::policy::settings::{IpChoice, Route};
+use crate::policy::settings::{HostPort, IpChoice, Route};
 use crate::random;
 
 use super::{Outbound, Snapshot};
@@ -39,6 +39,12 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// As a route names it.
+    pub(super) fn host(&self) -> HostPort {
+        let literal = || Host::Literal(self.address.ip());
+        HostPort { host: self.name.clone().map_or_else(literal, Host::Name), port: self.address.port() }
+    }
+
     /// The name, or the address where there is none.
     pub(super) fn shown(&self) -> String {
         self.name.as_ref().map_or_else(|| format!("[{}]", self.address.ip()), Domain::to_string)

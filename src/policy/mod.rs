@@ -18,6 +18,8 @@ pub mod relay;
 pub mod rules;
 pub mod session_check;
 pub mod settings;
+pub mod sts_policy;
+pub mod sts_record;
 pub mod timed;
 pub mod tlsa;
 pub mod tlsrpt_record;

@@ -102,6 +102,7 @@ pub enum Parameter {
     Envid,
     Notify,
     Orcpt,
+    RequireTls,
 }
 
 impl Command {
@@ -207,8 +208,13 @@ impl Mail {
 
 /// `None`: the value is not one of the parameter.
 fn set_mail_parameter(sender: &mut Sender, name: Parameter, parameter: EsmtpParameter<'_>) -> Option<()> {
-    if name == Parameter::SmtpUtf8 {
-        sender.smtputf8 = true;
+    let flag = match name {
+        Parameter::SmtpUtf8 => Some(&mut sender.smtputf8),
+        Parameter::RequireTls => Some(&mut sender.require_tls),
+        _ => None,
+    };
+    if let Some(flag) = flag {
+        *flag = true;
         return parameter.value.is_none().then_some(());
     }
     let value = parameter.value?;
@@ -220,7 +226,7 @@ fn set_mail_parameter(sender: &mut Sender, name: Parameter, parameter: EsmtpPara
             let valid = value.len() <= ENVID_BYTES_MAX && grammar::is_xtext(value);
             sender.envid = Some(valid.then(|| value.to_owned())?);
         }
-        Parameter::SmtpUtf8 | Parameter::Notify | Parameter::Orcpt => return None,
+        Parameter::SmtpUtf8 | Parameter::RequireTls | Parameter::Notify | Parameter::Orcpt => return None,
     }
     Some(())
 }
@@ -285,7 +291,7 @@ impl Seen {
 }
 
 impl Parameter {
-    const OF_MAIL: [Self; 5] = [Self::Size, Self::Body, Self::SmtpUtf8, Self::Ret, Self::Envid];
+    const OF_MAIL: [Self; 6] = [Self::Size, Self::Body, Self::SmtpUtf8, Self::Ret, Self::Envid, Self::RequireTls];
     const OF_RCPT: [Self; 2] = [Self::Notify, Self::Orcpt];
 
     pub const fn as_str(self) -> &'static str {
@@ -297,6 +303,7 @@ impl Parameter {
             Self::Envid => "ENVID",
             Self::Notify => "NOTIFY",
             Self::Orcpt => "ORCPT",
+            Self::RequireTls => "REQUIRETLS",
         }
     }
 
@@ -312,7 +319,7 @@ impl Parameter {
         match self {
             Self::Size => "at most 20 digits are expected",
             Self::Body => "7BIT or 8BITMIME is expected",
-            Self::SmtpUtf8 => "it has none",
+            Self::SmtpUtf8 | Self::RequireTls => "it has none",
             Self::Ret => "FULL or HDRS is expected",
             Self::Envid => "xtext of at most 100 octets is expected",
             Self::Notify => "NEVER or some of SUCCESS,FAILURE,DELAY is expected",

@@ -82,6 +82,8 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         Event::InboundAccepted | Event::InboundRefused => {
             record.message = Some(MessageId::from_u128(3));
             record.tls = Some(&TLS);
+            record.requiretls = true;
+            record.tls_required_no = event == Event::InboundAccepted;
             record.to = vec!["b@bank.example", "c@bank.example"];
             record.part_of = Some(RecordId::from_u128(4));
             let verdict = if event == Event::InboundAccepted { "would_refuse" } else { "refuse" };
@@ -105,6 +107,7 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         | Event::OutboundBounced
         | Event::OutboundRerouted => {
             record.tls = Some(&TLS);
+            (record.requiretls, record.tls_required_no) = (true, true);
             record.reply = Some("250 2.0.0 Ok".to_owned());
             record.part_of = Some(RecordId::from_u128(4));
             let expired = event == Event::OutboundBounced;

@@ -21,9 +21,9 @@ pub fn notice_due(envelope: &Envelope, recipient: &Recipient, action: Action) ->
 }
 
 /// How much of the message a notice of this kind returns: all of it only if the sender asked for that, something failed
-/// (RFC 3461 section 4.3) and the message is small.
+/// (RFC 3461 section 4.3), the message is small, and it does not demand TLS (RFC 8689 section 5).
 pub fn returned_part(envelope: &Envelope, action: Action) -> DsnReturn {
-    let asked = envelope.sender.ret == Some(DsnReturn::Full);
+    let asked = envelope.sender.ret == Some(DsnReturn::Full) && !envelope.sender.require_tls;
     let full = asked && action == Action::Failed && envelope.size <= RETURN_FULL_BYTES_MAX;
     if full { DsnReturn::Full } else { DsnReturn::Headers }
 }

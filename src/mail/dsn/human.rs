@@ -4,7 +4,7 @@ use crate::mail::fold::paragraph;
 use crate::model::reason::Reason;
 
 use super::machine::diagnostic;
-use super::{Action, Notice, Original, RETURN_FULL_BYTES_MAX, RecipientNotice};
+use super::{Action, Notice, Original, RecipientNotice};
 
 /// In the order in which they are told.
 const ACTIONS: [Action; 3] = [Action::Failed, Action::Delayed, Action::Relayed];
@@ -28,6 +28,12 @@ pub(super) fn subject(recipients: &[RecipientNotice<'_>]) -> String {
 /// Says in plain words what a TLS requirement has to do with it, if it has.
 pub fn explanation_for(reason: Reason) -> Option<String> {
     let why = match reason {
+        Reason::NeedsRequireTls => {
+            let asked =
+                "The message was sent with the demand (REQUIRETLS) that every mail server on its way protects it";
+            let lacking = "The receiving mail server does not promise that, so the message was not given to it.";
+            return Some(format!("{asked} with authenticated encryption. {lacking}"));
+        }
         Reason::StarttlsNotSupported => "the receiving mail server does not offer encryption",
         Reason::CertificateHostMismatch => "the certificate of the receiving mail server is for another name",
         Reason::CertificateExpired => "the certificate of the receiving mail server is not valid at this time",
@@ -117,7 +123,7 @@ fn next(notice: &RecipientNotice<'_>) -> String {
 
 fn attached(notice: &Notice<'_>) -> &'static str {
     match notice.original {
-        Original::Full(content) if content.len() as u64 <= RETURN_FULL_BYTES_MAX => "Your message is attached.",
+        Original::Full(content) if notice.returns_all_of(content) => "Your message is attached.",
         Original::Full(_) | Original::Headers(_) => "The header of your message is attached.",
     }
 }
@@ -166,6 +172,9 @@ fn plain_words(reason: Reason) -> &'static str {
             "The message has international addresses or headers, which the next host does not take."
         }
         Reason::NeedsEightBit => "The message has 8-bit content, which the next host does not take.",
+        Reason::NeedsRequireTls => {
+            "The sender demands encryption on the whole way, which the next host does not promise."
+        }
         Reason::Expired => "The message could not be delivered within its time.",
         Reason::NoRoute => "There is no way to deliver mail to this domain.",
         Reason::Shutdown => "This relay was stopped.",

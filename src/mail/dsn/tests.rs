@@ -33,6 +33,7 @@ fn envelope(from: &str, to: &[&str]) -> Envelope {
         origin,
         size: 100,
         eight_bit: false,
+        tls_required_no: false,
     }
 }
 
@@ -289,6 +290,44 @@ fn the_whole_message_is_returned_only_on_demand_of_a_failure_and_if_small() {
 }
 
 #[test]
+fn a_message_that_demands_tls_never_goes_back_whole() {
+    for (require_tls, expected) in [(false, "message/rfc822"), (true, "text/rfc822-headers")] {
+        let mut envelope = envelope("a@a.example", &["b@b.example"]);
+        envelope.sender.ret = Some(DsnReturn::Full);
+        envelope.sender.require_tls = require_tls;
+        assert_eq!(returned_part(&envelope, Action::Failed) == DsnReturn::Headers, require_tls);
+        let recipients = [failed(&envelope.recipients[0])];
+        let notice = notice(&envelope, &recipients, Original::Full(HEADER));
+        let composed = compose(&notice).unwrap();
+        let message = MessageParser::new().parse(&composed.content).unwrap();
+        assert_eq!(part_types(&message)[2], expected);
+        assert_eq!(part_bytes(&message, 2).windows(4).any(|word| word == b"body"), !require_tls);
+        assert_eq!(human::text(&notice).contains("Your message is attached."), !require_tls);
+    }
+}
+
+#[test]
+fn a_notice_has_the_tls_required_field_of_its_message() {
+    for (message_says_no, expected) in [(true, Some("No")), (false, None)] {
+        let mut envelope = envelope("a@a.example", &["b@b.example"]);
+        envelope.tls_required_no = message_says_no;
+        let recipients = [failed(&envelope.recipients[0])];
+        let composed = compose(&notice(&envelope, &recipients, Original::Headers(HEADER))).unwrap();
+        let message = MessageParser::new().parse(&composed.content).unwrap();
+        assert_eq!(message.header("TLS-Required").and_then(|value| value.as_text()), expected);
+        let mut scan = crate::mail::headers::HeaderScan::default();
+        scan.push(&composed.content);
+        assert_eq!((composed.tls_required_no, scan.tls_required_no()), (message_says_no, message_says_no));
+    }
+}
+
+#[test]
+fn who_demands_tls_is_told_that_the_next_host_does_not_promise_it() {
+    let text = explanation_for(Reason::NeedsRequireTls).unwrap();
+    assert!(text.contains("REQUIRETLS") && text.contains("was not given to it"), "{text}");
+}
+
+#[test]
 fn reasons_and_replies_have_a_status() {
     for (reason, permanent, expected) in [
         (Reason::StarttlsNotSupported, true, "5.7.10"),
@@ -301,6 +340,7 @@ fn reasons_and_replies_have_a_status() {
         (Reason::DnsFailure, false, "4.4.3"),
         (Reason::NeedsSmtpUtf8, true, "5.6.7"),
         (Reason::NeedsEightBit, true, "5.6.1"),
+        (Reason::NeedsRequireTls, true, "5.7.30"),
         (Reason::TooBig, true, "5.3.4"),
     ] {
         assert_eq!(status_for(reason, permanent).to_string(), expected, "{reason}");

@@ -25,7 +25,8 @@ impl Attempt {
     }
 
     fn asks(&self) -> Asks {
-        Asks { require_tls: false, tls_required_no: false }
+        let envelope = &self.stored.envelope;
+        Asks { require_tls: envelope.sender.require_tls, tls_required_no: envelope.tls_required_no }
     }
 
     /// The addresses of a host with what must be met there, or why it cannot be used.

@@ -39,6 +39,7 @@ impl Attempt {
             Ok(verified) => {
                 if let Some(facts) = connection.tls() {
                     self.outbound.metrics.outbound_tls(facts, verified);
+                    self.note_back_end(&connection);
                 }
                 Ok(connection)
             }
@@ -92,6 +93,13 @@ impl Attempt {
         let requirement = self.requirement(target);
         let opening = Opening { target, source, ehlo: &ehlo, tls: self.tls(), way, requirement: &requirement };
         Connection::open(&self.outbound, opening).await
+    }
+
+    /// Tells the inbound side whether the host of a route takes mail that demands TLS.
+    fn note_back_end(&self, connection: &Connection) {
+        if let NextHop::Route(_) = &self.decision.next_hop {
+            self.outbound.back_ends.note(connection.target.host(), connection.offers_requiretls(), clock::now());
+        }
     }
 
     /// Keeps in mind what works with this host. A host that was content with plaintext has taught us nothing.

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::model::address::ReversePath;
 use crate::model::reason::Reason;
 use crate::model::reply::{Code, Reply, Severity};
 use crate::smtp::capabilities::Capabilities;
@@ -101,9 +102,10 @@ pub(super) enum Cut {
 }
 
 impl Exchange {
-    /// Opens a transaction. What this server cannot take is settled here, without a command.
-    pub(super) fn new(transaction: Transaction, capabilities: &Capabilities) -> Self {
-        let whole = unsupported(&transaction, capabilities);
+    /// Opens a transaction. What this server cannot take is settled here, without a command. `tls` is whether the
+    /// session is under TLS.
+    pub(super) fn new(transaction: Transaction, capabilities: &Capabilities, tls: bool) -> Self {
+        let whole = unsupported(&transaction, capabilities, tls);
         let slots = transaction.recipients.iter().map(|recipient| {
             let own = recipient.address.needs_utf8() && !capabilities.smtputf8;
             match whole.or(own.then_some(Reason::NeedsSmtpUtf8)) {
@@ -328,7 +330,10 @@ impl Exchange {
 }
 
 /// Why this server cannot take the message for anybody.
-fn unsupported(transaction: &Transaction, capabilities: &Capabilities) -> Option<Reason> {
+fn unsupported(transaction: &Transaction, capabilities: &Capabilities, tls: bool) -> Option<Reason> {
+    if transaction.sender.require_tls && !may_carry_requiretls(&transaction.sender.path, capabilities, tls) {
+        return Some(Reason::NeedsRequireTls);
+    }
     if message_needs_smtputf8(transaction) && !capabilities.smtputf8 {
         return Some(Reason::NeedsSmtpUtf8);
     }
@@ -336,4 +341,10 @@ fn unsupported(transaction: &Transaction, capabilities: &Capabilities) -> Option
         return Some(Reason::NeedsEightBit);
     }
     capabilities.is_too_big(transaction.size).then_some(Reason::TooBig)
+}
+
+/// RFC 8689 section 4.2.1: only under TLS, and only to a server that offers REQUIRETLS there. A notice has no way back,
+/// so that it is not lost for want of the offer (section 5); in clear it does not go either.
+fn may_carry_requiretls(sender: &ReversePath, capabilities: &Capabilities, tls: bool) -> bool {
+    tls && (capabilities.requiretls || *sender == ReversePath::Null)
 }

@@ -23,7 +23,8 @@ pub enum RecipientOutcome {
     Delivered(Reply),
     /// The server refused with this reply. Whether to retry is in its code.
     Refused { stage: Stage, reply: Reply },
-    /// Nothing was sent, because this server cannot take the message: `NeedsSmtpUtf8`, `NeedsEightBit` or `TooBig`.
+    /// Nothing was sent, because this server cannot take the message: `NeedsSmtpUtf8`, `NeedsEightBit`,
+    /// `NeedsRequireTls` or `TooBig`.
     Unsupported(Reason),
     /// The session broke before there was an answer. To be retried.
     Lost { stage: Stage, fault: FaultKind },

@@ -8,7 +8,7 @@ use super::Transaction;
 /// Longest value of ENVID and ORCPT that is passed on (RFC 3461 section 4.2: 500 characters).
 const PARAMETER_BYTES_MAX: usize = 500;
 
-/// `MAIL FROM` with its parameters (RFC 1870, 3461, 6152, 6531), line end included.
+/// `MAIL FROM` with its parameters (RFC 1870, 3461, 6152, 6531, 8689), line end included.
 pub(super) fn mail_command(transaction: &Transaction, capabilities: &Capabilities) -> String {
     let sender = &transaction.sender;
     let mut line = format!("MAIL FROM:<{}>", sender.path);
@@ -21,6 +21,9 @@ pub(super) fn mail_command(transaction: &Transaction, capabilities: &Capabilitie
     }
     if passes_smtputf8(transaction, capabilities) {
         line.push_str(" SMTPUTF8");
+    }
+    if sender.require_tls && capabilities.requiretls {
+        line.push_str(" REQUIRETLS");
     }
     if capabilities.dsn {
         match sender.ret {

@@ -156,7 +156,7 @@ impl ClientSession {
     pub fn begin(&mut self, now: Instant, transaction: Transaction) {
         match self.state {
             State::Idle if self.parser.is_empty() => {
-                let mut exchange = Exchange::new(transaction, &self.capabilities);
+                let mut exchange = Exchange::new(transaction, &self.capabilities, self.tls);
                 let step = exchange.start(&self.capabilities);
                 self.state = State::Exchange(Box::new(exchange));
                 self.follow(now, step);

@@ -159,6 +159,7 @@ fn transaction(text: &str) -> Transaction {
             "8bit" => transaction.eight_bit = true,
             "body8" => sender.body = BodyType::EightBitMime,
             "utf8" => sender.smtputf8 = true,
+            "requiretls" => sender.require_tls = true,
             "full" => sender.ret = Some(DsnReturn::Full),
             "hdrs" => sender.ret = Some(DsnReturn::Headers),
             "envid" => sender.envid = Some(value.replace('~', "\r\n")),

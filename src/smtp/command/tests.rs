@@ -97,6 +97,7 @@ fn mail_takes_a_path_and_its_parameters() {
     check_mail("<\u{f6}@b.example> SMTPUTF8", Sender { smtputf8: true, ..mail("\u{f6}@b.example") });
     check_mail("<> RET=hdrs", Sender { ret: Some(DsnReturn::Headers), ..mail("") });
     check_mail("<> RET=FULL", Sender { ret: Some(DsnReturn::Full), ..mail("") });
+    check_mail("<a@b.example> RequireTLS", Sender { require_tls: true, ..mail("a@b.example") });
     check_mail("<> ENVID=a+2Bb", Sender { envid: Some("a+2Bb".to_owned()), ..mail("") });
 }
 
@@ -140,6 +141,7 @@ fn parameters_are_checked_one_by_one() {
     check_error(&["MAIL FROM:<> SIZE=000000000000000000001"], value(Parameter::Size));
     check_error(&["MAIL FROM:<> BODY=BINARYMIME", "MAIL FROM:<> BODY"], value(Parameter::Body));
     check_error(&["MAIL FROM:<> SMTPUTF8=yes"], value(Parameter::SmtpUtf8));
+    check_error(&["MAIL FROM:<> REQUIRETLS=yes", "MAIL FROM:<> REQUIRETLS=NO"], value(Parameter::RequireTls));
     check_error(&["MAIL FROM:<> RET=ALL"], value(Parameter::Ret));
     check_error(&["MAIL FROM:<> ENVID=a+", &long_envid], value(Parameter::Envid));
     check_error(
@@ -152,9 +154,15 @@ fn parameters_are_checked_one_by_one() {
     );
     check_error(&["RCPT TO:<a@b.example> ORCPT=a@b.example", &long_orcpt], value(Parameter::Orcpt));
     check_error(&["MAIL FROM:<> SIZE=1 size=2"], SyntaxError::RepeatedParameter(Parameter::Size));
+    check_error(&["MAIL FROM:<> REQUIRETLS requiretls"], SyntaxError::RepeatedParameter(Parameter::RequireTls));
     check_error(&["MAIL FROM:<> BODY=7BIT BODY=7BIT"], SyntaxError::RepeatedParameter(Parameter::Body));
     check_error(
-        &["MAIL FROM:<> FOO", "MAIL FROM:<> NOTIFY=NEVER", "RCPT TO:<a@b.example> SIZE=1"],
+        &[
+            "MAIL FROM:<> FOO",
+            "MAIL FROM:<> NOTIFY=NEVER",
+            "RCPT TO:<a@b.example> SIZE=1",
+            "RCPT TO:<a@b.example> REQUIRETLS",
+        ],
         SyntaxError::UnknownParameter,
     );
     check_error(&["MAIL FROM:<> =x", "MAIL FROM:<> SIZE=", "RCPT TO:<a@b.example> A=B=C"], SyntaxError::ParameterForm);

@@ -64,8 +64,7 @@ impl ServerSession {
     /// EHLO and HELO end a transaction as RSET does (RFC 5321 section 4.1.4).
     fn greet(&mut self, client: Client) {
         if client.esmtp {
-            let starttls = self.settings.starttls && self.tls.is_none();
-            replies::write_ehlo(&self.settings, starttls, &mut self.output);
+            replies::write_ehlo(&self.settings, self.tls.is_some(), &mut self.output);
         } else {
             replies::write_helo(&self.settings.hostname, &mut self.output);
         }
@@ -92,6 +91,9 @@ impl ServerSession {
         }
         if mail.has_parameters && !client.esmtp {
             return Some(replies::PARAMETERS_NEED_EHLO);
+        }
+        if sender.require_tls && self.tls.is_none() {
+            return Some(replies::REQUIRETLS_NEEDS_TLS);
         }
         if !sender.smtputf8 && sender.path.mailbox().is_some_and(Address::needs_utf8) {
             return Some(replies::NEEDS_SMTPUTF8);

@@ -51,6 +51,9 @@ pub(super) const PARAMETERS_NEED_EHLO: Answer =
     answer(Code::UNKNOWN_PARAMETER, 5, (5, 4), "Parameters are for clients that say EHLO");
 pub(super) const NEEDS_SMTPUTF8: Answer =
     answer(Code::BAD_MAILBOX, 5, (6, 7), "Characters outside ASCII need the SMTPUTF8 parameter of MAIL");
+/// RFC 8689 section 2: the parameter is for sessions under TLS.
+pub(super) const REQUIRETLS_NEEDS_TLS: Answer =
+    answer(Code::AUTH_REQUIRED, 5, (7, 10), "Encryption needed: REQUIRETLS demands TLS, and this session has none");
 pub(super) const TOO_MANY_RECIPIENTS: Answer = answer(Code::NO_STORAGE, 4, (5, 3), "Too many recipients");
 pub(super) const NO_POSTMASTER: Answer = answer(Code::LOCAL_ERROR, 4, (3, 5), "No postmaster address is configured");
 pub(super) const TOO_BIG: Answer = answer(Code::TOO_BIG, 5, (3, 4), "Message exceeds the size limit");
@@ -122,12 +125,14 @@ pub(super) fn write_helo(hostname: &Domain, out: &mut Vec<u8>) {
     reply_writer::write_line(Code::OK, None, hostname.as_str(), out);
 }
 
-/// RFC 5321 section 4.1.1.1. `starttls` is whether this session can still begin TLS.
-pub(super) fn write_ehlo(settings: &Settings, starttls: bool, out: &mut Vec<u8>) {
+/// RFC 5321 section 4.1.1.1. `tls` is whether the session is under TLS: then TLS is not offered anew, and REQUIRETLS can
+/// be promised (RFC 8689 section 2).
+pub(super) fn write_ehlo(settings: &Settings, tls: bool, out: &mut Vec<u8>) {
     let size = format!("SIZE {}", settings.message_bytes_max);
     let before = [settings.hostname.as_str(), "PIPELINING", &size];
     let after = ["8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "DSN"];
-    let lines = before.into_iter().chain(starttls.then_some("STARTTLS")).chain(after);
+    let about_tls = if tls { Some("REQUIRETLS") } else { settings.starttls.then_some("STARTTLS") };
+    let lines = before.into_iter().chain(about_tls).chain(after);
     reply_writer::write_lines(Code::OK, None, lines, out);
 }
 

@@ -334,6 +334,14 @@ fn parts(mail: &Mail) -> Vec<String> {
 }
 
 #[test]
+fn what_a_back_end_cannot_promise_is_left_out_whatever_the_setting_is() {
+    let reason = Some(Reason::NeedsRequireTls);
+    let folder = folder(&[Mail { event: Event::InboundRefused, reason, ..ACCEPTED }]);
+    let found = answer(&folder, "--domain bank.example --set min_version=TLSv1.2");
+    assert_eq!((outcomes(&found), &found["left_out"]), (vec![0; 6], &1.into()));
+}
+
+#[test]
 fn a_message_whose_recipients_take_several_records_counts_once() {
     let refused = Mail { event: Event::InboundRefused, reason: Some(Reason::TooBig), ..ACCEPTED };
     let folder = folder(&[]);

@@ -18,6 +18,8 @@ impl ClientSession {
     pub(super) fn handle_ehlo(&mut self, now: Instant, reply: Reply) {
         if reply.code == Code::OK {
             self.capabilities = Capabilities::from_reply(&reply);
+            // RFC 8689 section 4.2.1, step 5: only the answer under TLS counts.
+            self.capabilities.requiretls &= self.tls;
             return self.choose_tls(now);
         }
         // RFC 5321 section 3.2 asks for HELO after 500, 502, 504; some old servers say 550.

@@ -242,6 +242,37 @@ fn what_the_server_cannot_take_is_not_sent() {
     );
 }
 
+/// A transcript of a session under TLS that is ready: what the server offers in clear and under TLS, then `rest`.
+fn check_under_tls(in_clear: &str, under_tls: &str, rest: &str) {
+    let opening = "S: 220 hi\n C: EHLO relay.example\n";
+    let starttls = "C: STARTTLS\n S: 220 go\n = starttls\n !tls\n C: EHLO relay.example\n";
+    let offers = format!("S: 250-mx\n S: 250-{in_clear}\n S: 250 STARTTLS\n");
+    let end = format!("S: 250-mx\n S: 250 {under_tls}\n = ready\n {rest}");
+    check(TlsPlan::Required, &format!("{opening} {offers} {starttls} {end}"));
+    check(TlsPlan::Implicit, &format!("{opening} {end}"));
+}
+
+#[test]
+fn what_demands_tls_goes_only_to_a_server_that_promises_it_under_tls() {
+    const UNSUPPORTED: &str = "= finished unsupported requiretls-not-supported\n = ready";
+    for (in_clear, under_tls, begin, expected) in [
+        ("X", "REQUIRETLS", "a@a.example b@b.example requiretls", "C: MAIL FROM:<a@a.example> REQUIRETLS"),
+        ("X", "REQUIRETLS", "<> b@b.example requiretls", "C: MAIL FROM:<> REQUIRETLS"),
+        ("X", "REQUIRETLS", "a@a.example b@b.example", "C: MAIL FROM:<a@a.example>"),
+        ("X", "X", "a@a.example b@b.example", "C: MAIL FROM:<a@a.example>"),
+        ("X", "X", "a@a.example b@b.example requiretls", UNSUPPORTED),
+        ("REQUIRETLS", "X", "a@a.example b@b.example requiretls", UNSUPPORTED),
+        ("REQUIRETLS", "X", "<> b@b.example requiretls", "C: MAIL FROM:<>"),
+    ] {
+        check_under_tls(in_clear, under_tls, &format!("!begin {begin}\n {expected}"));
+    }
+    for keywords in ["X", "REQUIRETLS"] {
+        for sender in ["a@a.example", "<>"] {
+            check_ready(keywords, &format!("!begin {sender} b@b.example requiretls\n {UNSUPPORTED}"));
+        }
+    }
+}
+
 #[test]
 fn many_recipients_go_in_windows_and_data_goes_with_the_last() {
     let to = |range: std::ops::Range<usize>| range.map(|n| format!("r{n}@b.example")).collect::<Vec<_>>();

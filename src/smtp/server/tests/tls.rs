@@ -1,4 +1,4 @@
-//! STARTTLS: where it is allowed, what it forgets, what may not stand behind it.
+//! STARTTLS: where it is allowed, what it forgets, what may not stand behind it. REQUIRETLS: under TLS only.
 
 use super::driver::{Driver, Feed, check, check_with};
 use super::{facts, settings, shared};
@@ -31,6 +31,7 @@ fn everything_is_forgotten_after_the_handshake() {
          S: 250-mx.example.org
          S: 250-PIPELINING
          S: 250-SIZE 1000
+         S: 250-REQUIRETLS
          S: 250-8BITMIME
          S: 250-ENHANCEDSTATUSCODES
          S: 250-SMTPUTF8
@@ -120,4 +121,48 @@ fn a_drain_during_the_handshake_is_told_under_tls() {
          S: 421 4.3.2 Service is stopping, try again later
          A: close Drain",
     );
+}
+
+/// RFC 8689 section 2: with each row the replies to one MAIL in clear and under TLS.
+#[test]
+fn requiretls_is_for_sessions_under_tls_and_has_no_value() {
+    const NO_TLS: &str = "530 5.7.10 Encryption needed: REQUIRETLS demands TLS, and this session has none";
+    const OK: &str = "250 2.1.0 Sender ok";
+    const FORM: &str = "501 5.5.4 A parameter has the form KEYWORD or KEYWORD=value";
+    const VALUE: &str = "501 5.5.4 Bad value of REQUIRETLS: it has none";
+    const TWICE: &str = "501 5.5.4 Parameter REQUIRETLS is given twice";
+    for (parameters, in_clear, under_tls) in [
+        ("", OK, OK),
+        ("REQUIRETLS", NO_TLS, OK),
+        ("requiretls SIZE=10", NO_TLS, OK),
+        ("RET=FULL REQUIRETLS ENVID=a", NO_TLS, OK),
+        ("REQUIRETLS=", FORM, FORM),
+        ("REQUIRETLS=yes", VALUE, VALUE),
+        ("REQUIRETLS REQUIRETLS", TWICE, TWICE),
+    ] {
+        for starttls in [true, false] {
+            for (tls, expected) in [(None, in_clear), (Some(facts()), under_tls)] {
+                let settings = shared(Settings { starttls, ..settings() });
+                let mut driver = Driver::new(ServerSession::new(settings, Instant::ZERO, tls.clone()));
+                driver.sent.clear();
+                assert_eq!(driver.ask("EHLO x\r\n").contains("250-REQUIRETLS\r\n"), tls.is_some());
+                let reply = driver.ask(&format!("MAIL FROM:<a@b.example> {parameters}\r\n"));
+                assert_eq!(reply, format!("{expected}\r\n"), "{parameters}, {tls:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_demand_of_requiretls_goes_with_the_transaction_and_ends_with_it() {
+    let mut session = ServerSession::new(shared(settings()), Instant::ZERO, Some(facts()));
+    for (mail, expected) in [("MAIL FROM:<> REQUIRETLS", true), ("RSET\r\nMAIL FROM:<>", false)] {
+        session.handle_bytes(Instant::ZERO, format!("EHLO x\r\n{mail}\r\n").as_bytes());
+        let judged = std::iter::from_fn(|| session.poll_action()).find_map(|action| match action {
+            Action::JudgeMail(sender) => Some(sender.require_tls),
+            _ => None,
+        });
+        assert_eq!(judged, Some(expected), "{mail}");
+        session.handle_judgement(Instant::ZERO, Ok(()));
+    }
 }
