@@ -1,13 +1,17 @@
 //! From the configuration to what each part is handed: the snapshots of inbound and outbound, certificates, listeners.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::audit::event::Stamp;
 use crate::clock;
-use crate::config::{Config, ListenerConfig, ListenerTls, OnAuditFailure};
+use crate::config::{Config, DnsConfig, DnssecConfig, ListenerConfig, ListenerTls, OnAuditFailure};
+use crate::dns::Resolver;
+use crate::dns::cache::CachingResolver;
+use crate::dns::hickory::{HickoryResolver, Options};
+use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
-use crate::dns::{Resolver, hickory};
 use crate::inbound;
 use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
@@ -44,7 +48,27 @@ impl Environment {
         if roots.is_empty() {
             tracing::warn!("the system has no root certificates: no next hop can be verified by name");
         }
-        Ok(Self { resolver: hickory::system(&config.dns.servers)?, roots, timeouts: Timeouts::default() })
+        Ok(Self { resolver: resolver(&config.dns)?, roots, timeouts: Timeouts::default() })
+    }
+}
+
+/// The daemon's resolver, with a bounded cache.
+pub(crate) fn resolver(config: &DnsConfig) -> Result<Arc<dyn Resolver>, SetupError> {
+    let inner = HickoryResolver::new(&Options::new(&config.servers, dnssec(config)))?;
+    Ok(Arc::new(CachingResolver::new(inner)))
+}
+
+/// The DNS servers in force, and whether anything that they say can count as secure.
+pub(crate) fn dns_servers(config: &DnsConfig) -> Result<Servers, SetupError> {
+    Servers::in_force(&config.servers, &dnssec(config))
+}
+
+fn dnssec(config: &DnsConfig) -> Dnssec {
+    match &config.dnssec {
+        DnssecConfig::Auto => Dnssec::Auto,
+        DnssecConfig::Off => Dnssec::Off,
+        DnssecConfig::TrustAd => Dnssec::TrustAd,
+        DnssecConfig::Validate { trust_anchor } => Dnssec::Validate { trust_anchor: trust_anchor.clone() },
     }
 }
 
@@ -80,6 +104,7 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         stamp: stamp(config),
         hostname: config.hostname.clone(),
         client_tls,
+        authorities: authorities(&config.policies)?,
         targets: TargetRule { allow: config.dns.allow_targets.clone() },
         lifetime: config.spool.lifetime,
         bounce_lifetime: config.spool.bounce_lifetime,
@@ -124,6 +149,17 @@ fn stamp(config: &Config) -> Stamp {
 
 fn needs_audit(config: &Config) -> bool {
     config.audit.on_failure == OnAuditFailure::Refuse
+}
+
+/// The roots of each list of files that policies name.
+fn authorities(policies: &PolicySet) -> Result<HashMap<Vec<PathBuf>, Roots>, StartError> {
+    let mut known = HashMap::new();
+    for files in policies.authorities() {
+        if !known.contains_key(files) {
+            known.insert(files.clone(), Roots::from_pem_files(files).map_err(StartError::Authorities)?);
+        }
+    }
+    Ok(known)
 }
 
 /// By key pair, and the names and ends of validity of the certificates.

@@ -29,11 +29,12 @@ use crate::audit::keyfile::KeyError;
 use crate::audit::log::LogOrKeyError;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
-use crate::dns::hickory::SetupError as DnsError;
+use crate::dns::servers::SetupError as DnsError;
 use crate::journal::Damage;
 use crate::net::listener::BindError;
 use crate::tls::certificates::CertificateError;
 use crate::tls::failure::SetupError as TlsError;
+use crate::tls::pem::PemError;
 
 pub use build::{Environment, Prepared};
 pub use running::{Addresses, Running};
@@ -69,6 +70,8 @@ pub enum StartError {
     #[error("the key of the audit log: {0}")]
     AuditKey(#[from] KeyError),
     #[error("{0}")]
+    Authorities(PemError),
+    #[error("{0}")]
     Dns(#[from] DnsError),
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -88,6 +91,7 @@ impl StartError {
             Self::Certificates(_) => {
                 "mend the [[certificate]] and client_certificate entries or the files that they name"
             }
+            Self::Authorities(_) => "mend the `ca` entries or the files that they name",
             Self::Bind(_) => "stop what holds the port, or change `bind`",
             Self::ControlSocket { .. } => "stop the daemon that holds it, or change [admin].socket",
             Self::Privileges(privileges::PrivilegeError::Folder { .. }) => {

@@ -92,6 +92,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         ("[metrics].bind", old.metrics.bind != new.metrics.bind),
         ("[admin].socket", old.admin.socket != new.admin.socket),
         ("[dns].servers", old.dns.servers != new.dns.servers),
+        ("[dns].dnssec or trust_anchor", old.dns.dnssec != new.dns.dnssec),
         ("user or group", (&old.user, &old.group) != (&new.user, &new.group)),
         ("[limits].max_connections", old.limits.max_connections != new.limits.max_connections),
         ("[limits].max_body_memory", old.limits.max_body_memory != new.limits.max_body_memory),

@@ -19,6 +19,8 @@ use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
+use crate::dns::Resolver;
+use crate::facts::Gatherer;
 use crate::facts::back_ends::BackEnds;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
@@ -126,6 +128,7 @@ impl Running {
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
+            facts: Gatherer { resolver: environment.resolver.clone() },
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
@@ -169,6 +172,7 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(look_round(running.outbound.resolver.clone()));
         Ok(running)
     }
 
@@ -349,6 +353,12 @@ async fn next_end(sessions: &mut JoinSet<()>, services: &mut JoinSet<()>) -> Str
         else => return "nothing runs".to_owned(),
     };
     ended.map_or_else(|error| error.to_string(), |()| "it returned".to_owned())
+}
+
+/// Tells the log early if DNSSEC is of no use. A service does not end.
+async fn look_round(resolver: Arc<dyn Resolver>) {
+    resolver.look_round().await;
+    std::future::pending().await
 }
 
 /// The second signal: no drain, no closing, as after a kill. Nothing that was acknowledged is lost by that.

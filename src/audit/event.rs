@@ -11,6 +11,7 @@ use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
+use crate::policy::host_requirement::HostRequirement;
 use crate::policy::in_force::Because;
 use crate::policy::inbound::{Judgement, ReportedBy};
 use crate::policy::outbound::Decision;
@@ -19,6 +20,7 @@ use crate::random;
 
 use super::bounds::{fit, spread};
 use super::checkpoint::Statement;
+use super::published::PublishedRecord;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,14 +212,16 @@ pub struct RequirementRecord {
 }
 
 impl RequirementRecord {
-    pub fn of(decision: &Decision) -> Self {
-        let requirement = &decision.requirement;
+    /// `host` is what a session with one host had to be; without it, what is written counts.
+    pub fn of(decision: &Decision, host: Option<&HostRequirement>) -> Self {
+        let requirement = host.map_or(&decision.requirement, |host| &host.session);
+        let because = host.map_or_else(|| decision.requirement.because(), HostRequirement::because);
         Self {
             tls: requirement.level().as_str(),
             min_version: requirement.min_version.as_ref().map(|version| version.value.as_str()),
             cipher: requirement.cipher.value.as_str(),
             exception: decision.exception.as_deref().map(ExceptionRecord::of),
-            because: requirement.because().iter().map(because_line).collect(),
+            because: because.iter().map(because_line).collect(),
         }
     }
 }
@@ -246,6 +250,8 @@ pub struct Outbound {
     pub remote: Option<String>,
     /// The DNSSEC state of the look-up that led there.
     pub dnssec: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedRecord>,
     pub requirement: RequirementRecord,
     /// Which attempt this is, from 1.
     pub attempt: u32,
@@ -256,6 +262,9 @@ pub struct Outbound {
     /// Given up because the lifetime is over; `reason` is why the last attempt failed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
+    /// The name of the route that the mail goes by from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerouted_to: Option<String>,
     /// Milliseconds from the start of the attempt.
     pub duration_ms: u64,
 }

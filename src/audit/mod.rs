@@ -19,6 +19,7 @@ pub mod keyfile;
 pub mod lines;
 pub mod log;
 pub mod pass;
+pub mod published;
 mod reading;
 pub mod receipt;
 mod remembered;

@@ -15,6 +15,7 @@ use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::delivery::{DeliveryVerdict, HostFacts, judge_delivery};
 use crate::policy::inbound::Verdict;
 use crate::policy::outbound::NextHop;
+use crate::policy::published::Published;
 use crate::policy::relay::{Permission, admit};
 use crate::policy::rules::{PolicySet, Recipients};
 use crate::policy::settings::Source;
@@ -362,7 +363,12 @@ impl<'a> Question<'a> {
             Way::In { listener } => self.ask_inbound(setting, listener),
             Way::Out { mx, mx_is_trusted, is_routed } => {
                 let name = mx.and_then(|mx| Domain::parse(mx).ok());
-                let host = HostFacts { name: name.as_ref(), name_is_trusted: *mx_is_trusted, tls: self.tls };
+                let host = HostFacts {
+                    name: name.as_ref(),
+                    name_is_trusted: *mx_is_trusted,
+                    published: &Published::default(),
+                    tls: self.tls,
+                };
                 self.ask_outbound(setting, &host, is_routed.then(|| mx.unwrap_or_default()))
             }
         }

@@ -176,11 +176,13 @@ mod tests {
             mx_trusted: is_set,
             remote: None,
             dnssec: "insecure",
+            published: None,
             requirement,
             attempt: 12,
             reason: is_set.then_some(Reason::StarttlsNotSupported),
             next_attempt: is_set.then(|| Timestamp::from_secs(9)),
             expired: is_set,
+            rerouted_to: None,
             duration_ms: 7,
         }
     }

@@ -69,9 +69,13 @@ impl MainFile {
 
     /// `path_at("admin", "socket")`; `None` if it is not written as a text.
     pub(super) fn path_at(&self, table: &str, key: &str) -> Option<PathBuf> {
+        self.written_at(table, key).map(|written| written.path)
+    }
+
+    /// The same with its place.
+    pub(super) fn written_at(&self, table: &str, key: &str) -> Option<WrittenPath> {
         let (entries, _) = DeTable::parse_recoverable(&self.text);
-        let value = entries.get_ref().get(table)?.get_ref().as_table()?.get(key)?;
-        self.written(value).map(|written| written.path)
+        self.written(entries.get_ref().get(table)?.get_ref().as_table()?.get(key)?)
     }
 
     /// The pairs that name two files; what is missing or wrong is for the whole reading to report.

@@ -9,11 +9,14 @@ use toml::de::{DeTable, DeValue};
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 
+use super::delivery_table::{DeliveryKeys, OutboundTable};
 use super::document::Table;
 use super::domain_file::DomainFile;
 use super::main_file::MainFile;
 use super::overruled::{How, Overruled, Overruling};
-use super::policy_tables::{InboundKeys, OutboundTable, RouteTable, TlsKeys, inbound};
+use super::place::Place;
+use super::policy_tables::{InboundKeys, TlsKeys, inbound};
+use super::route_table::RouteTable;
 use super::source::SourceFile;
 use super::timed_tables::{Keys as _, Part, Timed};
 
@@ -116,22 +119,36 @@ impl<'a> Tables<'_, 'a> {
         let default_outbound = default.map(|main| &main.outbound.rules);
         let rules = Overruling { below: &mut outbound.rules, default: default_outbound, at };
         overruled.extend(rules.lay(over.rules.base));
-        if let Some(end) = over.on_tls_failure {
-            let before = outbound.on_tls_failure.replace(end);
-            overruled.extend(before.map(|before| Overruled {
-                key: "on_tls_failure",
-                value: before.value.as_str().to_owned(),
-                source: before.place.source(),
-                step: None,
-                how: How::Replaced,
-            }));
-        }
-        outbound.dane_off |= over.dane_off;
-        outbound.mta_sts_off |= over.mta_sts_off;
+        overruled.extend(lay_delivery(over.delivery, &mut outbound.delivery));
         overruled.extend(lay_route(table.section("route"), route, at));
         table.finish();
         overruled
     }
+}
+
+/// The keys of deliveries that a replay of records can tell a difference by. Gives what they replace.
+fn lay_delivery<'a>(over: DeliveryKeys<'a>, below: &mut DeliveryKeys<'a>) -> Vec<Overruled> {
+    let mut overruled = Vec::new();
+    let replaced = |key, value: String, place: &Place<'_>| Overruled {
+        key,
+        value,
+        source: place.source(),
+        step: None,
+        how: How::Replaced,
+    };
+    if let Some(end) = over.on_tls_failure {
+        let before = below.on_tls_failure.replace(end);
+        overruled.extend(before.map(|before| replaced("on_tls_failure", before.value.to_string(), &before.place)));
+    }
+    if let Some(dane) = over.dane {
+        let before = below.dane.replace(dane);
+        overruled.extend(before.map(|before| replaced("dane", before.value.as_str().to_owned(), &before.place)));
+    }
+    if let Some(mta_sts) = over.mta_sts {
+        let before = below.mta_sts.replace(mta_sts);
+        overruled.extend(before.map(|before| replaced("mta_sts", before.value.as_str().to_owned(), &before.place)));
+    }
+    overruled
 }
 
 fn lay_route<'a>(mut section: Table<'a>, route: Option<&mut RouteTable<'a>>, at: Timestamp) -> Vec<Overruled> {

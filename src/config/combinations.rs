@@ -8,13 +8,16 @@ use crate::model::time::Timestamp;
 use crate::policy::relay::Role;
 use crate::policy::settings::AppliesTo;
 
+use super::delivery_checks;
+use super::delivery_table::OutboundTable;
 use super::domain_file::{DomainFile, RecipientsFrom};
 use super::listener::Listener;
 use super::listener_checks;
 use super::main_file::MainFile;
 use super::place::At;
 use super::policy_checks::{self, is_written_empty};
-use super::policy_tables::{InboundKeys, OutboundTable, RouteTable};
+use super::policy_tables::{InboundKeys, TlsKeys};
+use super::route_table::RouteTable;
 use super::timed_checks;
 use super::timed_tables::{Keys, Timed};
 
@@ -88,8 +91,11 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
     policy_checks::check_refusal_text(&main.inbound.base, None);
     check_certificate_is_requested(main, &main.inbound);
     timed_checks::check(&main.outbound.rules, None, now);
-    policy_checks::check_outbound(&main.outbound, None);
+    delivery_checks::check_outbound(&main.outbound, None);
     check_exception_count(&main.inbound, &main.outbound);
+    check_named_routes(main);
+    let written: Vec<&TlsKeys<'_>> = main.outbound.rules.parts().collect();
+    delivery_checks::check_fallback(main, &main.outbound.delivery, &written);
     let Some(route) = &main.route else { return };
     policy_checks::check_route(route);
     if is_written_empty(route.hosts.as_ref()) {
@@ -121,8 +127,9 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>, now: Timestamp)
         policy_checks::check_overruled(&file.outbound, false);
     } else {
         timed_checks::check(&file.outbound.rules, Some(&main.outbound.rules), now);
-        policy_checks::check_outbound(&file.outbound, Some(&main.outbound));
+        delivery_checks::check_outbound(&file.outbound, Some(&main.outbound));
     }
+    check_fallback(main, file);
     match &file.hosted {
         Some(hosted) if hosted.value => {
             if file.route.is_none() && !default_route {
@@ -175,6 +182,27 @@ fn check_requested_by(main: &MainFile<'_>, inbound: &InboundKeys<'_>) {
             "\"verified\" asks for no name: every certificate of a public authority will do, whoever it was issued to",
             "name client_ca in the [[listener]], or list the fingerprints of those that are meant",
         );
+    }
+}
+
+/// What the deliveries of a domain answer to, on whatever day: a route's own keys, or those of the layers.
+fn check_fallback(main: &MainFile<'_>, file: &DomainFile<'_>) {
+    let delivery = &file.outbound.delivery;
+    let default_route = main.route.as_ref().filter(|route| !is_written_empty(route.hosts.as_ref()));
+    if let Some(route) = file.route.as_ref().or(default_route) {
+        return delivery_checks::check_fallback(main, delivery, &[&route.tls]);
+    }
+    let below = || main.outbound.rules.parts();
+    let laid: Vec<TlsKeys<'_>> =
+        file.outbound.rules.parts().flat_map(|keys| below().map(|below| keys.over(below))).collect();
+    delivery_checks::check_fallback(main, delivery, &laid.iter().collect::<Vec<_>>());
+}
+
+/// Every `[[route]]` by itself.
+fn check_named_routes(main: &MainFile<'_>) {
+    check_unique(main.routes.iter().map(|route| &route.name), "give each [[route]] its own name");
+    for route in &main.routes {
+        check_own_route(&route.table);
     }
 }
 

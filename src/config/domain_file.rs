@@ -7,9 +7,11 @@ use toml::de::DeValue;
 use crate::model::domain::DomainPattern;
 use crate::policy::rules::{DomainPolicy, Recipients};
 
+use super::delivery_table::OutboundTable;
 use super::document::{Table, Value, Words};
 use super::place::{At, Place};
-use super::policy_tables::{self, InboundKeys, OutboundTable, RouteTable, TlsKeys};
+use super::policy_tables::{self, InboundKeys, TlsKeys};
+use super::route_table::RouteTable;
 use super::timed_tables::{Keys, Timed};
 use super::values::{self, Invalid};
 
@@ -78,7 +80,7 @@ impl<'a> DomainFile<'a> {
             recipients,
             inbound: self.inbound.rules(InboundKeys::layer),
             outbound: self.outbound.rules.rules(TlsKeys::layer),
-            delivery: self.outbound.delivery(),
+            delivery: self.outbound.delivery.layer(),
             route: self.route.as_ref().and_then(RouteTable::route),
         }
     }

@@ -21,8 +21,9 @@ use super::domain_file::{DomainFile, RecipientsFrom};
 use super::main_file::{self, DomainsKey, MainFile};
 use super::overruled::Overruled;
 use super::place::{Place, Problems};
-use super::policy_tables::{InboundKeys, RouteTable, TlsKeys};
+use super::policy_tables::{InboundKeys, TlsKeys};
 use super::recipients::Lists;
+use super::route_table::{NamedRoute, RouteTable};
 use super::source::{CONFIG_FILE_BYTES_MAX, SourceFile, read_text};
 use super::timed_tables::Keys;
 use super::{Config, RelayConfig, combinations};
@@ -237,7 +238,7 @@ fn policies(
     let defaults = Defaults {
         inbound: main.inbound.rules(InboundKeys::layer),
         outbound: main.outbound.rules.rules(TlsKeys::layer),
-        delivery: main.outbound.delivery(),
+        delivery: main.outbound.delivery.layer(),
         route: main.route.as_ref().and_then(RouteTable::route),
     };
     let policies = files.iter().zip(recipients).map(|(file, recipients)| Some(file.policy(recipients?)));
@@ -252,6 +253,7 @@ fn policies(
     }
     let mut set = PolicySet::new(defaults, policies).ok()?;
     set.enforcement = main.switch.enforcement();
+    set.routes = main.routes.iter().filter_map(NamedRoute::route).map(|route| (route.name.clone(), route)).collect();
     Some(Arc::new(set))
 }
 

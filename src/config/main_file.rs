@@ -12,11 +12,13 @@ use crate::policy::names::Fingerprint;
 use crate::policy::relay::TrustedClients;
 
 use super::audit_table;
+use super::delivery_table::OutboundTable;
 use super::document::{Table, Words};
 use super::enforcement::Switch;
 use super::listener::Listener;
 use super::place::{At, Place};
-use super::policy_tables::{self, InboundKeys, OutboundTable, RouteTable};
+use super::policy_tables::{self, InboundKeys};
+use super::route_table::{NamedRoute, RouteTable};
 use super::timed_tables::Timed;
 use super::values::TrustedClient;
 use super::{
@@ -51,6 +53,7 @@ pub(super) struct MainFile<'a> {
     pub(super) inbound: Timed<'a, InboundKeys<'a>>,
     pub(super) outbound: OutboundTable<'a>,
     pub(super) route: Option<RouteTable<'a>>,
+    pub(super) routes: Vec<NamedRoute<'a>>,
 }
 
 /// The folder of domain files.
@@ -70,7 +73,6 @@ impl<'a> MainFile<'a> {
     /// `domains` was asked for before.
     pub(super) fn read(mut table: Table<'a>) -> Self {
         let hostname = table.require("hostname", "write the name of this host: hostname = \"mx1.example.org\"");
-        table.not_implemented(&["route"]);
         let spool = sections::spool(table.section("spool"));
         let audit = audit_table::audit(table.section("audit"), &spool);
         let (metrics, metrics_bind) = sections::metrics(table.section("metrics"));
@@ -92,6 +94,7 @@ impl<'a> MainFile<'a> {
             inbound: policy_tables::inbound(default.section("inbound")),
             outbound: OutboundTable::read(default.section("outbound")),
             route: RouteTable::read(default.section("route")),
+            routes: table.sections("route").into_iter().filter_map(NamedRoute::read).collect(),
             has_listener,
             has_certificate,
             spool,

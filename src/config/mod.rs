@@ -10,6 +10,8 @@ pub mod starter;
 
 mod audit_table;
 mod combinations;
+mod delivery_checks;
+mod delivery_table;
 mod document;
 mod domain_file;
 mod enforcement;
@@ -22,6 +24,7 @@ mod place;
 mod policy_checks;
 mod policy_tables;
 mod recipients;
+mod route_table;
 mod sections;
 mod source;
 mod strictness;
@@ -166,7 +169,34 @@ pub struct RelayConfig {
 pub struct DnsConfig {
     /// Empty: the system's.
     pub servers: Vec<SocketAddr>,
+    pub dnssec: DnssecConfig,
     pub allow_targets: Vec<IpNet>,
+}
+
+impl DnsConfig {
+    /// Whether it is certain that no answer counts as secure. Without written servers it may depend on the system's.
+    pub fn is_dnssec_off(&self) -> bool {
+        match self.dnssec {
+            DnssecConfig::Off => true,
+            DnssecConfig::Auto => self.servers.iter().any(|server| !server.ip().to_canonical().is_loopback()),
+            DnssecConfig::TrustAd | DnssecConfig::Validate { .. } => false,
+        }
+    }
+}
+
+/// What is asked of DNSSEC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DnssecConfig {
+    /// Not written: [`Self::TrustAd`] if every server in force is on this host, else [`Self::Off`].
+    #[default]
+    Auto,
+    Off,
+    /// Of the written servers each is on this host.
+    TrustAd,
+    Validate {
+        /// A file of DNSKEY records of the root; `None` takes the keys that are built in.
+        trust_anchor: Option<PathBuf>,
+    },
 }
 
 /// What happens when the audit log cannot be written.

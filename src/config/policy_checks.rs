@@ -4,8 +4,10 @@ use crate::model::address::Host;
 use crate::policy::names::NamePattern;
 use crate::policy::settings::{InboundTls, Mode, OutboundTls};
 
+use super::delivery_table::OutboundTable;
 use super::place::{At, Place};
-use super::policy_tables::{InboundKeys, OutboundTable, RouteTable, TlsKeys};
+use super::policy_tables::{InboundKeys, TlsKeys};
+use super::route_table::RouteTable;
 use super::timed_checks;
 use super::timed_tables::{Keys, Part, Timed};
 
@@ -83,23 +85,6 @@ pub(super) fn check_tls_keys(own: &TlsKeys<'_>, below: Option<&TlsKeys<'_>>) {
     check_off(own, below);
     check_identity(own, below);
     check_mx_names(own, below);
-}
-
-/// `default` is the layer below, `None` for `[default.outbound]` itself.
-pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundTable<'_>>) {
-    let dane_off = own.dane_off || default.is_some_and(|default| default.dane_off);
-    let mta_sts_off = own.mta_sts_off || default.is_some_and(|default| default.mta_sts_off);
-    if dane_off && mta_sts_off {
-        return;
-    }
-    for (index, keys) in own.rules.parts().enumerate() {
-        let Some(off) = keys.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off) else { continue };
-        let place = if index == 0 { "beside it" } else { "in [outbound]" };
-        off.place.error(
-            "\"off\" stands only where DANE and MTA-STS are off too",
-            format!("write dane = \"off\" and mta_sts = \"off\" {place}"),
-        );
-    }
 }
 
 /// A route answers to its own keys: there is no layer below.

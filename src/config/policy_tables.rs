@@ -1,34 +1,30 @@
 //! The tables `[inbound]`, `[outbound]` and `[route]` as written, in a domain file and under `[default]`.
 
-use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use crate::model::cipher::CipherGrade;
-use crate::model::domain::Domain;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
 use crate::policy::refusal_text::RefusalText;
 use crate::policy::settings::{
-    AppliesTo, ClientCertificateRule, DeliveryLayer, HostPort, InboundLayer, InboundTls, IpChoice, KeyPair, Mode,
-    OnTlsFailure, OutboundLayer, OutboundTls, Route,
+    AppliesTo, ClientCertificateRule, InboundLayer, InboundTls, Mode, OutboundLayer, OutboundTls,
 };
 
 use super::document::{Table, Value, Words};
 use super::place::{At, Place};
 use super::strictness::{self, Difference};
 use super::timed_tables::{Keys, Part, Timed};
-use super::values::{self, Invalid};
+use super::values;
 use super::{OFFER_MIN, policy_checks};
 
 /// The most waiting times that a `retry` may list.
 pub(super) const RETRY_STEPS_MAX: usize = 32;
 /// The most certificates that a policy may list: each of its audit records repeats them.
 pub(super) const CLIENT_CERTIFICATES_MAX: usize = 64;
-/// The highest `concurrency`.
-const CONCURRENCY_MAX: u32 = 10_000;
 
 const INBOUND_TLS: &Words<InboundTls> =
     &[("optional", Some(InboundTls::Optional)), ("required", Some(InboundTls::Required))];
@@ -41,8 +37,6 @@ const OUTBOUND_TLS: &Words<OutboundTls> = &[
     ("encrypt", Some(OutboundTls::Encrypt)),
     ("verify", Some(OutboundTls::Verify)),
 ];
-const IP_CHOICES: &Words<IpChoice> =
-    &[("any", Some(IpChoice::Any)), ("v4", Some(IpChoice::V4)), ("v6", Some(IpChoice::V6))];
 /// The keys of `[outbound]` that no step and no exception changes.
 const DELIVERY_KEYS: [&str; 10] = [
     "dane",
@@ -56,10 +50,6 @@ const DELIVERY_KEYS: [&str; 10] = [
     "route_after",
     "notify_sender",
 ];
-const DANE: &Words<()> = &[("off", Some(())), ("auto", None), ("required", None)];
-const MTA_STS: &Words<()> = &[("off", Some(())), ("auto", None)];
-const LEARN: &Words<()> = &[("off", Some(())), ("propose", None), ("enforce", None)];
-const TLS_REQUIRED_NO: &Words<()> = &[("ignore", Some(())), ("honour", None)];
 const CLIENT_CERTIFICATE: &Words<CertificateWord> =
     &[("none", Some(CertificateWord::None)), ("verified", Some(CertificateWord::Verified))];
 
@@ -211,6 +201,7 @@ pub(super) struct TlsKeys<'a> {
     pub(super) cipher: Option<At<'a, CipherGrade>>,
     pub(super) match_names: Option<At<'a, Vec<At<'a, NamePattern>>>>,
     pub(super) fingerprints: Option<At<'a, Vec<At<'a, Fingerprint>>>>,
+    pub(super) ca: Option<At<'a, Vec<At<'a, PathBuf>>>>,
 }
 
 impl<'a> Keys<'a> for TlsKeys<'a> {
@@ -218,7 +209,7 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
 
     const NEEDS_CLIENTS: bool = false;
     const HAS_SHADOW: bool = false;
-    const CHOICE: &'static str = "tls, min_version, cipher, match or fingerprints";
+    const CHOICE: &'static str = "tls, min_version, cipher, match, fingerprints or ca";
 
     fn read(table: &mut Table<'a>, part: Part) -> Self {
         if part != Part::Base {
@@ -236,6 +227,7 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
             fingerprints: table
                 .get("fingerprints")
                 .and_then(|value| value.list(|item| item.parse(values::fingerprint))),
+            ca: table.get("ca").and_then(|value| authorities(&value)),
         }
     }
 
@@ -246,6 +238,7 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
             cipher: self.cipher.as_ref().map(At::sourced),
             match_names: self.match_names.as_ref().map(|at| at.with(at.items()).sourced()),
             fingerprints: self.fingerprints.as_ref().map(|at| at.with(at.items()).sourced()),
+            ca: self.ca.as_ref().map(|at| at.with(at.items()).sourced()),
         }
     }
 
@@ -261,6 +254,7 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
             cipher: upper(&self.cipher, &below.cipher),
             match_names: upper(&self.match_names, &below.match_names),
             fingerprints: upper(&self.fingerprints, &below.fingerprints),
+            ca: upper(&self.ca, &below.ca),
         }
     }
 
@@ -283,105 +277,8 @@ impl<'a> TlsKeys<'a> {
     /// Where it says whose certificate is right.
     pub(super) fn identity_places(&self) -> impl Iterator<Item = &Place<'a>> {
         let match_names = self.match_names.as_ref().map(|at| &at.place);
-        match_names.into_iter().chain(self.fingerprints.as_ref().map(|at| &at.place))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct OutboundTable<'a> {
-    pub(super) rules: Timed<'a, TlsKeys<'a>>,
-    /// Written as "off".
-    pub(super) dane_off: bool,
-    /// Written as "off".
-    pub(super) mta_sts_off: bool,
-    pub(super) on_tls_failure: Option<At<'a, OnTlsFailure>>,
-    concurrency: Option<u32>,
-    retry: Option<Vec<Duration>>,
-    lifetime: Option<Duration>,
-}
-
-impl<'a> OutboundTable<'a> {
-    pub(super) fn read(mut table: Table<'a>) -> Self {
-        let read = Self {
-            rules: Timed::read(&mut table),
-            dane_off: table.get("dane").and_then(|value| value.word(DANE)).is_some(),
-            mta_sts_off: table.get("mta_sts").and_then(|value| value.word(MTA_STS)).is_some(),
-            on_tls_failure: table.get("on_tls_failure").and_then(|value| value.parse(on_tls_failure)),
-            concurrency: table
-                .get("concurrency")
-                .and_then(|value| value.number(1..=CONCURRENCY_MAX))
-                .map(|at| at.value),
-            retry: table.get("retry").and_then(|value| retry(&value)),
-            lifetime: table.get("lifetime").and_then(|value| value.parse(values::duration)).map(|at| at.value),
-        };
-        if let Some(value) = table.get("learn") {
-            value.word(LEARN);
-        }
-        if let Some(value) = table.get("tls_required_no") {
-            value.word(TLS_REQUIRED_NO);
-        }
-        table.not_implemented(&["route_after", "notify_sender"]);
-        table.finish();
-        read
-    }
-
-    pub(super) fn delivery(&self) -> DeliveryLayer {
-        DeliveryLayer {
-            on_tls_failure: self.on_tls_failure.as_ref().map(At::sourced),
-            concurrency: self.concurrency,
-            retry: self.retry.clone(),
-            lifetime: self.lifetime,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct RouteTable<'a> {
-    pub(super) place: Place<'a>,
-    /// `None` where the key is missing or no list.
-    pub(super) hosts: Option<At<'a, Vec<At<'a, HostPort>>>>,
-    pub(super) tls: TlsKeys<'a>,
-    pub(super) client_certificate: Option<At<'a, KeyPair>>,
-    source: Option<IpAddr>,
-    ehlo: Option<Domain>,
-    ip: Option<IpChoice>,
-}
-
-impl<'a> RouteTable<'a> {
-    /// `None` for a table that was not written.
-    pub(super) fn read(mut table: Table<'a>) -> Option<Self> {
-        if !table.is_written() {
-            return None;
-        }
-        let place = table.place().clone();
-        let hosts = table.require("hosts", "name the next hops: hosts = [\"mailstore.internal:25\"]");
-        let read = Self {
-            place,
-            hosts: hosts.and_then(|value| value.list_or_empty(|item| item.parse(values::host_port))),
-            tls: TlsKeys::read(&mut table, Part::Base),
-            client_certificate: table.get("client_certificate").and_then(|value| key_pair(&value)),
-            source: table.get("source").and_then(|value| value.parse(values::ip_address)).map(|at| at.value),
-            ehlo: table.get("ehlo").and_then(|value| value.parse(values::domain)).map(|at| at.value),
-            ip: table.get("ip").and_then(|value| value.word(IP_CHOICES)).map(|at| at.value),
-        };
-        table.not_implemented(&["auth_file"]);
-        table.finish();
-        Some(read)
-    }
-
-    /// `None` if it has no hosts.
-    pub(super) fn route(&self) -> Option<Arc<Route>> {
-        let hosts = self.hosts.as_ref().map(At::items).filter(|hosts| !hosts.is_empty())?;
-        Some(Arc::new(Route {
-            name: self.place.file.name.clone(),
-            source: self.place.source(),
-            hosts,
-            tls: self.tls.layer(),
-            source_address: self.source,
-            ehlo: self.ehlo.clone(),
-            ip: self.ip.unwrap_or_default(),
-            client_certificate: self.client_certificate.as_ref().map(|at| at.value.clone()),
-        }))
+        let fingerprints = self.fingerprints.as_ref().map(|at| &at.place);
+        match_names.into_iter().chain(fingerprints).chain(self.ca.as_ref().map(|at| &at.place))
     }
 }
 
@@ -446,22 +343,10 @@ fn client_certificate<'a>(value: &Value<'a>) -> Option<At<'a, ClientCertificateR
     })
 }
 
-/// `{ chain = "client.pem", key = "client.key" }`.
-fn key_pair<'a>(value: &Value<'a>) -> Option<At<'a, KeyPair>> {
-    const REMEDY: &str = "write client_certificate = { chain = \"client.pem\", key = \"client.key\" }";
-    let mut table = value.table()?;
-    let (chain, key) = (table.require("chain", REMEDY), table.require("key", REMEDY));
-    table.finish();
-    let (chain, key) = (chain.and_then(|value| value.path()), key.and_then(|value| value.path()));
-    Some(value.with(KeyPair { chain: chain?, key: key? }))
-}
-
-fn on_tls_failure(text: &str) -> Result<OnTlsFailure, Invalid> {
-    const REMEDY: &str = "use \"defer\" or \"bounce\"";
-    match text {
-        "defer" => Ok(OnTlsFailure::Defer),
-        "bounce" => Ok(OnTlsFailure::Bounce),
-        text if text.starts_with("route:") => Err(Invalid::new("`route:` is not implemented yet", REMEDY)),
-        text => Err(Invalid::new(format!("unknown value \"{}\"", super::document::shown(text)), REMEDY)),
+/// One PEM file, or several.
+fn authorities<'a>(value: &Value<'a>) -> Option<At<'a, Vec<At<'a, PathBuf>>>> {
+    match value.value {
+        DeValue::String(_) => value.path().map(|path| value.with(vec![value.with(path)])),
+        _ => value.list(|item| item.path().map(|path| item.with(path))),
     }
 }

@@ -8,7 +8,7 @@ use super::document::{Table, Value, Words};
 use super::place::At;
 use super::policy_tables::retry;
 use super::values::{self, Invalid};
-use super::{AdminConfig, DnsConfig, Limits, MetricsConfig, SpoolConfig};
+use super::{AdminConfig, DnsConfig, DnssecConfig, Limits, MetricsConfig, SpoolConfig};
 
 const DEFAULT_SOCKET: &str = "/run/gatepost/control.sock";
 const DEFAULT_METRICS_PORT: u16 = 9725;
@@ -20,7 +20,19 @@ const MESSAGES: RangeInclusive<u32> = 1..=1_000_000;
 const HOPS: RangeInclusive<u32> = 1..=10_000;
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 
-const DNSSEC: &Words<()> = &[("off", Some(())), ("validate", None), ("trust-ad", None)];
+/// The value of `dnssec`, which may need more keys beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DnssecWord {
+    Validate,
+    TrustAd,
+    Off,
+}
+
+const DNSSEC: &Words<DnssecWord> = &[
+    ("validate", Some(DnssecWord::Validate)),
+    ("trust-ad", Some(DnssecWord::TrustAd)),
+    ("off", Some(DnssecWord::Off)),
+];
 
 /// The folders are empty paths where they were missing or wrong, which was reported.
 pub(super) fn spool(mut table: Table<'_>) -> SpoolConfig {
@@ -49,15 +61,42 @@ fn default_retry() -> Vec<Duration> {
 pub(super) fn dns(mut table: Table<'_>) -> DnsConfig {
     let servers = table.get("servers").and_then(|value| value.list(|item| item.parse(values::name_server)));
     let targets = table.get("allow_targets").and_then(|value| value.list_or_empty(|item| item.parse(values::network)));
-    if let Some(value) = table.get("dnssec") {
-        value.word(DNSSEC);
-    }
-    table.not_implemented(&["trust_anchor"]);
+    let dnssec = dnssec(&mut table, servers.as_ref());
     table.finish();
     DnsConfig {
         servers: servers.as_ref().map(At::items).unwrap_or_default(),
+        dnssec,
         allow_targets: targets.as_ref().map(At::items).unwrap_or_default(),
     }
+}
+
+fn dnssec(table: &mut Table<'_>, servers: Option<&At<'_, Vec<At<'_, SocketAddr>>>>) -> DnssecConfig {
+    let word = table.get("dnssec").and_then(|value| value.word(DNSSEC));
+    let trust_anchor = table.get("trust_anchor");
+    match word.as_ref().map(|at| at.value) {
+        Some(DnssecWord::Validate) => {
+            return DnssecConfig::Validate { trust_anchor: trust_anchor.and_then(|value| value.path()) };
+        }
+        Some(DnssecWord::Off | DnssecWord::TrustAd) | None => {}
+    }
+    if let Some(anchor) = trust_anchor {
+        let message = "`trust_anchor` is used only where signatures are validated here";
+        anchor.place.error(message, "write dnssec = \"validate\" beside it, or remove it");
+    }
+    let Some(At { value: DnssecWord::TrustAd, .. }) = word else {
+        return word.map_or(DnssecConfig::Auto, |_| DnssecConfig::Off);
+    };
+    let far = |server: &&At<'_, SocketAddr>| !server.value.ip().to_canonical().is_loopback();
+    for server in servers.iter().flat_map(|servers| &servers.value).filter(far) {
+        let message = format!(
+            "dnssec = \"trust-ad\" would believe {}, which is not on this host: on the way anybody can set the AD bit",
+            server.value.ip()
+        );
+        let remedy =
+            "name a validating resolver on this host, such as \"127.0.0.1:53\", or write dnssec = \"validate\"";
+        server.place.error(message, remedy);
+    }
+    DnssecConfig::TrustAd
 }
 
 /// With the place of `bind` for comparison with the listeners.

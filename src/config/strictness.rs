@@ -70,7 +70,8 @@ pub(super) fn outbound<'t, 'a>(own: &'t TlsKeys<'a>, below: &TlsKeys<'a>) -> Vec
     let tls = compared(&own.tls, &below.tls, OutboundTls::Opportunistic, OutboundTls::as_str, |level| level);
     let names = other(&own.match_names, &below.match_names);
     let fingerprints = other(&own.fingerprints, &below.fingerprints);
-    [tls, version(&own.min_version, &below.min_version), cipher(&own.cipher, &below.cipher), names, fingerprints]
+    let ca = other(&own.ca, &below.ca);
+    [tls, version(&own.min_version, &below.min_version), cipher(&own.cipher, &below.cipher), names, fingerprints, ca]
         .into_iter()
         .flatten()
         .collect()

@@ -1,241 +1,243 @@
-//! The resolver of the daemon: asks recursive DNS servers over UDP and TCP, by way of hickory.
+//! The resolver of the daemon: asks recursive DNS servers over UDP and TCP, by way of hickory, and follows aliases.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::lookup;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::Hosts;
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::domain::usage::{INVALID, LOCALHOST, ONION};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
-use hickory_resolver::system_conf::read_system_conf;
 
 use crate::model::domain::Domain;
 use crate::model::tlsa::Tlsa;
-use crate::policy::settings::IpChoice;
 
-use super::cache::CachingResolver;
-use super::families::merge;
-use super::{ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service};
+use super::servers::{Dnssec, Servers, SetupError};
+use super::{
+    ADDRESSES_MAX, Alias, Answer, LookupError, MX_RECORDS_MAX, Miss, Mx, Security, Service, TEXTS_MAX, TLSA_RECORDS_MAX,
+};
+
+use reading::Reading;
+use upstream::Upstream;
+
+mod dname;
+mod reading;
+mod records;
+mod upstream;
+mod witness;
 
 /// How long one try waits for an answer.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a question is asked before the look-up fails.
 pub const TRIES_MAX: u32 = 2;
-/// Questions at once on one TCP connection to a DNS server; more wait.
-const TCP_QUESTIONS_MAX: usize = 256;
+/// Questions to which one look-up may lead because a server answers with an alias alone.
+const REDIRECTS_MAX: usize = 8;
+/// The lifetime of what is known without asking anybody.
+const LOCAL_TTL_SECS: u32 = 3600;
 
-/// Whom to ask, and how patiently.
+/// Whom to ask, how patiently, and what to believe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Recursive servers; none means those of the system (`/etc/resolv.conf`), and its `/etc/hosts` first.
     pub servers: Vec<SocketAddr>,
+    pub dnssec: Dnssec,
     pub try_timeout: Duration,
     /// At least 1.
     pub tries: u32,
 }
 
-/// Why the resolver cannot be set up: the operator's to repair.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SetupError {
-    #[error("/etc/resolv.conf names no usable DNS server ({detail}); repair it or set servers in [dns]")]
-    SystemConfiguration { detail: String },
-    #[error("the DNS resolver cannot be set up: {detail}")]
-    Resolver { detail: String },
-}
-
-/// The daemon's resolver with a bounded cache. No servers means those of the system.
-pub fn system(servers: &[SocketAddr]) -> Result<Arc<dyn Resolver>, SetupError> {
-    let options = Options { servers: servers.to_vec(), try_timeout: TRY_TIMEOUT, tries: TRIES_MAX };
-    Ok(Arc::new(CachingResolver::new(HickoryResolver::new(&options)?)))
+impl Options {
+    /// As the daemon asks.
+    pub fn new(servers: &[SocketAddr], dnssec: Dnssec) -> Self {
+        Self { servers: servers.to_vec(), dnssec, try_timeout: TRY_TIMEOUT, tries: TRIES_MAX }
+    }
 }
 
 /// Asks the servers each time; keeps no answers.
 #[derive(Debug)]
 pub struct HickoryResolver {
-    inner: TokioResolver,
+    upstream: Upstream,
+    /// Empty unless the servers are those of the system.
+    hosts: Hosts,
     /// For a whole look-up, with all tries and aliases.
     deadline: Duration,
 }
 
+/// A question, and how its answer is made.
+#[derive(Debug)]
+struct Question<T> {
+    /// `None` if it is longer than a name can be.
+    name: Option<Name>,
+    kind: RecordType,
+    records_max: usize,
+    pick: fn(&RData) -> Option<T>,
+}
+
 impl HickoryResolver {
     pub fn new(options: &Options) -> Result<Self, SetupError> {
-        let config = match options.servers.as_slice() {
-            [] => {
-                let (system, _) = read_system_conf()
-                    .map_err(|error| SetupError::SystemConfiguration { detail: error.to_string() })?;
-                // Names are absolute: the domain and the search list of the system are not used.
-                ResolverConfig::from_parts(None, Vec::new(), system.name_servers().to_vec())
+        let servers = Servers::in_force(&options.servers, &options.dnssec)?;
+        let upstream = Upstream::new(options, &servers)?;
+        // A file that is missing or cannot be read names no hosts.
+        let hosts = if servers.of_system { Hosts::from_system().unwrap_or_default() } else { Hosts::default() };
+        let deadline = options.try_timeout.saturating_mul(options.tries.saturating_add(1));
+        Ok(Self { upstream, hosts, deadline })
+    }
+
+    /// The MX records of `domain`, at most [`MX_RECORDS_MAX`].
+    pub async fn mx(&self, domain: &Domain) -> Result<Answer<Vec<Mx>>, Miss> {
+        let name = records::name("", domain);
+        self.ask(Question { name, kind: RecordType::MX, records_max: MX_RECORDS_MAX, pick: records::mx }).await
+    }
+
+    /// The IPv4 addresses of `name`, at most [`ADDRESSES_MAX`].
+    pub async fn v4(&self, name: &Domain) -> Result<Answer<Vec<IpAddr>>, Miss> {
+        let name = records::name("", name);
+        self.ask(Question { name, kind: RecordType::A, records_max: ADDRESSES_MAX, pick: records::v4 }).await
+    }
+
+    /// The IPv6 addresses of `name`, at most [`ADDRESSES_MAX`].
+    pub async fn v6(&self, name: &Domain) -> Result<Answer<Vec<IpAddr>>, Miss> {
+        let name = records::name("", name);
+        self.ask(Question { name, kind: RecordType::AAAA, records_max: ADDRESSES_MAX, pick: records::v6 }).await
+    }
+
+    /// The TLSA records of a port of `base`, at most [`TLSA_RECORDS_MAX`].
+    pub async fn tlsa(&self, port: u16, base: &Domain) -> Result<Answer<Vec<Tlsa>>, Miss> {
+        let name = records::name(&format!("_{port}._tcp"), base);
+        let kind = RecordType::TLSA;
+        self.ask(Question { name, kind, records_max: TLSA_RECORDS_MAX, pick: records::tlsa }).await
+    }
+
+    /// What `domain` says about a service, at most [`TEXTS_MAX`] records.
+    pub async fn text(&self, service: Service, domain: &Domain) -> Result<Answer<Vec<Vec<u8>>>, Miss> {
+        let name = records::name(service.label(), domain);
+        self.ask(Question { name, kind: RecordType::TXT, records_max: TEXTS_MAX, pick: records::text }).await
+    }
+
+    /// Finds out, and tells the log, whether DNSSEC is of any use with these servers.
+    pub async fn look_round(&self) {
+        // A server that is silent is told of by each look-up.
+        let _silent = tokio::time::timeout(self.deadline, self.upstream.look_round()).await;
+    }
+
+    async fn ask<T>(&self, question: Question<T>) -> Result<Answer<Vec<T>>, Miss> {
+        let Question { name, kind, records_max, pick } = question;
+        let name = name.ok_or(LookupError::NoSuchName)?;
+        let found = match self.local(&name, kind) {
+            Some(local) => local?,
+            None => {
+                let looked_up = tokio::time::timeout(self.deadline, self.look_up(&name, kind)).await;
+                looked_up.map_err(|_| LookupError::Timeout)??
             }
-            servers => ResolverConfig::from_name_servers(servers.iter().copied().map(name_server).collect()),
         };
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let opts = builder.options_mut();
-        opts.timeout = options.try_timeout;
-        opts.attempts = usize::try_from(options.tries.saturating_sub(1)).unwrap_or_default();
-        opts.edns0 = true;
-        opts.max_active_requests = TCP_QUESTIONS_MAX;
-        // Hickory's cache is bounded by entries of any size; `CachingResolver` keeps only records that count.
-        opts.cache_size = 0;
-        opts.use_hosts_file = if options.servers.is_empty() { ResolveHosts::Always } else { ResolveHosts::Never };
-        let inner = builder.build().map_err(|error| SetupError::Resolver { detail: error.to_string() })?;
-        Ok(Self { inner, deadline: options.try_timeout.saturating_mul(options.tries.saturating_add(1)) })
+        let records: Vec<T> = found.records.iter().filter_map(|record| pick(&record.data)).take(records_max).collect();
+        if records.is_empty() {
+            return Err(LookupError::Malformed.into());
+        }
+        let ttl = Duration::from_secs(found.ttl_secs.into());
+        Ok(Answer { records, security: found.security, alias: found.alias(kind)?, ttl })
     }
 
-    async fn ask<T>(
-        &self,
-        name: &Domain,
-        kind: RecordType,
-        pick: fn(&RData) -> Option<T>,
-    ) -> Result<Answer<Vec<T>>, LookupError> {
-        let labels = name.as_str().split('.').map(str::as_bytes);
-        let name = Name::from_labels(labels).map_err(|_| LookupError::Malformed)?;
-        let lookup = tokio::time::timeout(self.deadline, self.inner.lookup(name, kind))
-            .await
-            .map_err(|_| LookupError::Timeout)?
-            .map_err(|error| blame(&error))?;
-        pick_records(&lookup, pick)
-    }
-
-    async fn ask_v4(&self, name: &Domain) -> Result<Answer<Vec<IpAddr>>, LookupError> {
-        let pick = |data: &RData| match data {
-            RData::A(a) => Some(IpAddr::V4(a.0)),
-            _ => None,
+    /// What needs no server: the file of hosts, and names that mean the same everywhere (RFC 6761 section 6, RFC 7686).
+    fn local(&self, name: &Name, kind: RecordType) -> Option<Result<Found, LookupError>> {
+        if let Some(known) = self.hosts.lookup_static_host(&Query::query(name.clone(), kind)) {
+            return Some(Ok(Found::local(name, known.answers().to_vec())));
+        }
+        if INVALID.zone_of(name) || ONION.zone_of(name) {
+            return Some(Err(LookupError::NoSuchName));
+        }
+        if !LOCALHOST.zone_of(name) {
+            return None;
+        }
+        let address = match kind {
+            RecordType::A => RData::A(Ipv4Addr::LOCALHOST.into()),
+            RecordType::AAAA => RData::AAAA(Ipv6Addr::LOCALHOST.into()),
+            _ => return Some(Err(LookupError::NoData)),
         };
-        self.ask(name, RecordType::A, pick).await.map(|answer| cut(answer, ADDRESSES_MAX))
+        Some(Ok(Found::local(name, vec![Record::from_rdata(name.clone(), LOCAL_TTL_SECS, address)])))
     }
 
-    async fn ask_v6(&self, name: &Domain) -> Result<Answer<Vec<IpAddr>>, LookupError> {
-        let pick = |data: &RData| match data {
-            RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
-            _ => None,
-        };
-        self.ask(name, RecordType::AAAA, pick).await.map(|answer| cut(answer, ADDRESSES_MAX))
-    }
-}
-
-impl Resolver for HickoryResolver {
-    fn mx<'a>(&'a self, domain: &'a Domain) -> Lookup<'a, Vec<Mx>> {
-        let pick = |data: &RData| match data {
-            RData::MX(mx) => Some(Mx { preference: mx.preference, exchange: exchange(&mx.exchange) }),
-            _ => None,
-        };
-        Box::pin(async move { self.ask(domain, RecordType::MX, pick).await.map(|answer| cut(answer, MX_RECORDS_MAX)) })
-    }
-
-    fn addresses<'a>(&'a self, name: &'a Domain, ip: IpChoice) -> Lookup<'a, Vec<IpAddr>> {
-        Box::pin(async move {
-            match ip {
-                IpChoice::V4 => self.ask_v4(name).await,
-                IpChoice::V6 => self.ask_v6(name).await,
-                IpChoice::Any => {
-                    let (v6, v4) = tokio::join!(self.ask_v6(name), self.ask_v4(name));
-                    merge(v6, v4)
+    /// Asks until the records at the end of all aliases are there. What a response does not say about the end of its
+    /// aliases is asked anew: a "no" in it could not be told from an answer that is not complete.
+    async fn look_up(&self, asked: &Name, kind: RecordType) -> Result<Found, Miss> {
+        let mut found = Found::nothing(asked);
+        for _ in 0..=REDIRECTS_MAX {
+            let end = found.end.clone();
+            let reply = self.upstream.ask(&end, kind).await.map_err(|miss| miss.within(found.ttl_secs))?;
+            let reading = reply.read(&end, kind)?;
+            let is_stuck = reading.records.is_empty() && reading.end == end;
+            if is_stuck {
+                // An answer without the answer: to take it for "no such record" could send mail to an implicit MX.
+                return Err(LookupError::Malformed.into());
+            }
+            found.add(reading);
+            if !found.records.is_empty() {
+                if is_address(kind) {
+                    self.look_at_first_alias(asked, &mut found).await?;
                 }
+                return Ok(found);
             }
-        })
-    }
-
-    fn tlsa<'a>(&'a self, _port: u16, _base: &'a Domain) -> Lookup<'a, Vec<Tlsa>> {
-        Box::pin(std::future::ready(Err(LookupError::NoData)))
-    }
-
-    fn text<'a>(&'a self, _service: Service, _domain: &'a Domain) -> Lookup<'a, Vec<Vec<u8>>> {
-        Box::pin(std::future::ready(Err(LookupError::NoData)))
-    }
-}
-
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let [mut udp, mut tcp] = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-    udp.port = address.port();
-    tcp.port = address.port();
-    NameServerConfig::new(address.ip(), true, vec![udp, tcp])
-}
-
-/// The wanted records that belong to the asked name or to the end of its chain of aliases.
-fn pick_records<T>(lookup: &lookup::Lookup, pick: fn(&RData) -> Option<T>) -> Result<Answer<Vec<T>>, LookupError> {
-    let asked = lookup.query().name();
-    let owner = follow_aliases(asked, lookup.answers()).unwrap_or(asked);
-    let mut records = Vec::new();
-    let mut ttl_secs = u32::MAX;
-    for record in lookup.answers() {
-        if record.record_type() == RecordType::CNAME {
-            ttl_secs = ttl_secs.min(record.ttl);
         }
-        if record.name == *owner
-            && let Some(picked) = pick(&record.data)
-        {
-            ttl_secs = ttl_secs.min(record.ttl);
-            records.push(picked);
+        Err(LookupError::Malformed.into())
+    }
+
+    /// Where the server vouches for answers as a whole, only an answer with nothing but the alias in it says whether that
+    /// is secure.
+    async fn look_at_first_alias(&self, asked: &Name, found: &mut Found) -> Result<(), Miss> {
+        if !self.upstream.vouches_for_whole() || found.first.is_none_or(|first| first == Security::Secure) {
+            return Ok(());
         }
-    }
-    if records.is_empty() {
-        // An answer without the answer: to take it for "no such record" could send mail to an implicit MX.
-        return Err(LookupError::Malformed);
-    }
-    Ok(Answer { records, security: Security::Unknown, alias: None, ttl: Duration::from_secs(ttl_secs.into()) })
-}
-
-/// Where the aliases lead that start at `name`, if any do. Each record is followed at most once.
-fn follow_aliases<'a>(name: &Name, answers: &'a [Record]) -> Option<&'a Name> {
-    let mut end: Option<&Name> = None;
-    for record in answers {
-        if let RData::CNAME(target) = &record.data
-            && record.name == *end.unwrap_or(name)
-        {
-            end = Some(&target.0);
+        let reply = self.upstream.ask(asked, RecordType::CNAME).await;
+        // There was an alias just now: that there is none is no answer.
+        let reply =
+            reply.map_err(|miss| if miss.error.is_temporary() { miss.error } else { LookupError::Malformed })?;
+        let reading = reply.read(asked, RecordType::CNAME)?;
+        if reading.records.is_empty() {
+            return Err(LookupError::Malformed.into());
         }
+        found.first = Some(reading.security);
+        Ok(())
     }
-    end
 }
 
-/// A host name as mail needs it. Octets that no host name has make it invalid, not an error of the whole answer.
-fn exchange(name: &Name) -> Exchange {
-    if name.is_root() {
-        return Exchange::Root;
+fn is_address(kind: RecordType) -> bool {
+    matches!(kind, RecordType::A | RecordType::AAAA)
+}
+
+/// What is known of a question so far.
+#[derive(Debug)]
+struct Found {
+    end: Name,
+    first: Option<Security>,
+    records: Vec<Record>,
+    security: Security,
+    ttl_secs: u32,
+}
+
+impl Found {
+    fn nothing(asked: &Name) -> Self {
+        Self { end: asked.clone(), first: None, records: Vec::new(), security: Security::Secure, ttl_secs: u32::MAX }
     }
-    let mut text = String::new();
-    for label in name.iter() {
-        match str::from_utf8(label) {
-            Ok(label) if label.is_ascii() && !label.contains('.') => {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(label);
-            }
-            _ => return Exchange::Invalid,
+
+    fn local(asked: &Name, records: Vec<Record>) -> Self {
+        Self { records, security: Security::Unknown, ttl_secs: LOCAL_TTL_SECS, ..Self::nothing(asked) }
+    }
+
+    fn add(&mut self, reading: Reading<'_>) {
+        self.first = self.first.or(reading.first);
+        self.end = reading.end;
+        self.records = reading.records.into_iter().cloned().collect();
+        self.security = self.security.min(reading.security);
+        self.ttl_secs = self.ttl_secs.min(reading.ttl_secs);
+    }
+
+    fn alias(&self, kind: RecordType) -> Result<Option<Alias>, LookupError> {
+        let Some(first) = self.first.filter(|_| is_address(kind)) else { return Ok(None) };
+        match records::domain(&self.end) {
+            Some(end) => Ok(Some(Alias { end, first })),
+            // TLSA records may be at a name that nobody could ask about.
+            None if first == Security::Secure => Err(LookupError::Malformed),
+            None => Ok(None),
         }
-    }
-    Domain::parse(&text).map_or(Exchange::Invalid, Exchange::Host)
-}
-
-fn cut<T>(mut answer: Answer<Vec<T>>, records_max: usize) -> Answer<Vec<T>> {
-    answer.records.truncate(records_max);
-    answer
-}
-
-fn blame(error: &NetError) -> LookupError {
-    match error {
-        NetError::Dns(DnsError::NoRecordsFound(negative)) => match negative.response_code {
-            ResponseCode::NoError => LookupError::NoData,
-            code => blame_code(code),
-        },
-        NetError::Dns(DnsError::ResponseCode(code)) => blame_code(*code),
-        NetError::Dns(DnsError::DnssecBogus) => LookupError::Bogus,
-        NetError::Timeout => LookupError::Timeout,
-        NetError::Io(_) | NetError::NoConnections | NetError::Busy => LookupError::Unreachable,
-        _ => LookupError::Malformed,
-    }
-}
-
-fn blame_code(code: ResponseCode) -> LookupError {
-    match code {
-        ResponseCode::NXDomain => LookupError::NoSuchName,
-        ResponseCode::Refused => LookupError::Refused,
-        _ => LookupError::ServFail,
     }
 }
 

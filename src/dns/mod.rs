@@ -11,11 +11,13 @@ use crate::model::domain::Domain;
 use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
+pub mod anchors;
 pub mod cache;
 pub mod fake;
 pub mod families;
 pub mod hickory;
 pub mod mx;
+pub mod servers;
 pub mod targets;
 
 /// MX records taken from one answer; the rest is dropped.
@@ -45,6 +47,12 @@ pub trait Resolver: Send + Sync + fmt::Debug {
     /// The TXT records in which a domain says something about a service: at most [`TEXTS_MAX`]. The strings of one
     /// record are joined without anything between (RFC 8461 section 3.1, RFC 8460 section 3).
     fn text<'a>(&'a self, service: Service, domain: &'a Domain) -> Lookup<'a, Vec<Vec<u8>>>;
+
+    /// Finds out whether DNSSEC is of any use with the servers that are asked, and tells the log if not. Look-ups need
+    /// not wait for it.
+    fn look_round<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A service that a domain publishes a TXT record about, below a label of its own.
@@ -72,7 +80,7 @@ pub struct Answer<T> {
     pub records: T,
     /// Of the whole answer: of the records and of all aliases that led to them.
     pub security: Security,
-    /// Where aliases led, if the asked name has one.
+    /// Of addresses: where aliases led, if the asked name has one.
     pub alias: Option<Alias>,
     /// For how much longer the answer holds.
     pub ttl: Duration,
@@ -140,5 +148,27 @@ impl LookupError {
     /// Whether the same question may be answered later. Else the answer is a "no" that the DNS stands by.
     pub const fn is_temporary(self) -> bool {
         !matches!(self, Self::NoSuchName | Self::NoData)
+    }
+}
+
+/// Why there is no answer, and for how long that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Miss {
+    pub error: LookupError,
+    /// For a "no": as the zone says (RFC 2308 section 5).
+    pub ttl: Option<Duration>,
+}
+
+impl Miss {
+    /// A "no" at the end of aliases holds no longer than they do.
+    fn within(self, alias_ttl_secs: u32) -> Self {
+        let ttl = self.ttl.map(|ttl| ttl.min(Duration::from_secs(alias_ttl_secs.into())));
+        Self { ttl, ..self }
+    }
+}
+
+impl From<LookupError> for Miss {
+    fn from(error: LookupError) -> Self {
+        Self { error, ttl: None }
     }
 }

@@ -14,7 +14,7 @@ use crate::policy::settings::IpChoice;
 
 use super::families::interleave;
 use super::targets::TargetRule;
-use super::{Answer, Exchange, Lookup, LookupError, Mx, Resolver, Security};
+use super::{Alias, Answer, Exchange, Lookup, LookupError, Mx, Resolver, Security};
 
 /// Hosts of one domain that are looked up and tried; the least preferred beyond are dropped.
 pub const MAIL_HOSTS_MAX: usize = 20;
@@ -51,8 +51,10 @@ pub struct MailHost {
     pub preference: u16,
     /// In the order to try. Never empty.
     pub addresses: Vec<IpAddr>,
-    /// The DNSSEC state of the addresses.
+    /// The DNSSEC state of the addresses, with all aliases that led to them.
     pub security: Security,
+    /// Where aliases led, if the name has one.
+    pub alias: Option<Alias>,
 }
 
 /// Why there is nowhere to go.
@@ -221,7 +223,8 @@ fn reachable(
                     forbidden = true;
                 } else {
                     let addresses = interleave(&permitted);
-                    hosts.push(MailHost { name, preference, addresses, security: answer.security });
+                    let (security, alias) = (answer.security, answer.alias);
+                    hosts.push(MailHost { name, preference, addresses, security, alias });
                 }
             }
             Err(error) if error.is_temporary() => failure = failure.or(Some(error)),

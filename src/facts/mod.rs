@@ -1,5 +1,9 @@
-//! L3: what is known about a destination beyond its MX records and addresses.
+//! L3: what is known of a destination besides what is written: the only place that asks the world about it.
 //!
-//! Must not: decide what follows from a fact (the policy engine does), or know inbound and outbound.
+//! Must not: decide what is required (that is policy), connect to mail hosts, or know messages and queues.
 
 pub mod back_ends;
+pub mod gather;
+pub mod tlsa_lookup;
+
+pub use gather::{DomainFacts, Gatherer, KnownHost};

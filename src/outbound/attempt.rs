@@ -1,5 +1,6 @@
 //! One attempt to deliver a message to one destination: hosts in order, each held against the requirement first.
 
+mod aim;
 mod connect;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use crate::audit::event::Event;
 use crate::clock;
 use crate::metrics::Phase;
 use crate::model::address::{Address, Host};
+use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Instant;
@@ -22,8 +24,9 @@ use super::conclude::{self, Attempted};
 use super::destination::{self, Decider, Destination};
 use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
+use super::seen::What;
 use super::session::Connection;
-use super::targets::{self, Target};
+use super::targets::{self, NextHost, TARGETS_MAX, Target};
 use super::{Outbound, Snapshot};
 
 /// One job of the dispatcher.
@@ -43,8 +46,8 @@ pub(super) enum Ended {
     Done,
     /// These are left, to be tried again after a while.
     Again { recipients: Vec<u32>, after: Duration },
-    /// They go elsewhere or not together now: plan them anew.
-    Replan,
+    /// These go elsewhere or not together now: plan them anew.
+    Replan(Vec<u32>),
 }
 
 /// Shown when the system itself is what keeps a message: spool or log.
@@ -61,7 +64,10 @@ impl Ended {
                 recipients.extend(open);
                 Self::Again { recipients, after: after.min(SYSTEM_RETRY) }
             }
-            Self::Replan => Self::Replan,
+            Self::Replan(mut recipients) => {
+                recipients.extend(open);
+                Self::Replan(recipients)
+            }
         }
     }
 }
@@ -73,22 +79,44 @@ pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     let Some(host) = destination::first(&stored.envelope, &work.recipients).map(Address::host).cloned() else {
         return Ended::Done;
     };
-    let decider = Decider::new(&snapshot.policies, &stored.envelope, clock::timestamp());
+    let decider = Decider::new(&snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
     let decision = match decider.together(&work.recipients) {
         Some((destination, decision)) if destination == work.destination => decision,
-        _ => return Ended::Replan,
+        _ => return Ended::Replan(work.recipients),
     };
     let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
     attempt.run(&host).await
 }
 
-struct Attempt {
-    outbound: Arc<Outbound>,
+/// What came of the hosts so far.
+#[derive(Debug, Default)]
+struct Tried {
+    /// Addresses.
+    targets: usize,
+    failed: Option<Failure>,
+    /// The last failure rules out all others.
+    is_over: bool,
+}
+
+impl Tried {
+    fn add(&mut self, failure: Failure) {
+        self.is_over = !failure.next_host;
+        self.failed = Some(match self.failed.take() {
+            Some(before) => before.and(failure),
+            None => failure,
+        });
+    }
+}
+
+pub(super) struct Attempt {
+    pub(super) outbound: Arc<Outbound>,
     snapshot: Arc<Snapshot>,
     stored: Stored,
-    decision: Decision,
+    pub(super) decision: Decision,
     subject: Subject,
     began: Instant,
+    /// The domain that the mail is for, where all of it is for one; `None` for an address literal.
+    pub(super) domain: Option<Domain>,
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
@@ -112,7 +140,8 @@ impl Attempt {
             attempt,
         };
         let began = clock::now();
-        Self { outbound, snapshot, stored, decision, subject, began, open: recipients, outcomes: Vec::new() }
+        let domain = destination::first(&stored.envelope, &recipients).and_then(Address::domain).cloned();
+        Self { outbound, snapshot, stored, decision, subject, began, domain, open: recipients, outcomes: Vec::new() }
     }
 
     async fn run(mut self, host: &Host) -> Ended {
@@ -120,8 +149,8 @@ impl Attempt {
         let found = targets::find(&self.outbound, &self.snapshot, &self.decision.next_hop, host).await;
         self.outbound.metrics.delivery_phase(Phase::Resolve, clock::now().saturating_since(resolved));
         match found {
-            Ok(targets) => {
-                if let Err(fault) = self.try_targets(targets).await {
+            Ok(hosts) => {
+                if let Err(fault) = self.try_hosts(hosts).await {
                     let id = self.stored.envelope.id;
                     tracing::error!(%id, %fault, "an attempt could not be recorded, so it was not made");
                     return self.break_off().await;
@@ -143,27 +172,41 @@ impl Attempt {
     }
 
     /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
-    async fn try_targets(&mut self, targets: Vec<Target>) -> Result<(), Fault> {
-        let mut failed: Option<Failure> = None;
-        for target in targets {
-            let is_late = clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
-            if self.open.is_empty() || (failed.is_some() && is_late) {
+    async fn try_hosts(&mut self, hosts: Vec<NextHost>) -> Result<(), Fault> {
+        let facts = self.domain_facts().await;
+        let mut tried = Tried::default();
+        for host in hosts {
+            if !self.goes_on(&tried) {
                 break;
             }
-            let Some(failure) = self.try_target(&target).await? else { continue };
-            let goes_on = failure.next_host;
-            failed = Some(match failed.take() {
-                Some(before) => before.and(failure),
-                None => failure,
-            });
-            if !goes_on {
-                break;
+            match self.aim(&host, &facts).await {
+                Ok(targets) => self.try_targets(&mut tried, targets).await?,
+                Err(failure) => tried.add(failure),
             }
         }
-        if let Some(failure) = failed {
+        if let Some(failure) = tried.failed {
             self.settle_open(&Outcome::Failed(failure));
         }
         Ok(())
+    }
+
+    async fn try_targets(&mut self, tried: &mut Tried, targets: Vec<Target>) -> Result<(), Fault> {
+        for target in targets {
+            if !self.goes_on(tried) {
+                break;
+            }
+            tried.targets += 1;
+            if let Some(failure) = self.try_target(&target).await? {
+                tried.add(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn goes_on(&self, tried: &Tried) -> bool {
+        let is_late = || clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
+        let Some(failed) = &tried.failed else { return !self.open.is_empty() };
+        !self.open.is_empty() && !tried.is_over && tried.targets < TARGETS_MAX && !(is_late() && failed.next_host)
     }
 
     /// One host. Gives the failure that leaves recipients open.
@@ -235,6 +278,9 @@ impl Attempt {
                 outcome => self.outcomes.push((place, outcome)),
             }
         }
+        if self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. })) {
+            self.saw(&sent.target, What::Delivered(sent.tls.as_ref()));
+        }
         Ok(broken)
     }
 
@@ -295,7 +341,7 @@ mod tests {
             (Ended::Done, again(&[7, 9], 10)),
             (again(&[1], 3600), again(&[1, 7, 9], 10)),
             (again(&[1], 5), again(&[1, 7, 9], 5)),
-            (Ended::Replan, Ended::Replan),
+            (Ended::Replan(vec![1]), Ended::Replan(vec![1, 7, 9])),
         ] {
             assert_eq!(decided.and_again(vec![7, 9]), expected);
         }

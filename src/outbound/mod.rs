@@ -13,10 +13,12 @@ mod notices;
 mod outcome;
 mod pool;
 mod records;
+mod seen;
 mod session;
 pub mod targets;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use crate::audit::event::Stamp;
 use crate::audit::feed::Health;
 use crate::dns::Resolver;
 use crate::dns::targets::TargetRule;
+use crate::facts::Gatherer;
 use crate::facts::back_ends::BackEnds;
 use crate::metrics::Metrics;
 use crate::model::domain::Domain;
@@ -47,6 +50,8 @@ pub struct Snapshot {
     pub hostname: Domain,
     /// TLS with a certificate of ours, for the routes that have one.
     pub client_tls: HashMap<KeyPair, ClientTls>,
+    /// Roots that alone may vouch for some hosts, by the files that they were read from.
+    pub authorities: HashMap<Vec<PathBuf>, Roots>,
     pub targets: TargetRule,
     pub lifetime: Duration,
     pub bounce_lifetime: Duration,
@@ -67,6 +72,7 @@ pub struct Outbound {
     pub audit: Health,
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
+    pub facts: Gatherer,
     /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,

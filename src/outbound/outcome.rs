@@ -131,6 +131,8 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::dns::Security;
     use crate::model::cipher::CipherSuite;
@@ -162,6 +164,8 @@ mod tests {
                 name_is_trusted: false,
                 address: ([192, 0, 2, 1], 25).into(),
                 security: Security::Unknown,
+                published: Arc::default(),
+                requirement: None,
             };
             let sent = Sent { target, tls: None, notifies: false, body_sent };
             let shown = format!("{outcome:?}");

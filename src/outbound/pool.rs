@@ -26,6 +26,8 @@ pub(super) struct Key {
     pub(super) address: SocketAddr,
     /// The host's name: certificate and MTA-STS are judged by it.
     pub(super) name: Option<Domain>,
+    /// The TLSA base domain that was asked for in its place.
+    pub(super) sni: Option<Domain>,
     pub(super) source: Option<IpAddr>,
     pub(super) ehlo: Domain,
     /// The certificate of ours that the connection may have been opened with.

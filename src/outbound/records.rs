@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::event::{Client, Event, Outbound as OutboundRecord, Record, RequirementRecord, Stamp};
+use crate::audit::published::PublishedRecord;
 use crate::clock;
 use crate::dns::Security;
 use crate::model::envelope::{Envelope, Origin};
@@ -39,6 +40,8 @@ pub(super) struct Situation {
     pub(super) next_attempt: Option<Timestamp>,
     /// The lifetime is over; `reason` is why the last attempt failed.
     pub(super) expired: bool,
+    /// The name of the route that takes over.
+    pub(super) rerouted_to: Option<String>,
     pub(super) took: Duration,
 }
 
@@ -46,6 +49,8 @@ impl Subject {
     /// A record about the recipients at `places`, or several if they are too many for one.
     pub(super) fn records(&self, event: Event, places: &[u32], situation: &Situation) -> Vec<AuditEntry> {
         let time = clock::timestamp();
+        let target = situation.target.as_ref();
+        let requirement = target.and_then(|target| target.requirement.as_deref());
         let mut record = Record::new(&self.stamp, time, random::record_id(time), event);
         record.session = Some(self.session);
         record.message = Some(self.envelope.id);
@@ -66,11 +71,13 @@ impl Subject {
             mx_trusted: situation.target.as_ref().is_some_and(|target| target.name_is_trusted),
             remote: situation.target.as_ref().map(|target| target.address.to_string()),
             dnssec: dnssec(situation.target.as_ref().map(|target| target.security)),
-            requirement: RequirementRecord::of(&self.decision),
+            requirement: RequirementRecord::of(&self.decision, requirement),
+            published: target.and_then(|target| PublishedRecord::of(&target.published)),
             attempt: self.attempt,
             reason: situation.reason,
             next_attempt: situation.next_attempt,
             expired: situation.expired,
+            rerouted_to: situation.rerouted_to.clone(),
             duration_ms: u64::try_from(situation.took.as_millis()).unwrap_or(u64::MAX),
         });
         record.entries()
@@ -106,6 +113,7 @@ mod tests {
     use crate::model::id::MessageId;
     use crate::model::tls::ProtocolVersion;
     use crate::policy::delivery::{HostFacts, judge_delivery};
+    use crate::policy::published::Published;
     use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
     use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, OutboundTls, Route, Source, Sourced};
     use crate::policy::timed::{Asker, Exception, Rules, Terms};
@@ -191,6 +199,8 @@ mod tests {
             name_is_trusted,
             address: ([192, 0, 2, 1], 25).into(),
             security: Security::Unknown,
+            published: Arc::default(),
+            requirement: None,
         };
         let suite = CipherSuite::by_name("ECDHE-RSA-AES128-SHA").unwrap();
         let tls = Some(TlsFacts::assumed(ProtocolVersion::Tls1_1, suite));
@@ -232,6 +242,7 @@ mod tests {
             let host = HostFacts {
                 name: Some(&name),
                 name_is_trusted: record["mx_trusted"].as_bool().unwrap(),
+                published: &Published::default(),
                 tls: Some(&tls),
             };
             let judged = judge_delivery(&policies, &asker, recipient.domain(), &host);

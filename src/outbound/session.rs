@@ -15,8 +15,8 @@ use crate::model::reply::{Reply, Severity};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, Verified};
 use crate::net::dial::dial;
+use crate::policy::host_requirement::HostRequirement;
 use crate::policy::names::Identity;
-use crate::policy::outbound::{HostIdentity, Requirement};
 use crate::policy::session_check::{self, IdentityCheck};
 use crate::smtp::client::{
     Action, ClientSession, Fault, FaultKind, RecipientOutcome, Settings, Stage, TlsPlan, Transaction, TransactionResult,
@@ -24,8 +24,9 @@ use crate::smtp::client::{
 use crate::smtp::data::Encoder;
 use crate::spool::{Body, BodyError};
 use crate::tls::client::{ClientHandshake, ClientTls, Peer};
-use crate::tls::evaluate::{Evaluation, evaluate};
+use crate::tls::evaluate::{Evaluation, evaluate, evaluate_all};
 use crate::tls::failure::FailureKind;
+use crate::tls::roots::Roots;
 use crate::tls::stream::Stream;
 
 use super::Outbound;
@@ -45,14 +46,14 @@ pub(super) struct Opening<'a> {
     pub(super) ehlo: &'a Domain,
     pub(super) tls: &'a ClientTls,
     pub(super) way: Way,
-    pub(super) requirement: &'a Requirement,
+    pub(super) requirement: &'a HostRequirement,
 }
 
 impl Opening<'_> {
     fn plan(&self) -> TlsPlan {
         match self.way {
             Way::Plaintext => TlsPlan::Never,
-            Way::Tls(_) if self.requirement.permits_plaintext() => TlsPlan::IfOffered,
+            Way::Tls(_) if self.requirement.session.permits_plaintext() => TlsPlan::IfOffered,
             Way::Tls(_) => TlsPlan::Required,
         }
     }
@@ -169,7 +170,7 @@ impl Connection {
         let began = clock::now();
         let Self { mut session, stream, target, messages, .. } = self;
         let failed = |kind: FailureKind, detail: String| OpenFailure {
-            reason: ladder::reason(opening.requirement, kind),
+            reason: ladder::reason(&opening.requirement.session, kind),
             stage: Stage::Tls,
             reply: None,
             detail,
@@ -181,10 +182,10 @@ impl Connection {
         };
         let handshake = ClientHandshake {
             stack: way.stack,
-            server_name: target.name.clone().filter(|_| way.sni),
+            server_name: opening.requirement.tlsa_base().or(target.name.as_ref()).cloned().filter(|_| way.sni),
             port: target.address.port(),
-            min_grade: opening.requirement.cipher.value,
-            min_version: opening.requirement.min_version.as_ref().map(|minimum| minimum.value),
+            min_grade: opening.requirement.session.cipher.value,
+            min_version: opening.requirement.session.min_version.as_ref().map(|minimum| minimum.value),
             timeout: outbound.timeouts.tls,
         };
         let (stream, peer) =
@@ -197,12 +198,11 @@ impl Connection {
     /// Holds what was negotiated against a requirement: when the connection is new, and again for each message.
     pub(super) fn check(
         &mut self,
-        outbound: &Outbound,
-        requirement: &Requirement,
-        recipient_domain: Option<&Domain>,
+        roots: &Roots,
+        requirement: &HostRequirement,
         now: Timestamp,
     ) -> (Result<(), Reason>, Option<Evaluation>) {
-        let evaluation = self.evaluation(outbound, requirement, recipient_domain, now);
+        let evaluation = self.peer.as_ref().map(|peer| evaluate_all(&peer.chain, requirement, roots, now));
         let identity = match &evaluation {
             Some(Evaluation { error: Some(reason), .. }) => IdentityCheck::Failed(*reason),
             Some(evaluation) => IdentityCheck::Verified(evaluation.verified),
@@ -212,22 +212,6 @@ impl Connection {
             peer.record(evaluation);
         }
         (session_check::verify(requirement, self.tls(), identity), evaluation)
-    }
-
-    fn evaluation(
-        &self,
-        outbound: &Outbound,
-        requirement: &Requirement,
-        recipient_domain: Option<&Domain>,
-        now: Timestamp,
-    ) -> Option<Evaluation> {
-        let peer = self.peer.as_ref()?;
-        let host = HostIdentity {
-            recipient_domain,
-            name: self.target.name.as_ref(),
-            name_is_trusted: self.target.name_is_trusted,
-        };
-        Some(evaluate(&peer.chain, &requirement.identity(&host), &outbound.roots, now))
     }
 
     /// Whether the host promises to keep to REQUIRETLS; only what it said under TLS counts (RFC 8689 section 4.2.1).

@@ -1,15 +1,19 @@
 //! From a decision to the hosts to try, in order: MX look-up, written route, or address literal.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::dns::mx::{MailHost, MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::dns::targets::TargetRule;
-use crate::dns::{Resolver, Security};
+use crate::dns::{Alias, Resolver, Security};
+use crate::facts::KnownHost;
 use crate::model::address::Host;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
+use crate::policy::host_requirement::HostRequirement;
 use crate::policy::outbound::NextHop;
+use crate::policy::published::Published;
 use crate::policy::settings::{HostPort, IpChoice, Route};
 use crate::random;
 
@@ -24,10 +28,14 @@ const SMTP_PORT: u16 = 25;
 pub(super) struct Target {
     /// The name of the host, `None` for an address literal.
     pub(super) name: Option<Domain>,
-    /// The operator wrote the name down; it does not come from unsigned DNS.
+    /// The operator wrote the name down, or DNSSEC secures it; it does not come from unsigned DNS.
     pub(super) name_is_trusted: bool,
     pub(super) address: SocketAddr,
     pub(super) security: Security,
+    /// What is known of the host besides.
+    pub(super) published: Arc<Published>,
+    /// What a session there must be; `None` where nothing could meet it.
+    pub(super) requirement: Option<Arc<HostRequirement>>,
 }
 
 impl Target {
@@ -77,36 +85,65 @@ pub struct Surroundings<'a> {
 pub struct NextHost {
     /// `None` for an address literal.
     pub name: Option<Domain>,
-    /// The operator wrote the name down; it does not come from unsigned DNS.
+    /// The operator wrote the name down, or DNSSEC secures it; it does not come from unsigned DNS.
     pub name_is_trusted: bool,
     /// Of the MX record that led to it.
     pub preference: Option<u16>,
     pub port: u16,
     /// In the order to try. Never empty.
     pub addresses: Vec<IpAddr>,
+    /// Of all look-ups that led there.
     pub security: Security,
+    /// Of the addresses alone.
+    pub address_security: Security,
+    /// Where aliases led, if the name has one.
+    pub alias: Option<Alias>,
 }
 
-/// Finds the addresses to try for mail to `host`.
+/// Finds the hosts to try for mail to `host`.
 pub(super) async fn find(
     outbound: &Outbound,
     snapshot: &Snapshot,
     hop: &NextHop,
     host: &Host,
-) -> Result<Vec<Target>, NoTarget> {
+) -> Result<Vec<NextHost>, NoTarget> {
     let around =
         Surroundings { resolver: outbound.resolver.as_ref(), hostname: &snapshot.hostname, targets: &snapshot.targets };
-    let hosts = next_hosts(&around, hop, host).await?;
-    let targets = hosts.into_iter().flat_map(|host| {
-        let target = move |ip| Target {
-            name: host.name.clone(),
-            name_is_trusted: host.name_is_trusted,
-            address: SocketAddr::new(ip, host.port),
-            security: host.security,
-        };
-        host.addresses.into_iter().map(target)
-    });
-    Ok(targets.take(TARGETS_MAX).collect())
+    next_hosts(&around, hop, host).await
+}
+
+impl NextHost {
+    /// What further look-ups go by.
+    pub fn known(&self) -> KnownHost<'_> {
+        KnownHost {
+            name: self.name.as_ref(),
+            name_is_trusted: self.name_is_trusted,
+            port: self.port,
+            address_security: self.address_security,
+            alias: self.alias.as_ref(),
+        }
+    }
+
+    /// The first of its addresses, of which there is one at least, for what concerns the host as a whole.
+    pub(super) fn first_target(&self, published: Arc<Published>) -> Option<Target> {
+        self.targets(&published, None).next()
+    }
+
+    /// Its addresses, in the order to try.
+    pub(super) fn targets(
+        &self,
+        published: &Arc<Published>,
+        requirement: Option<&Arc<HostRequirement>>,
+    ) -> impl Iterator<Item = Target> {
+        self.addresses.iter().map(move |ip| Target {
+            name: self.name.clone(),
+            name_is_trusted: self.name_is_trusted,
+            address: SocketAddr::new(*ip, self.port),
+            security: self.security,
+            published: published.clone(),
+            requirement: requirement.cloned(),
+        })
+    }
 }
 
 /// Finds the hosts for mail to `host`, in the order to try.
@@ -130,11 +167,14 @@ async fn of_mx(around: &Surroundings<'_>, domain: &Domain) -> Result<Vec<NextHos
     let found = mail_hosts(around.resolver, query).await?;
     let next_host = |host: MailHost| NextHost {
         name: Some(host.name),
-        name_is_trusted: false,
+        // Without MX records it is the recipient's domain, which nobody could have put there.
+        name_is_trusted: found.implicit || found.security == Security::Secure,
         preference: Some(host.preference).filter(|_| !found.implicit),
         port: SMTP_PORT,
         addresses: host.addresses,
         security: found.security.min(host.security),
+        address_security: host.security,
+        alias: host.alias,
     };
     Ok(found.hosts.into_iter().map(next_host).collect())
 }
@@ -152,6 +192,8 @@ async fn of_route(around: &Surroundings<'_>, route: &Route) -> Result<Vec<NextHo
                 port: hop.port,
                 addresses: answer.records,
                 security: answer.security,
+                address_security: answer.security,
+                alias: answer.alias,
             }),
             Err(error) => failed = failed.or(Some(NoTarget::from(error))),
         }
@@ -170,6 +212,15 @@ fn of_literal(around: &Surroundings<'_>, ip: IpAddr) -> Result<Vec<NextHost>, No
         return Err(NoTarget::from(RouteError::TargetForbidden));
     }
     let addresses = vec![ip];
-    let (name_is_trusted, preference, port, security) = (false, None, SMTP_PORT, Security::Unknown);
-    Ok(vec![NextHost { name: None, name_is_trusted, preference, port, addresses, security }])
+    let security = Security::Unknown;
+    Ok(vec![NextHost {
+        name: None,
+        name_is_trusted: false,
+        preference: None,
+        port: SMTP_PORT,
+        addresses,
+        security,
+        address_security: security,
+        alias: None,
+    }])
 }

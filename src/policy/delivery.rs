@@ -5,7 +5,9 @@ use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::TlsFacts;
 
+use super::host_requirement::require;
 use super::outbound::{Decision, HostIdentity, decide};
+use super::published::Published;
 use super::rules::PolicySet;
 use super::session_check::{self, IdentityCheck};
 use super::settings::OnTlsFailure;
@@ -16,8 +18,10 @@ use super::timed::Asker;
 pub struct HostFacts<'a> {
     /// `None` for an address literal.
     pub name: Option<&'a Domain>,
-    /// The name was written by the operator (a route), not taken from unsigned DNS.
+    /// The name was written by the operator (a route) or is secured by DNSSEC, not taken from unsigned DNS.
     pub name_is_trusted: bool,
+    /// What else is known of it.
+    pub published: &'a Published,
     /// `None` for plaintext.
     pub tls: Option<&'a TlsFacts>,
 }
@@ -76,26 +80,30 @@ pub fn judge_session(
     domain: Option<&Domain>,
     host: &HostFacts<'_>,
 ) -> (DeliveryVerdict, Option<Reason>) {
-    let requirement = &decision.requirement;
-    let identity = match host.tls {
-        Some(tls) if requirement.wants_identity() => {
-            let host =
-                HostIdentity { recipient_domain: domain, name: host.name, name_is_trusted: host.name_is_trusted };
-            session_check::identify(&requirement.identity(&host), tls.peer.as_ref())
-        }
-        _ => IdentityCheck::Unknown,
+    let identity = HostIdentity { recipient_domain: domain, name: host.name, name_is_trusted: host.name_is_trusted };
+    let requirement = match require(decision, &identity, host.published) {
+        Ok(requirement) => requirement,
+        Err(unmet) => return not_met(decision, unmet.reason),
     };
-    match session_check::verify(requirement, host.tls, identity) {
+    let peer = host.tls.and_then(|tls| tls.peer.as_ref());
+    let proved = session_check::all(requirement.proofs.iter().map(|proof| session_check::prove(&proof.of, peer)));
+    match session_check::verify(&requirement, host.tls, proved) {
         Ok(()) => (DeliveryVerdict::Deliver, None),
         Err(_)
-            if identity == IdentityCheck::Unknown && session_check::is_strong_enough(requirement, host.tls).is_ok() =>
+            if proved == IdentityCheck::Unknown
+                && session_check::is_strong_enough(&requirement.session, host.tls).is_ok() =>
         {
             (DeliveryVerdict::Unknown, None)
         }
-        Err(reason) => match decision.on_tls_failure.value {
-            OnTlsFailure::Defer => (DeliveryVerdict::Defer, Some(reason)),
-            OnTlsFailure::Bounce => (DeliveryVerdict::Bounce, Some(reason)),
-        },
+        Err(reason) => not_met(decision, reason),
+    }
+}
+
+fn not_met(decision: &Decision, reason: Reason) -> (DeliveryVerdict, Option<Reason>) {
+    match &decision.on_tls_failure.value {
+        // The other route is taken later.
+        OnTlsFailure::Defer | OnTlsFailure::Route(_) => (DeliveryVerdict::Defer, Some(reason)),
+        OnTlsFailure::Bounce => (DeliveryVerdict::Bounce, Some(reason)),
     }
 }
 
@@ -166,7 +174,12 @@ mod tests {
         ] {
             let domain = Domain::parse("bank.example").unwrap();
             let mx = Domain::parse("mx.example").unwrap();
-            let host = HostFacts { name: Some(&mx), name_is_trusted: false, tls: session.as_ref() };
+            let host = HostFacts {
+                name: Some(&mx),
+                name_is_trusted: false,
+                published: &Published::default(),
+                tls: session.as_ref(),
+            };
             let asker = Asker { at: Timestamp::default(), client: None, sender: &ReversePath::Null };
             let judged = judge_delivery(&policies(tls, min, end), &asker, Some(&domain), &host);
             let reason = judged.reason.map(|reason| format!(" {reason}")).unwrap_or_default();

@@ -115,6 +115,15 @@ impl Identity {
             || self.one_below.iter().any(|above| is_one_below(presented, above))
     }
 
+    /// What suffices, for people: `mx.example, *.filter.example, sha256:0a0b…`.
+    pub fn in_words(&self) -> String {
+        let names = self.names.iter().map(ToString::to_string);
+        let patterns = self.one_below.iter().map(|above| format!("*.{above}"));
+        let listed: Vec<String> =
+            names.chain(patterns).chain(self.fingerprints.iter().map(ToString::to_string)).collect();
+        if listed.is_empty() { "no name is acceptable".to_owned() } else { listed.join(", ") }
+    }
+
     /// Whether the certificate or its key is one that suffices.
     pub fn accepts_key(&self, peer: &PeerCertificate) -> bool {
         has_fingerprint(peer, &self.fingerprints)

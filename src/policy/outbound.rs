@@ -1,5 +1,6 @@
 //! What a delivery must meet: one requirement with its reasons, and where it goes. Decided anew at each attempt.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use crate::model::tls::ProtocolVersion;
 use super::in_force::Because;
 use super::names::{Fingerprint, Identity, NamePattern};
 use super::rules::PolicySet;
-use super::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced};
+use super::settings::{
+    DaneUse, DeliveryLayer, Learn, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced, StsUse,
+    TlsRequiredNo,
+};
 use super::timed::{Asker, Rules, Shadow, Terms, guarded, lay};
 
 /// What TLS must be before a message goes out: a conjunction. The transport may exceed it and never weakens it.
@@ -24,6 +28,8 @@ pub struct Requirement {
     pub match_names: Sourced<Vec<NamePattern>>,
     /// For `verify`: any one of these suffices instead of a name.
     pub fingerprints: Option<Sourced<Vec<Fingerprint>>>,
+    /// For `verify`: the files of the roots that alone may vouch; `None` for those of the system.
+    pub ca: Option<Sourced<Vec<PathBuf>>>,
 }
 
 impl Requirement {
@@ -69,15 +75,29 @@ impl Requirement {
         rule.unwrap_or(&self.tls.source)
     }
 
-    /// Every key with its source.
-    pub fn because(&self) -> Vec<Because> {
+    /// Whether it is written whose certificate is right.
+    pub fn names_identity(&self) -> bool {
+        self.match_names.source != Source::BuiltIn || self.fingerprints.is_some() || self.ca.is_some()
+    }
+
+    /// Level, version and cipher with their sources.
+    pub fn floor(&self) -> Vec<Because> {
         let because = |key, value: String, source: &Source| Because { key, value, source: source.clone() };
         let mut out = vec![because("tls", self.tls.value.as_str().to_owned(), &self.tls.source)];
         out.extend(self.min_version.as_ref().map(|v| because("min_version", v.value.to_string(), &v.source)));
         out.push(because("cipher", self.cipher.value.to_string(), &self.cipher.source));
+        out
+    }
+
+    /// Every key with its source.
+    pub fn because(&self) -> Vec<Because> {
+        let because = |key, value: String, source: &Source| Because { key, value, source: source.clone() };
+        let mut out = self.floor();
         if self.wants_identity() {
             out.push(because("match", listed(&self.match_names.value), &self.match_names.source));
             out.extend(self.fingerprints.as_ref().map(|f| because("fingerprints", listed(&f.value), &f.source)));
+            let files = |files: &[PathBuf]| listed(&files.iter().map(|file| file.display()).collect::<Vec<_>>());
+            out.extend(self.ca.as_ref().map(|ca| because("ca", files(&ca.value), &ca.source)));
         }
         out
     }
@@ -122,14 +142,39 @@ pub enum NextHop {
     Route(Arc<Route>),
 }
 
-/// The decision about one recipient domain.
+/// What is made of what others publish, of what was learned, and of what the message itself asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Following {
+    pub dane: Sourced<DaneUse>,
+    pub mta_sts: Sourced<StsUse>,
+    pub learn: Sourced<Learn>,
+    pub tls_required_no: Sourced<TlsRequiredNo>,
+}
+
+/// The way that mail takes whose TLS cannot be met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    pub route: Arc<Route>,
+    /// From the first attempt that lacked TLS.
+    pub after: Duration,
+}
+
+/// How long mail waits for TLS before it takes the other route, where nothing else is written.
+pub const ROUTE_AFTER: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// The decision about one recipient domain, before anything is known of its hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub next_hop: NextHop,
     pub requirement: Requirement,
     /// The exception that holds for this message, whether it made a difference or not.
     pub exception: Option<Arc<Terms>>,
+    pub following: Following,
     pub on_tls_failure: Sourced<OnTlsFailure>,
+    /// `None` but for `OnTlsFailure::Route`.
+    pub fallback: Option<Fallback>,
+    /// From the first attempt that lacked TLS until the sender is told; `None`: as for any other delay.
+    pub notify_sender: Option<Duration>,
     /// `None`: the general limit.
     pub concurrency: Option<u32>,
     /// `None`: the spool's.
@@ -139,18 +184,81 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whether the domain's own mail hosts are looked up.
+    pub fn is_by_mx(&self) -> bool {
+        self.next_hop == NextHop::Mx
+    }
+
     /// Whether mail is dealt with in one way under both, wherever that was written, and recorded in the same words.
     pub fn is_like(&self, other: &Self) -> bool {
         // By name, so that a new part is not forgotten.
-        let Self { next_hop, requirement, exception, on_tls_failure, concurrency, retry, lifetime } = self;
+        let Self { next_hop, requirement, exception, following, .. } = self;
+        let Self { on_tls_failure, fallback, notify_sender, concurrency, retry, lifetime, .. } = self;
         next_hop == &other.next_hop
             && requirement == &other.requirement
             && exception == &other.exception
+            && following.is_like(&other.following)
             && on_tls_failure.value == other.on_tls_failure.value
+            && fallback == &other.fallback
+            && notify_sender == &other.notify_sender
             && concurrency == &other.concurrency
             && retry == &other.retry
             && lifetime == &other.lifetime
     }
+
+    /// The same mail by the other route, if there is one. It answers to that route's keys alone, and does not go on
+    /// from there to a third.
+    pub fn rerouted(self) -> Option<Self> {
+        let Fallback { route, .. } = self.fallback?;
+        Some(Self {
+            requirement: requirement(&[&route.tls], &[NamePattern::Mx]),
+            next_hop: NextHop::Route(route),
+            exception: None,
+            on_tls_failure: Sourced { value: OnTlsFailure::Defer, source: self.on_tls_failure.source },
+            fallback: None,
+            ..self
+        })
+    }
+}
+
+impl Following {
+    fn of(layers: &[&DeliveryLayer]) -> Self {
+        Self {
+            dane: delivery(layers, |layer| &layer.dane).unwrap_or(Sourced::built_in(DaneUse::Auto)),
+            mta_sts: delivery(layers, |layer| &layer.mta_sts).unwrap_or(Sourced::built_in(StsUse::Auto)),
+            learn: delivery(layers, |layer| &layer.learn).unwrap_or(Sourced::built_in(Learn::Propose)),
+            tls_required_no: delivery(layers, |layer| &layer.tls_required_no)
+                .unwrap_or(Sourced::built_in(TlsRequiredNo::Ignore)),
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let Self { dane, mta_sts, learn, tls_required_no } = self;
+        dane.value == other.dane.value
+            && mta_sts.value == other.mta_sts.value
+            && learn.value == other.learn.value
+            && tls_required_no.value == other.tls_required_no.value
+    }
+
+    /// Every key with its source.
+    pub fn because(&self) -> Vec<Because> {
+        let because =
+            |key, value: &str, source: &Source| Because { key, value: value.to_owned(), source: source.clone() };
+        vec![
+            because("dane", self.dane.value.as_str(), &self.dane.source),
+            because("mta_sts", self.mta_sts.value.as_str(), &self.mta_sts.source),
+            because("learn", self.learn.value.as_str(), &self.learn.source),
+            because("tls_required_no", self.tls_required_no.value.as_str(), &self.tls_required_no.source),
+        ]
+    }
+}
+
+/// The uppermost layer's word on one key; the first of `layers` is the uppermost.
+fn delivery<T: Clone>(
+    layers: &[&DeliveryLayer],
+    key: impl Fn(&DeliveryLayer) -> &Option<Sourced<T>>,
+) -> Option<Sourced<T>> {
+    layers.iter().find_map(|layer| key(layer).clone())
 }
 
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
@@ -175,18 +283,27 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
             (guard(Requirement::of(&laid.layers), &levels, asker), laid.exception.cloned())
         }
     };
+    let on_tls_failure =
+        self::delivery(&delivery, |layer| &layer.on_tls_failure).unwrap_or(Sourced::built_in(OnTlsFailure::Defer));
     Decision {
         next_hop: route.map_or(NextHop::Mx, |route| NextHop::Route(route.clone())),
         requirement,
         exception,
-        on_tls_failure: delivery
-            .iter()
-            .find_map(|layer| layer.on_tls_failure.clone())
-            .unwrap_or(Sourced::built_in(OnTlsFailure::Defer)),
+        following: Following::of(&delivery),
+        fallback: fallback(policies, &on_tls_failure.value, &delivery),
+        on_tls_failure,
+        notify_sender: self::delivery(&delivery, |layer| &layer.notify_sender).map(|after| after.value),
         concurrency: delivery.iter().find_map(|layer| layer.concurrency),
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
     }
+}
+
+fn fallback(policies: &PolicySet, end: &OnTlsFailure, layers: &[&DeliveryLayer]) -> Option<Fallback> {
+    let OnTlsFailure::Route(name) = end else { return None };
+    let route = policies.routes.get(name)?.clone();
+    let after = delivery(layers, |layer| &layer.route_after).map_or(ROUTE_AFTER, |after| after.value);
+    Some(Fallback { route, after })
 }
 
 /// Names and fingerprints count only with `verify`: no exception of the default takes it from those of a domain file.
@@ -208,6 +325,7 @@ fn requirement(layers: &[&OutboundLayer], match_names: &[NamePattern]) -> Requir
         cipher: top(layers, |layer| &layer.cipher).unwrap_or(Sourced::built_in(CipherGrade::Any)),
         match_names: top(layers, |layer| &layer.match_names).unwrap_or(Sourced::built_in(match_names.to_vec())),
         fingerprints: top(layers, |layer| &layer.fingerprints),
+        ca: top(layers, |layer| &layer.ca),
     }
 }
 

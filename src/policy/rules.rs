@@ -1,6 +1,7 @@
 //! Which domain file speaks for a domain: exact before wildcard, longest wildcard first. Files are never merged.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::domain::{Domain, DomainPattern};
@@ -50,6 +51,8 @@ pub struct Defaults {
 pub struct PolicySet {
     pub defaults: Defaults,
     pub enforcement: Enforcement,
+    /// Every `[[route]]` by its name.
+    pub routes: BTreeMap<Arc<str>, Arc<Route>>,
     policies: Vec<Arc<DomainPolicy>>,
     exact: HashMap<Domain, usize>,
     below: HashMap<Domain, usize>,
@@ -87,10 +90,22 @@ impl PolicySet {
         if conflicts.is_empty() { Ok(set) } else { Err(conflicts) }
     }
 
+    /// Every route, wherever it is written.
+    fn all_routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        let of_files = self.policies.iter().filter_map(|policy| policy.route.as_ref());
+        of_files.chain(&self.defaults.route).chain(self.routes.values())
+    }
+
     /// The certificates of ours that routes name, some perhaps more than once.
     pub fn client_certificates(&self) -> impl Iterator<Item = &KeyPair> {
-        let routes = self.policies.iter().filter_map(|policy| policy.route.as_ref()).chain(&self.defaults.route);
-        routes.filter_map(|route| route.client_certificate.as_ref())
+        self.all_routes().filter_map(|route| route.client_certificate.as_ref())
+    }
+
+    /// The lists of files with roots of their own, some perhaps more than once.
+    pub fn authorities(&self) -> impl Iterator<Item = &Vec<PathBuf>> {
+        let of_files = self.policies.iter().flat_map(|policy| policy.outbound.layers());
+        let layers = of_files.chain(self.defaults.outbound.layers()).chain(self.all_routes().map(|route| &route.tls));
+        layers.filter_map(|layer| layer.ca.as_ref().map(|ca| &ca.value))
     }
 
     /// The file that speaks for `domain`, with the pattern that matched; `None` leaves it to the defaults.

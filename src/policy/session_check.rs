@@ -2,8 +2,9 @@
 //! and for those that are known from a record.
 
 use crate::model::reason::Reason;
-use crate::model::tls::{ChainTrust, PeerCertificate, TlsFacts, Verified};
+use crate::model::tls::{ChainTrust, DaneResult, PeerCertificate, TlsFacts, Verified};
 
+use super::host_requirement::{Evidence, HostRequirement};
 use super::names::Identity;
 use super::outbound::Requirement;
 
@@ -43,11 +44,45 @@ pub fn identify(identity: &Identity, peer: Option<&PeerCertificate>) -> Identity
     }
 }
 
-/// Checks the negotiated facts. `tls` is `None` for plaintext; `identity` matters only where one is wanted.
-pub fn verify(requirement: &Requirement, tls: Option<&TlsFacts>, identity: IdentityCheck) -> Result<(), Reason> {
-    is_strong_enough(requirement, tls)?;
-    match identity {
-        _ if tls.is_none() || !requirement.wants_identity() => Ok(()),
+/// Holds the peer's certificate against what it must prove, by recorded facts alone.
+pub fn prove(evidence: &Evidence, peer: Option<&PeerCertificate>) -> IdentityCheck {
+    match evidence {
+        Evidence::Names(identity) => identify(identity, peer),
+        Evidence::Tlsa(_) => match peer.map(|peer| peer.dane.as_ref().map(|dane| dane.result)) {
+            Some(Some(DaneResult::Match)) => IdentityCheck::Verified(Verified::Dane),
+            Some(Some(DaneResult::Refused | DaneResult::NoMatch)) => IdentityCheck::Failed(Reason::TlsaInvalid),
+            Some(None) => IdentityCheck::Unknown,
+            None => IdentityCheck::Failed(Reason::ValidationFailure),
+        },
+    }
+}
+
+/// What all proofs together amount to: the first that failed, else one that is not known, else the strongest.
+pub fn all(checks: impl IntoIterator<Item = IdentityCheck>) -> IdentityCheck {
+    let mut all = IdentityCheck::Verified(Verified::None);
+    for check in checks {
+        all = match (all, check) {
+            (IdentityCheck::Failed(reason), _) | (_, IdentityCheck::Failed(reason)) => IdentityCheck::Failed(reason),
+            (IdentityCheck::Unknown, _) | (_, IdentityCheck::Unknown) => IdentityCheck::Unknown,
+            // What is not verified is not made so by what is.
+            (_, IdentityCheck::Verified(Verified::None)) => IdentityCheck::Failed(Reason::CertificateNotTrusted),
+            (IdentityCheck::Verified(before), IdentityCheck::Verified(by)) => {
+                IdentityCheck::Verified(if before == Verified::None || by == Verified::Dane { by } else { before })
+            }
+        };
+    }
+    all
+}
+
+/// Checks the negotiated facts. `tls` is `None` for plaintext; `proved` is what [`all`] proofs amount to.
+pub fn verify(requirement: &HostRequirement, tls: Option<&TlsFacts>, proved: IdentityCheck) -> Result<(), Reason> {
+    is_strong_enough(&requirement.session, tls)?;
+    if requirement.proofs.is_empty() {
+        return Ok(());
+    }
+    match proved {
+        // Whatever the level says: nobody is identified without TLS.
+        _ if tls.is_none() => Err(Reason::StarttlsNotSupported),
         IdentityCheck::Verified(Verified::None) => Err(Reason::CertificateNotTrusted),
         IdentityCheck::Verified(_) => Ok(()),
         IdentityCheck::Failed(reason) => Err(reason),
@@ -74,6 +109,7 @@ mod tests {
     use super::*;
     use crate::model::cipher::{CipherGrade, CipherSuite};
     use crate::model::tls::ProtocolVersion;
+    use crate::policy::host_requirement::Proof;
     use crate::policy::settings::{OutboundTls, Sourced};
 
     fn requirement(tls: OutboundTls, min: Option<ProtocolVersion>, cipher: CipherGrade) -> Requirement {
@@ -83,6 +119,18 @@ mod tests {
             cipher: Sourced::built_in(cipher),
             match_names: Sourced::built_in(Vec::new()),
             fingerprints: None,
+            ca: None,
+        }
+    }
+
+    fn wanted(session: Requirement) -> HostRequirement {
+        let of = Evidence::Names(Identity::default());
+        let proof = session.wants_identity().then(|| Proof { of, source: session.tls.source.clone() });
+        HostRequirement {
+            session,
+            proofs: proof.into_iter().collect(),
+            usual: Identity::default(),
+            needs_require_tls: false,
         }
     }
 
@@ -107,7 +155,7 @@ mod tests {
                                 let version = ProtocolVersion::parse(version).unwrap();
                                 TlsFacts::assumed(version, CipherSuite::by_name(suite).unwrap())
                             });
-                            let passes = verify(&requirement(level, min, grade), tls.as_ref(), check).is_ok();
+                            let passes = verify(&wanted(requirement(level, min, grade)), tls.as_ref(), check).is_ok();
                             let expected = match session {
                                 None => {
                                     matches!(level, Off | Opportunistic) && min.is_none() && grade == CipherGrade::Any
@@ -192,7 +240,7 @@ mod tests {
                 Reason::CertificateExpired,
             ),
         ] {
-            assert_eq!(verify(&requirement, tls, check), Err(expected));
+            assert_eq!(verify(&wanted(requirement), tls, check), Err(expected));
         }
     }
 }

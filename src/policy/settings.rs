@@ -23,14 +23,41 @@ pub enum Source {
         file: Arc<str>,
         line: u32,
     },
+    /// Nowhere: it is published, learned, or asked for by the message.
+    Fact(Fact),
 }
 
-/// `domains.d/bank.toml:12`, or `built-in`.
+/// What is not written by the operator and counts all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    /// RFC 7672
+    Tlsa,
+    /// RFC 8461
+    MtaSts,
+    /// What the hosts have met so far.
+    Learned,
+    /// RFC 8689
+    RequireTls,
+}
+
+impl Fact {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tlsa => "DANE",
+            Self::MtaSts => "MTA-STS",
+            Self::Learned => "learned",
+            Self::RequireTls => "REQUIRETLS",
+        }
+    }
+}
+
+/// `domains.d/bank.toml:12`, `built-in`, or the kind of fact.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("built-in"),
             Self::File { file, line } => write!(f, "{file}:{line}"),
+            Self::Fact(fact) => f.write_str(fact.as_str()),
         }
     }
 }
@@ -159,18 +186,96 @@ impl OutboundTls {
 }
 
 /// The end of a message whose TLS requirement cannot be met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnTlsFailure {
     /// Retry until the lifetime is over, then bounce.
     Defer,
     Bounce,
+    /// After a while by the `[[route]]` of this name, which has a requirement of its own.
+    Route(Arc<str>),
 }
 
-impl OnTlsFailure {
+/// `defer`, `bounce` or `route:escrow`, as it is written.
+impl fmt::Display for OnTlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defer => f.write_str("defer"),
+            Self::Bounce => f.write_str("bounce"),
+            Self::Route(name) => write!(f, "route:{name}"),
+        }
+    }
+}
+
+/// What is made of TLSA records (RFC 7672).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DaneUse {
+    Off,
+    /// They are followed where they are published.
+    Auto,
+    /// Without usable ones nothing is delivered (RFC 7672 section 6).
+    Required,
+}
+
+impl DaneUse {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Defer => "defer",
-            Self::Bounce => "bounce",
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// What is made of MTA-STS policies (RFC 8461).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StsUse {
+    Off,
+    /// They are followed where they are published.
+    Auto,
+}
+
+impl StsUse {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// What is made of the TLS that a domain's hosts have shown so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Learn {
+    Off,
+    /// It is remembered and proposed.
+    Propose,
+    /// It is required from then on.
+    Enforce,
+}
+
+impl Learn {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Propose => "propose",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// What a message's `TLS-Required: No` counts for (RFC 8689 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsRequiredNo {
+    Ignore,
+    /// It waives DANE and MTA-STS, never what is written here.
+    Honour,
+}
+
+impl TlsRequiredNo {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Honour => "honour",
         }
     }
 }
@@ -183,12 +288,22 @@ pub struct OutboundLayer {
     pub cipher: Option<Sourced<CipherGrade>>,
     pub match_names: Option<Sourced<Vec<NamePattern>>>,
     pub fingerprints: Option<Sourced<Vec<Fingerprint>>>,
+    /// PEM files of the roots that alone may vouch for these hosts.
+    pub ca: Option<Sourced<Vec<PathBuf>>>,
 }
 
-/// The keys of `[outbound]` that are not about TLS; they hold with a route too.
+/// The keys of `[outbound]` that no step and no exception changes; they hold with a route too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLayer {
+    pub dane: Option<Sourced<DaneUse>>,
+    pub mta_sts: Option<Sourced<StsUse>>,
+    pub learn: Option<Sourced<Learn>>,
+    pub tls_required_no: Option<Sourced<TlsRequiredNo>>,
     pub on_tls_failure: Option<Sourced<OnTlsFailure>>,
+    /// From the first attempt that lacked TLS until the other route is taken.
+    pub route_after: Option<Sourced<Duration>>,
+    /// From the first attempt that lacked TLS until the sender is told.
+    pub notify_sender: Option<Sourced<Duration>>,
     /// Deliveries at once to one destination.
     pub concurrency: Option<u32>,
     pub retry: Option<Vec<Duration>>,

@@ -125,6 +125,13 @@ impl<L> From<L> for Rules<L> {
 }
 
 impl<L> Rules<L> {
+    /// Every layer, whenever and for whomever it holds.
+    pub fn layers(&self) -> impl Iterator<Item = &L> {
+        let timed = self.steps.iter().map(|step| &step.layer);
+        let excepted = self.exceptions.iter().map(|exception| &exception.layer);
+        std::iter::once(&self.base).chain(timed).chain(&self.shadow).chain(excepted)
+    }
+
     /// The steps whose day has come.
     pub fn steps_in_force(&self, at: Timestamp) -> impl Iterator<Item = &Step<L>> {
         self.steps.iter().filter(move |step| step.from <= at)

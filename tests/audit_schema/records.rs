@@ -136,6 +136,7 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
+        published: None,
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
             exception: Some(exception()),
@@ -218,6 +219,7 @@ fn outbound(event: Event) -> Outbound {
         mx_trusted: false,
         remote: None,
         dnssec: "unknown",
+        published: None,
         requirement: RequirementRecord {
             tls: "opportunistic",
             min_version: None,
@@ -229,6 +231,7 @@ fn outbound(event: Event) -> Outbound {
         reason: failed.then_some(Reason::ConnectFailed),
         next_attempt: (event == Event::OutboundDeferred).then_some(DAY),
         expired: false,
+        rerouted_to: None,
         duration_ms: 0,
     }
 }

@@ -62,11 +62,13 @@ fn outbound(reason: Option<Reason>) -> Outbound {
         mx_trusted: false,
         remote: Some("192.0.2.2:25".to_owned()),
         dnssec: "unknown",
+        published: None,
         requirement: RequirementRecord { tls, min_version, cipher, exception, because: Vec::new() },
         attempt: 1,
         reason,
         next_attempt: None,
         expired: false,
+        rerouted_to: None,
         duration_ms: 5,
     }
 }

@@ -32,7 +32,7 @@ fn pair(route: &Route, pair: &KeyPair) -> Option<Diagnostic> {
     let (message, remedy) = error.split_once("; ").unwrap_or((&error, "name the files of a certificate and its key"));
     let (file, line) = match &route.source {
         Source::File { file, line } => (file.to_string(), *line),
-        Source::BuiltIn => (String::new(), 1),
+        Source::BuiltIn | Source::Fact(_) => (String::new(), 1),
     };
     Some(Diagnostic {
         severity: Severity::Error,

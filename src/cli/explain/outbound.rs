@@ -14,13 +14,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::app::build;
 use crate::cli::arguments::Explain;
 use crate::cli::configuration;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, DnsConfig};
+use crate::dns::Resolver;
+use crate::dns::servers::SetupError;
 use crate::dns::targets::TargetRule;
-use crate::dns::{Resolver, hickory};
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
@@ -60,7 +62,7 @@ pub(super) fn run(
     let chosen = session::chosen(asked)?;
     let given = asked.facts.as_deref().map(facts::read).transpose()?;
     let config = configuration::require(config, console)?;
-    let explained = explain(&config, asked, chosen, given, &hickory::system)?;
+    let explained = explain(&config, asked, chosen, given, &build::resolver)?;
     if json {
         console.json(&json::answer(&explained))?;
     } else {
@@ -69,9 +71,8 @@ pub(super) fn run(
     Ok(explained.exit())
 }
 
-/// Makes a resolver for the servers of the configuration, where one is needed.
-pub(in crate::cli) type ResolverOf<'a> =
-    &'a dyn Fn(&[std::net::SocketAddr]) -> Result<std::sync::Arc<dyn Resolver>, hickory::SetupError>;
+/// Makes the resolver of the configuration, where one is needed.
+pub(in crate::cli) type ResolverOf<'a> = &'a dyn Fn(&DnsConfig) -> Result<std::sync::Arc<dyn Resolver>, SetupError>;
 
 pub(in crate::cli) fn explain<'a>(
     config: &'a Config,
@@ -118,7 +119,7 @@ fn look_up(question: &Question<'_>, decision: &Decision, resolver_of: ResolverOf
     let config = question.config;
     let targets = TargetRule { allow: config.dns.allow_targets.clone() };
     Ok(runtime.block_on(async {
-        let resolver = match resolver_of(&config.dns.servers) {
+        let resolver = match resolver_of(&config.dns) {
             Ok(resolver) => resolver,
             Err(error) => return Facts::failed(Reason::DnsFailure, false, error.to_string()),
         };

@@ -235,6 +235,7 @@ fn outbound_layer() -> BoxedStrategy<OutboundLayer> {
         cipher,
         match_names,
         fingerprints,
+        ca: None,
     })
     .boxed()
 }

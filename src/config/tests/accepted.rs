@@ -13,7 +13,7 @@ use crate::policy::rules::Recipients;
 use crate::policy::settings::{KeyPair, OutboundTls, Source, Sourced};
 
 use super::super::starter::{STARTER_CHAIN, STARTER_KEY, StarterFile, starter};
-use super::super::{ListenerTls, OnAuditFailure, Role, load};
+use super::super::{DnsConfig, DnssecConfig, ListenerTls, OnAuditFailure, Role, load};
 use super::{HEAD, LISTENER, findings, load_files};
 
 fn main_with(text: &str) -> String {
@@ -43,6 +43,35 @@ fn what_is_not_written_has_the_defaults_of_the_contract() {
     assert_eq!(config.limits.max_connections, 20_000);
     assert_eq!(config.limits.max_body_memory, 256_000_000);
     assert!(config.relay.trusted.is_empty() && config.dns.servers.is_empty());
+}
+
+#[test]
+fn dnssec_is_validated_here_or_by_servers_on_this_host() {
+    for (servers, dnssec, expected) in [
+        ("127.0.0.1:53", DnssecConfig::Auto, false),
+        ("[::ffff:127.0.0.1]:53", DnssecConfig::Auto, false),
+        ("192.0.2.1:53", DnssecConfig::Auto, true),
+        ("192.0.2.1:53", DnssecConfig::Validate { trust_anchor: None }, false),
+        ("127.0.0.1:53", DnssecConfig::Off, true),
+    ] {
+        let config = DnsConfig { servers: vec![servers.parse().unwrap()], dnssec, allow_targets: vec![] };
+        assert_eq!(config.is_dnssec_off(), expected, "{config:?}");
+    }
+    for (text, expected) in [
+        ("", DnssecConfig::Auto),
+        ("dnssec = \"off\"", DnssecConfig::Off),
+        ("dnssec = \"trust-ad\"\nservers = [\"127.0.0.1\", \"[::1]:5353\"]", DnssecConfig::TrustAd),
+        ("dnssec = \"trust-ad\"", DnssecConfig::TrustAd),
+        ("dnssec = \"validate\"\nservers = [\"192.0.2.1\"]", DnssecConfig::Validate { trust_anchor: None }),
+        (
+            "dnssec = \"validate\"\ntrust_anchor = \"/etc/root.key\"",
+            DnssecConfig::Validate { trust_anchor: Some("/etc/root.key".into()) },
+        ),
+    ] {
+        let text = format!("[dns]\n{text}\n");
+        let (config, warnings) = load_files(&[("gatepost.toml", &main_with(&text))]).unwrap();
+        assert_eq!((config.dns.dnssec, warnings), (expected, vec![]), "{text}");
+    }
 }
 
 #[test]

@@ -3,15 +3,14 @@
 use std::net::IpAddr;
 
 use crate::clock;
-use crate::model::address::Address;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::{Stack, Verified};
-use crate::outbound::destination;
 use crate::outbound::known_hosts::{KnownHost, Worked};
 use crate::outbound::ladder::{Ladder, TlsWay, Way};
 use crate::outbound::outcome::Failure;
 use crate::outbound::pool::Key;
+use crate::outbound::seen::What;
 use crate::outbound::session::{Connection, OpenFailure, Opening};
 use crate::outbound::targets::Target;
 use crate::policy::outbound::NextHop;
@@ -24,6 +23,8 @@ impl Attempt {
     pub(super) async fn connect(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
         let key = self.pool_key(target);
         while let Some(mut connection) = self.outbound.pool.take(&key) {
+            // What is known of the host may be newer than the connection.
+            connection.target = target.clone();
             if self.check(&mut connection).is_ok() {
                 return Ok(connection);
             }
@@ -41,6 +42,7 @@ impl Attempt {
                     self.outbound.metrics.outbound_tls(facts, verified);
                     self.note_back_end(&connection);
                 }
+                self.saw(target, What::Connected(connection.tls()));
                 Ok(connection)
             }
             Err((reason, detail)) => {
@@ -53,7 +55,7 @@ impl Attempt {
 
     /// Opens a connection, one way after the other.
     async fn open(&self, target: &Target) -> Result<Box<Connection>, OpenFailure> {
-        let requirement = &self.decision.requirement;
+        let requirement = &self.requirement(target).session;
         let host = KnownHost { address: target.address, name: target.name.clone() };
         let known = self.outbound.known_hosts.find(&host, clock::now());
         let mut ladder = Ladder::new(requirement, target.name.is_some(), known);
@@ -90,8 +92,8 @@ impl Attempt {
 
     async fn open_by(&self, target: &Target, way: Way) -> Result<Box<Connection>, OpenFailure> {
         let (source, ehlo) = self.sender();
-        let requirement = &self.decision.requirement;
-        let opening = Opening { target, source, ehlo: &ehlo, tls: self.tls(), way, requirement };
+        let requirement = self.requirement(target);
+        let opening = Opening { target, source, ehlo: &ehlo, tls: self.tls(), way, requirement: &requirement };
         Connection::open(&self.outbound, opening).await
     }
 
@@ -111,9 +113,9 @@ impl Attempt {
     }
 
     fn check(&self, connection: &mut Connection) -> Result<Verified, (Reason, String)> {
-        let domain = destination::first(&self.stored.envelope, &self.open).and_then(Address::domain).cloned();
-        let requirement = &self.decision.requirement;
-        let (met, evaluation) = connection.check(&self.outbound, requirement, domain.as_ref(), clock::timestamp());
+        let requirement = self.requirement(&connection.target);
+        let roots = self.roots(&requirement.session);
+        let (met, evaluation) = connection.check(roots, &requirement, clock::timestamp());
         let detail = evaluation.as_ref().map(|evaluation| evaluation.detail.clone()).unwrap_or_default();
         let verified = evaluation.map_or(Verified::None, |evaluation| evaluation.verified);
         met.map(|()| verified).map_err(|reason| (reason, detail))
@@ -139,19 +141,22 @@ impl Attempt {
 
     pub(super) fn pool_key(&self, target: &Target) -> Key {
         let (source, ehlo) = self.sender();
+        let requirement = self.requirement(target);
         Key {
             address: target.address,
             name: target.name.clone(),
             source,
             ehlo,
             identity: self.tls().identity(),
-            permits_tls: self.decision.requirement.permits_tls(),
+            sni: requirement.tlsa_base().cloned(),
+            permits_tls: requirement.session.permits_tls(),
         }
     }
 
     fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
         if failure.tls.is_some() || failure.reason.is_outbound_tls() {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
+            self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: true });
         }
         let permanent = failure.is_permanent();
         let mut situation = self.situation(Some(target), failure.facts.clone());
@@ -175,6 +180,7 @@ impl Attempt {
     fn note_tls_failure(&self, target: &Target, failure: &OpenFailure, next: Way) {
         if next == Way::Plaintext {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
+            self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: false });
         }
         let mut situation = self.situation(Some(target), failure.facts.clone());
         situation.reason = Some(failure.reason);
@@ -184,6 +190,7 @@ impl Attempt {
 
     fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
         self.outbound.metrics.outbound_tls_failed(reason);
+        self.saw(&connection.target, What::Failed { reason, tls: connection.tls(), lost: true });
         let detail = match connection.tls() {
             Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
             Some(_) => format!("{reason}: {detail}"),

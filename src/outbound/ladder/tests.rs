@@ -13,6 +13,7 @@ fn requirement(tls: OutboundTls, min: Option<ProtocolVersion>, cipher: CipherGra
         cipher: Sourced::built_in(cipher),
         match_names: Sourced::built_in(Vec::new()),
         fingerprints: None,
+        ca: None,
     }
 }
 

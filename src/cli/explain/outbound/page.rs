@@ -80,9 +80,10 @@ fn headline(explained: &Explained<'_>) -> Vec<String> {
         }
         (None, Some(failure)) => (ODD, format!("Would be deferred as long as this lasts: {}", failure.reason)),
         (None, None) => {
-            let end = match decision.on_tls_failure.value {
-                OnTlsFailure::Defer => "deferred",
-                OnTlsFailure::Bounce => "bounced",
+            let end = match &decision.on_tls_failure.value {
+                OnTlsFailure::Defer => "deferred".to_owned(),
+                OnTlsFailure::Bounce => "bounced".to_owned(),
+                OnTlsFailure::Route(name) => format!("deferred, and later sent by route \"{name}\""),
             };
             let needs = in_words(&decision.requirement);
             let text = match decision.requirement.permits_plaintext() {
@@ -207,8 +208,7 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
         rows.insert(1.min(rows.len()), none);
     }
     let end = &decision.on_tls_failure;
-    let on_tls_failure =
-        Because { key: "on_tls_failure", value: end.value.as_str().to_owned(), source: end.source.clone() };
+    let on_tls_failure = Because { key: "on_tls_failure", value: end.value.to_string(), source: end.source.clone() };
     let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row) {
         Some(origin) => SetBy::from(origin),
         None if row.source != Source::BuiltIn && is_routed => SetBy::Route,

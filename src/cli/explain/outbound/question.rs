@@ -14,6 +14,7 @@ use crate::policy::delivery::{DeliveryVerdict, HostFacts, judge_session};
 use crate::policy::names::Identity;
 use crate::policy::outbound::{Decision, HostIdentity, NextHop, decide};
 use crate::policy::provenance::Levels;
+use crate::policy::published::Published;
 use crate::policy::settings::OutboundLayer;
 use crate::policy::timed::Asker;
 
@@ -97,7 +98,12 @@ impl<'a> Question<'a> {
             Some(shown) => shown.certificate.shown_in(facts, &shown.names),
             None => facts,
         });
-        let facts = HostFacts { name: host, name_is_trusted: is_written(decision), tls: tls.as_ref() };
+        let facts = HostFacts {
+            name: host,
+            name_is_trusted: is_written(decision),
+            published: &Published::default(),
+            tls: tls.as_ref(),
+        };
         let (verdict, reason) = judge_session(decision, self.to.domain(), &facts);
         Played { tls, shown, shown_is_assumed: false, verdict, reason }
     }

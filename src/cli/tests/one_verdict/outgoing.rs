@@ -22,8 +22,9 @@ use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::assumed::HostCertificate;
 use crate::policy::delivery::DeliveryVerdict;
+use crate::policy::host_requirement::HostRequirement;
 use crate::policy::outbound::{Decision, HostIdentity, NextHop, decide};
-use crate::policy::session_check::{IdentityCheck, identify, verify};
+use crate::policy::session_check::{IdentityCheck, all, prove, verify};
 use crate::policy::settings::OnTlsFailure;
 use crate::policy::timed::Asker;
 
@@ -90,12 +91,13 @@ impl Dispatch {
             None => facts,
         });
         let identity = HostIdentity { recipient_domain: self.to.domain(), name, name_is_trusted: is_written };
-        let identity = decision.requirement.identity(&identity);
-        let checked = identify(&identity, tls.as_ref().and_then(|facts| facts.peer.as_ref()));
+        let requirement = HostRequirement::as_written(&decision, &identity);
+        let peer = tls.as_ref().and_then(|facts| facts.peer.as_ref());
+        let checked = all(requirement.proofs.iter().map(|proof| prove(&proof.of, peer)));
         assert_ne!(checked, IdentityCheck::Unknown, "a session that stands tells");
-        let end = match (verify(&decision.requirement, tls.as_ref(), checked), decision.on_tls_failure.value) {
+        let end = match (verify(&requirement, tls.as_ref(), checked), &decision.on_tls_failure.value) {
             (Ok(()), _) => (DeliveryVerdict::Deliver, None),
-            (Err(reason), OnTlsFailure::Defer) => (DeliveryVerdict::Defer, Some(reason)),
+            (Err(reason), OnTlsFailure::Defer | OnTlsFailure::Route(_)) => (DeliveryVerdict::Defer, Some(reason)),
             (Err(reason), OnTlsFailure::Bounce) => (DeliveryVerdict::Bounce, Some(reason)),
         };
         (end, self.recorded(&decision, host.as_ref(), tls.as_ref(), end))
@@ -134,11 +136,13 @@ impl Dispatch {
             mx: host.map(Host::to_string),
             remote: None,
             dnssec: "unknown",
-            requirement: RequirementRecord::of(decision),
+            published: None,
+            requirement: RequirementRecord::of(decision, None),
             attempt: 1,
             reason,
             next_attempt: None,
             expired: false,
+            rerouted_to: None,
             duration_ms: 1,
         });
         record.entry().json.to_string()

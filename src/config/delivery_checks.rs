@@ -1,0 +1,126 @@
+//! What `[outbound]` says about published policies, and about mail whose TLS cannot be met, held against the rest.
+
+use std::cmp::Ordering;
+
+use crate::model::cipher::CipherGrade;
+use crate::model::tls::ProtocolVersion;
+use crate::policy::settings::{DaneUse, OnTlsFailure, OutboundTls, StsUse};
+
+use super::delivery_table::{DeliveryKeys, OutboundTable};
+use super::main_file::MainFile;
+use super::place::At;
+use super::policy_tables::TlsKeys;
+use super::route_table::NamedRoute;
+
+/// `default` is the layer below, `None` for `[default.outbound]` itself.
+pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundTable<'_>>) {
+    let written = |pick: fn(&DeliveryKeys<'_>) -> bool, key: fn(&DeliveryKeys<'_>) -> bool| {
+        if key(&own.delivery) { pick(&own.delivery) } else { default.is_some_and(|default| pick(&default.delivery)) }
+    };
+    let dane_off =
+        written(|keys| keys.dane.as_ref().is_some_and(|at| at.value == DaneUse::Off), |keys| keys.dane.is_some());
+    let sts_off =
+        written(|keys| keys.mta_sts.as_ref().is_some_and(|at| at.value == StsUse::Off), |keys| keys.mta_sts.is_some());
+    if dane_off && sts_off {
+        return;
+    }
+    for (index, keys) in own.rules.parts().enumerate() {
+        let Some(off) = keys.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off) else { continue };
+        let place = if index == 0 { "beside it" } else { "in [outbound]" };
+        off.place.error(
+            "\"off\" stands only where DANE and MTA-STS are off too",
+            format!("write dane = \"off\" and mta_sts = \"off\" {place}"),
+        );
+    }
+}
+
+/// What becomes of mail whose TLS cannot be met. `written` is what its deliveries answer to, the lowest first.
+pub(super) fn check_fallback(main: &MainFile<'_>, own: &DeliveryKeys<'_>, written: &[&TlsKeys<'_>]) {
+    let inherited = main.outbound.delivery.on_tls_failure.as_ref();
+    let Some(end) = own.on_tls_failure.as_ref().or(inherited) else {
+        return check_no_route(own);
+    };
+    let OnTlsFailure::Route(name) = &end.value else {
+        return check_no_route(own);
+    };
+    let Some(route) = main.routes.iter().find(|route| route.name.value == **name) else {
+        // An inherited name is reported once, where it stands.
+        if own.on_tls_failure.is_some() {
+            report_unknown(main, end, name);
+        }
+        return;
+    };
+    check_strength(end, route, written);
+    let lifetime = own.lifetime.or(main.outbound.delivery.lifetime).unwrap_or(main.spool.lifetime);
+    if let Some(after) = own.route_after.as_ref().filter(|after| after.value >= lifetime) {
+        after.place.warn("the other route is never taken: `lifetime` is over before", "write less than the lifetime");
+    }
+}
+
+fn check_no_route(own: &DeliveryKeys<'_>) {
+    if let Some(after) = &own.route_after {
+        after.place.warn(
+            "has no effect: on_tls_failure names no route",
+            "write on_tls_failure = \"route:\" with the name of a [[route]], or remove this",
+        );
+    }
+}
+
+fn report_unknown(main: &MainFile<'_>, end: &At<'_, OnTlsFailure>, name: &str) {
+    let names: Vec<&str> = main.routes.iter().map(|route| route.name.value.as_str()).collect();
+    let remedy = match names.as_slice() {
+        [] => format!("write a [[route]] with name = \"{name}\" in the main file"),
+        names => format!("there is: {}; or write a [[route]] with this name in the main file", names.join(", ")),
+    };
+    end.place.error(format!("there is no [[route]] named \"{name}\""), remedy);
+}
+
+/// Mail that was kept back for its TLS does not go out by a weaker way.
+fn check_strength(end: &At<'_, OnTlsFailure>, route: &NamedRoute<'_>, written: &[&TlsKeys<'_>]) {
+    let (wanted, given) = (Floor::of(written), Floor::of(&[&route.table.tls]));
+    let lacking = wanted.lacking(&given);
+    if !lacking.is_empty() {
+        end.place.error(
+            format!("route \"{}\" is weaker than this policy: it lacks {}", route.name.value, lacking.join(", ")),
+            format!("write that into [[route]] of {}, or take another route", route.table.place.source()),
+        );
+    }
+}
+
+/// What a session is asked for at least.
+#[derive(Debug)]
+struct Floor {
+    tls: OutboundTls,
+    min_version: Option<ProtocolVersion>,
+    cipher: CipherGrade,
+}
+
+impl Floor {
+    /// The strictest of each key in any of the layers; the layers may each be in force on some day.
+    fn of(layers: &[&TlsKeys<'_>]) -> Self {
+        let tls = layers.iter().filter_map(|keys| keys.tls.as_ref()).map(|at| at.value).max();
+        let min_version = layers.iter().filter_map(|keys| keys.min_version.as_ref()).map(|at| at.value).max();
+        let cipher = layers.iter().filter_map(|keys| keys.cipher.as_ref()).map(|at| at.value).max();
+        let cipher = cipher.unwrap_or(CipherGrade::Any);
+        let implied = if min_version.is_some() || cipher > CipherGrade::Any {
+            OutboundTls::Encrypt
+        } else {
+            OutboundTls::Opportunistic
+        };
+        Self { tls: tls.unwrap_or(implied).max(implied), min_version, cipher }
+    }
+
+    fn lacking(&self, given: &Self) -> Vec<String> {
+        let mut lacking = Vec::new();
+        if given.tls < self.tls {
+            lacking.push(format!("tls = \"{}\"", self.tls.as_str()));
+        }
+        if let Some(version) = self.min_version.filter(|_| given.min_version.cmp(&self.min_version) == Ordering::Less) {
+            lacking.push(format!("min_version = \"{version}\""));
+        }
+        if given.cipher < self.cipher {
+            lacking.push(format!("cipher = \"{}\"", self.cipher));
+        }
+        lacking
+    }
+}

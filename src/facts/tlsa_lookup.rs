@@ -1,0 +1,62 @@
+//! The TLSA records of a mail host: whether to ask for them, and under which name (RFC 7672 section 2.2).
+
+use std::sync::Arc;
+
+use crate::dns::{Alias, LookupError, Resolver, Security};
+use crate::model::domain::Domain;
+use crate::policy::published::{Dane, UsableRecords};
+use crate::policy::tlsa::{TlsaSet, UsableTlsa, classify};
+
+/// A mail host as its addresses were found.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a> {
+    pub name: &'a Domain,
+    pub port: u16,
+    /// Of the addresses with all aliases that led to them.
+    pub security: Security,
+    pub alias: Option<&'a Alias>,
+    /// The domain whose mail it takes, where that was found securely: a certificate may be for it too.
+    pub next_hop_domain: Option<&'a Domain>,
+}
+
+/// Looks up what the host's TLSA records say. An error means that it is not known whether there are any.
+pub async fn look_up(resolver: &dyn Resolver, host: &Host<'_>) -> Result<Dane, LookupError> {
+    let candidates = base_domains(host);
+    if candidates.is_empty() {
+        return Ok(Dane::Inapplicable);
+    }
+    for base in candidates {
+        match resolver.tlsa(host.port, base).await {
+            // RFC 7672 section 2.1.1: unsigned records are none.
+            Ok(answer) if answer.security < Security::Secure => {}
+            Ok(answer) => match classify(&answer.records) {
+                None => {}
+                Some(TlsaSet::Unusable(_)) => return Ok(Dane::Unusable),
+                Some(TlsaSet::Usable(records)) => return Ok(Dane::Usable(usable(host, base, records))),
+            },
+            Err(error) if error.is_temporary() => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(Dane::Absent)
+}
+
+/// The names to ask under, in order: where secure aliases lead, then the name itself. None where nothing is signed.
+fn base_domains<'a>(host: &Host<'a>) -> Vec<&'a Domain> {
+    match host.alias {
+        None if host.security == Security::Secure => vec![host.name],
+        None => Vec::new(),
+        // RFC 7672 section 2.2.2: the whole chain is secure.
+        Some(alias) if host.security == Security::Secure => vec![&alias.end, host.name],
+        // The chain leaves what is signed; the name itself is there.
+        Some(alias) if alias.first == Security::Secure => vec![host.name],
+        Some(_) => Vec::new(),
+    }
+}
+
+/// RFC 7672 section 3.2.2: the reference identifiers are the base domain and the domain that the mail is for.
+fn usable(host: &Host<'_>, base: &Domain, records: Arc<UsableTlsa>) -> Arc<UsableRecords> {
+    let mut names = vec![base.clone()];
+    names.extend([host.name].into_iter().chain(host.next_hop_domain).filter(|name| *name != base).cloned());
+    Arc::new(UsableRecords { records: Some(records), base: Some(base.clone()), names })
+}

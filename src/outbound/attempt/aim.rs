@@ -1,0 +1,90 @@
+//! From a host to what a session with it must be: asks what is known of it, and makes the one requirement.
+
+use std::sync::Arc;
+
+use crate::dns::LookupError;
+use crate::facts::DomainFacts;
+use crate::model::reason::Reason;
+use crate::outbound::outcome::Failure;
+use crate::outbound::seen::What;
+use crate::outbound::targets::{NextHost, Target};
+use crate::policy::host_requirement::{HostRequirement, Unmet, require};
+use crate::policy::outbound::{HostIdentity, Requirement};
+use crate::policy::published::{Asks, Published};
+use crate::tls::roots::Roots;
+
+use super::Attempt;
+
+impl Attempt {
+    /// What is known of the domain, whichever of its hosts takes the mail.
+    pub(super) async fn domain_facts(&self) -> DomainFacts {
+        self.outbound.facts.domain(&self.decision, self.domain.as_ref(), self.asks()).await
+    }
+
+    fn asks(&self) -> Asks {
+        let envelope = &self.stored.envelope;
+        Asks { require_tls: envelope.sender.require_tls, tls_required_no: envelope.tls_required_no }
+    }
+
+    /// The addresses of a host with what must be met there, or why it cannot be used.
+    pub(super) async fn aim(&self, host: &NextHost, facts: &DomainFacts) -> Result<Vec<Target>, Failure> {
+        let published = match self.outbound.facts.host(&self.decision, facts, &host.known()).await {
+            Ok(published) => Arc::new(published),
+            Err(error) => return Err(self.not_looked_up(host, error)),
+        };
+        let identity = HostIdentity {
+            recipient_domain: self.domain.as_ref(),
+            name: host.name.as_ref(),
+            name_is_trusted: host.name_is_trusted,
+        };
+        match require(&self.decision, &identity, &published) {
+            Ok(requirement) => {
+                let requirement = Arc::new(requirement);
+                Ok(host.targets(&published, Some(&requirement)).collect())
+            }
+            Err(unmet) => Err(self.unmet(host, published, unmet)),
+        }
+    }
+
+    /// RFC 7672 section 2.2: a host of which it is not known whether it has TLSA records is not connected to.
+    fn not_looked_up(&self, host: &NextHost, error: LookupError) -> Failure {
+        let reason = if error == LookupError::Bogus { Reason::DnssecInvalid } else { Reason::DnsFailure };
+        let name = host.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let detail = format!("the TLSA records of {name} cannot be looked up: {error}");
+        self.unusable(host, Arc::default(), reason, detail)
+    }
+
+    fn unmet(&self, host: &NextHost, published: Arc<Published>, unmet: Unmet) -> Failure {
+        self.unusable(host, published, unmet.reason, unmet.detail)
+    }
+
+    fn unusable(&self, host: &NextHost, published: Arc<Published>, reason: Reason, detail: String) -> Failure {
+        if reason.is_outbound_tls() {
+            self.outbound.metrics.outbound_tls_failed(reason);
+        }
+        let target = host.first_target(published);
+        if let Some(target) = &target {
+            self.saw(target, What::Failed { reason, tls: None, lost: true });
+        }
+        let mut situation = self.situation(target.as_ref(), None);
+        situation.reason = Some(reason);
+        situation.detail = Some(detail.clone());
+        self.record_attempt(&situation);
+        Failure { next_host: true, target, ..Failure::ours(reason, false, detail) }
+    }
+
+    /// What a session there must be.
+    pub(super) fn requirement(&self, target: &Target) -> Arc<HostRequirement> {
+        let as_written = || {
+            let identity = HostIdentity { recipient_domain: None, name: None, name_is_trusted: false };
+            Arc::new(HostRequirement::as_written(&self.decision, &identity))
+        };
+        target.requirement.clone().unwrap_or_else(as_written)
+    }
+
+    /// Who may vouch for hosts under this requirement.
+    pub(super) fn roots(&self, requirement: &Requirement) -> &Roots {
+        let own = requirement.ca.as_ref().and_then(|ca| self.snapshot.authorities.get(&ca.value));
+        own.unwrap_or(&self.outbound.roots)
+    }
+}

@@ -1,0 +1,263 @@
+//! One requirement for one host: what is written, what its domain publishes, what was learned and what the message asks
+//! for, each key taking the stricter, each with its reason.
+
+use std::sync::Arc;
+
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::model::tls::ProtocolVersion;
+
+use super::in_force::Because;
+use super::names::Identity;
+use super::outbound::{Decision, HostIdentity, Requirement};
+use super::published::{Dane, Learned, Published, UsableRecords};
+use super::settings::{DaneUse, Fact, Learn, OutboundTls, Source, Sourced, StsUse, TlsRequiredNo};
+
+/// RFC 8461 section 7.2: whoever publishes a policy speaks at least this.
+const STS_VERSION_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
+
+/// What a session with one host must be before the message goes over it: a conjunction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRequirement {
+    /// Level, version and cipher. The level is that of all parts together.
+    pub session: Requirement,
+    /// Each of them must hold. None: nobody's identity is asked for.
+    pub proofs: Vec<Proof>,
+    /// Whom the certificate would identify if nobody asks: for the record alone.
+    pub usual: Identity,
+    /// The host must offer REQUIRETLS (RFC 8689 section 4.2.1).
+    pub needs_require_tls: bool,
+}
+
+/// One thing that the host's certificate must prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    pub of: Evidence,
+    pub source: Source,
+}
+
+/// By what a certificate proves who the host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// A name by an authority that is trusted, or a fingerprint.
+    Names(Identity),
+    /// A TLSA record (RFC 7672 section 3).
+    Tlsa(Arc<UsableRecords>),
+}
+
+/// What no session with this host could meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    pub reason: Reason,
+    pub detail: String,
+    pub source: Source,
+}
+
+/// Makes the requirement for a host, or says why none can be met there.
+pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Published) -> Result<HostRequirement, Unmet> {
+    let written = &decision.requirement;
+    let facts = Followed::of(decision, host, published);
+    let identity = HostIdentity { name_is_trusted: facts.name_is_trusted, ..*host };
+    let mut built = HostRequirement {
+        session: written.clone(),
+        proofs: Vec::new(),
+        usual: written.identity(&identity),
+        needs_require_tls: published.asks.require_tls,
+    };
+    if written.wants_identity() && !(facts.replaces_names && !written.names_identity()) {
+        let of = Evidence::Names(built.usual.clone());
+        built.proofs.push(Proof { of, source: written.tls.source.clone() });
+    }
+    add_dane(&mut built, decision, host, &facts)?;
+    add_sts(&mut built, host, &facts)?;
+    add_learned(&mut built, decision, host, &facts);
+    if published.asks.require_tls {
+        add_require_tls(&mut built, &identity, &facts);
+    }
+    Ok(built)
+}
+
+/// What counts of the facts, by what is written about them.
+struct Followed<'a> {
+    dane: &'a Dane,
+    /// The policy, where it is enforced.
+    sts: Option<bool>,
+    learned: Option<&'a Learned>,
+    /// By the operator, by DNSSEC, or by a policy of MTA-STS that lists it.
+    name_is_trusted: bool,
+    /// Usable records of a host that was found securely take the place of names and of MTA-STS.
+    replaces_names: bool,
+    /// The name was found securely, whatever MTA-STS says.
+    was_found_securely: bool,
+}
+
+impl<'a> Followed<'a> {
+    fn of(decision: &Decision, host: &HostIdentity<'_>, published: &'a Published) -> Self {
+        let following = &decision.following;
+        let Published { dane, mta_sts, learned, asks } = published;
+        // RFC 8689 section 4.1: REQUIRETLS goes before the header field.
+        let is_waived = asks.tls_required_no && !asks.require_tls;
+        let is_waived = is_waived && following.tls_required_no.value == TlsRequiredNo::Honour;
+        let uses_dane = match following.dane.value {
+            DaneUse::Off => false,
+            DaneUse::Auto => !is_waived,
+            // It is written.
+            DaneUse::Required => true,
+        };
+        let dane = if uses_dane { dane } else { &Dane::Inapplicable };
+        let sts = mta_sts.filter(|_| following.mta_sts.value == StsUse::Auto && !is_waived);
+        let was_found_securely = host.name_is_trusted;
+        Self {
+            dane,
+            sts: sts.filter(|sts| sts.is_enforced).map(|sts| sts.lists_host),
+            learned: learned.as_ref().filter(|_| following.learn.value == Learn::Enforce),
+            name_is_trusted: was_found_securely || sts.is_some_and(|sts| sts.lists_host),
+            replaces_names: was_found_securely && matches!(dane, Dane::Usable(_)),
+            was_found_securely,
+        }
+    }
+}
+
+/// RFC 7672. Records of a host that was not found securely add to the rest and take the place of nothing: whoever
+/// chose the host could have chosen the records too (section 2.2.1).
+fn add_dane(
+    built: &mut HostRequirement,
+    decision: &Decision,
+    host: &HostIdentity<'_>,
+    facts: &Followed<'_>,
+) -> Result<(), Unmet> {
+    let is_usable = matches!(facts.dane, Dane::Usable(_));
+    if decision.following.dane.value == DaneUse::Required && !(is_usable && facts.was_found_securely) {
+        let host = host.name.map_or_else(|| "the host".to_owned(), Domain::to_string);
+        let what = match facts.dane {
+            Dane::Usable(_) => "was found by an unsigned MX record",
+            Dane::Unusable => "has no TLSA record that can be used",
+            Dane::Absent => "has no TLSA record",
+            Dane::Inapplicable => "has no signed address, so no TLSA record counts",
+        };
+        let detail = format!("{host} {what}, and the policy requires DANE");
+        return Err(Unmet { reason: Reason::DaneRequired, detail, source: decision.following.dane.source.clone() });
+    }
+    match facts.dane {
+        Dane::Inapplicable | Dane::Absent => {}
+        // RFC 7672 section 2.2: never plaintext, and nothing to authenticate by.
+        Dane::Unusable => built.raise(OutboundTls::Encrypt, Fact::Tlsa),
+        Dane::Usable(records) => built.prove(Evidence::Tlsa(records.clone()), Fact::Tlsa),
+    }
+    Ok(())
+}
+
+/// RFC 8461 section 4.1. DANE goes before it (section 2), but takes nothing from the session itself.
+fn add_sts(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) -> Result<(), Unmet> {
+    let Some(lists_host) = facts.sts else { return Ok(()) };
+    built.raise(OutboundTls::Encrypt, Fact::MtaSts);
+    built.raise_version(STS_VERSION_MIN, Fact::MtaSts);
+    if facts.replaces_names {
+        return Ok(());
+    }
+    let Some(name) = host.name.filter(|_| lists_host) else {
+        let name = host.name.map_or_else(|| "an address without a name".to_owned(), Domain::to_string);
+        let detail = format!("{name} is not among the mail hosts of the domain's MTA-STS policy");
+        return Err(Unmet { reason: Reason::ValidationFailure, detail, source: Source::Fact(Fact::MtaSts) });
+    };
+    built.prove(Evidence::Names(Identity { names: vec![name.clone()], ..Identity::default() }), Fact::MtaSts);
+    Ok(())
+}
+
+/// A route answers to its own keys; what the domain's own hosts have shown says nothing about it.
+fn add_learned(built: &mut HostRequirement, decision: &Decision, host: &HostIdentity<'_>, facts: &Followed<'_>) {
+    let Some(learned) = facts.learned.filter(|_| decision.is_by_mx()) else { return };
+    built.raise(OutboundTls::Encrypt, Fact::Learned);
+    let Learned::Verify(hosts) = learned else { return };
+    if facts.replaces_names {
+        return;
+    }
+    let trusted = host.name.filter(|name| facts.name_is_trusted || hosts.contains(name));
+    let names = host.recipient_domain.into_iter().chain(trusted).cloned().collect();
+    built.prove(Evidence::Names(Identity { names, ..Identity::default() }), Fact::Learned);
+}
+
+/// RFC 8689 section 4.2.1, items 2 and 4: the host is the right one, and the certificate is the host's. Where that is
+/// not yet asked for, a name is.
+fn add_require_tls(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) {
+    built.raise(OutboundTls::Encrypt, Fact::RequireTls);
+    let is_proved = |proof: &Proof| match proof.of {
+        Evidence::Names(_) => true,
+        Evidence::Tlsa(_) => facts.was_found_securely,
+    };
+    if built.proofs.iter().any(is_proved) {
+        return;
+    }
+    let trusted = host.name.filter(|_| host.name_is_trusted);
+    let names = host.recipient_domain.into_iter().chain(trusted).cloned().collect();
+    built.prove(Evidence::Names(Identity { names, ..Identity::default() }), Fact::RequireTls);
+}
+
+impl HostRequirement {
+    /// The requirement as it is written, where nothing else is known.
+    pub fn as_written(decision: &Decision, host: &HostIdentity<'_>) -> Self {
+        let session = decision.requirement.clone();
+        let of = |of| Proof { of: Evidence::Names(of), source: session.tls.source.clone() };
+        let proofs = session.wants_identity().then(|| of(session.identity(host))).into_iter().collect();
+        Self { usual: session.identity(host), session, proofs, needs_require_tls: false }
+    }
+
+    fn raise(&mut self, level: OutboundTls, by: Fact) {
+        if self.session.tls.value < level {
+            self.session.tls = Sourced { value: level, source: Source::Fact(by) };
+        }
+    }
+
+    fn raise_version(&mut self, version: ProtocolVersion, by: Fact) {
+        if self.session.min_version.as_ref().is_none_or(|minimum| minimum.value < version) {
+            self.session.min_version = Some(Sourced { value: version, source: Source::Fact(by) });
+        }
+    }
+
+    fn prove(&mut self, of: Evidence, by: Fact) {
+        self.raise(OutboundTls::Verify, by);
+        self.proofs.push(Proof { of, source: Source::Fact(by) });
+    }
+
+    /// The TLSA base domain, which goes before the host's name in the handshake (RFC 7672 section 8.1).
+    pub fn tlsa_base(&self) -> Option<&Domain> {
+        self.proofs.iter().find_map(|proof| match &proof.of {
+            Evidence::Tlsa(records) => records.base.as_ref(),
+            Evidence::Names(_) => None,
+        })
+    }
+
+    /// Every part with its source.
+    pub fn because(&self) -> Vec<Because> {
+        let mut rows = self.session.floor();
+        rows.extend(self.proofs.iter().map(|proof| Because {
+            key: "identity",
+            value: proof.of.in_words(),
+            source: proof.source.clone(),
+        }));
+        if self.needs_require_tls {
+            let source = Source::Fact(Fact::RequireTls);
+            rows.push(Because { key: "requiretls", value: "offered".to_owned(), source });
+        }
+        rows
+    }
+}
+
+impl Evidence {
+    /// What would do, for people.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Names(identity) => identity.in_words(),
+            Self::Tlsa(records) => {
+                let usable = records.records.iter().flat_map(|usable| usable.records());
+                let mut kinds: Vec<String> =
+                    usable.map(|record| format!("{} {} {}", record.usage, record.selector, record.matching)).collect();
+                kinds.dedup();
+                match &records.base {
+                    Some(base) => format!("TLSA of {base} ({})", kinds.join(", ")),
+                    None => "a TLSA record".to_owned(),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What is known of a host besides what is written: published by its domain, learned, or asked for by the message.
+
+use std::sync::Arc;
+
+use crate::model::domain::Domain;
+
+use super::tlsa::UsableTlsa;
+
+/// All of it about one host, for one message. The default knows nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    pub dane: Dane,
+    pub mta_sts: Option<MtaSts>,
+    pub learned: Option<Learned>,
+    pub asks: Asks,
+}
+
+/// What TLSA records say about a host (RFC 7672 section 2.2). A failed look-up is not among these: it keeps the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Dane {
+    /// Nobody asked: it is switched off, or the addresses of the host are not signed.
+    #[default]
+    Inapplicable,
+    /// There is no record, or none that is signed.
+    Absent,
+    /// There are signed records and none that can be used (RFC 7672 section 2.2): TLS, with whomever.
+    Unusable,
+    Usable(Arc<UsableRecords>),
+}
+
+/// The records that a certificate is held against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsableRecords {
+    /// Any one suffices. `None`: they were usable when an audit record was written, and are not known any more.
+    pub records: Option<Arc<UsableTlsa>>,
+    /// The TLSA base domain (RFC 7672 section 2.2.3): the name to ask for in the handshake.
+    pub base: Option<Domain>,
+    /// The names of which a certificate that leads to a trust anchor must have one (section 3.2.2).
+    pub names: Vec<Domain>,
+}
+
+/// The MTA-STS policy of the domain that the mail goes to, unexpired (RFC 8461). Mode `none` is no policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MtaSts {
+    /// Else it is tested: what fails is reported, and nothing is held back.
+    pub is_enforced: bool,
+    /// The host is one that the policy names.
+    pub lists_host: bool,
+}
+
+/// What the hosts of the domain have met for long enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Learned {
+    Encrypt,
+    /// A certificate for the recipient domain, or for one of these hosts, by a public authority.
+    Verify(Vec<Domain>),
+}
+
+impl Learned {
+    /// The level's word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Encrypt => "encrypt",
+            Self::Verify(_) => "verify",
+        }
+    }
+}
+
+/// What the message itself asks for (RFC 8689).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// It came with REQUIRETLS.
+    pub require_tls: bool,
+    /// It has the field `TLS-Required: No`, and did not come with REQUIRETLS.
+    pub tls_required_no: bool,
+}
