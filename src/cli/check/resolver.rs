@@ -44,7 +44,7 @@ fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
 fn unmet(dane: &Sourced<DaneUse>) -> Diagnostic {
     let (file, line) = match &dane.source {
         Source::File { file, line } => (file.to_string(), *line),
-        Source::BuiltIn => (String::new(), 1),
+        Source::BuiltIn | Source::Fact(_) => (String::new(), 1),
     };
     Diagnostic {
         severity: Severity::Error,
