@@ -180,8 +180,8 @@ impl HickoryResolver {
         Err(LookupError::Malformed.into())
     }
 
-    /// Where the server vouches for answers as a whole, only an answer with nothing but the alias in it says whether that
-    /// is secure.
+    /// Where the server vouches for answers as a whole, only an answer with nothing but the alias in it says whether
+    /// that is secure.
     async fn look_at_first_alias(&self, asked: &Name, found: &mut Found) -> Result<(), Miss> {
         if !self.upstream.vouches_for_whole() || found.first.is_none_or(|first| first == Security::Secure) {
             return Ok(());

@@ -91,8 +91,8 @@ pub struct Answer<T> {
 pub struct Alias {
     /// The last name of the chain, which has the records.
     pub end: Domain,
-    /// The DNSSEC state of the asked name's own CNAME record, whatever follows (RFC 7672 section 2.2.2). Of MX records it
-    /// may be that of the whole answer.
+    /// The DNSSEC state of the asked name's own CNAME record, whatever follows (RFC 7672 section 2.2.2). Of MX records
+    /// it may be that of the whole answer.
     pub first: Security,
 }
 
