@@ -12,10 +12,12 @@ use crate::dns::cache::CachingResolver;
 use crate::dns::hickory::{HickoryResolver, Options};
 use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
+use crate::facts::learned::LearnTerms;
 use crate::inbound;
 use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
 use crate::outbound;
+use crate::policy::alarm::AlarmTerms;
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
@@ -145,6 +147,12 @@ pub(crate) fn build_inbound(
 
 fn stamp(config: &Config) -> Stamp {
     Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() }
+}
+
+/// What learning goes by.
+pub(super) fn learn_terms(config: &Config) -> LearnTerms {
+    let alarm = AlarmTerms { reminder: config.alert.remind, ..AlarmTerms::default() };
+    LearnTerms { thresholds: config.learn.thresholds, alarm, window: config.learn.window }
 }
 
 fn needs_audit(config: &Config) -> bool {

@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::outbound::dispatch::Command;
 use crate::random;
 
-use super::build::{Built, build, fill_metrics};
+use super::build::{Built, build, fill_metrics, learn_terms};
 use super::running::Running;
 use super::{calendar, certificates};
 
@@ -61,6 +61,7 @@ async fn swap(running: &Running, config: Config, built: Built) {
     running.inbound.snapshot.store(Arc::new(built.inbound));
     running.outbound.snapshot.store(Arc::new(built.outbound));
     running.evidence.configure(&config.audit);
+    running.outbound.learned.configure(learn_terms(&config));
     running.config.store(Arc::new(config));
     running.metrics.config_last_reload_successful.set(1);
     let time = clock::timestamp();

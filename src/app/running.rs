@@ -128,7 +128,8 @@ impl Running {
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
-            facts: Gatherer { resolver: environment.resolver.clone() },
+            facts: Gatherer { resolver: environment.resolver.clone(), learned: storage.learned.clone() },
+            learned: storage.learned.clone(),
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
@@ -310,9 +311,12 @@ impl Running {
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
         let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
-        let spool = outbound.spool.clone();
+        let (spool, learned) = (outbound.spool.clone(), outbound.learned.clone());
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
+            // What the last deliveries have shown reaches the disk with the end of the memory.
+            learned.write();
+            drop(learned);
             spool.close();
             drop(spool);
             feed.stop();

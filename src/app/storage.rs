@@ -13,13 +13,16 @@ use crate::audit::log::{self, Bounds, Log, LogError, Resumed};
 use crate::audit::segments::Segment;
 use crate::audit::ship::Shipper;
 use crate::config::Config;
+use crate::facts::learned::LearnedStore;
 use crate::journal;
 use crate::journal::disk::Disk;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::model::id::MessageId;
 use crate::random;
 use crate::spool::{BodyBudget, Mark, Options, Recovered, Spool};
 
+use super::build::learn_terms;
 use super::{StartError, evidence};
 
 /// Refusals and ends of attempts wait at most this long for company. With the log's own delay it makes less than the
@@ -30,6 +33,8 @@ const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) spool: Spool,
+    /// What deliveries have shown.
+    pub(super) learned: LearnedStore,
     pub(super) audit: Health,
     /// The way to the log's thread.
     pub(super) feed: Feed,
@@ -96,7 +101,9 @@ pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartEr
     let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
     let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
-    Ok(Storage { spool, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
+    let memory = Memory::open(&config.spool.path)?;
+    let learned = LearnedStore::open(memory, learn_terms(config));
+    Ok(Storage { spool, learned, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
 }
 
 /// Tells what was found wrong. Damage stops the start unless the operator has said otherwise.

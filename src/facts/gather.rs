@@ -2,24 +2,28 @@
 
 use std::sync::Arc;
 
+use crate::clock;
 use crate::dns::{Alias, LookupError, Resolver, Security};
 use crate::model::domain::Domain;
 use crate::policy::outbound::Decision;
-use crate::policy::published::{Asks, Dane, Published};
-use crate::policy::settings::{DaneUse, OutboundTls, TlsRequiredNo};
+use crate::policy::published::{Asks, Dane, Learned, Published};
+use crate::policy::settings::{DaneUse, Learn, OutboundTls, TlsRequiredNo};
 
+use super::learned::LearnedStore;
 use super::tlsa_lookup;
 
 /// Asks the world.
 #[derive(Debug)]
 pub struct Gatherer {
     pub resolver: Arc<dyn Resolver>,
+    pub learned: LearnedStore,
 }
 
 /// What is known of a domain, whichever of its hosts takes the mail.
 #[derive(Clone, Debug, Default)]
 pub struct DomainFacts {
     domain: Option<Domain>,
+    learned: Option<Learned>,
     asks: Asks,
 }
 
@@ -37,8 +41,14 @@ pub struct KnownHost<'a> {
 
 impl Gatherer {
     /// What the domain publishes. `None` is an address literal, which publishes nothing.
-    pub async fn domain(&self, _decision: &Decision, domain: Option<&Domain>, asks: Asks) -> DomainFacts {
-        DomainFacts { domain: domain.cloned(), asks }
+    pub async fn domain(&self, decision: &Decision, domain: Option<&Domain>, asks: Asks) -> DomainFacts {
+        DomainFacts { domain: domain.cloned(), learned: domain.and_then(|domain| self.learned(decision, domain)), asks }
+    }
+
+    /// What holds of what was learned: it is about the domain's own mail hosts.
+    fn learned(&self, decision: &Decision, domain: &Domain) -> Option<Learned> {
+        let is_enforced = decision.following.learn.value == Learn::Enforce && decision.is_by_mx();
+        if is_enforced { self.learned.requirement(domain, clock::timestamp()) } else { None }
     }
 
     /// What is known of one host. An error means that it is not known whether it has TLSA records.
@@ -62,7 +72,7 @@ impl Gatherer {
             }
             None => Dane::Inapplicable,
         };
-        Ok(Published { dane, mta_sts: None, learned: None, asks: facts.asks })
+        Ok(Published { dane, mta_sts: None, learned: facts.learned.clone(), asks: facts.asks })
     }
 }
 

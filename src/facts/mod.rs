@@ -4,6 +4,7 @@
 
 pub mod back_ends;
 pub mod gather;
+pub mod learned;
 pub mod tlsa_lookup;
 
 pub use gather::{DomainFacts, Gatherer, KnownHost};

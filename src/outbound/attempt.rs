@@ -11,7 +11,7 @@ use crate::clock;
 use crate::metrics::Phase;
 use crate::model::address::{Address, Host};
 use crate::model::domain::Domain;
-use crate::model::id::MessageId;
+use crate::model::id::{MessageId, RecordId};
 use crate::model::reason::Reason;
 use crate::model::time::Instant;
 use crate::model::tls::TlsFacts;
@@ -110,13 +110,17 @@ impl Tried {
 
 pub(super) struct Attempt {
     pub(super) outbound: Arc<Outbound>,
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     stored: Stored,
     pub(super) decision: Decision,
-    subject: Subject,
+    pub(super) subject: Subject,
     began: Instant,
     /// The domain that the mail is for, where all of it is for one; `None` for an address literal.
     pub(super) domain: Option<Domain>,
+    /// The names of the hosts that were found for it.
+    pub(super) mail_hosts: Vec<Domain>,
+    /// The newest record of an attempt.
+    pub(super) recorded: Option<RecordId>,
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
@@ -141,7 +145,19 @@ impl Attempt {
         };
         let began = clock::now();
         let domain = destination::first(&stored.envelope, &recipients).and_then(Address::domain).cloned();
-        Self { outbound, snapshot, stored, decision, subject, began, domain, open: recipients, outcomes: Vec::new() }
+        Self {
+            outbound,
+            snapshot,
+            stored,
+            decision,
+            subject,
+            began,
+            domain,
+            mail_hosts: Vec::new(),
+            recorded: None,
+            open: recipients,
+            outcomes: Vec::new(),
+        }
     }
 
     async fn run(mut self, host: &Host) -> Ended {
@@ -173,6 +189,7 @@ impl Attempt {
 
     /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
     async fn try_hosts(&mut self, hosts: Vec<NextHost>) -> Result<(), Fault> {
+        self.learn_hosts(&hosts);
         let facts = self.domain_facts().await;
         let mut tried = Tried::default();
         for host in hosts {
@@ -249,6 +266,7 @@ impl Attempt {
         let situation = self.situation(Some(&sent.target), sent.tls.clone());
         // What is sent is on record before the first octet of it goes out.
         let records = self.subject.records(Event::OutboundAttempt, &self.open, &situation);
+        self.recorded = records.first().map(|record| record.id);
         self.outbound.spool.record(None, Vec::new(), records).await?;
         let began = clock::now();
         let body = self.outbound.spool.body(&self.stored);

@@ -9,6 +9,7 @@ mod destination;
 pub mod dispatch;
 mod known_hosts;
 mod ladder;
+pub mod learning;
 mod notices;
 mod outcome;
 mod pool;
@@ -30,6 +31,7 @@ use crate::dns::Resolver;
 use crate::dns::targets::TargetRule;
 use crate::facts::Gatherer;
 use crate::facts::back_ends::BackEnds;
+use crate::facts::learned::LearnedStore;
 use crate::metrics::Metrics;
 use crate::model::domain::Domain;
 use crate::policy::rules::PolicySet;
@@ -73,6 +75,7 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
     pub facts: Gatherer,
+    pub learned: LearnedStore,
     /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,

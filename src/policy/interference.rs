@@ -152,6 +152,11 @@ impl Window {
         self.relieve(terms, now)
     }
 
+    /// Whether a destination was seen with TLS, or lost it, not too long ago.
+    pub fn knows(&self, destination: &Domain) -> bool {
+        self.destinations.contains_key(destination)
+    }
+
     pub fn suspicion(&self) -> Option<Suspicion> {
         self.suspected.as_ref().map(Suspected::shown)
     }

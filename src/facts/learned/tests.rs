@@ -1,0 +1,1 @@
+//! Whole stories of destinations, through restarts.

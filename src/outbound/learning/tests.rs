@@ -1,0 +1,1 @@
+//! What a session says to those who learn from it.
