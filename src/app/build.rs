@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::alert::Ways;
 use crate::audit::event::Stamp;
 use crate::clock;
 use crate::config::{Config, DnsConfig, DnssecConfig, ListenerConfig, ListenerTls, OnAuditFailure};
@@ -12,8 +13,12 @@ use crate::dns::cache::CachingResolver;
 use crate::dns::hickory::{HickoryResolver, Options};
 use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
-use crate::facts::learned::LearnTerms;
+use crate::facts::Gatherer;
+use crate::facts::learned::{LearnTerms, LearnedStore};
+use crate::facts::sts_cache::StsCache;
+use crate::facts::sts_fetch::StsFetcher;
 use crate::inbound;
+use crate::memory::Memory;
 use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
 use crate::outbound;
@@ -52,6 +57,23 @@ impl Environment {
         }
         Ok(Self { resolver: resolver(&config.dns)?, roots, timeouts: Timeouts::default() })
     }
+}
+
+/// All who ask the world about destinations, with what is remembered of it.
+pub(super) fn gatherer(
+    config: &Config,
+    environment: &Environment,
+    memory: Memory,
+    learned: LearnedStore,
+) -> Result<Gatherer, StartError> {
+    let fetcher = fetcher(config, environment.resolver.clone(), &environment.roots)?;
+    Ok(Gatherer { resolver: environment.resolver.clone(), sts: StsCache::new(memory, fetcher), learned })
+}
+
+/// The client of MTA-STS policies under this configuration.
+pub(super) fn fetcher(config: &Config, resolver: Arc<dyn Resolver>, roots: &Roots) -> Result<StsFetcher, StartError> {
+    let targets = TargetRule { allow: config.dns.allow_targets.clone() };
+    Ok(StsFetcher::new(resolver, targets, roots)?)
 }
 
 /// The daemon's resolver, with a bounded cache.
@@ -147,6 +169,11 @@ pub(crate) fn build_inbound(
 
 fn stamp(config: &Config) -> Stamp {
     Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() }
+}
+
+/// Where alerts go.
+pub(super) fn alert_ways(config: &Config) -> Ways {
+    Ways { webhook: config.alert.webhook.clone(), command: config.alert.command.clone() }
 }
 
 /// What learning goes by.

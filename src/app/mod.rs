@@ -31,7 +31,6 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::dns::servers::SetupError as DnsError;
 use crate::journal::Damage;
-use crate::memory::MemoryError;
 use crate::net::listener::BindError;
 use crate::tls::certificates::CertificateError;
 use crate::tls::failure::SetupError as TlsError;
@@ -67,8 +66,6 @@ pub enum StartError {
     #[error("the spool is damaged; nothing was started\n{}", lines(.0))]
     Damaged(Vec<Damage>),
     #[error("{0}")]
-    Memory(#[from] MemoryError),
-    #[error("{0}")]
     Audit(#[from] LogOrKeyError),
     #[error("the key of the audit log: {0}")]
     AuditKey(#[from] KeyError),
@@ -101,7 +98,7 @@ impl StartError {
                 "name folders in [spool].path and [audit].path that can be made and written"
             }
             Self::Privileges(_) => "start as root, or leave `user` and `group` out",
-            Self::Spool { .. } | Self::Memory(_) => {
+            Self::Spool { .. } => {
                 "see that the folder exists, belongs to the daemon's account and is in use by nobody else"
             }
             Self::Damaged(_) => {

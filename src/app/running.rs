@@ -15,12 +15,12 @@ use tokio::task::JoinSet;
 use crate::admin::control::{self, Desk};
 use crate::admin::http::{self, Page};
 use crate::admin::protocol::Response;
+use crate::alert::Alerts;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::facts::Gatherer;
 use crate::facts::back_ends::BackEnds;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
@@ -30,8 +30,9 @@ use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
+use crate::tls::https::https_client;
 
-use super::build::{Environment, Prepared, fill_metrics};
+use super::build::{self, Environment, Prepared, fill_metrics};
 use super::certificates::files::PairFiles;
 use super::certificates::{self, Certificates, Watch};
 use super::evidence::{self, Evidence};
@@ -122,23 +123,22 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
-        let back_ends = Arc::new(BackEnds::default());
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
-            facts: Gatherer { resolver: environment.resolver.clone(), learned: storage.learned.clone() },
-            learned: storage.learned.clone(),
+            alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(&config)),
+            facts: build::gatherer(&config, &environment, storage.memory.clone(), storage.learned.clone())?,
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
             pool: Pool::default(),
             known_hosts: KnownHosts::default(),
-            back_ends: back_ends.clone(),
+            back_ends: Arc::default(),
             timeouts: environment.timeouts,
         });
-        let inbound = Arc::new(reception(built.inbound, &storage, &metrics, back_ends));
+        let inbound = Arc::new(reception(built.inbound, &storage, &metrics, outbound.back_ends.clone()));
         // The first look at the free space comes before the first mail.
         outbound.spool.maintain().await;
         record_start(&outbound, &stamp, &storage.gaps).await;
@@ -173,6 +173,8 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(running.outbound.alerts.clone().run());
+        running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
         running.services.spawn(look_round(running.outbound.resolver.clone()));
         Ok(running)
     }
@@ -222,6 +224,7 @@ impl Running {
             spool: self.outbound.spool.clone(),
             audit: self.outbound.audit.clone(),
             evidence: self.evidence.watch(),
+            learned: self.outbound.facts.learned.clone(),
             counts: counts.clone(),
             draining: self.draining.clone(),
             started_at: clock::timestamp(),
@@ -243,8 +246,9 @@ impl Running {
             let stamp = self.outbound.clone();
             let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
             let status = Arc::new(move || status.status());
-            let feed = self.feed.clone();
-            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed }));
+            let (feed, outbound) = (self.feed.clone(), self.outbound.clone());
+            self.services
+                .spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed, outbound }));
         }
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
@@ -311,7 +315,7 @@ impl Running {
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
         let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
-        let (spool, learned) = (outbound.spool.clone(), outbound.learned.clone());
+        let (spool, learned) = (outbound.spool.clone(), outbound.facts.learned.clone());
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
             // What the last deliveries have shown reaches the disk with the end of the memory.

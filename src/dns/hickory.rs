@@ -231,7 +231,8 @@ impl Found {
     }
 
     fn alias(&self, kind: RecordType) -> Result<Option<Alias>, LookupError> {
-        let Some(first) = self.first.filter(|_| is_address(kind)) else { return Ok(None) };
+        let names_hosts = is_address(kind) || kind == RecordType::MX;
+        let Some(first) = self.first.filter(|_| names_hosts) else { return Ok(None) };
         match records::domain(&self.end) {
             Some(end) => Ok(Some(Alias { end, first })),
             // TLSA records may be at a name that nobody could ask about.

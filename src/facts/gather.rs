@@ -2,29 +2,34 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::dns::{Alias, LookupError, Resolver, Security};
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
 use crate::policy::outbound::Decision;
-use crate::policy::published::{Asks, Dane, Learned, Published};
-use crate::policy::settings::{DaneUse, Learn, OutboundTls, TlsRequiredNo};
+use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
+use crate::policy::settings::{DaneUse, Learn, OutboundTls, StsUse, TlsRequiredNo};
+use crate::policy::sts_policy::{Mode, StsPolicy};
 
 use super::learned::LearnedStore;
+use super::sts_cache::{StsAnswer, StsCache};
 use super::tlsa_lookup;
 
 /// Asks the world.
 #[derive(Debug)]
 pub struct Gatherer {
     pub resolver: Arc<dyn Resolver>,
+    pub sts: StsCache,
     pub learned: LearnedStore,
 }
 
 /// What is known of a domain, whichever of its hosts takes the mail.
 #[derive(Clone, Debug, Default)]
 pub struct DomainFacts {
-    domain: Option<Domain>,
-    learned: Option<Learned>,
     asks: Asks,
+    /// The MTA-STS policy of the domain that MX records were asked of.
+    pub sts: Option<StsAnswer>,
+    /// What its own mail hosts are held to.
+    pub learned: Option<Learned>,
 }
 
 /// A host as the look-ups found it.
@@ -37,18 +42,32 @@ pub struct KnownHost<'a> {
     /// Of the addresses with all aliases that led to them.
     pub address_security: Security,
     pub alias: Option<&'a Alias>,
+    /// The domain whose MX records led to it, and the domain that its aliases lead to.
+    pub next_hop_domains: &'a [Domain],
+    pub is_by_mx: bool,
 }
 
 impl Gatherer {
-    /// What the domain publishes. `None` is an address literal, which publishes nothing.
-    pub async fn domain(&self, decision: &Decision, domain: Option<&Domain>, asks: Asks) -> DomainFacts {
-        DomainFacts { domain: domain.cloned(), learned: domain.and_then(|domain| self.learned(decision, domain)), asks }
+    /// What the domain publishes. `None` is an address literal, which publishes nothing; neither does a domain whose
+    /// mail goes by a route: there the route's hosts do (RFC 8461 section 2: a smart host is its own policy domain).
+    pub async fn domain(
+        &self,
+        decision: &Decision,
+        domain: Option<&Domain>,
+        asks: Asks,
+        now: Timestamp,
+    ) -> DomainFacts {
+        let sts = match domain.filter(|_| decision.is_by_mx() && follows_sts(decision, asks)) {
+            Some(domain) => Some(self.sts.policy(domain, now).await),
+            None => None,
+        };
+        DomainFacts { asks, sts, learned: domain.and_then(|domain| self.learned(decision, domain, now)) }
     }
 
     /// What holds of what was learned: it is about the domain's own mail hosts.
-    fn learned(&self, decision: &Decision, domain: &Domain) -> Option<Learned> {
+    fn learned(&self, decision: &Decision, domain: &Domain, now: Timestamp) -> Option<Learned> {
         let is_enforced = decision.following.learn.value == Learn::Enforce && decision.is_by_mx();
-        if is_enforced { self.learned.requirement(domain, clock::timestamp()) } else { None }
+        if is_enforced { self.learned.requirement(domain, now) } else { None }
     }
 
     /// What is known of one host. An error means that it is not known whether it has TLSA records.
@@ -57,32 +76,58 @@ impl Gatherer {
         decision: &Decision,
         facts: &DomainFacts,
         host: &KnownHost<'_>,
+        now: Timestamp,
     ) -> Result<Published, LookupError> {
         let dane = match host.name.filter(|_| follows_dane(decision, facts.asks)) {
             Some(name) => {
-                let found_by = facts.domain.as_ref().filter(|_| host.name_is_trusted && decision.is_by_mx());
                 let host = tlsa_lookup::Host {
                     name,
                     port: host.port,
                     security: host.address_security,
                     alias: host.alias,
-                    next_hop_domain: found_by,
+                    next_hop_domains: if host.name_is_trusted { host.next_hop_domains } else { &[] },
+                    is_by_mx: host.is_by_mx,
                 };
                 tlsa_lookup::look_up(self.resolver.as_ref(), &host).await?
             }
             None => Dane::Inapplicable,
         };
-        Ok(Published { dane, mta_sts: None, learned: facts.learned.clone(), asks: facts.asks })
+        let of_route = match host.name.filter(|_| !decision.is_by_mx() && follows_sts(decision, facts.asks)) {
+            Some(name) => Some(self.sts.policy(name, now).await),
+            None => None,
+        };
+        let sts = facts.sts.as_ref().or(of_route.as_ref()).and_then(|answer| answer.policy.as_deref());
+        let mta_sts = sts.and_then(|cached| mta_sts(&cached.policy, host.name));
+        Ok(Published { dane, mta_sts, learned: facts.learned.clone(), asks: facts.asks })
     }
+}
+
+/// Mode `none` is as good as no policy (RFC 8461 section 5).
+fn mta_sts(policy: &StsPolicy, host: Option<&Domain>) -> Option<MtaSts> {
+    let is_enforced = match policy.mode {
+        Mode::Enforce => true,
+        Mode::Testing => false,
+        Mode::None => return None,
+    };
+    Some(MtaSts { is_enforced, lists_host: host.is_some_and(|host| policy.matches(host)) })
+}
+
+fn is_waived(decision: &Decision, asks: Asks) -> bool {
+    let honours = decision.following.tls_required_no.value == TlsRequiredNo::Honour;
+    honours && asks.tls_required_no && !asks.require_tls
+}
+
+/// Whether a policy would make a difference.
+fn follows_sts(decision: &Decision, asks: Asks) -> bool {
+    let is_off = decision.requirement.tls.value == OutboundTls::Off;
+    decision.following.mta_sts.value == StsUse::Auto && !is_off && !is_waived(decision, asks)
 }
 
 /// Whether TLSA records would make a difference: where they do not, a failure to look them up makes none either.
 fn follows_dane(decision: &Decision, asks: Asks) -> bool {
-    let is_waived =
-        asks.tls_required_no && !asks.require_tls && decision.following.tls_required_no.value == TlsRequiredNo::Honour;
     match decision.following.dane.value {
         DaneUse::Off => false,
-        DaneUse::Auto => !is_waived && decision.requirement.tls.value != OutboundTls::Off,
+        DaneUse::Auto => !is_waived(decision, asks) && decision.requirement.tls.value != OutboundTls::Off,
         DaneUse::Required => true,
     }
 }

@@ -221,8 +221,8 @@ impl LearnedStore {
             let page = read_page(&state.memory, after.as_ref(), keeping::SWEPT_AT_ONCE_MAX);
             let Some((last, _)) = page.last() else { return };
             after = Some(last.clone());
-            for (domain, _) in &page {
-                news.extend(state.sweep(domain, now));
+            for (domain, learned) in &page {
+                news.extend(state.sweep(domain, learned, now));
             }
         }
     }

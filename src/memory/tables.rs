@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Longest key.
-pub(super) const KEY_BYTES_MAX: usize = 1024;
+pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// Changed keys that are counted singly; if there are more, the next write replaces all that the file has. So nothing
@@ -156,12 +156,9 @@ impl Tables {
             }
             Changed::Everything => {
                 let rows = self.tables.iter().flat_map(|(table, rows)| rows.rows.iter().map(move |row| (*table, row)));
-                let row = |(table, (key, value)): (Table, (&Box<str>, &Arc<[u8]>))| Row {
-                    table,
-                    key: key.clone(),
-                    value: Some(value.clone()),
-                };
-                Changes { replace: true, rows: rows.map(row).collect() }
+                let rows =
+                    rows.map(|(table, (key, value))| Row { table, key: key.clone(), value: Some(value.clone()) });
+                Changes { replace: true, rows: rows.collect() }
             }
         }
     }

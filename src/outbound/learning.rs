@@ -32,7 +32,7 @@ impl Attempt {
     pub(super) fn learn_hosts(&mut self, hosts: &[NextHost]) {
         self.mail_hosts = hosts.iter().filter_map(|host| host.name.clone()).collect();
         let now = clock::timestamp();
-        let news = self.destination().map(|to| self.outbound.learned.attempted(&to, now)).unwrap_or_default();
+        let news = self.destination().map(|to| self.outbound.facts.learned.attempted(&to, now)).unwrap_or_default();
         self.tell(news, None, now);
     }
 
@@ -40,7 +40,7 @@ impl Attempt {
     pub(super) fn learn(&self, seen: &Seen<'_>) {
         let Some(session) = self.destination().and_then(|to| session(to, seen)) else { return };
         let session = Session { record: self.recorded.filter(|_| session.deliveries > 0), ..session };
-        let news = self.outbound.learned.see(&session, seen.at);
+        let news = self.outbound.facts.learned.see(&session, seen.at);
         let has_fallen = news.iter().any(|news| matches!(news, News::Fallen(_)));
         if session.violation.is_some() || has_fallen {
             self.outbound.metrics.learned_violations.inc();
@@ -62,12 +62,12 @@ impl Attempt {
 
 /// What ends by itself is ended, and what was learned is handed to the memory; to be called every second or so.
 pub async fn tick(outbound: &Outbound) {
-    let (store, now) = (outbound.learned.clone(), clock::timestamp());
+    let (store, now) = (outbound.facts.learned.clone(), clock::timestamp());
     let Ok(news) = tokio::task::spawn_blocking(move || store.tick(now)).await else { return };
     let snapshot = outbound.snapshot.load();
     let told = Told { stamp: &snapshot.stamp, subject: None, tls: None, now };
     news.iter().for_each(|news| told.tell(outbound, news));
-    let standing = outbound.learned.standing();
+    let standing = outbound.facts.learned.standing();
     outbound.metrics.learned(standing.levels.encrypt, standing.levels.verify);
     outbound.metrics.path_interference.set(i64::from(standing.suspicion.is_some()));
 }
@@ -168,6 +168,9 @@ impl Told<'_> {
             }
             News::Path(Change::Suspected(_)) => tracing::error!("{text}"),
             News::Lapsed { .. } | News::Alarm(_) | News::Fallen(_) => tracing::warn!("{text}"),
+        }
+        if let Some(alert) = words::alert(news, self.now, &self.stamp.node) {
+            outbound.alerts.put(&alert);
         }
         if let Err(fault) = outbound.spool.record_lazily(None, vec![self.entry(event(news), text)]) {
             tracing::warn!(%fault, "what was learned could not be recorded");

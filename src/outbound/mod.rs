@@ -25,13 +25,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::alert::Alerts;
 use crate::audit::event::Stamp;
 use crate::audit::feed::Health;
 use crate::dns::Resolver;
 use crate::dns::targets::TargetRule;
 use crate::facts::Gatherer;
 use crate::facts::back_ends::BackEnds;
-use crate::facts::learned::LearnedStore;
 use crate::metrics::Metrics;
 use crate::model::domain::Domain;
 use crate::policy::rules::PolicySet;
@@ -75,7 +75,7 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
     pub facts: Gatherer,
-    pub learned: LearnedStore,
+    pub alerts: Alerts,
     /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,

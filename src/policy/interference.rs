@@ -30,6 +30,10 @@ pub const LOST_MAX: usize = 256;
 /// Destinations that a change names.
 pub const DESTINATIONS_SHOWN_MAX: usize = 20;
 
+/// What an operator can look at then.
+pub const WHERE_TO_LOOK: &str = "look for a firewall or a proxy on the way that rewrites SMTP (250-XXXXXXXA in answers \
+    to EHLO), for a new route or provider, and at the root certificates of this host";
+
 /// When our own path is suspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowTerms {
@@ -121,7 +125,7 @@ struct Suspected {
     recovered: BTreeSet<Domain>,
 }
 
-/// What is known of the path. Stored are only the destinations that have lost TLS: what all others do is soon seen again.
+/// What is known of the path. Only destinations that have lost TLS are stored: what all others do is soon seen again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     format: Format<1>,

@@ -94,7 +94,7 @@ impl Upstream {
     /// Finds out, and tells the log, whether anything will ever be secure.
     pub(super) async fn look_round(&self) {
         match &self.judge {
-            Judge::Nobody => {}
+            Judge::Nobody => tracing::info!("DNSSEC is off: no answer counts as secure, and DANE is out of use"),
             Judge::Server(witness) => {
                 witness.judge(false, self.says_root_is_signed()).await;
             }

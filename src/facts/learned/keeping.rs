@@ -205,11 +205,11 @@ impl State {
         is_due
     }
 
-    /// Removes a domain that is not worth its place any more.
-    pub(super) fn sweep(&mut self, domain: &Domain, now: Timestamp) -> Option<News> {
+    /// Removes a domain that is not worth its place any more. `read` is what the memory has of it.
+    pub(super) fn sweep(&mut self, domain: &Domain, read: &Learned, now: Timestamp) -> Option<News> {
         let thresholds = self.terms.thresholds;
         let is_tight = self.memory.len(Table::Learned) * 100 > Table::Learned.entries_max() * TAKEN_PERCENT_MAX;
-        let learned = self.look(domain)?;
+        let learned = self.at_hand.get(domain).map_or(read, |at_hand| &at_hand.learned);
         let is_idle = learned.is_idle(&thresholds, now);
         let is_spare =
             is_tight && learned.level_in_force().is_none() && now.saturating_since(learned.last_tried()) >= SPARE_AFTER;

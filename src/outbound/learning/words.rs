@@ -1,13 +1,13 @@
 //! What is learned, in one sentence, for logs, the audit log and alerts.
 
-use crate::facts::learned::{Fallen, News};
-use crate::policy::alarm::Notice;
-use crate::policy::interference::{Change, Relief, Suspicion};
-use crate::policy::learned::{Lapsed, Level, Raised};
+use std::sync::Arc;
 
-/// Where to look if the path is suspected.
-pub(super) const WHERE_TO_LOOK: &str = "look for a firewall or a proxy on the way that rewrites SMTP (\"250-XXXXXXXA\" \
-    in answers to EHLO), for a new route or provider, and at the certificates of this host's roots";
+use crate::alert::{Alert, State, Subject};
+use crate::facts::learned::{Fallen, News};
+use crate::model::time::Timestamp;
+use crate::policy::alarm::{Notice, Violation};
+use crate::policy::interference::{Change, Relief, Suspicion, WHERE_TO_LOOK};
+use crate::policy::learned::{Lapsed, Level, Raised};
 
 pub(super) fn of(news: &News) -> String {
     match news {
@@ -65,6 +65,47 @@ fn of_path(change: &Change) -> String {
             };
             format!("our own path is not suspected any more, as it was since {}: {why}", since.brief())
         }
+    }
+}
+
+/// The alert, if it is worth one.
+pub(super) fn alert(news: &News, now: Timestamp, node: &Arc<str>) -> Option<Alert> {
+    let (subject, state) = match news {
+        News::Raised { .. } | News::Lapsed { .. } | News::Fallen(_) => return None,
+        News::Alarm(Notice::Raised(_)) => (Subject::LearnedViolation, State::Raised),
+        News::Alarm(Notice::Reminder { .. }) => (Subject::LearnedViolation, State::Reminder),
+        News::Alarm(Notice::Crowded { .. }) => (Subject::LearnedViolation, State::Crowded),
+        News::Alarm(Notice::Cleared { .. }) => (Subject::LearnedViolation, State::Cleared),
+        News::Path(Change::Suspected(_)) => (Subject::PathInterference, State::Raised),
+        News::Path(Change::Cleared { .. }) => (Subject::PathInterference, State::Cleared),
+    };
+    let mut alert = Alert::new(subject, state, now, node.clone(), of(news));
+    match news {
+        News::Alarm(notice) => describe(&mut alert, notice),
+        News::Path(Change::Suspected(Suspicion { since, count, destinations })) => {
+            (alert.since, alert.count) = (Some(*since), Some(*count));
+            alert.destinations.clone_from(destinations);
+        }
+        News::Path(Change::Cleared { since, .. }) => alert.since = Some(*since),
+        News::Raised { .. } | News::Lapsed { .. } | News::Fallen(_) => {}
+    }
+    Some(alert)
+}
+
+fn describe(alert: &mut Alert, notice: &Notice) {
+    let (violation, since, violations) = match notice {
+        Notice::Raised(violation) => (Some(violation), violation.at, 1),
+        Notice::Crowded { violation } => (Some(violation), violation.at, 1),
+        Notice::Reminder { violation, since, violations } => (Some(violation), *since, *violations),
+        Notice::Cleared { domain, since, violations } => {
+            alert.domain = Some(domain.clone());
+            (None, *since, *violations)
+        }
+    };
+    (alert.since, alert.violations) = (Some(since), Some(violations));
+    if let Some(Violation { domain, mx, wanted, met, at: _ }) = violation {
+        (alert.domain, alert.mx) = (Some(domain.clone()), Some(mx.to_string()));
+        (alert.wanted, alert.reason) = (Some(wanted.as_str()), Some(*met));
     }
 }
 
