@@ -178,7 +178,7 @@ pub(super) fn alert_ways(config: &Config) -> Ways {
 
 /// What learning goes by.
 pub(super) fn learn_terms(config: &Config) -> LearnTerms {
-    let alarm = AlarmTerms { reminder: config.alert.remind, ..AlarmTerms::default() };
+    let alarm = AlarmTerms { reminder: config.alert.remind, quiet: config.alert.quiet, ..AlarmTerms::default() };
     LearnTerms { thresholds: config.learn.thresholds, alarm, window: config.learn.window }
 }
 

@@ -64,11 +64,14 @@ pub(super) fn alert(mut table: Table<'_>) -> AlertConfig {
     let webhook = table.get("webhook").and_then(|value| value.parse(values::webhook));
     let command = table.get("command").and_then(|value| command(&value));
     let remind = table.get("remind").and_then(|value| value.parse(values::duration));
+    let quiet = table.get("quiet").and_then(|value| value.parse(values::duration));
+    let default = AlarmTerms::default();
     table.finish();
     AlertConfig {
         webhook: webhook.map(|at| at.value),
         command,
-        remind: remind.map_or(AlarmTerms::default().reminder, |at| at.value),
+        remind: remind.map_or(default.reminder, |at| at.value),
+        quiet: quiet.map_or(default.quiet, |at| at.value),
     }
 }
 

@@ -257,6 +257,8 @@ pub struct AlertConfig {
     pub command: Option<Vec<String>>,
     /// Between two alerts about one destination, at least.
     pub remind: Duration,
+    /// Without a violation, before it is over.
+    pub quiet: Duration,
 }
 
 /// Named bounds that an operator may move.

@@ -55,13 +55,13 @@ mod tests {
         let page = lines(&status).join("\n");
         let expected = "\
 learned   12 domains held to what was shown: 10 encrypt, 2 verify
-alarm     2 domains below that: bank.example since 2027-01-15 08:00:00 UTC and 1
-          more
-path      TLS is being taken out of sessions on our own path, it seems, since
-          2027-01-15 08:00:00 UTC: a.example and 6 more; look for a firewall or
-          a proxy on the way that rewrites SMTP (250-XXXXXXXA in answers to
-          EHLO), for a new route or provider, and at the root certificates of
-          this host";
+alarm     2 domains below that: bank.example since 2027-01-15
+          08:00:00 UTC and 1 more
+path      TLS is being taken out of sessions on our own path, it
+          seems, since 2027-01-15 08:00:00 UTC: a.example and 6 more; look
+          for a firewall or a proxy on the way that rewrites SMTP (250-XXXXXXXA
+          in answers to EHLO), for a new route or provider, and at the root
+          certificates of this host";
         assert_eq!(anstream::adapter::strip_str(&page).to_string(), expected);
         assert_eq!(lines(&DestinationsStatus::default()), Vec::<String>::new());
     }
