@@ -173,7 +173,8 @@ fn permit_program(mut rules: RulesetCreated, program: &Path) -> Result<RulesetCr
     }
     // Where scripts send what nobody is to see.
     if let Ok(handle) = PathFd::new("/dev/null") {
-        rules = rules.add_rule(PathBeneath::new(handle, AccessFs::ReadFile | AccessFs::WriteFile))?;
+        rules =
+            rules.add_rule(PathBeneath::new(handle, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate))?;
     }
     Ok(rules)
 }
