@@ -25,6 +25,8 @@ use crate::policy::settings::Learn;
 
 use keeping::State;
 
+const DAY_SECS: u64 = 24 * 60 * 60;
+
 /// What the operator wrote about learning and alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LearnTerms {
@@ -79,6 +81,8 @@ pub enum News {
     Alarm(Notice),
     Fallen(Fallen),
     Path(Change),
+    /// Enough was shown but for these of its mail hosts, which nobody has seen for long.
+    Unseen(Vec<Domain>),
 }
 
 /// A destination showed less than it had shown for long enough. Nothing is held back by it: that level is not in force.
@@ -283,6 +287,10 @@ fn learn(state: &mut State, session: &Session<'_>, now: Timestamp, news: &mut Ve
     }
     if deliveries > 0 {
         raise(&mut learned, &to, &thresholds, now, news);
+        let unseen = unseen(&learned, &to, &thresholds, now);
+        if !unseen.is_empty() && state.may_look(to.domain, now) {
+            news.push(News::Unseen(unseen));
+        }
     }
     state.put(to.domain, learned, is_urgent(news));
     known
@@ -294,6 +302,16 @@ fn raise(learned: &mut Learned, to: &Destination<'_>, thresholds: &Thresholds, n
     }
     let raised = learned.raise(&Terms { thresholds, current: Some(to.hosts) }, now);
     news.extend(raised.map(|raised| News::Raised { domain: to.domain.clone(), raised }));
+}
+
+/// The mail hosts without which the evidence would be whole.
+fn unseen(learned: &Learned, to: &Destination<'_>, thresholds: &Thresholds, now: Timestamp) -> Vec<Domain> {
+    let is_fresh = |at: Timestamp| now.saturating_since(at).as_secs() / DAY_SECS < u64::from(thresholds.expiry_days);
+    let is_seen =
+        |host: &Domain| learned.hosts().any(|(name, sights)| name == host && sights.last().is_some_and(is_fresh));
+    let unseen: Vec<Domain> = to.hosts.iter().filter(|host| !is_seen(host)).cloned().collect();
+    let is_enough = || learned.proposal(&Terms { thresholds, current: None }, now).is_some();
+    if unseen.is_empty() || !is_enough() { Vec::new() } else { unseen }
 }
 
 /// What must outlive a kill even if that comes within the second.
@@ -332,9 +350,10 @@ fn watch_path(state: &mut State, session: &Session<'_>, known: Known, now: Times
         return;
     }
     let window = state.terms.window;
+    let had_lost = state.window.has_lost(destination);
     let seen = Seen { destination, mx: Some(session.mx), address: session.address, outcome, at: now };
     let change = state.window.see(&seen, &window);
-    if change.is_some() || outcome == Outcome::Lost {
+    if change.is_some() || had_lost || outcome == Outcome::Lost {
         state.window_changed();
     }
     news.extend(change.map(News::Path));

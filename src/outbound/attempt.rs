@@ -2,8 +2,9 @@
 
 mod aim;
 mod connect;
+mod look;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::audit::event::Event;
@@ -117,8 +118,11 @@ pub(super) struct Attempt {
     began: Instant,
     /// The domain that the mail is for, where all of it is for one; `None` for an address literal.
     pub(super) domain: Option<Domain>,
-    /// The names of the hosts that were found for it.
+    /// The hosts that were found, and their names.
+    pub(super) hosts: Vec<NextHost>,
     pub(super) mail_hosts: Vec<Domain>,
+    /// Those of them whose TLS should be known and is not.
+    pub(super) unseen: OnceLock<Vec<Domain>>,
     /// The newest record of an attempt.
     pub(super) recorded: Option<RecordId>,
     /// Recipients without an outcome yet.
@@ -153,7 +157,9 @@ impl Attempt {
             subject,
             began,
             domain,
+            hosts: Vec::new(),
             mail_hosts: Vec::new(),
+            unseen: OnceLock::new(),
             recorded: None,
             open: recipients,
             outcomes: Vec::new(),
@@ -177,7 +183,12 @@ impl Attempt {
                 self.settle_open(&Outcome::Failed(Failure { reply: none.reply, ..ours }));
             }
         }
-        self.conclude().await
+        let look = self.look();
+        let ended = self.conclude().await;
+        if let Some(look) = look {
+            tokio::spawn(look.run());
+        }
+        ended
     }
 
     /// Ends before all is tried: what was decided is kept, the rest is tried again.
@@ -189,7 +200,8 @@ impl Attempt {
 
     /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
     async fn try_hosts(&mut self, hosts: Vec<NextHost>) -> Result<(), Fault> {
-        self.learn_hosts(&hosts);
+        self.hosts.clone_from(&hosts);
+        self.learn_hosts();
         let facts = self.domain_facts().await;
         let mut tried = Tried::default();
         for host in hosts {
@@ -325,6 +337,9 @@ impl Attempt {
 
     /// A host that was not used is on record within a second; nothing was sent to it.
     fn record_attempt(&self, situation: &Situation) {
+        if self.open.is_empty() {
+            return;
+        }
         let records = self.subject.records(Event::OutboundAttempt, &self.open, situation);
         if let Err(fault) = self.outbound.spool.record_lazily(None, records) {
             tracing::warn!(id = %self.stored.envelope.id, %fault, "an attempt could not be recorded");

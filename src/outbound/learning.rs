@@ -25,12 +25,12 @@ use super::Outbound;
 use super::attempt::Attempt;
 use super::records::Subject;
 use super::seen::{Seen, What};
-use super::targets::{NextHost, Target};
+use super::targets::Target;
 
 impl Attempt {
     /// The mail hosts are known and none is connected to yet.
-    pub(super) fn learn_hosts(&mut self, hosts: &[NextHost]) {
-        self.mail_hosts = hosts.iter().filter_map(|host| host.name.clone()).collect();
+    pub(super) fn learn_hosts(&mut self) {
+        self.mail_hosts = self.hosts.iter().filter_map(|host| host.name.clone()).collect();
         let now = clock::timestamp();
         let news = self.destination().map(|to| self.outbound.facts.learned.attempted(&to, now)).unwrap_or_default();
         self.tell(news, None, now);
@@ -56,7 +56,12 @@ impl Attempt {
 
     fn tell(&self, news: Vec<News>, tls: Option<&TlsFacts>, now: Timestamp) {
         let told = Told { stamp: &self.snapshot.stamp, subject: Some(&self.subject), tls, now };
-        news.iter().for_each(|news| told.tell(&self.outbound, news));
+        for news in news {
+            match news {
+                News::Unseen(hosts) => _ = self.unseen.set(hosts),
+                news => told.tell(&self.outbound, &news),
+            }
+        }
     }
 }
 
@@ -167,12 +172,14 @@ impl Told<'_> {
                 tracing::info!("{text}");
             }
             News::Path(Change::Suspected(_)) => tracing::error!("{text}"),
+            News::Unseen(_) => tracing::debug!("{text}"),
             News::Lapsed { .. } | News::Alarm(_) | News::Fallen(_) => tracing::warn!("{text}"),
         }
         if let Some(alert) = words::alert(news, self.now, &self.stamp.node) {
             outbound.alerts.put(&alert);
         }
-        if let Err(fault) = outbound.spool.record_lazily(None, vec![self.entry(event(news), text)]) {
+        let Some(event) = event(news) else { return };
+        if let Err(fault) = outbound.spool.record_lazily(None, vec![self.entry(event, text)]) {
             tracing::warn!(%fault, "what was learned could not be recorded");
         }
     }
@@ -187,12 +194,13 @@ impl Told<'_> {
     }
 }
 
-fn event(news: &News) -> Event {
+fn event(news: &News) -> Option<Event> {
     match news {
-        News::Raised { .. } => Event::LearnedRaised,
+        News::Raised { .. } => Some(Event::LearnedRaised),
         // As what else changes by date.
-        News::Lapsed { .. } => Event::ConfigLoaded,
-        News::Alarm(_) | News::Fallen(_) => Event::LearnedViolation,
-        News::Path(_) => Event::PathInterference,
+        News::Lapsed { .. } => Some(Event::ConfigLoaded),
+        News::Alarm(_) | News::Fallen(_) => Some(Event::LearnedViolation),
+        News::Path(_) => Some(Event::PathInterference),
+        News::Unseen(_) => None,
     }
 }

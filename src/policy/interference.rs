@@ -161,6 +161,11 @@ impl Window {
         self.destinations.contains_key(destination)
     }
 
+    /// Whether it is known to have lost TLS.
+    pub fn has_lost(&self, destination: &Domain) -> bool {
+        self.destinations.get(destination).is_some_and(|known| known.lost.is_some())
+    }
+
     pub fn suspicion(&self) -> Option<Suspicion> {
         self.suspected.as_ref().map(Suspected::shown)
     }

@@ -20,6 +20,8 @@ DNS_ADDRESS, SMTP_PORT = "127.23.0.53", 25
 # recipient domain -> (mail host, its address); each in a network and under a name of its own
 BANK = {"bank.test": ("mx.bank.test", "127.23.0.1")}
 OTHERS = {f"d{n}.test": (f"mx.host{n}.test", f"127.23.{n}.1") for n in range(1, 6)}
+# A second mail host of bank.test that takes no mail while the first one does.
+BACKUP = ("backup.bank.test", "127.23.0.2")
 HOSTS = {**BANK, **OTHERS}
 TYPES = {"A": 1, "MX": 15}
 
@@ -33,7 +35,7 @@ class Dns:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((DNS_ADDRESS, 0))
         self.port = self.socket.getsockname()[1]
-        self.addresses = dict(HOSTS.values())
+        self.addresses = dict([*HOSTS.values(), BACKUP])
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -46,14 +48,18 @@ class Dns:
         kind = struct.unpack_from("!H", question, end)[0]
         records = []
         if kind == TYPES["MX"] and name in HOSTS:
-            host = b"".join(bytes([len(label)]) + label.encode() for label in HOSTS[name][0].split(".")) + b"\0"
-            records = [struct.pack("!H", 10) + host]
+            hosts = [HOSTS[name][0], *([BACKUP[0]] if name in BANK else [])]
+            records = [struct.pack("!H", 10 + place) + self.wire(host) for place, host in enumerate(hosts)]
         elif kind == TYPES["A"] and name in self.addresses:
             records = [socket.inet_aton(self.addresses[name])]
         is_known = name in HOSTS or name in self.addresses
         head = question[:2] + struct.pack("!HHHHH", 0x8180 | (0 if is_known else 3), 1, len(records), 0, 0)
         body = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(data)) + data for data in records)
         return head + question[12:end + 4] + body
+
+    @staticmethod
+    def wire(name):
+        return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
 
     @staticmethod
     def name(question, at):
@@ -113,15 +119,19 @@ def details(daemon, event):
 
 
 def rises(daemon, port, tls):
-    """Three deliveries, and the level is in force, also for whoever looks while no daemon runs."""
-    hosts = Hosts(BANK, tls)
+    """Three deliveries and a look at the backup host, and the level is in force, also for whoever looks while no daemon runs."""
+    hosts, backup = Hosts(BANK, tls), Sink(tls=tls, address=BACKUP[1], port=SMTP_PORT)
     for number in range(3):
         checks.equal(f"nothing is in force before delivery {number + 1}", details(daemon, "learned.raised"), [])
         send(port, BANK)
         checks.check("it is delivered", wait_for(lambda number=number: hosts.count() == number + 1))
+    checks.check("the backup host is looked at, and nothing is sent there", wait_for(lambda: len(backup.handshakes) == 1) and not backup.named)
+    wait_for(lambda: "backup.bank.test" in str(learned(daemon, "bank.test")))
+    send(port, BANK)
+    checks.check("it is delivered", wait_for(lambda: hosts.count() == 4))
     wait_for(lambda: details(daemon, "learned.raised"))
     raised = details(daemon, "learned.raised")
-    checks.matches("the level rises, once, with its evidence", raised, r"^\['bank\.test: the learned level rises from none to encrypt: 3 deliveries on 1 days [^']*mx\.bank\.test'\]$")
+    checks.matches("the level rises, once, with its evidence", raised, r"^\['bank\.test: the learned level rises from none to encrypt: 3 deliveries on 1 days [^']*by backup\.bank\.test, mx\.bank\.test'\]$")
     checks.check("the metric tells", wait_for(lambda: daemon.metric("gatepost_learned_domains", level="encrypt") == 1))
     daemon.kill()
     stopped = learned(daemon, "bank.test")
@@ -130,6 +140,7 @@ def rises(daemon, port, tls):
     running = learned(daemon, "bank.test")
     checks.equal("the next daemon has it", running, stopped)
     hosts.close()
+    backup.close()
 
 
 def is_violated(daemon, port, folder):

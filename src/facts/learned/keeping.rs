@@ -21,6 +21,8 @@ const AT_HAND_MAX: usize = 4096;
 /// Domains that a sweep looks at under one lock.
 pub(super) const SWEPT_AT_ONCE_MAX: usize = 200;
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Between two looks at the hosts of a domain that take no mail, at least.
+const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// Where more of the table than this is taken, domains without a level in force go that nobody has tried for
 /// [`SPARE_AFTER`].
 const TAKEN_PERCENT_MAX: usize = 90;
@@ -45,6 +47,8 @@ pub(super) struct State {
     /// It was said that the table is full.
     is_full: bool,
     last_sweep: Option<Timestamp>,
+    /// When hosts that take no mail were last looked at, by domain.
+    looked: HashMap<Domain, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,7 @@ impl State {
             is_window_dirty: false,
             is_full: false,
             last_sweep: None,
+            looked: HashMap::new(),
         };
         let memory = state.memory.clone();
         for (key, value) in memory.entries(Table::Learned) {
@@ -132,6 +137,19 @@ impl State {
         if let Some(level) = level {
             *self.levels.of(level) += 1;
         }
+    }
+
+    /// Whether hosts of the domain may be looked at again; then it counts as done.
+    pub(super) fn may_look(&mut self, domain: &Domain, now: Timestamp) -> bool {
+        let is_late = |last: &Timestamp| *last > now || now.saturating_since(*last) >= LOOK_EVERY;
+        if !self.looked.get(domain).is_none_or(is_late) {
+            return false;
+        }
+        if self.looked.len() >= AT_HAND_MAX {
+            self.looked.clear();
+        }
+        self.looked.insert(domain.clone(), now);
+        true
     }
 
     /// A level has ended, so nothing is left to violate.

@@ -47,18 +47,7 @@ impl World {
 
     fn see(&self, name: &str, now: Timestamp, change: impl FnOnce(&mut Session<'_>)) -> Vec<String> {
         let (domain, mx) = (domain(name), domain(&format!("mx.{name}")));
-        let mut session = Session {
-            to: self.destination(&domain),
-            mx: &mx,
-            address: ADDRESS.parse().unwrap(),
-            shown: None,
-            deliveries: 0,
-            is_enforced: false,
-            asked: None,
-            violation: None,
-            path: None,
-            record: None,
-        };
+        let mut session = Session { mx: &mx, ..plain_session(self, &domain) };
         change(&mut session);
         told(self.store.see(&session, now))
     }
@@ -96,6 +85,7 @@ fn told(news: Vec<News>) -> Vec<String> {
         News::Alarm(Notice::Cleared { violations, .. }) => format!("cleared after {violations}"),
         News::Fallen(fallen) => format!("{} fell from {} to {:?}", fallen.domain, fallen.evidence.level, fallen.shown),
         News::Path(Change::Suspected(suspicion)) => format!("path suspected by {}", suspicion.count),
+        News::Unseen(hosts) => format!("unseen: {}", hosts.iter().map(Domain::as_str).collect::<Vec<_>>().join(" ")),
         News::Path(Change::Cleared { relief, .. }) => format!("path cleared: {relief:?}"),
     };
     news.into_iter().map(word).collect()
@@ -181,12 +171,34 @@ fn a_domain_that_is_enforced_later_is_held_to_what_it_has_shown_before_the_first
     assert_eq!(world.requirement(BANK, at(3, 0)), Some(published::Learned::Encrypt));
     // Not while one of its hosts was never seen.
     let mut other = World::new(Learn::Propose);
-    other.hosts.push(domain("mx2.bank.example"));
-    for day in 0..3 {
-        other.deliver(BANK, Shown::Encrypted, at(day, 0));
-    }
+    other.hosts.push(domain("mx.backup.example"));
+    assert_eq!(other.deliver(BANK, Shown::Encrypted, at(0, 0)), NOTHING);
+    // It takes no mail, so somebody has to look there.
+    assert_eq!(other.deliver(BANK, Shown::Encrypted, at(1, 0)), ["unseen: mx.backup.example"]);
+    assert_eq!(other.deliver(BANK, Shown::Encrypted, at(1, HOUR_SECS)), NOTHING);
+    assert_eq!(other.deliver(BANK, Shown::Encrypted, at(2, 0)), ["unseen: mx.backup.example"]);
     other.learn = Learn::Enforce;
     assert_eq!(told(other.store.attempted(&other.destination(&bank), at(3, 0))), NOTHING);
+    let backup = domain("mx.backup.example");
+    let look = Session { mx: &backup, shown: Some(Shown::Encrypted), ..plain_session(&other, &bank) };
+    assert_eq!(told(other.store.see(&look, at(3, 0))), NOTHING);
+    assert_eq!(told(other.store.attempted(&other.destination(&bank), at(3, 1))), ["bank.example raised to encrypt"]);
+}
+
+/// A session of which nothing is known, with the first of the hosts.
+fn plain_session<'a>(world: &'a World, domain: &'a Domain) -> Session<'a> {
+    Session {
+        to: world.destination(domain),
+        mx: &world.hosts[0],
+        address: ADDRESS.parse().unwrap(),
+        shown: None,
+        deliveries: 0,
+        is_enforced: false,
+        asked: None,
+        violation: None,
+        path: None,
+        record: None,
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::alert::{Alert, State, Subject};
 use crate::facts::learned::{Fallen, News};
+use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::alarm::{Notice, Violation};
 use crate::policy::interference::{Change, Relief, Suspicion, WHERE_TO_LOOK};
@@ -24,6 +25,10 @@ pub(super) fn of(news: &News) -> String {
             format!("{domain}: {mx} shows {shown}, and nothing is held back by that; before: {evidence}")
         }
         News::Path(change) => of_path(change),
+        News::Unseen(hosts) => {
+            let names: Vec<&str> = hosts.iter().map(Domain::as_str).collect();
+            format!("nobody has seen {} for long", names.join(", "))
+        }
     }
 }
 
@@ -71,7 +76,7 @@ fn of_path(change: &Change) -> String {
 /// The alert, if it is worth one.
 pub(super) fn alert(news: &News, now: Timestamp, node: &Arc<str>) -> Option<Alert> {
     let (subject, state) = match news {
-        News::Raised { .. } | News::Lapsed { .. } | News::Fallen(_) => return None,
+        News::Raised { .. } | News::Lapsed { .. } | News::Fallen(_) | News::Unseen(_) => return None,
         News::Alarm(Notice::Raised(_)) => (Subject::LearnedViolation, State::Raised),
         News::Alarm(Notice::Reminder { .. }) => (Subject::LearnedViolation, State::Reminder),
         News::Alarm(Notice::Crowded { .. }) => (Subject::LearnedViolation, State::Crowded),
@@ -87,7 +92,7 @@ pub(super) fn alert(news: &News, now: Timestamp, node: &Arc<str>) -> Option<Aler
             alert.destinations.clone_from(destinations);
         }
         News::Path(Change::Cleared { since, .. }) => alert.since = Some(*since),
-        News::Raised { .. } | News::Lapsed { .. } | News::Fallen(_) => {}
+        News::Raised { .. } | News::Lapsed { .. } | News::Fallen(_) | News::Unseen(_) => {}
     }
     Some(alert)
 }
