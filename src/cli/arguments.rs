@@ -17,6 +17,7 @@ use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
+use super::learned::arguments::LearnedArguments;
 use super::{human, moment};
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -65,6 +66,8 @@ pub(super) enum Command {
     Selftest(Selftest),
     /// Look at the queue of the running daemon and try deliveries now
     Queue(Queue),
+    /// See what deliveries have shown of the TLS of their destinations, and what holds for them because of it
+    Learned(LearnedArguments),
     /// Read the audit log
     Audit {
         #[command(subcommand)]
