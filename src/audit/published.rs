@@ -22,6 +22,9 @@ pub struct PublishedRecord {
     pub requiretls: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls_required_no: bool,
+    /// The message is a TLS report of our own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_report: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,7 @@ impl PublishedRecord {
             }),
             requiretls: published.asks.require_tls,
             tls_required_no: published.asks.tls_required_no,
+            tls_report: published.asks.tls_report,
         };
         (record != Self::default()).then_some(record)
     }
@@ -84,7 +88,11 @@ impl PublishedRecord {
                 false => Learned::Encrypt,
                 true => Learned::Verify(learned.hosts.clone()),
             }),
-            asks: Asks { require_tls: self.requiretls, tls_required_no: self.tls_required_no },
+            asks: Asks {
+                require_tls: self.requiretls,
+                tls_required_no: self.tls_required_no,
+                tls_report: self.tls_report,
+            },
         }
     }
 }

@@ -30,6 +30,7 @@ mod source;
 mod strictness;
 mod timed_checks;
 mod timed_tables;
+mod tlsrpt_table;
 mod values;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::mail::tlsrpt::message::Submitter;
 use crate::model::address::Address;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
@@ -50,6 +52,7 @@ use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
 use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
+use crate::policy::settings::Source;
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
@@ -89,6 +92,7 @@ pub struct Config {
     pub audit: AuditConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
+    pub tlsrpt: TlsRptConfig,
     pub limits: Limits,
 }
 
@@ -235,6 +239,30 @@ pub struct MetricsConfig {
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
     pub socket: PathBuf,
+}
+
+/// Reports on TLS (RFC 8460).
+#[derive(Clone, Debug)]
+pub struct TlsRptConfig {
+    /// Who reports; `None`: nobody.
+    pub submitter: Option<Submitter>,
+    /// What signs the mail of reports; `None`: reports go to web servers alone.
+    pub dkim: Option<DkimConfig>,
+    /// Where others report to: mail to it is taken whatever TLS it comes with.
+    pub address: Option<Address>,
+    /// Domains that are counted for in a day.
+    pub max_domains: u32,
+}
+
+/// A DKIM key (RFC 6376).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DkimConfig {
+    pub domain: Domain,
+    pub selector: String,
+    /// PEM.
+    pub key: PathBuf,
+    /// Where it was written.
+    pub source: Source,
 }
 
 /// Named bounds that an operator may move.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::audit::event::Event;
 use crate::clock;
+use crate::facts::sts_cache::StsAnswer;
 use crate::metrics::Phase;
 use crate::model::address::{Address, Host};
 use crate::model::domain::Domain;
@@ -110,13 +111,15 @@ impl Tried {
 
 pub(super) struct Attempt {
     pub(super) outbound: Arc<Outbound>,
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     stored: Stored,
     pub(super) decision: Decision,
     subject: Subject,
     began: Instant,
     /// The domain that the mail is for, where all of it is for one; `None` for an address literal.
     pub(super) domain: Option<Domain>,
+    /// The MTA-STS policy of that domain, for reports.
+    pub(super) sts: Option<StsAnswer>,
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
@@ -141,7 +144,18 @@ impl Attempt {
         };
         let began = clock::now();
         let domain = destination::first(&stored.envelope, &recipients).and_then(Address::domain).cloned();
-        Self { outbound, snapshot, stored, decision, subject, began, domain, open: recipients, outcomes: Vec::new() }
+        Self {
+            outbound,
+            snapshot,
+            stored,
+            decision,
+            subject,
+            began,
+            domain,
+            sts: None,
+            open: recipients,
+            outcomes: Vec::new(),
+        }
     }
 
     async fn run(mut self, host: &Host) -> Ended {
@@ -174,6 +188,7 @@ impl Attempt {
     /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
     async fn try_hosts(&mut self, hosts: Vec<NextHost>) -> Result<(), Fault> {
         let facts = self.domain_facts().await;
+        self.sts.clone_from(&facts.sts);
         let mut tried = Tried::default();
         for host in hosts {
             if !self.goes_on(&tried) {
@@ -282,6 +297,11 @@ impl Attempt {
             self.saw(&sent.target, What::Delivered(sent.tls.as_ref()));
         }
         Ok(broken)
+    }
+
+    /// Whether the message is a TLS report of ours.
+    pub(super) fn is_report(&self) -> bool {
+        self.stored.envelope.tls_report
     }
 
     fn transaction(&self) -> Transaction {

@@ -7,6 +7,7 @@ use crate::dns::LookupError;
 use crate::facts::DomainFacts;
 use crate::model::reason::Reason;
 use crate::outbound::outcome::Failure;
+use crate::outbound::reporting::Failed;
 use crate::outbound::seen::What;
 use crate::outbound::targets::{NextHost, Target};
 use crate::policy::host_requirement::{HostRequirement, Unmet, require};
@@ -24,7 +25,11 @@ impl Attempt {
 
     fn asks(&self) -> Asks {
         let envelope = &self.stored.envelope;
-        Asks { require_tls: envelope.sender.require_tls, tls_required_no: envelope.tls_required_no }
+        Asks {
+            require_tls: envelope.sender.require_tls,
+            tls_required_no: envelope.tls_required_no,
+            tls_report: envelope.tls_report,
+        }
     }
 
     /// The addresses of a host with what must be met there, or why it cannot be used.
@@ -66,6 +71,7 @@ impl Attempt {
         let target = host.first_target(published);
         if let Some(target) = &target {
             self.saw(target, What::Failed { reason, tls: None, lost: true });
+            self.count_failure(target, Failed { reason, detail: &detail, tls: None, known: None });
         }
         let mut situation = self.situation(target.as_ref(), None);
         situation.reason = Some(reason);
@@ -75,7 +81,7 @@ impl Attempt {
     }
 
     /// What a session there must be.
-    pub(super) fn requirement(&self, target: &Target) -> Arc<HostRequirement> {
+    pub(in crate::outbound) fn requirement(&self, target: &Target) -> Arc<HostRequirement> {
         let as_written = || {
             let identity = HostIdentity { recipient_domain: None, name: None, name_is_trusted: false };
             Arc::new(HostRequirement::as_written(&self.decision, &identity))
