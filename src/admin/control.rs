@@ -14,12 +14,13 @@ use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::{Answer, Feed};
 use crate::clock;
 use crate::model::id::MessageId;
+use crate::outbound::Outbound;
 use crate::outbound::dispatch::{Command, Retry};
 use crate::random;
 use crate::spool::Spool;
 
 use super::protocol::{REQUEST_BYTES_MAX, Request, Response, Status};
-use super::queue;
+use super::{queue, tlsrpt};
 
 const CONNECTIONS_MAX: usize = 32;
 /// From the connection to its answer.
@@ -36,6 +37,7 @@ pub struct Desk {
     pub stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
     /// To the writer of the audit log.
     pub feed: Feed,
+    pub outbound: Arc<Outbound>,
 }
 
 impl fmt::Debug for Desk {
@@ -92,6 +94,19 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueList { filter, after } => queue::list(desk, &filter, after).await,
         Request::QueueShow { id } => queue::show(desk, id).await,
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
+        Request::TlsrptList { which } => tlsrpt::list(&desk.outbound, &which),
+        Request::TlsrptShow { domain, day } => tlsrpt::show(&desk.outbound, &domain, day),
+        Request::TlsrptSend { domain, day } => match tlsrpt::day_to_send(&desk.outbound, &domain, day) {
+            Ok(subject) => {
+                let detail =
+                    format!("the TLS report to {domain} about {} is sent, asked for by uid {uid}", subject.day);
+                match record(desk, None, detail).await {
+                    Ok(()) => tlsrpt::send(&desk.outbound, &subject).await,
+                    Err(not_done) => not_done,
+                }
+            }
+            Err(nothing) => nothing,
+        },
         Request::AuditCheckpoint => {
             tracing::info!(uid, "checkpoint asked for on the control socket");
             checkpoint(desk.feed.checkpoint()).await

@@ -7,3 +7,4 @@ pub mod control;
 pub mod http;
 pub mod protocol;
 mod queue;
+pub mod tlsrpt;

@@ -248,8 +248,9 @@ impl Running {
             let stamp = self.outbound.clone();
             let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
             let status = Arc::new(move || status.status());
-            let feed = self.feed.clone();
-            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed }));
+            let (feed, outbound) = (self.feed.clone(), self.outbound.clone());
+            self.services
+                .spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed, outbound }));
         }
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
