@@ -14,6 +14,8 @@ mod maintenance;
 mod old_next_hops;
 #[cfg(test)]
 mod own_decisions;
+#[cfg(test)]
+mod own_reports;
 mod privileges;
 mod reload;
 mod running;

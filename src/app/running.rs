@@ -178,7 +178,6 @@ impl Running {
         running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
         running.services.spawn(reporting::count(running.outbound.clone(), sessions));
         running.services.spawn(reporting::sending::run(running.outbound.clone()));
-        running.services.spawn(look_round(running.outbound.resolver.clone()));
         Ok(running)
     }
 
@@ -255,6 +254,7 @@ impl Running {
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
         self.services.spawn(maintenance::run(upkeep));
+        self.services.spawn(look_round(self.outbound.resolver.clone()));
         Ok(())
     }
 

@@ -75,4 +75,6 @@ pub struct Asks {
     pub tls_required_no: bool,
     /// It is a TLS report of ours.
     pub tls_report: bool,
+    /// It is a notice about a message that came with REQUIRETLS (section 5).
+    pub is_protected_notice: bool,
 }

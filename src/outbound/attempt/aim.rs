@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::dns::LookupError;
 use crate::facts::DomainFacts;
+use crate::model::address::ReversePath;
 use crate::model::reason::Reason;
 use crate::outbound::outcome::Failure;
 use crate::outbound::reporting::Failed;
@@ -25,9 +26,13 @@ impl Attempt {
 
     fn asks(&self) -> Asks {
         let envelope = &self.stored.envelope;
+        let is_notice = envelope.sender.path == ReversePath::Null;
+        let require_tls = envelope.sender.require_tls;
         Asks {
-            require_tls: envelope.sender.require_tls,
+            require_tls: require_tls && !is_notice,
             tls_required_no: envelope.tls_required_no,
+            // It goes on without the promise of the next host rather than to be lost.
+            is_protected_notice: require_tls && is_notice,
             tls_report: envelope.tls_report,
         }
     }

@@ -67,7 +67,7 @@ DAY         DOMAIN        OK  FAILED  REPORT
 2027-01-02  f.example  1,200       0  not wanted
 6 tallies and 2 older
 ";
-    assert_eq!(plain(&page).replace("due in 60m", "due in 1h"), expected);
+    assert_eq!(plain(&page), expected);
     let none = list(&Tallies { tallies: vec![], omitted: 0, reports: false }, moment("2027-01-03T01:00:00Z"));
     assert_eq!(plain(&none), "0 tallies; no reports are made: write `contact` under [tlsrpt]\n");
 }
@@ -94,7 +94,7 @@ dest.example on 2027-01-02
 
 id        2027-01-02.00000000000000000000000009@sender.example
 by        Sender <tls@sender.example>
-tried     2027-01-03 02:00:00 UTC, 60m ago
+tried     2027-01-03 02:00:00 UTC, 1h ago
 mailto:tls@dest.example
   in the queue as 00000000000000000000000007 since 2027-01-03 02:00:01 UTC
 mailto:tls@dest.example
@@ -103,5 +103,5 @@ mailto:tls@dest.example
 no-policy-found dest.example: 1 ok, 1 failed
   1 validation-failure at mx1.dest.example [203.0.113.5]: no handshake
 ";
-    assert_eq!(plain(&report(&shown, moment("2027-01-03T03:00:00Z"))).replace("1h ago", "60m ago"), expected);
+    assert_eq!(plain(&report(&shown, moment("2027-01-03T03:00:00Z"))), expected);
 }
