@@ -12,17 +12,19 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use crate::model::escape::peer_text;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
-use crate::model::tls::{ChainTrust, PeerCertificate, RSA_BITS_MIN, Verified};
+use crate::model::tls::{ChainTrust, DaneMatch, PeerCertificate, RSA_BITS_MIN, Verified};
 use crate::policy::host_requirement::{Evidence, HostRequirement};
 use crate::policy::names::Identity;
 use crate::policy::session_check::{IdentityCheck, identify};
 
-use super::peer;
+use super::{dane, peer};
 use super::provider::provider;
 use super::roots::Roots;
 
 /// Longest detail of an evaluation, in bytes of the escaped form.
 pub const EVALUATION_DETAIL_BYTES_MAX: usize = 400;
+/// Said of a chain that ends nowhere.
+pub(super) const NO_ROOT: &str = "the certificate leads to no trusted root";
 /// How many names of each side a detail lists.
 const DETAIL_NAMES_MAX: usize = 5;
 
@@ -34,29 +36,31 @@ pub struct Evaluation {
     pub error: Option<Reason>,
     /// What the chain is worth, whatever was asked for.
     pub chain: ChainTrust,
+    /// `None` if it was not held against TLSA records.
+    pub dane: Option<DaneMatch>,
     /// Escaped and bounded, for people; empty if it is verified.
     pub detail: String,
 }
 
 impl Evaluation {
-    fn verified(by: Verified, chain: ChainTrust) -> Self {
-        Self { verified: by, error: None, chain, detail: String::new() }
+    pub(super) fn verified(by: Verified, chain: ChainTrust) -> Self {
+        Self { verified: by, error: None, chain, dane: None, detail: String::new() }
     }
 
-    fn failed(reason: Reason, chain: ChainTrust, detail: &str) -> Self {
+    pub(super) fn failed(reason: Reason, chain: ChainTrust, detail: &str) -> Self {
         let detail = peer_text(detail, EVALUATION_DETAIL_BYTES_MAX).into_owned();
-        Self { verified: Verified::None, error: Some(reason), chain, detail }
+        Self { verified: Verified::None, error: Some(reason), chain, dane: None, detail }
     }
 }
 
 /// What is wrong with a chain.
-struct Fault {
-    reason: Reason,
-    detail: String,
+pub(super) struct Fault {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
 }
 
 impl Fault {
-    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }
@@ -92,7 +96,10 @@ pub fn evaluate_all(
     for (place, proof) in requirement.proofs.iter().enumerate() {
         let evaluation = match &proof.of {
             Evidence::Names(identity) => evaluate(chain, identity, roots, now),
-            Evidence::Tlsa(_) => evaluate(chain, &Identity::default(), roots, now),
+            Evidence::Tlsa(records) => match &records.records {
+                Some(usable) => dane::evaluate_dane(chain, usable, &records.names, now),
+                None => evaluate(chain, &Identity::default(), roots, now),
+            },
         };
         if evaluation.error.is_some() {
             return evaluation;
@@ -152,7 +159,7 @@ fn detail(reason: Reason, identity: &Identity, facts: &PeerCertificate, chained:
     format!("the certificate is for {}, not for {wanted}{also}", list(facts.names.iter().cloned()))
 }
 
-fn list(names: impl Iterator<Item = String>) -> String {
+pub(super) fn list(names: impl Iterator<Item = String>) -> String {
     let mut names = names.fuse();
     let some: Vec<String> = names.by_ref().take(DETAIL_NAMES_MAX).collect();
     match (some.is_empty(), names.count()) {
@@ -162,11 +169,11 @@ fn list(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-fn parsed<'a>(leaf: &'a CertificateDer<'a>) -> Result<ParsedCertificate<'a>, Fault> {
+pub(super) fn parsed<'a>(leaf: &'a CertificateDer<'a>) -> Result<ParsedCertificate<'a>, Fault> {
     ParsedCertificate::try_from(leaf).map_err(|error| fault_of(&error))
 }
 
-fn leads_to_root(
+pub(super) fn leads_to_root(
     leaf: &ParsedCertificate<'_>,
     intermediates: &[CertificateDer<'_>],
     roots: &Roots,
@@ -183,7 +190,7 @@ fn leads_to_root(
 }
 
 /// The chain says whose key it is, and a short one may be anybody's by now. rustls does not come so far; OpenSSL does.
-fn has_strong_key(leaf: &CertificateDer<'_>) -> Result<(), Fault> {
+pub(super) fn has_strong_key(leaf: &CertificateDer<'_>) -> Result<(), Fault> {
     match peer::rsa_bits(leaf) {
         Some(bits) if bits < RSA_BITS_MIN => Err(Fault::new(
             Reason::CertificateNotTrusted,
@@ -215,7 +222,7 @@ fn fault_of(error: &rustls::Error) -> Fault {
             Fault::new(Reason::CertificateExpired, error.to_string())
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            Fault::new(Reason::CertificateNotTrusted, "the certificate leads to no trusted root")
+            Fault::new(Reason::CertificateNotTrusted, NO_ROOT)
         }
         CertificateError::BadEncoding | CertificateError::Revoked => {
             Fault::new(Reason::ValidationFailure, error.to_string())

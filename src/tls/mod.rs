@@ -7,6 +7,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod dane;
 pub mod demo_authority;
 pub mod evaluate;
 mod facts;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::pem::{self, PemError};
 
@@ -52,6 +52,16 @@ impl Roots {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(certificates);
         Self(Arc::new(store))
+    }
+
+    /// Trusts these keys under these names.
+    pub(super) fn from_anchors(anchors: Vec<TrustAnchor<'static>>) -> Self {
+        Self(Arc::new(RootCertStore { roots: anchors }))
+    }
+
+    /// The anchors that [`from_der`](Self::from_der) made.
+    pub(super) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.0.roots
     }
 
     pub fn len(&self) -> usize {

@@ -65,12 +65,17 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Writes the judgement of the certificate into the facts.
+    /// Writes the judgement of the certificate into the facts. What it did not look at stays as it was.
     pub fn record(&mut self, evaluation: &Evaluation) {
-        self.record_chain(evaluation.chain);
+        if evaluation.chain != ChainTrust::Unknown {
+            self.record_chain(evaluation.chain);
+        }
         if let Some(certificate) = &mut self.facts.peer {
             certificate.verified = evaluation.verified;
             certificate.error = evaluation.error.map(|reason| format!("{reason}: {}", evaluation.detail));
+            if evaluation.dane.is_some() {
+                certificate.dane.clone_from(&evaluation.dane);
+            }
         }
     }
 
