@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod assumed;
+pub mod base64;
 pub mod cipher;
 pub mod client_offer;
 pub mod destination;

@@ -22,4 +22,5 @@ pub mod sts_policy;
 pub mod sts_record;
 pub mod timed;
 pub mod tlsa;
+pub mod tlsrpt_record;
 pub mod transaction;
