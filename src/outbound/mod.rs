@@ -8,7 +8,7 @@ mod conclude;
 mod destination;
 pub mod dispatch;
 mod known_hosts;
-mod ladder;
+pub(crate) mod ladder;
 mod notices;
 mod outcome;
 mod pool;
