@@ -122,7 +122,6 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
-        let back_ends = Arc::new(BackEnds::default());
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
@@ -134,10 +133,10 @@ impl Running {
             roots: environment.roots,
             pool: Pool::default(),
             known_hosts: KnownHosts::default(),
-            back_ends: back_ends.clone(),
+            back_ends: Arc::default(),
             timeouts: environment.timeouts,
         });
-        let inbound = Arc::new(reception(built.inbound, &storage, &metrics, back_ends));
+        let inbound = Arc::new(reception(built.inbound, &storage, &metrics, outbound.back_ends.clone()));
         // The first look at the free space comes before the first mail.
         outbound.spool.maintain().await;
         record_start(&outbound, &stamp, &storage.gaps).await;

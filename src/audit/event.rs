@@ -262,6 +262,9 @@ pub struct Outbound {
     /// Given up because the lifetime is over; `reason` is why the last attempt failed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub expired: bool,
+    /// The name of the route that the mail goes by from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerouted_to: Option<String>,
     /// Milliseconds from the start of the attempt.
     pub duration_ms: u64,
 }

@@ -182,6 +182,7 @@ mod tests {
             reason: is_set.then_some(Reason::StarttlsNotSupported),
             next_attempt: is_set.then(|| Timestamp::from_secs(9)),
             expired: is_set,
+            rerouted_to: None,
             duration_ms: 7,
         }
     }

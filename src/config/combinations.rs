@@ -92,6 +92,7 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
     check_certificate_is_requested(main, &main.inbound);
     timed_checks::check(&main.outbound.rules, None, now);
     delivery_checks::check_outbound(&main.outbound, None);
+    delivery_checks::check_dane(main, &main.outbound.delivery);
     check_exception_count(&main.inbound, &main.outbound);
     check_named_routes(main);
     let written: Vec<&TlsKeys<'_>> = main.outbound.rules.parts().collect();
@@ -129,6 +130,7 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>, now: Timestamp)
         timed_checks::check(&file.outbound.rules, Some(&main.outbound.rules), now);
         delivery_checks::check_outbound(&file.outbound, Some(&main.outbound));
     }
+    delivery_checks::check_dane(main, &file.outbound.delivery);
     check_fallback(main, file);
     match &file.hosted {
         Some(hosted) if hosted.value => {

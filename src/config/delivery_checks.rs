@@ -34,6 +34,17 @@ pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundT
     }
 }
 
+/// TLSA records count only in answers that are secure.
+pub(super) fn check_dane(main: &MainFile<'_>, own: &DeliveryKeys<'_>) {
+    let required = own.dane.as_ref().filter(|dane| dane.value == DaneUse::Required);
+    if let Some(dane) = required.filter(|_| main.dns.is_dnssec_off()) {
+        dane.place.error(
+            "\"required\" can never be met: DNSSEC is off, so that no TLSA record counts",
+            "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]",
+        );
+    }
+}
+
 /// What becomes of mail whose TLS cannot be met. `written` is what its deliveries answer to, the lowest first.
 pub(super) fn check_fallback(main: &MainFile<'_>, own: &DeliveryKeys<'_>, written: &[&TlsKeys<'_>]) {
     let inherited = main.outbound.delivery.on_tls_failure.as_ref();

@@ -45,6 +45,7 @@ use ipnet::IpNet;
 use crate::model::address::Address;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
+use crate::model::name_server::is_believed;
 use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
 use crate::policy::relay::{Role, TrustedClients};
@@ -173,10 +174,21 @@ pub struct DnsConfig {
     pub allow_targets: Vec<IpNet>,
 }
 
+impl DnsConfig {
+    /// Whether it is certain that no answer counts as secure. Without written servers it may depend on the system's.
+    pub fn is_dnssec_off(&self) -> bool {
+        match self.dnssec {
+            DnssecConfig::Off => true,
+            DnssecConfig::Auto => !self.servers.iter().all(|server| is_believed(server.ip())),
+            DnssecConfig::TrustAd | DnssecConfig::Validate { .. } => false,
+        }
+    }
+}
+
 /// What is asked of DNSSEC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DnssecConfig {
-    /// Not written: [`Self::TrustAd`] if every server in force is on this host, else [`Self::Off`].
+    /// Not written: [`Self::TrustAd`] if every server in force is on this host and believed, else [`Self::Off`].
     #[default]
     Auto,
     Off,

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::model::name_server::is_near;
+
 use super::document::{Table, Value, Words};
 use super::place::At;
 use super::policy_tables::retry;
@@ -86,7 +88,7 @@ fn dnssec(table: &mut Table<'_>, servers: Option<&At<'_, Vec<At<'_, SocketAddr>>
     let Some(At { value: DnssecWord::TrustAd, .. }) = word else {
         return word.map_or(DnssecConfig::Auto, |_| DnssecConfig::Off);
     };
-    let far = |server: &&At<'_, SocketAddr>| !server.value.ip().to_canonical().is_loopback();
+    let far = |server: &&At<'_, SocketAddr>| !is_near(server.value.ip());
     for server in servers.iter().flat_map(|servers| &servers.value).filter(far) {
         let message = format!(
             "dnssec = \"trust-ad\" would believe {}, which is not on this host: on the way anybody can set the AD bit",

@@ -42,8 +42,10 @@ pub struct CachingResolver {
     mx: Mutex<Shelf<Domain, Vec<Mx>>>,
     addresses: Mutex<Shelf<(Domain, IpChoice), Vec<IpAddr>>>,
     tlsa: Mutex<Shelf<(u16, Domain), Vec<Tlsa>>>,
-    texts: Mutex<Shelf<(Service, Domain), Vec<Vec<u8>>>>,
+    texts: Mutex<Shelf<(Service, Domain), Texts>>,
 }
+
+type Texts = Vec<Vec<u8>>;
 
 impl CachingResolver {
     pub fn new(inner: HickoryResolver) -> Self {
@@ -143,7 +145,7 @@ impl Weigh for Vec<Tlsa> {
     }
 }
 
-impl Weigh for Vec<Vec<u8>> {
+impl Weigh for Texts {
     fn bytes(&self) -> usize {
         self.iter().map(|text| size_of::<Vec<u8>>() + text.len()).sum()
     }
@@ -195,7 +197,7 @@ impl<K: Eq + Hash, T: Clone + Weigh> Shelf<K, T> {
             self.bytes = self.bytes.saturating_sub(before.bytes);
         }
         self.make_room(bytes, now);
-        let result = result.as_ref().map(Answer::clone).map_err(|miss| miss.error);
+        let result = result.clone().map_err(|miss| miss.error);
         self.entries.insert(key, Kept { result, until: now + ttl, bytes });
         self.bytes += bytes;
     }

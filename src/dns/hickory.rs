@@ -19,6 +19,7 @@ use super::{
 use reading::Reading;
 use upstream::Upstream;
 
+mod dname;
 mod reading;
 mod records;
 mod upstream;
@@ -170,7 +171,9 @@ impl HickoryResolver {
             }
             found.add(reading);
             if !found.records.is_empty() {
-                self.look_at_first_alias(asked, &mut found).await?;
+                if is_address(kind) {
+                    self.look_at_first_alias(asked, &mut found).await?;
+                }
                 return Ok(found);
             }
         }
@@ -183,10 +186,21 @@ impl HickoryResolver {
         if !self.upstream.vouches_for_whole() || found.first.is_none_or(|first| first == Security::Secure) {
             return Ok(());
         }
-        let reply = self.upstream.ask(asked, RecordType::CNAME).await?;
-        found.first = Some(reply.read(asked, RecordType::CNAME)?.security);
+        let reply = self.upstream.ask(asked, RecordType::CNAME).await;
+        // There was an alias just now: that there is none is no answer.
+        let reply =
+            reply.map_err(|miss| if miss.error.is_temporary() { miss.error } else { LookupError::Malformed })?;
+        let reading = reply.read(asked, RecordType::CNAME)?;
+        if reading.records.is_empty() {
+            return Err(LookupError::Malformed.into());
+        }
+        found.first = Some(reading.security);
         Ok(())
     }
+}
+
+fn is_address(kind: RecordType) -> bool {
+    matches!(kind, RecordType::A | RecordType::AAAA)
 }
 
 /// What is known of a question so far.
@@ -217,13 +231,12 @@ impl Found {
     }
 
     fn alias(&self, kind: RecordType) -> Result<Option<Alias>, LookupError> {
-        let Some(first) = self.first else { return Ok(None) };
+        let names_hosts = is_address(kind) || kind == RecordType::MX;
+        let Some(first) = self.first.filter(|_| names_hosts) else { return Ok(None) };
         match records::domain(&self.end) {
             Some(end) => Ok(Some(Alias { end, first })),
             // TLSA records may be at a name that nobody could ask about.
-            None if matches!(kind, RecordType::A | RecordType::AAAA) && first == Security::Secure => {
-                Err(LookupError::Malformed)
-            }
+            None if first == Security::Secure => Err(LookupError::Malformed),
             None => Ok(None),
         }
     }

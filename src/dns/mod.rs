@@ -80,7 +80,7 @@ pub struct Answer<T> {
     pub records: T,
     /// Of the whole answer: of the records and of all aliases that led to them.
     pub security: Security,
-    /// Where aliases led, if the asked name has one.
+    /// Of addresses: where aliases led, if the asked name has one.
     pub alias: Option<Alias>,
     /// For how much longer the answer holds.
     pub ttl: Duration,

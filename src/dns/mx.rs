@@ -43,6 +43,8 @@ pub struct MailHosts {
     pub implicit: bool,
     /// The DNSSEC state of the MX answer, or of the addresses if the MX is implicit.
     pub security: Security,
+    /// Where aliases of the domain led, if it has one.
+    pub alias: Option<Alias>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,9 +141,9 @@ async fn mail_hosts_within<R: FnMut() -> u64>(
         mx = resolver.mx(query.domain) => mx,
         () = &mut time_over => Err(LookupError::Timeout),
     };
-    let (candidates, mx_security) = match mx {
-        Ok(answer) => (candidates(answer.records, &mut query)?, Some(answer.security)),
-        Err(LookupError::NoData) => (vec![implicit_candidate(&query)?], None),
+    let (candidates, mx_security, alias) = match mx {
+        Ok(answer) => (candidates(answer.records, &mut query)?, Some(answer.security), answer.alias),
+        Err(LookupError::NoData) => (vec![implicit_candidate(&query)?], None, None),
         Err(LookupError::NoSuchName) => return Err(RouteError::NoSuchDomain),
         Err(error) => return Err(RouteError::Lookup(error)),
     };
@@ -153,7 +155,7 @@ async fn mail_hosts_within<R: FnMut() -> u64>(
     let results = lookups.into_results();
     let hosts = reachable(candidates, results, query.targets)?;
     let first_security = hosts.first().map_or(Security::Unknown, |host| host.security);
-    Ok(MailHosts { hosts, implicit: mx_security.is_none(), security: mx_security.unwrap_or(first_security) })
+    Ok(MailHosts { hosts, implicit: mx_security.is_none(), security: mx_security.unwrap_or(first_security), alias })
 }
 
 /// A host before its addresses are known.

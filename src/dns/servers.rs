@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
 use hickory_resolver::system_conf::read_system_conf;
 
+use crate::model::name_server::{is_believed, is_near};
+
 use super::anchors::AnchorError;
 
 /// What the operator wants of DNSSEC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Dnssec {
-    /// Nothing is written: [`Mode::TrustAd`] if every server is on this host, else [`Mode::Off`].
+    /// Nothing is written: [`Mode::TrustAd`] if every server is on this host and believed, else [`Mode::Off`].
     #[default]
     Auto,
     Off,
@@ -75,18 +77,15 @@ impl Servers {
     }
 }
 
-/// Whether a server is on this host, so that nobody stands between.
-pub fn is_near(server: IpAddr) -> bool {
-    server.to_canonical().is_loopback()
-}
-
 fn mode(dnssec: &Dnssec, mut servers: impl Iterator<Item = IpAddr>) -> Result<Mode, SetupError> {
-    let far = servers.find(|server| !is_near(*server));
-    match (dnssec, far) {
-        (Dnssec::Validate { .. }, _) => Ok(Mode::Validate),
-        (Dnssec::Auto | Dnssec::TrustAd, None) => Ok(Mode::TrustAd),
-        (Dnssec::Auto, Some(_)) | (Dnssec::Off, _) => Ok(Mode::Off),
-        (Dnssec::TrustAd, Some(server)) => Err(SetupError::FarServer { server }),
+    match dnssec {
+        Dnssec::Validate { .. } => Ok(Mode::Validate),
+        Dnssec::Auto if servers.all(is_believed) => Ok(Mode::TrustAd),
+        Dnssec::Auto | Dnssec::Off => Ok(Mode::Off),
+        Dnssec::TrustAd => match servers.find(|server| !is_near(*server)) {
+            Some(server) => Err(SetupError::FarServer { server }),
+            None => Ok(Mode::TrustAd),
+        },
     }
 }
 
@@ -110,6 +109,8 @@ mod tests {
             (Dnssec::Auto, "127.0.0.53 ::1 ::ffff:127.0.0.1", Ok(Mode::TrustAd)),
             (Dnssec::Auto, "127.0.0.1 192.0.2.1", Ok(Mode::Off)),
             (Dnssec::Auto, "10.0.0.1", Ok(Mode::Off)),
+            (Dnssec::Auto, "127.0.0.11", Ok(Mode::Off)),
+            (Dnssec::TrustAd, "127.0.0.11", Ok(Mode::TrustAd)),
             (Dnssec::TrustAd, "127.0.0.1 ::1", Ok(Mode::TrustAd)),
             (Dnssec::TrustAd, "127.0.0.1 192.0.2.1", far("192.0.2.1")),
             (Dnssec::TrustAd, "fd00::1", far("fd00::1")),

@@ -33,6 +33,9 @@ pub struct KnownHost<'a> {
     /// Of the addresses with all aliases that led to them.
     pub address_security: Security,
     pub alias: Option<&'a Alias>,
+    /// The domain whose MX records led to it, and the domain that its aliases lead to.
+    pub next_hop_domains: &'a [Domain],
+    pub is_by_mx: bool,
 }
 
 impl Gatherer {
@@ -50,13 +53,13 @@ impl Gatherer {
     ) -> Result<Published, LookupError> {
         let dane = match host.name.filter(|_| follows_dane(decision, facts.asks)) {
             Some(name) => {
-                let found_by = facts.domain.as_ref().filter(|_| host.name_is_trusted && decision.is_by_mx());
                 let host = tlsa_lookup::Host {
                     name,
                     port: host.port,
                     security: host.address_security,
                     alias: host.alias,
-                    next_hop_domain: found_by,
+                    next_hop_domains: if host.name_is_trusted { host.next_hop_domains } else { &[] },
+                    is_by_mx: host.is_by_mx,
                 };
                 tlsa_lookup::look_up(self.resolver.as_ref(), &host).await?
             }

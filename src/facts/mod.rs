@@ -4,6 +4,12 @@
 
 pub mod back_ends;
 pub mod gather;
+pub mod sts_cache;
+pub mod sts_fetch;
+pub mod sts_plan;
 pub mod tlsa_lookup;
+
+#[cfg(test)]
+mod policy_host;
 
 pub use gather::{DomainFacts, Gatherer, KnownHost};

@@ -15,8 +15,11 @@ pub struct Host<'a> {
     /// Of the addresses with all aliases that led to them.
     pub security: Security,
     pub alias: Option<&'a Alias>,
-    /// The domain whose mail it takes, where that was found securely: a certificate may be for it too.
-    pub next_hop_domain: Option<&'a Domain>,
+    /// Where MX records led to it securely: the domain that has them, and the domain that its aliases lead to. A
+    /// certificate may be for one of these too.
+    pub next_hop_domains: &'a [Domain],
+    /// It was found by MX records; else the name was written down or is the recipient's domain itself.
+    pub is_by_mx: bool,
 }
 
 /// Looks up what the host's TLSA records say. An error means that it is not known whether there are any.
@@ -54,9 +57,15 @@ pub fn base_domains<'a>(host: &Host<'a>) -> Vec<&'a Domain> {
     }
 }
 
-/// RFC 7672 section 3.2.2: the reference identifiers are the base domain and the domain that the mail is for.
+/// RFC 7672 section 3.2.2: the reference identifiers are the base domain and the next-hop domain, as it is and as its
+/// aliases lead to. The name in an MX record is one only where it is the base domain.
 fn usable(host: &Host<'_>, base: &Domain, records: Arc<UsableTlsa>) -> Arc<UsableRecords> {
     let mut names = vec![base.clone()];
-    names.extend([host.name].into_iter().chain(host.next_hop_domain).filter(|name| *name != base).cloned());
+    let written = Some(host.name).filter(|_| !host.is_by_mx);
+    for name in written.into_iter().chain(host.next_hop_domains) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
     Arc::new(UsableRecords { records: Some(records), base: Some(base.clone()), names })
 }

@@ -22,7 +22,7 @@ use super::fold::field;
 use encode::quoted_printable;
 
 pub use decide::{notice_due, returned_part};
-pub use human::explanation_for;
+pub use human::{explanation_for, waiting_for};
 pub use status::{status_for, status_of_reply};
 
 /// Largest message that a notice returns whole. Of a larger one it returns the header.

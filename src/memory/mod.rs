@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use tables::{Refused, Table, VALUE_BYTES_MAX};
+pub use tables::{KEY_BYTES_MAX, Refused, Table, VALUE_BYTES_MAX};
 
 use file::MemoryFile;
 use tables::Tables;

@@ -156,12 +156,9 @@ impl Tables {
             }
             Changed::Everything => {
                 let rows = self.tables.iter().flat_map(|(table, rows)| rows.rows.iter().map(move |row| (*table, row)));
-                let row = |(table, (key, value)): (Table, (&Box<str>, &Arc<[u8]>))| Row {
-                    table,
-                    key: key.clone(),
-                    value: Some(value.clone()),
-                };
-                Changes { replace: true, rows: rows.map(row).collect() }
+                let rows =
+                    rows.map(|(table, (key, value))| Row { table, key: key.clone(), value: Some(value.clone()) });
+                Changes { replace: true, rows: rows.collect() }
             }
         }
     }

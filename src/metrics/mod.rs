@@ -31,10 +31,12 @@ pub enum DeliveryResult {
     Deferred,
     Bounced,
     Expired,
+    /// It goes by another route now.
+    Rerouted,
 }
 
 impl DeliveryResult {
-    const ALL: [Self; 4] = [Self::Delivered, Self::Deferred, Self::Bounced, Self::Expired];
+    const ALL: [Self; 5] = [Self::Delivered, Self::Deferred, Self::Bounced, Self::Expired, Self::Rerouted];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +44,7 @@ impl DeliveryResult {
             Self::Deferred => "deferred",
             Self::Bounced => "bounced",
             Self::Expired => "expired",
+            Self::Rerouted => "rerouted",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod envelope;
 pub mod escape;
 pub mod hex;
 pub mod id;
+pub mod name_server;
 pub mod reason;
 pub mod record;
 pub mod reply;

@@ -10,6 +10,7 @@ use crate::audit::event::Event;
 use crate::clock;
 use crate::metrics::Phase;
 use crate::model::address::{Address, Host};
+use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Instant;
@@ -23,6 +24,7 @@ use super::conclude::{self, Attempted};
 use super::destination::{self, Decider, Destination};
 use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
+use super::seen::What;
 use super::session::Connection;
 use super::targets::{self, NextHost, TARGETS_MAX, Target};
 use super::{Outbound, Snapshot};
@@ -44,8 +46,8 @@ pub(super) enum Ended {
     Done,
     /// These are left, to be tried again after a while.
     Again { recipients: Vec<u32>, after: Duration },
-    /// They go elsewhere or not together now: plan them anew.
-    Replan,
+    /// These go elsewhere or not together now: plan them anew.
+    Replan(Vec<u32>),
 }
 
 /// Shown when the system itself is what keeps a message: spool or log.
@@ -62,7 +64,10 @@ impl Ended {
                 recipients.extend(open);
                 Self::Again { recipients, after: after.min(SYSTEM_RETRY) }
             }
-            Self::Replan => Self::Replan,
+            Self::Replan(mut recipients) => {
+                recipients.extend(open);
+                Self::Replan(recipients)
+            }
         }
     }
 }
@@ -74,10 +79,10 @@ pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     let Some(host) = destination::first(&stored.envelope, &work.recipients).map(Address::host).cloned() else {
         return Ended::Done;
     };
-    let decider = Decider::new(&snapshot.policies, &stored.envelope, clock::timestamp());
+    let decider = Decider::new(&snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
     let decision = match decider.together(&work.recipients) {
         Some((destination, decision)) if destination == work.destination => decision,
-        _ => return Ended::Replan,
+        _ => return Ended::Replan(work.recipients),
     };
     let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
     attempt.run(&host).await
@@ -103,13 +108,15 @@ impl Tried {
     }
 }
 
-struct Attempt {
-    outbound: Arc<Outbound>,
+pub(super) struct Attempt {
+    pub(super) outbound: Arc<Outbound>,
     snapshot: Arc<Snapshot>,
     stored: Stored,
-    decision: Decision,
+    pub(super) decision: Decision,
     subject: Subject,
     began: Instant,
+    /// The domain that the mail is for, where all of it is for one; `None` for an address literal.
+    pub(super) domain: Option<Domain>,
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
@@ -133,7 +140,8 @@ impl Attempt {
             attempt,
         };
         let began = clock::now();
-        Self { outbound, snapshot, stored, decision, subject, began, open: recipients, outcomes: Vec::new() }
+        let domain = destination::first(&stored.envelope, &recipients).and_then(Address::domain).cloned();
+        Self { outbound, snapshot, stored, decision, subject, began, domain, open: recipients, outcomes: Vec::new() }
     }
 
     async fn run(mut self, host: &Host) -> Ended {
@@ -270,6 +278,9 @@ impl Attempt {
                 outcome => self.outcomes.push((place, outcome)),
             }
         }
+        if self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. })) {
+            self.saw(&sent.target, What::Delivered(sent.tls.as_ref()));
+        }
         Ok(broken)
     }
 
@@ -330,7 +341,7 @@ mod tests {
             (Ended::Done, again(&[7, 9], 10)),
             (again(&[1], 3600), again(&[1, 7, 9], 10)),
             (again(&[1], 5), again(&[1, 7, 9], 5)),
-            (Ended::Replan, Ended::Replan),
+            (Ended::Replan(vec![1]), Ended::Replan(vec![1, 7, 9])),
         ] {
             assert_eq!(decided.and_again(vec![7, 9]), expected);
         }

@@ -1,5 +1,7 @@
 //! The end of an attempt: from outcomes to states, records, notices and metrics, written in one batch.
 
+mod fate;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,6 @@ use crate::model::reply::Reply;
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::outbound::Decision;
-use crate::policy::settings::OnTlsFailure;
 use crate::random;
 use crate::schedule::backoff;
 use crate::spool::Stored;
@@ -26,6 +27,10 @@ use super::records::{Situation, Subject};
 use super::targets::Target;
 use super::{Outbound, Snapshot};
 
+pub(super) use fate::Standing;
+
+use fate::Fate;
+
 /// An attempt that has run.
 #[derive(Debug)]
 pub(super) struct Attempted {
@@ -36,14 +41,6 @@ pub(super) struct Attempted {
     pub(super) subject: Subject,
     pub(super) outcomes: Vec<(u32, Outcome)>,
     pub(super) took: Duration,
-}
-
-/// What a failure means for its recipient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Retry,
-    Bounce,
-    Expire,
 }
 
 /// Recipients with the same outcome.
@@ -69,8 +66,8 @@ pub(super) async fn conclude(attempted: Attempted) -> Ended {
         .then(|| Progress { message: attempted.stored.envelope.id, changes: std::mem::take(&mut plan.changes) });
     let spool = &attempted.outbound.spool;
     spool.forget_cached(attempted.stored.envelope.id);
-    // Only a notice has to be on disk before anything else happens; the rest may lag a second.
-    let written = match notices.is_empty() {
+    // A notice has to be on disk before anything else happens, and so has another route; the rest may lag a second.
+    let written = match notices.is_empty() && plan.rerouted.is_empty() {
         true => match spool.record_lazily(progress.clone(), plan.records.clone()) {
             Ok(()) => Ok(()),
             Err(_) => spool.record(progress, notices, plan.records).await,
@@ -80,6 +77,9 @@ pub(super) async fn conclude(attempted: Attempted) -> Ended {
     if let Err(fault) = written {
         tracing::error!(id = %attempted.stored.envelope.id, %fault, "the end of an attempt could not be recorded");
         return attempted.keep_delivered(delivered);
+    }
+    if !plan.rerouted.is_empty() {
+        return Ended::Replan([plan.retry, plan.rerouted].concat());
     }
     match plan.retry.is_empty() {
         true => Ended::Done,
@@ -94,6 +94,8 @@ struct Plan {
     records: Vec<AuditEntry>,
     told: Vec<Told>,
     retry: Vec<u32>,
+    /// They are to be planned anew, behind what is written about them.
+    rerouted: Vec<u32>,
     after: Option<Duration>,
 }
 
@@ -146,13 +148,66 @@ impl Attempted {
                 plan.changes.push(Change { recipients: group.places, state });
             }
             Outcome::Failed(failure) => {
-                match fate(failure, &self.decision.on_tls_failure.value, now >= self.expires_at()) {
-                    Fate::Retry => self.defer(plan, failure, &group.places, now),
-                    Fate::Bounce => self.give_up(plan, failure, &group.places, Settled::Bounced),
-                    Fate::Expire => self.give_up(plan, failure, &group.places, Settled::Expired),
+                for (fate, places) in self.fates(failure, &group.places, now) {
+                    match fate {
+                        Fate::Retry => self.defer(plan, failure, &places, now),
+                        Fate::Bounce => self.give_up(plan, failure, &places, Settled::Bounced),
+                        Fate::Expire => self.give_up(plan, failure, &places, Settled::Expired),
+                        Fate::Reroute(name) => self.reroute(plan, failure, &places, &name),
+                    }
                 }
             }
         }
+    }
+
+    /// What becomes of each, those together that end alike.
+    fn fates(&self, failure: &Failure, places: &[u32], now: Timestamp) -> Vec<(Fate, Vec<u32>)> {
+        let mut fates: Vec<(Fate, Vec<u32>)> = Vec::new();
+        for place in places {
+            let fate = self.standing(*place, failure, now).fate(failure);
+            match fates.iter_mut().find(|(other, _)| *other == fate) {
+                Some((_, places)) => places.push(*place),
+                None => fates.push((fate, vec![*place])),
+            }
+        }
+        fates
+    }
+
+    /// Where a recipient stands now that it has failed by this.
+    pub(super) fn standing(&self, place: u32, failure: &Failure, now: Timestamp) -> Standing<'_> {
+        let before = self.pending(place).and_then(|pending| pending.lacks_tls_since);
+        let lacks_tls_since = before.or(Some(now).filter(|_| failure.reason.is_outbound_tls()));
+        Standing { decision: &self.decision, lacks_tls_since, now, expires_at: self.expires_at() }
+    }
+
+    /// The state of a recipient before the attempt.
+    pub(super) fn pending(&self, place: u32) -> Option<&Pending> {
+        let state = usize::try_from(place).ok().and_then(|place| self.stored.states.get(place));
+        state.and_then(RecipientState::pending)
+    }
+
+    /// From now on by another route, at once.
+    fn reroute(&self, plan: &mut Plan, failure: &Failure, places: &[u32], route: &str) {
+        let mut situation = self.failed_situation(failure);
+        situation.rerouted_to = Some(route.to_owned());
+        plan.records.extend(self.subject.records(Event::OutboundRerouted, places, &situation));
+        self.count(DeliveryResult::Rerouted, failure.tls.as_ref(), places);
+        tracing::warn!(
+            id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
+            reason = %failure.reason, detail = %failure.detail, route, "rerouted: TLS could not be met for too long"
+        );
+        for place in places {
+            let before = self.pending(*place).cloned().unwrap_or_default();
+            let pending = Pending {
+                attempts: self.subject.attempt,
+                next_attempt: None,
+                last: Some(last_attempt(failure, clock::timestamp())),
+                route: Some(route.to_owned()),
+                ..before
+            };
+            plan.changes.push(Change { recipients: vec![*place], state: RecipientState::Pending(pending) });
+        }
+        plan.rerouted.extend_from_slice(places);
     }
 
     pub(super) fn expires_at(&self) -> Timestamp {
@@ -168,9 +223,9 @@ impl Attempted {
         let schedule = self.decision.retry.as_ref().unwrap_or(&self.snapshot.retry);
         let attempts = self.subject.attempt;
         let wait = backoff::next_attempt(schedule, attempts, random::number());
-        // The last attempt is made when the lifetime ends, not hours before.
-        let left = self.expires_at().saturating_since(now).max(Duration::from_secs(1));
-        let wait = wait.min(left);
+        // Something is decided when the lifetime ends, or another route is due, not hours after.
+        let due = places.iter().map(|place| self.standing(*place, failure, now).wait_max()).min();
+        let wait = due.map_or(wait, |due| wait.min(due));
         let next_attempt = Some(now + wait);
         let mut situation = self.failed_situation(failure);
         situation.next_attempt = next_attempt;
@@ -181,29 +236,31 @@ impl Attempted {
             reason = %failure.reason, detail = %failure.detail, retry_in = ?wait, "deferred"
         );
         let warned = notices::delayed(self, places, failure, now);
-        let last = LastAttempt {
-            at: now,
-            reason: failure.reason,
-            mx: failure.target.as_ref().map(Target::shown),
-            detail: peer_text(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
-        };
-        for delay_notified in [false, true] {
-            let recipients: Vec<u32> =
-                places.iter().copied().filter(|place| self.is_warned(*place, &warned) == delay_notified).collect();
-            if !recipients.is_empty() {
-                let last = Some(last.clone());
-                let state = RecipientState::Pending(Pending { attempts, next_attempt, last, delay_notified });
-                plan.changes.push(Change { recipients, state });
+        let last = last_attempt(failure, now);
+        let mut states: Vec<(Pending, Vec<u32>)> = Vec::new();
+        for place in places {
+            let pending = Pending {
+                attempts,
+                next_attempt,
+                last: Some(last.clone()),
+                delay_notified: self.is_warned(*place, &warned),
+                lacks_tls_since: self.standing(*place, failure, now).lacks_tls_since,
+                route: self.pending(*place).and_then(|pending| pending.route.clone()),
+            };
+            match states.iter_mut().find(|(other, _)| *other == pending) {
+                Some((_, places)) => places.push(*place),
+                None => states.push((pending, vec![*place])),
             }
         }
+        let change = |(pending, recipients)| Change { recipients, state: RecipientState::Pending(pending) };
+        plan.changes.extend(states.into_iter().map(change));
         plan.told.extend(warned);
         plan.retry.extend_from_slice(places);
         plan.after = Some(plan.after.map_or(wait, |after| after.min(wait)));
     }
 
     fn is_warned(&self, place: u32, warned: &[Told]) -> bool {
-        let before = usize::try_from(place).ok().and_then(|place| self.stored.states.get(place));
-        let before = before.and_then(RecipientState::pending).is_some_and(|pending| pending.delay_notified);
+        let before = self.pending(place).is_some_and(|pending| pending.delay_notified);
         before || warned.iter().any(|told| told.place == place)
     }
 
@@ -247,13 +304,12 @@ impl Attempted {
     }
 }
 
-/// The one map from a failure to what it means.
-fn fate(failure: &Failure, on_tls_failure: &OnTlsFailure, lifetime_is_over: bool) -> Fate {
-    let tls_bounces = *on_tls_failure == OnTlsFailure::Bounce && failure.reason.is_outbound_tls() && !failure.mixed;
-    match (failure.permanent || tls_bounces, lifetime_is_over) {
-        (true, _) => Fate::Bounce,
-        (false, true) => Fate::Expire,
-        (false, false) => Fate::Retry,
+fn last_attempt(failure: &Failure, at: Timestamp) -> LastAttempt {
+    LastAttempt {
+        at,
+        reason: failure.reason,
+        mx: failure.target.as_ref().map(Target::shown),
+        detail: peer_text(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
     }
 }
 
@@ -264,30 +320,4 @@ fn shown(reply: &Reply) -> String {
 
 fn shown_target(target: Option<&Target>) -> String {
     target.map_or_else(|| "none".to_owned(), Target::shown)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::reason::Reason;
-
-    #[test]
-    fn only_what_cannot_pass_bounces_and_only_time_expires() {
-        use Fate::{Bounce, Expire, Retry};
-        use OnTlsFailure::{Bounce as TlsBounce, Defer};
-        for (reason, permanent, on_tls_failure, over, expected) in [
-            (Reason::RemoteDeferred, false, Defer, false, Retry),
-            (Reason::RemoteDeferred, false, Defer, true, Expire),
-            (Reason::RemoteRefused, true, Defer, false, Bounce),
-            (Reason::RemoteRefused, true, Defer, true, Bounce),
-            (Reason::StarttlsNotSupported, false, Defer, false, Retry),
-            (Reason::StarttlsNotSupported, false, Defer, true, Expire),
-            (Reason::StarttlsNotSupported, false, TlsBounce, false, Bounce),
-            (Reason::CertificateHostMismatch, false, TlsBounce, false, Bounce),
-            (Reason::DnsFailure, false, TlsBounce, false, Retry),
-        ] {
-            let failure = Failure::ours(reason, permanent, String::new());
-            assert_eq!(fate(&failure, &on_tls_failure, over), expected, "{reason} {on_tls_failure:?} {over}");
-        }
-    }
 }

@@ -100,21 +100,27 @@ impl Share {
 pub(super) struct Decider<'a> {
     policies: &'a PolicySet,
     envelope: &'a Envelope,
+    states: &'a [RecipientState],
     asker: Asker<'a>,
 }
 
 impl<'a> Decider<'a> {
-    pub(super) fn new(policies: &'a PolicySet, envelope: &'a Envelope, at: Timestamp) -> Self {
-        Self { policies, envelope, asker: asker(envelope, at) }
+    pub(super) fn new(
+        policies: &'a PolicySet,
+        envelope: &'a Envelope,
+        states: &'a [RecipientState],
+        at: Timestamp,
+    ) -> Self {
+        Self { policies, envelope, states, asker: asker(envelope, at) }
     }
 
     /// Groups those that are pending. Who shares a destination is apart from the others if its policy wants anything
     /// else to be done: what becomes of one recipient never depends on whom the message is for besides.
-    pub(super) fn shares(&self, states: &[RecipientState]) -> Vec<Share> {
+    pub(super) fn shares(&self) -> Vec<Share> {
         let mut shares: BTreeMap<Destination, Vec<Share>> = BTreeMap::new();
-        for ((place, recipient), state) in (0..).zip(&self.envelope.recipients).zip(states) {
+        for ((place, recipient), state) in (0..).zip(&self.envelope.recipients).zip(self.states) {
             let Some(pending) = state.pending() else { continue };
-            let (destination, decision) = self.decide(&recipient.address);
+            let (destination, decision) = self.decide(&recipient.address, state);
             let beside = shares.entry(destination.clone()).or_default();
             match beside.iter_mut().find(|share| share.decision.is_like(&decision)) {
                 Some(share) => {
@@ -136,7 +142,11 @@ impl<'a> Decider<'a> {
 
     /// What holds for all of these recipients; `None` if they do not travel together.
     pub(super) fn together(&self, places: &[u32]) -> Option<(Destination, Decision)> {
-        let mut decisions = places.iter().map(|place| Some(self.decide(address(self.envelope, *place)?)));
+        let decide = |place: &u32| {
+            let state = self.states.get(usize::try_from(*place).ok()?)?;
+            Some(self.decide(address(self.envelope, *place)?, state))
+        };
+        let mut decisions = places.iter().map(decide);
         let first = decisions.next()??;
         let (destination, decision) = &first;
         let is_like = |other: Option<(Destination, Decision)>| {
@@ -145,8 +155,12 @@ impl<'a> Decider<'a> {
         decisions.all(is_like).then_some(first)
     }
 
-    fn decide(&self, address: &Address) -> (Destination, Decision) {
+    fn decide(&self, address: &Address, state: &RecipientState) -> (Destination, Decision) {
         let decision = decide(self.policies, address.domain(), &self.asker);
+        // The other route holds as long as the policy still names it.
+        let taken = state.pending().and_then(|pending| pending.route.as_deref());
+        let is_named = decision.fallback.as_ref().is_some_and(|fallback| Some(&*fallback.route.name) == taken);
+        let decision = if is_named { decision.clone().rerouted().unwrap_or(decision) } else { decision };
         (Destination::of(&decision, address), decision)
     }
 }

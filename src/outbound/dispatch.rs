@@ -145,7 +145,7 @@ impl Dispatcher {
     }
 
     fn shares(&self, stored: &Stored) -> Vec<Share> {
-        Decider::new(&self.snapshot.policies, &stored.envelope, clock::timestamp()).shares(&stored.states)
+        Decider::new(&self.snapshot.policies, &stored.envelope, &stored.states, clock::timestamp()).shares()
     }
 
     fn add_job(&mut self, message: MessageId, share: Share) {
@@ -208,11 +208,11 @@ impl Dispatcher {
                 }
                 self.scheduler.handle_finished(now, id, End::RetryAt(now + after));
             }
-            Some(Ended::Replan) => {
-                let work = self.jobs.get(&id).cloned();
+            Some(Ended::Replan(recipients)) => {
+                let message = self.jobs.get(&id).map(|work| work.message);
                 self.end_job(id);
-                if let Some(work) = work {
-                    self.plan(work.message, &work.recipients);
+                if let Some(message) = message {
+                    self.plan(message, &recipients);
                 }
             }
             None => _ = self.scheduler.handle_finished(now, id, End::RetryAt(now + PANIC_RETRY)),

@@ -13,6 +13,7 @@ mod notices;
 mod outcome;
 mod pool;
 mod records;
+mod seen;
 mod session;
 pub mod targets;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::mail::dsn::{
     Action, Composed, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice,
-    compose as compose_dsn, explanation_for, notice_due, returned_part, status_for, status_of_reply,
+    compose as compose_dsn, explanation_for, notice_due, returned_part, status_for, status_of_reply, waiting_for,
 };
 use crate::model::address::ReversePath;
 use crate::model::envelope::{BodyType, DsnReturn, Envelope, Notify, Origin, Recipient, Sender, Trust};
@@ -14,7 +14,6 @@ use crate::model::reply::{EnhancedCode, Reply};
 use crate::model::time::Timestamp;
 use crate::random;
 use crate::spool::NewMessage;
-use crate::spool::state::RecipientState;
 
 use super::conclude::Attempted;
 use super::outcome::Failure;
@@ -56,19 +55,25 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
     let waited = now.saturating_since(envelope.received_at);
     let hosted = envelope.sender.path.domain().is_some_and(|domain| attempted.snapshot.policies.is_hosted(domain));
     let reliable = envelope.origin.trust == Trust::Trusted || hosted;
-    if waited < attempted.snapshot.delay_warning || !reliable {
+    if !reliable {
         return Vec::new();
     }
-    let unwarned = |place: &u32| {
-        let state = usize::try_from(*place).ok().and_then(|place| attempted.stored.states.get(place));
-        state.and_then(RecipientState::pending).is_some_and(|pending| !pending.delay_notified)
+    let is_late = waited >= attempted.snapshot.delay_warning;
+    let is_due = |place: &u32| {
+        let waits_for_tls = attempted.standing(*place, failure, now).notice_at().is_some_and(|at| at <= now);
+        let is_unwarned = attempted.pending(*place).is_some_and(|pending| !pending.delay_notified);
+        is_unwarned && (is_late || waits_for_tls)
     };
-    let told = |place| Told {
-        retry_until: Some(attempted.expires_at()),
-        explanation: explanation_for(failure.reason),
-        ..of_failure(place, Action::Delayed, failure, false)
+    let told = |place| {
+        let until = attempted.expires_at();
+        let reroute = attempted.standing(place, failure, now).reroute().map(|(_, at)| at);
+        Told {
+            retry_until: Some(until),
+            explanation: waiting_for(failure.reason, until, reroute),
+            ..of_failure(place, Action::Delayed, failure, false)
+        }
     };
-    due(attempted, places, Action::Delayed).filter(unwarned).map(told).collect()
+    due(attempted, places, Action::Delayed).filter(is_due).map(told).collect()
 }
 
 /// Recipients that are given up.

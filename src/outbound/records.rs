@@ -40,6 +40,8 @@ pub(super) struct Situation {
     pub(super) next_attempt: Option<Timestamp>,
     /// The lifetime is over; `reason` is why the last attempt failed.
     pub(super) expired: bool,
+    /// The name of the route that takes over.
+    pub(super) rerouted_to: Option<String>,
     pub(super) took: Duration,
 }
 
@@ -75,6 +77,7 @@ impl Subject {
             reason: situation.reason,
             next_attempt: situation.next_attempt,
             expired: situation.expired,
+            rerouted_to: situation.rerouted_to.clone(),
             duration_ms: u64::try_from(situation.took.as_millis()).unwrap_or(u64::MAX),
         });
         record.entries()

@@ -98,6 +98,10 @@ pub struct NextHost {
     pub address_security: Security,
     /// Where aliases led, if the name has one.
     pub alias: Option<Alias>,
+    /// The domain whose mail it takes, and the one that its aliases lead to. None for a written host.
+    pub next_hop_domains: Arc<[Domain]>,
+    /// MX records led to it.
+    pub is_by_mx: bool,
 }
 
 /// Finds the hosts to try for mail to `host`.
@@ -121,6 +125,8 @@ impl NextHost {
             port: self.port,
             address_security: self.address_security,
             alias: self.alias.as_ref(),
+            next_hop_domains: &self.next_hop_domains,
+            is_by_mx: self.is_by_mx,
         }
     }
 
@@ -165,6 +171,8 @@ async fn of_mx(around: &Surroundings<'_>, domain: &Domain) -> Result<Vec<NextHos
         random: random::number,
     };
     let found = mail_hosts(around.resolver, query).await?;
+    let aliased = found.alias.as_ref().map(|alias| alias.end.clone()).filter(|end| end != domain);
+    let next_hop_domains: Arc<[Domain]> = [domain.clone()].into_iter().chain(aliased).collect();
     let next_host = |host: MailHost| NextHost {
         name: Some(host.name),
         // Without MX records it is the recipient's domain, which nobody could have put there.
@@ -175,6 +183,8 @@ async fn of_mx(around: &Surroundings<'_>, domain: &Domain) -> Result<Vec<NextHos
         security: found.security.min(host.security),
         address_security: host.security,
         alias: host.alias,
+        next_hop_domains: next_hop_domains.clone(),
+        is_by_mx: !found.implicit,
     };
     Ok(found.hosts.into_iter().map(next_host).collect())
 }
@@ -194,6 +204,8 @@ async fn of_route(around: &Surroundings<'_>, route: &Route) -> Result<Vec<NextHo
                 security: answer.security,
                 address_security: answer.security,
                 alias: answer.alias,
+                next_hop_domains: Arc::default(),
+                is_by_mx: false,
             }),
             Err(error) => failed = failed.or(Some(NoTarget::from(error))),
         }
@@ -222,5 +234,7 @@ fn of_literal(around: &Surroundings<'_>, ip: IpAddr) -> Result<Vec<NextHost>, No
         security,
         address_security: security,
         alias: None,
+        next_hop_domains: Arc::default(),
+        is_by_mx: false,
     }])
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
+pub mod alarm;
 pub mod assumed;
 pub mod changes;
 pub mod client_certificate;
@@ -9,6 +10,8 @@ pub mod delivery;
 pub mod host_requirement;
 pub mod in_force;
 pub mod inbound;
+pub mod interference;
+pub mod learned;
 pub mod names;
 pub mod outbound;
 pub mod provenance;

@@ -67,16 +67,16 @@ impl DaneFound {
 }
 
 impl Prober {
-    /// Looks up the records of a host. `domain` is the one whose mail it takes.
-    pub async fn dane(&self, host: &FoundHost, domain: Option<&Domain>) -> DaneFound {
+    /// Looks up the records of a host.
+    pub async fn dane(&self, host: &FoundHost) -> DaneFound {
         let Some(name) = &host.name else { return DaneFound::NotSigned };
-        let by_mx = host.preference.is_some() || domain == Some(name);
         let asked = tlsa_lookup::Host {
             name,
             port: host.port,
             security: host.address_security,
             alias: host.alias.as_ref(),
-            next_hop_domain: domain.filter(|_| host.name_is_trusted && by_mx),
+            next_hop_domains: if host.name_is_trusted { &host.next_hop_domains } else { &[] },
+            is_by_mx: host.is_by_mx,
         };
         match look_up(self.resolver.as_ref(), &asked).await {
             Ok(Dane::Inapplicable) => DaneFound::NotSigned,

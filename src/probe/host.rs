@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use crate::clock;
+use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::policy::host_requirement::{HostRequirement, Unmet};
-use crate::policy::outbound::Decision;
+use crate::policy::outbound::{Decision, decide};
+use crate::policy::rules::PolicySet;
 use crate::policy::session_check::is_strong_enough;
 use crate::policy::settings::Source;
+use crate::policy::timed::Asker;
 use crate::tls::roots::Roots;
 
 use super::Prober;
 use super::dane::DaneFound;
 use super::judge::{Bench, Meets, check};
-use super::observe::{AddressSeen, Look, Observation, Subject};
+use super::observe::{AddressSeen, End, Look, Observation, Subject};
 use super::publication::{FoundHost, StsFound};
 use super::walk::{Trial, Walk};
 
@@ -76,7 +79,7 @@ pub fn server_name<'a>(found: &'a FoundHost, dane: &'a DaneFound) -> Option<&'a 
 impl Prober {
     /// Asks one host everything.
     pub async fn host(&self, found: FoundHost, inquiry: &Inquiry<'_>) -> HostReport {
-        let dane = self.dane(&found, inquiry.domain).await;
+        let dane = self.dane(&found).await;
         let subject = Subject { name: found.name.as_ref(), server_name: server_name(&found, &dane) };
         let seen = Arc::new(self.observe(subject, &found.sockets(), inquiry.look).await);
         self.judge_host(found, dane, seen, inquiry).await
@@ -101,17 +104,14 @@ impl Prober {
         };
         let meets = bench.meets(&seen);
         let (mut policy, mut walked) = (None, None);
-        let lax;
-        let decision = match inquiry.decision {
-            Some(decision) => Some(decision),
-            None if inquiry.walk.is_some() => {
-                lax = crate::policy::outbound::decide_by_default(inquiry.domain);
-                Some(&lax)
-            }
-            None => None,
+        // Without a policy of ours a walk goes by what is built in.
+        let built_in = || {
+            let asker = Asker { at: bench.now, client: None, sender: &ReversePath::Null };
+            decide(&PolicySet::default(), inquiry.domain, &asker)
         };
+        let decision = inquiry.decision.cloned().or_else(|| inquiry.walk.map(|_| built_in()));
         if let Some(decision) = decision {
-            let requirement = bench.requirement(decision);
+            let requirement = bench.requirement(&decision);
             let (verdict, trial) = self.verdict(&requirement, &bench, &seen, inquiry.walk).await;
             walked = inquiry.walk.map(|_| trial.unwrap_or_else(|| not_walked(&verdict)));
             policy = inquiry.decision.map(|_| HostVerdict { requirement, verdict });
@@ -134,7 +134,7 @@ impl Prober {
         let Some(address) = seen.addresses.iter().find(|seen| seen.takes_mail()) else {
             let trouble = seen.addresses.first().map(|seen| &seen.end);
             let told = match trouble {
-                Some(super::observe::End::Nothing(trouble)) => (trouble.reason(), trouble.in_words()),
+                Some(End::Nothing(trouble)) => (trouble.reason(), trouble.in_words()),
                 _ => (Reason::ConnectFailed, "the host was not connected to".to_owned()),
             };
             return (Err(told), None);

@@ -1,10 +1,10 @@
 //! What the DNS and the web say about a destination: its hosts, its MTA-STS policy, where it wants TLS reports.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::dns::mx::{MailHost, MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::dns::{Alias, Exchange, LookupError, Resolver, Security, Service};
-use crate::facts::KnownHost;
 use crate::facts::sts_fetch::FetchError;
 use crate::model::address::Host;
 use crate::model::domain::Domain;
@@ -72,19 +72,13 @@ pub struct FoundHost {
     /// Of the addresses with all aliases that led to them.
     pub address_security: Security,
     pub alias: Option<Alias>,
+    /// The domain whose mail it takes, and the one that its aliases lead to. None for a written host.
+    pub next_hop_domains: Arc<[Domain]>,
+    /// MX records led to it.
+    pub is_by_mx: bool,
 }
 
 impl FoundHost {
-    pub const fn known(&self) -> KnownHost<'_> {
-        KnownHost {
-            name: self.name.as_ref(),
-            name_is_trusted: self.name_is_trusted,
-            port: self.port,
-            address_security: self.address_security,
-            alias: self.alias.as_ref(),
-        }
-    }
-
     pub fn sockets(&self) -> Vec<SocketAddr> {
         self.addresses.iter().map(|ip| SocketAddr::new(*ip, self.port)).collect()
     }
@@ -162,6 +156,8 @@ impl Prober {
                     addresses: answer.records,
                     address_security: answer.security,
                     alias: answer.alias,
+                    next_hop_domains: Arc::default(),
+                    is_by_mx: false,
                 };
                 Ok(Hosts { hosts: vec![host], implicit: false, mx: None, left_out: Vec::new() })
             }
@@ -178,6 +174,8 @@ impl Prober {
             random: random::number,
         };
         let found = mail_hosts(self.resolver.as_ref(), query).await?;
+        let aliased = found.alias.as_ref().map(|alias| alias.end.clone()).filter(|end| end != domain);
+        let next_hop_domains: Arc<[Domain]> = [domain.clone()].into_iter().chain(aliased).collect();
         let is_secure = found.security == Security::Secure;
         let left_out = if found.implicit { Vec::new() } else { self.left_out(domain, &found.hosts).await };
         let host = |host: MailHost| FoundHost {
@@ -188,6 +186,8 @@ impl Prober {
             addresses: host.addresses,
             address_security: host.security,
             alias: host.alias,
+            next_hop_domains: next_hop_domains.clone(),
+            is_by_mx: !found.implicit,
         };
         let mx = Some(found.security).filter(|_| !found.implicit);
         Ok(Hosts { implicit: found.implicit, mx, left_out, hosts: found.hosts.into_iter().map(host).collect() })

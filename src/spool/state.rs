@@ -51,6 +51,12 @@ pub struct Pending {
     /// The sender has been told that it takes long.
     #[serde(default)]
     pub delay_notified: bool,
+    /// The first attempt at which TLS did not meet the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks_tls_since: Option<Timestamp>,
+    /// The `[[route]]` that it goes by since TLS could not be met for too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
 }
 
 impl RecipientState {

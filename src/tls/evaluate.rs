@@ -15,9 +15,11 @@ use crate::model::time::Timestamp;
 use crate::model::tls::{ChainTrust, DaneMatch, PeerCertificate, RSA_BITS_MIN, Verified};
 use crate::policy::host_requirement::{Evidence, HostRequirement};
 use crate::policy::names::Identity;
+use crate::policy::published::UsableRecords;
 use crate::policy::session_check::{IdentityCheck, identify};
 
-use super::{dane, peer};
+use super::dane::evaluate_dane;
+use super::peer;
 use super::provider::provider;
 use super::roots::Roots;
 
@@ -94,21 +96,27 @@ pub fn evaluate_all(
 ) -> Evaluation {
     let mut all = evaluate(chain, &requirement.usual, roots, now);
     for (place, proof) in requirement.proofs.iter().enumerate() {
-        let evaluation = match &proof.of {
+        let found = match &proof.of {
             Evidence::Names(identity) => evaluate(chain, identity, roots, now),
-            Evidence::Tlsa(records) => match &records.records {
-                Some(usable) => dane::evaluate_dane(chain, usable, &records.names, now),
-                None => evaluate(chain, &Identity::default(), roots, now),
-            },
+            Evidence::Tlsa(published) => evaluate_records(chain, published, now),
         };
+        let evaluation = Evaluation { chain: all.chain, dane: found.dane.clone().or(all.dane.clone()), ..found };
         if evaluation.error.is_some() {
             return evaluation;
         }
         if place == 0 || evaluation.verified == Verified::Dane {
-            all = Evaluation { chain: all.chain, ..evaluation };
+            all = evaluation;
         }
     }
     all
+}
+
+fn evaluate_records(chain: &[CertificateDer<'_>], published: &UsableRecords, now: Timestamp) -> Evaluation {
+    match &published.records {
+        Some(records) => evaluate_dane(chain, records, &published.names, now),
+        // Never so: a host that is connected to has just been looked up.
+        None => Evaluation::failed(Reason::TlsaInvalid, ChainTrust::Unknown, "its TLSA records are not known any more"),
+    }
 }
 
 /// Judges the chain of a client: it must lead to a root. A certificate for servers will do, because public authorities

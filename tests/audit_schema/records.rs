@@ -231,6 +231,7 @@ fn outbound(event: Event) -> Outbound {
         reason: failed.then_some(Reason::ConnectFailed),
         next_attempt: (event == Event::OutboundDeferred).then_some(DAY),
         expired: false,
+        rerouted_to: None,
         duration_ms: 0,
     }
 }

@@ -313,13 +313,13 @@ def message(to="b@lax.example", subject="hello", body=b"hello\r\n", **fields):
 class Hop:
     """A listening socket on loopback; each connection is given to `serve` in a thread."""
 
-    def __init__(self, serve=None, port=None):
+    def __init__(self, serve=None, port=None, address="127.0.0.1"):
         if serve:
             self.serve = serve
         self.connections = 0
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", port or 0))
+        self.socket.bind((address, port or 0))
         self.socket.listen(512)
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -356,7 +356,8 @@ class Sink(Hop):
     `named` each recipient that was named, with the handshake of its session or None for plaintext.
     """
 
-    def __init__(self, tls=None, rcpt=None, data=None, port=None, extensions=("8BITMIME", "SIZE", "SMTPUTF8", "PIPELINING")):
+    def __init__(self, tls=None, rcpt=None, data=None, port=None, extensions=("8BITMIME", "SIZE", "SMTPUTF8", "PIPELINING"),
+                 address="127.0.0.1"):
         self.tls, self.handshakes, self.failures, self.named = None, [], [], []
         if isinstance(tls, ssl.SSLContext):
             self.tls = tls
@@ -365,7 +366,7 @@ class Sink(Hop):
             self.tls.load_cert_chain(*map(str, tls))
         self.rcpt, self.data = rcpt or (lambda address: "250 2.1.5 Ok"), data or (lambda entry: "250 2.0.0 Ok")
         self.extensions, self.lock, self.messages = extensions, threading.Lock(), []
-        super().__init__(port=port)
+        super().__init__(port=port, address=address)
 
     def serve(self, connection):
         reader, sender, recipients, secure, session = Reader(connection), None, [], False, None

@@ -68,6 +68,7 @@ fn outbound(reason: Option<Reason>) -> Outbound {
         reason,
         next_attempt: None,
         expired: false,
+        rerouted_to: None,
         duration_ms: 5,
     }
 }

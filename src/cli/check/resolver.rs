@@ -7,7 +7,8 @@ use crate::cli::main_file::MainFile;
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{Config, DnssecConfig};
 use crate::dns::anchors;
-use crate::dns::servers::SetupError;
+use crate::dns::servers::{Mode, Servers, SetupError};
+use crate::policy::settings::{DaneUse, Source, Sourced};
 
 pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
     // A file that cannot be read was reported with the rest of the configuration.
@@ -20,20 +21,67 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
         DnssecConfig::Validate { trust_anchor: Some(path) } => {
             anchors::read(path).err().and_then(|error| finding("trust_anchor", &error))
         }
-        // Another host may have other servers: only a server that would be believed wrongly is told here.
         DnssecConfig::TrustAd => match dns_servers(&config.dns) {
             Err(error @ SetupError::FarServer { .. }) => finding("dnssec", &error),
             _ => None,
         },
-        DnssecConfig::Auto | DnssecConfig::Off | DnssecConfig::Validate { trust_anchor: None } => None,
+        DnssecConfig::Auto => match dns_servers(&config.dns) {
+            Ok(Servers { mode: Mode::Off, .. }) => required_dane(config).map(unmet),
+            _ => None,
+        },
+        DnssecConfig::Off | DnssecConfig::Validate { trust_anchor: None } => None,
     };
     found.into_iter().collect()
+}
+
+/// Where `dane = "required"` is written, if anywhere.
+fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
+    let policies = &config.policies;
+    let layers = [&policies.defaults.delivery].into_iter().chain(policies.policies().map(|policy| &policy.delivery));
+    layers.filter_map(|layer| layer.dane.as_ref()).find(|dane| dane.value == DaneUse::Required)
+}
+
+fn unmet(dane: &Sourced<DaneUse>) -> Diagnostic {
+    let (file, line) = match &dane.source {
+        Source::File { file, line } => (file.to_string(), *line),
+        Source::BuiltIn => (String::new(), 1),
+    };
+    Diagnostic {
+        severity: Severity::Error,
+        file,
+        line,
+        column: 1,
+        key: "outbound.dane".to_owned(),
+        message: "\"required\" can never be met: the DNS servers of this system are not on this host, so that no TLSA \
+                  record counts"
+            .to_owned(),
+        remedy: "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]"
+            .to_owned(),
+        excerpt: None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config;
+
+    #[test]
+    fn dane_that_is_required_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::create_dir(folder.path().join("domains.d")).unwrap();
+        write("domains.d/a.toml", "domains = [\"a.example\"]\n[outbound]\ndane = \"auto\"\n");
+        let main = "hostname = \"mx.example.org\"\nspool.path = \"s\"\naudit.path = \"a\"\ndomains = \"domains.d\"\n\
+                    listener = [{ name = \"in\", bind = [\"[::1]:25\"], role = \"mx\", tls = \"off\" }]\n";
+        write("gatepost.toml", main);
+        let file = folder.path().join("gatepost.toml");
+        assert_eq!(required_dane(&config::load(&file).unwrap().0), None);
+        write("domains.d/b.toml", "domains = [\"b.example\"]\n[outbound]\ndane = \"required\"\n");
+        let (config, _) = config::load(&file).unwrap();
+        let finding = unmet(required_dane(&config).unwrap());
+        assert_eq!((finding.file.as_str(), finding.line, finding.is_error()), ("domains.d/b.toml", 3, true));
+    }
 
     #[test]
     fn a_trust_anchor_that_cannot_be_used_is_told_with_its_place() {

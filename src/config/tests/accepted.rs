@@ -13,7 +13,7 @@ use crate::policy::rules::Recipients;
 use crate::policy::settings::{KeyPair, OutboundTls, Source, Sourced};
 
 use super::super::starter::{STARTER_CHAIN, STARTER_KEY, StarterFile, starter};
-use super::super::{DnssecConfig, ListenerTls, OnAuditFailure, Role, load};
+use super::super::{DnsConfig, DnssecConfig, ListenerTls, OnAuditFailure, Role, load};
 use super::{HEAD, LISTENER, findings, load_files};
 
 fn main_with(text: &str) -> String {
@@ -47,6 +47,16 @@ fn what_is_not_written_has_the_defaults_of_the_contract() {
 
 #[test]
 fn dnssec_is_validated_here_or_by_servers_on_this_host() {
+    for (servers, dnssec, expected) in [
+        ("127.0.0.1:53", DnssecConfig::Auto, false),
+        ("[::ffff:127.0.0.1]:53", DnssecConfig::Auto, false),
+        ("192.0.2.1:53", DnssecConfig::Auto, true),
+        ("192.0.2.1:53", DnssecConfig::Validate { trust_anchor: None }, false),
+        ("127.0.0.1:53", DnssecConfig::Off, true),
+    ] {
+        let config = DnsConfig { servers: vec![servers.parse().unwrap()], dnssec, allow_targets: vec![] };
+        assert_eq!(config.is_dnssec_off(), expected, "{config:?}");
+    }
     for (text, expected) in [
         ("", DnssecConfig::Auto),
         ("dnssec = \"off\"", DnssecConfig::Off),

@@ -7,6 +7,7 @@ use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::super::{LookupError, Security};
+use super::dname;
 
 /// Aliases that are followed one after the other.
 pub(super) const ALIASES_MAX: usize = 16;
@@ -96,8 +97,15 @@ impl Reply {
             Proof::Secure => Ok(Security::Secure),
             Proof::Insecure => Ok(Security::Insecure),
             Proof::Indeterminate => Ok(Security::Unknown),
-            Proof::Bogus => Err(LookupError::Bogus),
+            Proof::Bogus => self.made_of_dname(record),
         }
+    }
+
+    /// The state of an alias that has no valid signature: that of the DNAME record which it is made of.
+    fn made_of_dname(&self, alias: &Record) -> Result<Security, LookupError> {
+        let is_its_dname = |record: &&Record| record.record_type() == RecordType::DNAME && dname::makes(record, alias);
+        let dname = self.message.answers.iter().find(is_its_dname);
+        dname.map_or(Err(LookupError::Bogus), |dname| self.proved(dname))
     }
 
     /// Whether a record was made of a wildcard (RFC 4035 section 5.3.2).

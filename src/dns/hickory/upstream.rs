@@ -22,6 +22,8 @@ use super::witness::Witness;
 
 /// Questions at once on one connection to a DNS server; more wait.
 const QUESTIONS_MAX: usize = 256;
+/// Record sets of which it is remembered that their signatures are valid or not, such as keys of zones.
+const VALIDATIONS_KEPT_MAX: usize = 8192;
 
 type Pool = RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>;
 
@@ -53,14 +55,16 @@ impl Upstream {
         let pool = NameServerPool::from_config(servers.configs.clone(), context, TokioRuntimeProvider::default());
         let tries_more = usize::try_from(options.tries.saturating_sub(1)).unwrap_or_default();
         let pool = RetryDnsHandle::new(pool, tries_more);
-        let judge = match (servers.mode, &options.dnssec) {
-            (Mode::Off, _) => Judge::Nobody,
-            (Mode::TrustAd, _) => Judge::Server(Witness::default()),
-            (Mode::Validate, Dnssec::Validate { trust_anchor: Some(path) }) => {
-                Judge::Validator(DnssecDnsHandle::with_trust_anchor(pool.clone(), anchors::read(path)?))
-            }
-            (Mode::Validate, _) => {
-                Judge::Validator(DnssecDnsHandle::with_trust_anchor(pool.clone(), Arc::new(TrustAnchors::default())))
+        let judge = match servers.mode {
+            Mode::Off => Judge::Nobody,
+            Mode::TrustAd => Judge::Server(Witness::default()),
+            Mode::Validate => {
+                let anchors = match &options.dnssec {
+                    Dnssec::Validate { trust_anchor: Some(path) } => anchors::read(path)?,
+                    _ => Arc::new(TrustAnchors::default()),
+                };
+                let handle = DnssecDnsHandle::with_trust_anchor(pool.clone(), anchors);
+                Judge::Validator(handle.validation_cache_size(VALIDATIONS_KEPT_MAX))
             }
         };
         Ok(Self { pool, judge, options: request })
@@ -90,7 +94,7 @@ impl Upstream {
     /// Finds out, and tells the log, whether anything will ever be secure.
     pub(super) async fn look_round(&self) {
         match &self.judge {
-            Judge::Nobody => {}
+            Judge::Nobody => tracing::info!("DNSSEC is off: no answer counts as secure, and DANE is out of use"),
             Judge::Server(witness) => {
                 witness.judge(false, self.says_root_is_signed()).await;
             }
@@ -112,8 +116,14 @@ impl Upstream {
 
     /// Whether the server says that it has validated something that is signed for certain. `None` if it says nothing.
     async fn says_root_is_signed(&self) -> Option<bool> {
-        let message = self.send(&Name::root(), RecordType::NS, true).await.ok()?;
-        Some(message.metadata.authentic_data)
+        match self.send(&Name::root(), RecordType::NS, true).await {
+            Ok(message) => Some(message.metadata.authentic_data),
+            // It knows no root, or will not tell.
+            Err(Miss { error: LookupError::NoSuchName | LookupError::NoData | LookupError::Refused, .. }) => {
+                Some(false)
+            }
+            Err(_) => None,
+        }
     }
 
     /// With the AD bit set the response has it only if it is authentic (RFC 6840 section 5.7).

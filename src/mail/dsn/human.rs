@@ -2,6 +2,7 @@
 
 use crate::mail::fold::paragraph;
 use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
 
 use super::machine::diagnostic;
 use super::{Action, Notice, Original, RecipientNotice};
@@ -53,6 +54,17 @@ pub fn explanation_for(reason: Reason) -> Option<String> {
         _ => return None,
     };
     Some(format!("The policy for this destination requires an encrypted connection, and {why}."))
+}
+
+/// The same of mail that waits: until when it does, and what comes then.
+pub fn waiting_for(reason: Reason, until: Timestamp, reroute: Option<Timestamp>) -> Option<String> {
+    let why = explanation_for(reason)?;
+    let waits = "Your message is held back until that is so, rather than sent without this protection.";
+    let then = match reroute {
+        Some(at) => format!("If it is not so by {}, another protected route is taken.", at.rfc5322()),
+        None => format!("If it is not so by {}, it is returned to you.", until.rfc5322()),
+    };
+    Some(format!("{why} {waits} {then}"))
 }
 
 /// The text. It may hold characters outside ASCII if an address does.

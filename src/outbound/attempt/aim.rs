@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use crate::dns::LookupError;
 use crate::facts::DomainFacts;
-use crate::model::address::Address;
 use crate::model::reason::Reason;
-use crate::outbound::destination;
 use crate::outbound::outcome::Failure;
+use crate::outbound::seen::What;
 use crate::outbound::targets::{NextHost, Target};
 use crate::policy::host_requirement::{HostRequirement, Unmet, require};
 use crate::policy::outbound::{HostIdentity, Requirement};
@@ -19,9 +18,7 @@ use super::Attempt;
 impl Attempt {
     /// What is known of the domain, whichever of its hosts takes the mail.
     pub(super) async fn domain_facts(&self) -> DomainFacts {
-        let domain = destination::first(&self.stored.envelope, &self.open).and_then(Address::domain);
-        let asks = self.asks();
-        self.outbound.facts.domain(&self.decision, domain, asks).await
+        self.outbound.facts.domain(&self.decision, self.domain.as_ref(), self.asks()).await
     }
 
     fn asks(&self) -> Asks {
@@ -35,9 +32,11 @@ impl Attempt {
             Ok(published) => Arc::new(published),
             Err(error) => return Err(self.not_looked_up(host, error)),
         };
-        let domain = destination::first(&self.stored.envelope, &self.open).and_then(Address::domain);
-        let identity =
-            HostIdentity { recipient_domain: domain, name: host.name.as_ref(), name_is_trusted: host.name_is_trusted };
+        let identity = HostIdentity {
+            recipient_domain: self.domain.as_ref(),
+            name: host.name.as_ref(),
+            name_is_trusted: host.name_is_trusted,
+        };
         match require(&self.decision, &identity, &published) {
             Ok(requirement) => {
                 let requirement = Arc::new(requirement);
@@ -64,6 +63,9 @@ impl Attempt {
             self.outbound.metrics.outbound_tls_failed(reason);
         }
         let target = host.first_target(published);
+        if let Some(target) = &target {
+            self.saw(target, What::Failed { reason, tls: None, lost: true });
+        }
         let mut situation = self.situation(target.as_ref(), None);
         situation.reason = Some(reason);
         situation.detail = Some(detail.clone());

@@ -10,6 +10,7 @@ use crate::outbound::known_hosts::{KnownHost, Worked};
 use crate::outbound::ladder::{Ladder, TlsWay, Way};
 use crate::outbound::outcome::Failure;
 use crate::outbound::pool::Key;
+use crate::outbound::seen::What;
 use crate::outbound::session::{Connection, OpenFailure, Opening};
 use crate::outbound::targets::Target;
 use crate::policy::outbound::NextHop;
@@ -41,6 +42,7 @@ impl Attempt {
                     self.outbound.metrics.outbound_tls(facts, verified);
                     self.note_back_end(&connection);
                 }
+                self.saw(target, What::Connected(connection.tls()));
                 Ok(connection)
             }
             Err((reason, detail)) => {
@@ -154,6 +156,7 @@ impl Attempt {
     fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
         if failure.tls.is_some() || failure.reason.is_outbound_tls() {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
+            self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: true });
         }
         let permanent = failure.is_permanent();
         let mut situation = self.situation(Some(target), failure.facts.clone());
@@ -177,6 +180,7 @@ impl Attempt {
     fn note_tls_failure(&self, target: &Target, failure: &OpenFailure, next: Way) {
         if next == Way::Plaintext {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
+            self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: false });
         }
         let mut situation = self.situation(Some(target), failure.facts.clone());
         situation.reason = Some(failure.reason);
@@ -186,6 +190,7 @@ impl Attempt {
 
     fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
         self.outbound.metrics.outbound_tls_failed(reason);
+        self.saw(&connection.target, What::Failed { reason, tls: connection.tls(), lost: true });
         let detail = match connection.tls() {
             Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
             Some(_) => format!("{reason}: {detail}"),

@@ -90,7 +90,7 @@ fn envelope(recipients: &[&str]) -> Envelope {
 
 fn shares(policies: &PolicySet, envelope: &Envelope) -> Vec<Share> {
     let states = vec![RecipientState::default(); envelope.recipients.len()];
-    Decider::new(policies, envelope, Timestamp::default()).shares(&states)
+    Decider::new(policies, envelope, &states, Timestamp::default()).shares()
 }
 
 /// Each group with its destination; a `/` and a number are a limit of its own.
@@ -105,7 +105,8 @@ fn check(policies: &PolicySet, recipients: &[&str], expected: &[(&str, &[u32])])
     let expected: Vec<_> = expected.iter().map(|(name, places)| ((*name).to_owned(), places.to_vec())).collect();
     assert_eq!(found, expected, "{recipients:?}");
     // What was planned together is found together when its turn comes.
-    let decider = Decider::new(policies, &envelope, Timestamp::default());
+    let states = vec![RecipientState::default(); envelope.recipients.len()];
+    let decider = Decider::new(policies, &envelope, &states, Timestamp::default());
     for share in shares {
         assert_eq!(decider.together(&share.recipients), Some((share.destination, share.decision)), "{recipients:?}");
     }
@@ -194,7 +195,8 @@ fn who_no_longer_wants_the_same_is_not_together() {
         (&["a@x.example"], &[], false),
     ] {
         let envelope = envelope(recipients);
-        let together = Decider::new(&policies, &envelope, Timestamp::default()).together(places);
+        let states = vec![RecipientState::default(); envelope.recipients.len()];
+        let together = Decider::new(&policies, &envelope, &states, Timestamp::default()).together(places);
         assert_eq!(together.is_some(), expected, "{recipients:?} {places:?}");
     }
 }
@@ -208,7 +210,7 @@ fn only_pending_recipients_are_planned_and_the_earliest_decides_when() {
     };
     let states = [RecipientState::Settled(Settled::Delivered), pending(3, 90), pending(1, 60)];
     let policies = routes();
-    let shares = Decider::new(&policies, &envelope, Timestamp::default()).shares(&states);
+    let shares = Decider::new(&policies, &envelope, &states, Timestamp::default()).shares();
     let [share] = &shares[..] else { panic!("{shares:?}") };
     assert_eq!((&share.recipients[..], share.attempts), (&[1, 2][..], 3));
     assert_eq!(share.next_attempt, Some(Timestamp::from_secs(60)));
@@ -226,7 +228,7 @@ fn a_recorded_moment_is_waited_for_as_long_as_the_domains_own_schedule_may_wait(
         let next_attempt = Some(Timestamp::from_secs(0) + left);
         let state = RecipientState::Pending(Pending { next_attempt, ..Pending::default() });
         let envelope = envelope(&[to]);
-        let share = Decider::new(&policies, &envelope, Timestamp::default()).shares(&[state]).remove(0);
+        let share = Decider::new(&policies, &envelope, &[state], Timestamp::default()).shares().remove(0);
         let wait = share.due(now, Timestamp::from_secs(0), &[HOUR]).saturating_since(now);
         assert_eq!(wait, expected, "{to} {left:?}");
     }

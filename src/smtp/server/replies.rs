@@ -125,8 +125,8 @@ pub(super) fn write_helo(hostname: &Domain, out: &mut Vec<u8>) {
     reply_writer::write_line(Code::OK, None, hostname.as_str(), out);
 }
 
-/// RFC 5321 section 4.1.1.1. `tls` is whether the session is under TLS: then TLS is not offered anew, and REQUIRETLS can
-/// be promised (RFC 8689 section 2).
+/// RFC 5321 section 4.1.1.1. `tls` is whether the session is under TLS: then TLS is not offered anew, and REQUIRETLS
+/// can be promised (RFC 8689 section 2).
 pub(super) fn write_ehlo(settings: &Settings, tls: bool, out: &mut Vec<u8>) {
     let size = format!("SIZE {}", settings.message_bytes_max);
     let before = [settings.hostname.as_str(), "PIPELINING", &size];

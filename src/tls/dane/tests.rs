@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::tls::PeerCertificate;
 use crate::policy::tlsa::{TLSA_RECORDS_MAX, TlsaSet, classify};
+use crate::tls::client::Peer;
 
 mod pki;
 
@@ -297,6 +298,22 @@ fn a_certificates_record_says_by_what_it_was_verified_and_older_ones_can_be_read
     assert_eq!(serde_json::from_value::<PeerCertificate>(json.clone()).unwrap(), told);
     json.as_object_mut().unwrap().remove("dane");
     assert_eq!(serde_json::from_value::<PeerCertificate>(json).unwrap(), PeerCertificate { dane: None, ..told });
+}
+
+#[test]
+fn a_judgement_by_records_leaves_alone_what_the_chain_is_worth() {
+    use crate::model::cipher::CipherSuite;
+    use crate::model::tls::{ProtocolVersion, TlsFacts};
+    let suite = CipherSuite::by_name("TLS_AES_128_GCM_SHA256").unwrap();
+    let facts = TlsFacts::assumed(ProtocolVersion::Tls1_3, suite);
+    let shown = Some(peer::peer_certificate(&certificate("old")));
+    let mut peer = Peer { facts: TlsFacts { peer: shown, ..facts }, chain: chain("old") };
+    peer.record_chain(ChainTrust::Expired);
+    let evaluation = judge(&peer.chain, &[record("3 1 1 old")]);
+    peer.record(&evaluation);
+    let told = peer.facts.peer.unwrap();
+    let expected = (ChainTrust::Expired, Verified::Dane, None, evaluation.dane);
+    assert_eq!((told.chain, told.verified, told.error, told.dane), expected);
 }
 
 #[cfg(feature = "legacy-tls")]

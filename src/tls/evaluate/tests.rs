@@ -1,7 +1,10 @@
 //! Who is taken for whom, as tables.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::model::domain::Domain;
+use crate::model::tls::DaneResult;
 use crate::policy::names::Fingerprint;
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
 use crate::tls::self_signed::{IssuedCertificate, Validity, self_signed};
@@ -329,5 +332,59 @@ fn a_short_rsa_key_identifies_nobody_but_by_fingerprint() {
         assert_eq!(has_strong_key(&der).err().map(|fault| fault.reason), expected, "{kind:?}");
         let pinned = Identity { fingerprints: vec![peer::sha256(&der)], ..Identity::default() };
         assert_eq!(evaluate(&[der], &pinned, &Roots::empty(), NOW).verified, Verified::Fingerprint);
+    }
+}
+
+/// The judgement of a certificate for `mx.example` by these proofs: by what, why not, chain, and what DANE found.
+fn by_proofs(proofs: &[&str], trusted: bool) -> (Verified, Option<Reason>, ChainTrust, Option<DaneResult>) {
+    use crate::model::tlsa::Tlsa;
+    use crate::policy::host_requirement::Proof;
+    use crate::policy::outbound::Requirement;
+    use crate::policy::settings::{Fact, Source};
+    use crate::policy::tlsa::{TlsaSet, classify};
+    let authority = DemoAuthority::new(NOW).unwrap();
+    let issued = authority.issue(&["mx.example"], KeyKind::P256, VALID).unwrap();
+    let named = |name: &str| Identity { names: domains(&[name]), ..Identity::default() };
+    let published = |key: Option<Fingerprint>| {
+        let record = |key: Fingerprint| Tlsa { usage: 3, selector: 1, matching: 1, data: key.as_bytes().to_vec() };
+        let set = key.and_then(|key| classify(&[record(key)]));
+        let records = set.as_ref().and_then(TlsaSet::usable).cloned();
+        Evidence::Tlsa(Arc::new(UsableRecords { records, base: None, names: domains(&["mx.example"]) }))
+    };
+    let evidence = |proof: &&str| match *proof {
+        "own record" => published(Some(peer::key_fingerprint(&peer::parse(&issued.certificate_der).unwrap()))),
+        "other record" => published(Some(Fingerprint::from_bytes([7; 32]))),
+        "lost record" => published(None),
+        name => Evidence::Names(named(name)),
+    };
+    let requirement = HostRequirement {
+        session: Requirement::of(&[]),
+        proofs: proofs.iter().map(|of| Proof { of: evidence(of), source: Source::Fact(Fact::Tlsa) }).collect(),
+        usual: named("no.example"),
+        needs_require_tls: false,
+    };
+    let roots = if trusted { authority.roots() } else { Roots::empty() };
+    let found = evaluate_all(std::slice::from_ref(&issued.certificate_der), &requirement, &roots, NOW);
+    (found.verified, found.error, found.chain, found.dane.map(|dane| dane.result))
+}
+
+#[test]
+fn every_proof_must_hold_and_what_each_found_is_told() {
+    use ChainTrust::{NotTrusted, Trusted};
+    use DaneResult::{Match, NoMatch};
+    let no_record = Some(Reason::TlsaInvalid);
+    for (proofs, trusted, expected) in [
+        (&["own record"][..], false, (Verified::Dane, None, NotTrusted, Some(Match))),
+        (&["other record"], true, (Verified::None, no_record, Trusted, Some(NoMatch))),
+        (&["lost record"], true, (Verified::None, no_record, Trusted, None)),
+        (&["mx.example"], true, (Verified::Webpki, None, Trusted, None)),
+        (&["mx.example", "own record"], true, (Verified::Dane, None, Trusted, Some(Match))),
+        (&["own record", "mx.example"], true, (Verified::Dane, None, Trusted, Some(Match))),
+        (&["mx.example", "own record"], false, (Verified::None, UNTRUSTED, NotTrusted, None)),
+        (&["mx.example", "other record"], true, (Verified::None, no_record, Trusted, Some(NoMatch))),
+        (&["own record", "no.example"], true, (Verified::None, MISMATCH, Trusted, Some(Match))),
+        (&[], true, (Verified::None, MISMATCH, Trusted, None)),
+    ] {
+        assert_eq!(by_proofs(proofs, trusted), expected, "{proofs:?} {trusted}");
     }
 }

@@ -142,6 +142,7 @@ impl Dispatch {
             reason,
             next_attempt: None,
             expired: false,
+            rerouted_to: None,
             duration_ms: 1,
         });
         record.entry().json.to_string()

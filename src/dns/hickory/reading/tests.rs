@@ -6,12 +6,14 @@ use hickory_resolver::proto::dnssec::Algorithm;
 use hickory_resolver::proto::dnssec::rdata::{NSEC, RRSIG, SigInput};
 use hickory_resolver::proto::op::OpCode;
 use hickory_resolver::proto::rr::SerialNumber;
-use hickory_resolver::proto::rr::rdata::{A, CNAME, SOA};
+use hickory_resolver::proto::rr::rdata::{A, CNAME, NULL, SOA};
+use hickory_resolver::proto::serialize::binary::BinEncodable;
+use proptest::prelude::*;
 
 use super::*;
 
 fn name(text: &str) -> Name {
-    Name::from_str(text).unwrap()
+    Name::from_ascii(text).unwrap()
 }
 
 /// `"a. 60 A secure"`, `"a. 60 CNAME b. insecure"`, `"a. 60 RRSIG CNAME 1 secure"` with the number of labels.
@@ -22,6 +24,9 @@ fn record(text: &str) -> Record {
         ("A", []) => RData::A(A::new(192, 0, 2, 1)),
         ("CNAME", [target]) => RData::CNAME(CNAME(name(target))),
         ("SOA", []) => RData::SOA(SOA::new(name("ns."), name("h."), 1, 60, 60, 60, 60)),
+        ("DNAME", [target]) => {
+            RData::Unknown { code: RecordType::DNAME, rdata: NULL::with(name(target).to_bytes().unwrap()) }
+        }
         ("NSEC", []) => RData::DNSSEC(DNSSECRData::NSEC(NSEC::new(name("z."), [RecordType::A]))),
         ("RRSIG", [covered, labels]) => {
             let input = SigInput {
@@ -126,6 +131,25 @@ fn what_is_made_of_a_wildcard_needs_a_signed_proof_beside_it() {
 }
 
 #[test]
+fn an_alias_made_of_a_dname_record_is_as_secure_as_that() {
+    let made = |dname: &str| {
+        let answers = [dname, "x.old. 50 CNAME x.new. bogus", "x.new. 40 A secure"];
+        let reply = reply(&answers, &[], PROOFS);
+        reply.read(&name("x.old."), RecordType::A).map(|reading| (reading.first, reading.records.len()))
+    };
+    for (dname, expected) in [
+        ("old. 60 DNAME new. secure", Ok((Some(Security::Secure), 1))),
+        ("old. 60 DNAME new. insecure", Ok((Some(Security::Insecure), 1))),
+        ("old. 60 DNAME new. bogus", Err(LookupError::Bogus)),
+        ("old. 60 DNAME other. secure", Err(LookupError::Bogus)),
+        ("other. 60 DNAME new. secure", Err(LookupError::Bogus)),
+        ("old. 60 A secure", Err(LookupError::Bogus)),
+    ] {
+        assert_eq!(made(dname), expected, "{dname}");
+    }
+}
+
+#[test]
 fn a_chain_of_aliases_has_an_end() {
     let chain = |length: usize| -> Vec<String> {
         let owner = |number| if number == 0 { "a.".to_owned() } else { format!("n{number}.") };
@@ -139,5 +163,45 @@ fn a_chain_of_aliases_has_an_end() {
         let answers = chain(length);
         let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
         check(&reply(&answers, &[], PROOFS), expected.as_deref().map_err(|error| *error));
+    }
+}
+
+const PROOF_WORDS: [&str; 4] = ["bogus", "unknown", "insecure", "secure"];
+
+/// Records at a few names, as text without the proof, and the proof.
+fn some_records() -> impl Strategy<Value = Vec<(String, usize)>> {
+    let data = prop_oneof![Just("A".to_owned()), "CNAME [a-d]\\.", "DNAME [a-d]\\.", "RRSIG (A|CNAME) [0-2]",];
+    let owner = prop_oneof![Just("a."), Just("b."), Just("c."), Just("x.a.")];
+    let one = (owner, 1..99_u32, data, 0..PROOF_WORDS.len());
+    prop::collection::vec(one.prop_map(|(owner, ttl, data, proof)| (format!("{owner} {ttl} {data}"), proof)), 0..8)
+}
+
+fn read(records: &[(String, usize)]) -> Result<(Name, Security, usize), LookupError> {
+    let lines: Vec<String> = records.iter().map(|(text, proof)| format!("{text} {}", PROOF_WORDS[*proof])).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let reply = reply(&lines, &[], PROOFS);
+    let reading = reply.read(&name("a."), RecordType::A)?;
+    Ok((reading.end, reading.security, reading.records.len()))
+}
+
+proptest! {
+    #[test]
+    fn a_weaker_proof_of_one_record_never_makes_an_answer_more_secure(
+        records in some_records(),
+        which in any::<prop::sample::Index>(),
+    ) {
+        prop_assume!(!records.is_empty());
+        let mut weaker = records.clone();
+        let (_, proof) = &mut weaker[which.index(records.len())];
+        *proof = proof.saturating_sub(1);
+        match (read(&records), read(&weaker)) {
+            (Ok((end, security, count)), Ok((weaker_end, weaker_security, weaker_count))) => {
+                prop_assert_eq!((end, count), (weaker_end, weaker_count));
+                prop_assert!(weaker_security <= security);
+            }
+            // What is made of a wildcard without proof is bogus only where it claims to be signed.
+            (Err(_), Ok((_, security, _))) => prop_assert!(security < Security::Secure),
+            (Ok(_) | Err(_), Err(_)) => {}
+        }
     }
 }

@@ -213,9 +213,26 @@ async fn an_alias_that_leads_to_an_unsigned_name_is_asked_about_by_itself() {
         let (security, first) = expected;
         assert_eq!((answer.security, answer.alias), (security, Some(Alias { end: domain("far.example"), first })));
     }
-    let failing = Server::start([(". NS", root(true)), ("mx.example. A", found(false))]).await;
-    let answer = failing.resolver().addresses(&domain("mx.example"), IpChoice::V4).await;
-    assert_eq!(answer, Err(LookupError::ServFail), "an alias whose state cannot be had");
+    // An alias whose state cannot be had is no answer.
+    for (said, expected) in [
+        (Said::no(ResponseCode::ServFail, None), LookupError::ServFail),
+        (Said::no(ResponseCode::NoError, Some(60)), LookupError::Malformed),
+        (Said::no(ResponseCode::NXDomain, Some(60)), LookupError::Malformed),
+        (Said::records(true, vec![("other.example.", alias("far.example."))]), LookupError::Malformed),
+    ] {
+        let world = [(". NS", root(true)), ("mx.example. A", found(false)), ("mx.example. CNAME", said)];
+        let answer = Server::start(world).await.resolver().addresses(&domain("mx.example"), IpChoice::V4).await;
+        assert_eq!(answer, Err(expected));
+    }
+}
+
+#[tokio::test]
+async fn of_other_records_only_the_whole_answer_counts() {
+    let found = Said::records(false, vec![("to.example.", alias("far.example.")), ("far.example.", mx("mx.example."))]);
+    let server = Server::start([(". NS", root(true)), ("to.example. MX", found)]).await;
+    let answer = server.resolver().mx(&domain("to.example")).await.unwrap();
+    assert_eq!((answer.security, answer.alias), (Security::Insecure, None));
+    assert_eq!(server.asked(), ["to.example. MX udp rd ad do", ". NS udp rd ad do"]);
 }
 
 #[tokio::test]

@@ -61,8 +61,8 @@ fn zone(origin: &str, records: Vec<(&str, RData)>) -> Zone {
     zone
 }
 
-fn signed(mut zone: Zone, origin: &str, key: &Key, valid: Duration) -> Zone {
-    let signer = DnssecSigner::new(key.dnskey(), Box::new(key.signing()), dns_name(origin), valid);
+fn signed(mut zone: Zone, origin: &str, key: &Key) -> Zone {
+    let signer = DnssecSigner::new(key.dnskey(), Box::new(key.signing()), dns_name(origin), DAY);
     zone.add_zone_signing_key_mut(signer).unwrap();
     zone.secure_zone_mut().unwrap();
     zone
@@ -93,17 +93,14 @@ fn tlsa(octet: u8) -> RData {
     RData::TLSA(TLSA::new(CertUsage::DaneEe, Selector::Spki, Matching::Sha256, vec![octet; 32]))
 }
 
-/// Root, `example.` with a key, `open.example.` without, `broken.` with another key than the root says, `old.` with
-/// signatures of the past.
+/// Root, `example.` with a key, `open.example.` without, `broken.` with another key than the root says.
 fn tree(root_key: &Key) -> Vec<(&'static str, Zone)> {
-    let [example_key, broken_key, old_key] = [Key::new(), Key::new(), Key::new()];
+    let [example_key, broken_key] = [Key::new(), Key::new()];
     let root = vec![
         ("example.", ns()),
         ("example.", example_key.ds("example.")),
         ("broken.", ns()),
         ("broken.", Key::new().ds("broken.")),
-        ("old.", ns()),
-        ("old.", old_key.ds("old.")),
     ];
     let example = vec![
         ("to.example.", mx("mx.example.")),
@@ -130,7 +127,7 @@ fn tree(root_key: &Key) -> Vec<(&'static str, Zone)> {
         ("_25._tcp.mx.open.example.", tlsa(7)),
         ("back.open.example.", alias("mx.example.")),
     ];
-    let mut example = signed(zone("example.", example), "example.", &example_key, DAY);
+    let mut example = signed(zone("example.", example), "example.", &example_key);
     let changed = |data: RData, owner: &str| vec![Record::from_rdata(dns_name(owner), TTL, data)];
     tamper(&mut example, "forged.example.", RecordType::A, |set| set.set_records(changed(a(66), "forged.example.")));
     tamper(&mut example, "_25._tcp.forged.example.", RecordType::TLSA, |set| {
@@ -138,11 +135,10 @@ fn tree(root_key: &Key) -> Vec<(&'static str, Zone)> {
     });
     tamper(&mut example, "bare.example.", RecordType::A, RecordSet::clear_rrsigs);
     vec![
-        (".", signed(zone(".", root), ".", root_key, DAY)),
+        (".", signed(zone(".", root), ".", root_key)),
         ("example.", example),
         ("open.example.", zone("open.example.", open)),
-        ("broken.", signed(zone("broken.", vec![("mx.broken.", a(5))]), "broken.", &broken_key, DAY)),
-        ("old.", signed(zone("old.", vec![("mx.old.", a(6))]), "old.", &old_key, Duration::ZERO)),
+        ("broken.", signed(zone("broken.", vec![("mx.broken.", a(5))]), "broken.", &broken_key)),
     ]
 }
 
@@ -152,10 +148,11 @@ struct Handler {
     lies: Vec<Lie>,
 }
 
-/// In place of the answer to a question for TLSA records.
+/// In place of the answer to a question.
 #[derive(Clone, Debug)]
 struct Lie {
     name: &'static str,
+    kind: RecordType,
     code: ResponseCode,
     answers: Vec<Record>,
     authorities: Vec<Record>,
@@ -166,7 +163,7 @@ impl RequestHandler for Handler {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut answer: R) -> ResponseInfo {
         let query = request.request_info().unwrap().query;
         let (name, kind) = (Name::from(query.name()), query.query_type());
-        let told = self.lies.iter().find(|lie| dns_name(lie.name) == name && kind == RecordType::TLSA);
+        let told = self.lies.iter().find(|lie| dns_name(lie.name) == name && kind == lie.kind);
         if let Some(lie) = told {
             let mut metadata = Metadata::response_from_request(&request.metadata);
             metadata.response_code = lie.code;
@@ -236,7 +233,6 @@ async fn an_answer_is_as_secure_as_its_weakest_record() {
         ("forged.example", Err(LookupError::Bogus.into())),
         ("bare.example", Err(LookupError::Bogus.into())),
         ("mx.broken", Err(LookupError::Bogus.into())),
-        ("mx.old", Err(LookupError::Bogus.into())),
         ("to.example", Err(no(LookupError::NoData))),
         ("nothing.example", Err(no(LookupError::NoSuchName))),
         ("dangling.example", Err(no(LookupError::NoSuchName))),
@@ -279,33 +275,61 @@ async fn records_of_all_kinds_are_validated_and_signatures_among_them_left_out()
     assert_eq!(dns.text(Service::MtaSts, &domain("mx.example")).await, Err(LookupError::NoSuchName));
 }
 
+fn unsigned(owner: &str, data: RData) -> Vec<Record> {
+    vec![Record::from_rdata(dns_name(owner), TTL, data)]
+}
+
+fn soa(owner: &str) -> Vec<Record> {
+    let soa = SOA::new(dns_name("ns.example."), dns_name("h.example."), 1, 60, 60, 60, 60);
+    unsigned(owner, RData::SOA(soa))
+}
+
+const TLSA_OWNER: &str = "_25._tcp.mx.example.";
+
+/// `mx.example` as a delegation without keys, which it is not.
+fn false_delegation(authorities: Vec<Record>) -> Vec<Lie> {
+    let of_mx = |kind, answers, authorities| Lie {
+        name: "mx.example.",
+        kind,
+        code: ResponseCode::NoError,
+        answers,
+        authorities,
+    };
+    vec![of_mx(RecordType::NS, unsigned("mx.example.", ns()), vec![]), of_mx(RecordType::DS, vec![], authorities)]
+}
+
 #[tokio::test]
 async fn a_no_that_is_not_proved_is_bogus() {
-    let soa = |owner: &str| {
-        let soa = SOA::new(dns_name("ns.example."), dns_name("h.example."), 1, 60, 60, 60, 60);
-        Record::from_rdata(dns_name(owner), TTL, RData::SOA(soa))
-    };
-    let forged = |owner: &str, data| vec![Record::from_rdata(dns_name(owner), TTL, data)];
-    let lie = |code, authorities| Lie { name: "_25._tcp.mx.example.", code, answers: vec![], authorities };
-    let no_error = lie(ResponseCode::NoError, vec![]);
-    for lie in [
-        lie(ResponseCode::NXDomain, vec![]),
-        no_error.clone(),
-        lie(ResponseCode::NoError, vec![soa("example.")]),
-        lie(ResponseCode::NXDomain, vec![soa("mx.example.")]),
+    let lie = |code, answers, authorities| Lie { name: TLSA_OWNER, kind: RecordType::TLSA, code, answers, authorities };
+    let no_error = |answers, authorities| lie(ResponseCode::NoError, answers, authorities);
+    let no_such_name = |answers, authorities| lie(ResponseCode::NXDomain, answers, authorities);
+    for first in [
+        no_error(vec![], vec![]),
+        no_such_name(vec![], vec![]),
+        no_error(vec![], soa("example.")),
+        no_such_name(vec![], soa("mx.example.")),
         // Unsigned records of a zone that is none of the name's: nothing wrong with them, and they prove nothing.
-        lie(ResponseCode::NoError, vec![soa("open.example.")]),
-        lie(ResponseCode::NXDomain, vec![soa("open.example.")]),
-        Lie { answers: forged("_25._tcp.mx.example.", tlsa(66)), ..no_error.clone() },
-        Lie { answers: forged("_25._tcp.mx.example.", alias("_25._tcp.mx.open.example.")), ..no_error.clone() },
-        Lie {
-            answers: forged("_25._tcp.mx.example.", alias("x.open.example.")),
-            ..lie(ResponseCode::NXDomain, vec![soa("open.example.")])
-        },
+        no_error(vec![], soa("open.example.")),
+        no_such_name(vec![], soa("open.example.")),
+        no_error(unsigned(TLSA_OWNER, tlsa(66)), vec![]),
+        no_error(unsigned(TLSA_OWNER, tlsa(66)), soa("open.example.")),
+        no_error(unsigned(TLSA_OWNER, alias("_25._tcp.mx.open.example.")), vec![]),
+        no_such_name(unsigned(TLSA_OWNER, alias("x.open.example.")), soa("open.example.")),
     ] {
-        let shown = format!("{lie:?}");
-        let world = World::new(vec![lie]).await;
-        assert_eq!(world.resolver().tlsa(25, &domain("mx.example")).await, Err(LookupError::Bogus.into()), "{shown}");
+        let others = [
+            vec![],
+            false_delegation(vec![]),
+            false_delegation(soa("mx.example.")),
+            false_delegation(soa("open.example.")),
+            false_delegation(soa("example.")),
+        ];
+        // Whoever can forge one answer can forge those to the questions that follow from it.
+        for others in others {
+            let shown = format!("{first:?} {others:?}");
+            let world = World::new([vec![first.clone()], others].concat()).await;
+            let answer = world.resolver().tlsa(25, &domain("mx.example")).await;
+            assert_eq!(answer, Err(LookupError::Bogus.into()), "{shown}");
+        }
     }
 }
 
@@ -314,8 +338,8 @@ async fn a_no_of_an_unsigned_zone_needs_no_proof() {
     for (code, expected) in
         [(ResponseCode::NoError, LookupError::NoData), (ResponseCode::NXDomain, LookupError::NoSuchName)]
     {
-        let lie = Lie { name: "_25._tcp.x.open.example.", code, answers: vec![], authorities: vec![] };
-        let world = World::new(vec![lie]).await;
+        let (name, kind) = ("_25._tcp.x.open.example.", RecordType::TLSA);
+        let world = World::new(vec![Lie { name, kind, code, answers: vec![], authorities: vec![] }]).await;
         assert_eq!(world.resolver().tlsa(25, &domain("x.open.example")).await, Err(expected.into()));
     }
 }

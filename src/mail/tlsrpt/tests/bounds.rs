@@ -40,6 +40,8 @@ fn merged(one: &Tally, other: &Tally) -> Tally {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn parts_make_the_same_tally_in_any_order(
         (one, two, three) in (vec(a_session(), 0..150), vec(a_session(), 0..150), vec(a_session(), 0..50))

@@ -1,0 +1,153 @@
+//! What a failure means for one recipient: another try, another route, or the end. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::time::Timestamp;
+use crate::outbound::outcome::Failure;
+use crate::policy::outbound::Decision;
+use crate::policy::settings::OnTlsFailure;
+
+/// What becomes of a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Retry,
+    Bounce,
+    Expire,
+    /// By the route of this name from now on.
+    Reroute(Arc<str>),
+}
+
+/// Where a recipient stands when an attempt has failed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::outbound) struct Standing<'a> {
+    pub(super) decision: &'a Decision,
+    /// The first attempt that lacked TLS; this one, if it is the first.
+    pub(super) lacks_tls_since: Option<Timestamp>,
+    pub(super) now: Timestamp,
+    /// The end of the message's lifetime.
+    pub(super) expires_at: Timestamp,
+}
+
+impl Standing<'_> {
+    /// The one map from a failure to what it means. What cannot pass bounces; what lacks TLS ends as the policy says;
+    /// all else is tried until its lifetime is over.
+    pub(super) fn fate(&self, failure: &Failure) -> Fate {
+        let lacks_tls = failure.reason.is_outbound_tls();
+        let tls_bounces = self.decision.on_tls_failure.value == OnTlsFailure::Bounce && lacks_tls && !failure.mixed;
+        if failure.permanent || tls_bounces {
+            return Fate::Bounce;
+        }
+        // Before the end of its lifetime: the other route is the way to save it.
+        if let Some((name, at)) = self.reroute().filter(|_| lacks_tls)
+            && at <= self.now
+        {
+            return Fate::Reroute(name);
+        }
+        if self.expires_at <= self.now { Fate::Expire } else { Fate::Retry }
+    }
+
+    /// The other route, and the moment from which it is taken. No later than the end of the lifetime.
+    pub(in crate::outbound) fn reroute(&self) -> Option<(Arc<str>, Timestamp)> {
+        let (fallback, since) = self.decision.fallback.as_ref().zip(self.lacks_tls_since)?;
+        Some((fallback.route.name.clone(), (since + fallback.after).min(self.expires_at)))
+    }
+
+    /// The moment from which the sender is told that the mail waits for TLS.
+    pub(in crate::outbound) fn notice_at(&self) -> Option<Timestamp> {
+        self.decision.notify_sender.zip(self.lacks_tls_since).map(|(after, since)| since + after)
+    }
+
+    /// The next attempt is no later than the moment at which something is to be decided.
+    pub(super) fn wait_max(&self) -> Duration {
+        let moments = [self.reroute().map(|(_, at)| at), self.notice_at(), Some(self.expires_at)];
+        let coming = moments.into_iter().flatten().filter(|at| *at > self.now).min();
+        coming.map_or(Duration::from_secs(1), |at| at.saturating_since(self.now)).max(Duration::from_secs(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::address::{Host, ReversePath};
+    use crate::model::reason::Reason;
+    use crate::policy::outbound::{Fallback, decide};
+    use crate::policy::rules::PolicySet;
+    use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, Route, Source, Sourced};
+    use crate::policy::timed::Asker;
+
+    fn decision(end: OnTlsFailure) -> Decision {
+        let asker = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
+        let route = |name: &Arc<str>| Fallback {
+            route: Arc::new(Route {
+                name: name.clone(),
+                source: Source::BuiltIn,
+                hosts: vec![HostPort { host: Host::parse("portal.example").unwrap(), port: 25 }],
+                tls: OutboundLayer::default(),
+                source_address: None,
+                ehlo: None,
+                ip: IpChoice::Any,
+                client_certificate: None,
+            }),
+            after: Duration::from_secs(100),
+        };
+        let fallback = match &end {
+            OnTlsFailure::Route(name) => Some(route(name)),
+            OnTlsFailure::Defer | OnTlsFailure::Bounce => None,
+        };
+        let written = decide(&PolicySet::default(), None, &asker);
+        Decision { on_tls_failure: Sourced::built_in(end), fallback, ..written }
+    }
+
+    #[test]
+    fn only_what_cannot_pass_bounces_and_only_time_expires_or_reroutes() {
+        use Fate::{Bounce, Expire, Retry};
+        use OnTlsFailure::{Bounce as TlsBounce, Defer};
+        let escrow = || OnTlsFailure::Route("escrow".into());
+        let rerouted = || Fate::Reroute("escrow".into());
+        let at = |secs| Timestamp::from_secs(secs);
+        for (reason, permanent, end, since, now, expected) in [
+            (Reason::RemoteDeferred, false, Defer, None, 0, Retry),
+            (Reason::RemoteDeferred, false, Defer, None, 500, Expire),
+            (Reason::RemoteRefused, true, Defer, None, 0, Bounce),
+            (Reason::RemoteRefused, true, Defer, None, 500, Bounce),
+            (Reason::StarttlsNotSupported, false, Defer, Some(0), 0, Retry),
+            (Reason::StarttlsNotSupported, false, Defer, Some(0), 500, Expire),
+            (Reason::StarttlsNotSupported, false, TlsBounce, Some(0), 0, Bounce),
+            (Reason::CertificateHostMismatch, false, TlsBounce, Some(0), 0, Bounce),
+            (Reason::DnsFailure, false, TlsBounce, None, 0, Retry),
+            (Reason::StarttlsNotSupported, false, escrow(), Some(50), 50, Retry),
+            (Reason::StarttlsNotSupported, false, escrow(), Some(50), 149, Retry),
+            (Reason::StarttlsNotSupported, false, escrow(), Some(50), 150, rerouted()),
+            // What fails for another reason than TLS is not what the other route is for.
+            (Reason::ConnectFailed, false, escrow(), Some(50), 200, Retry),
+            (Reason::RemoteRefused, true, escrow(), Some(50), 200, Bounce),
+            // The lifetime is over before: the other route rather than the end.
+            (Reason::StarttlsNotSupported, false, escrow(), Some(450), 500, rerouted()),
+            (Reason::ConnectFailed, false, escrow(), Some(450), 500, Expire),
+        ] {
+            let shown = format!("{reason} {end:?} {since:?} {now}");
+            let decision = decision(end);
+            let standing =
+                Standing { decision: &decision, lacks_tls_since: since.map(at), now: at(now), expires_at: at(500) };
+            assert_eq!(standing.fate(&Failure::ours(reason, permanent, String::new())), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn no_wait_goes_beyond_the_moment_at_which_something_is_due() {
+        let decision =
+            Decision { notify_sender: Some(Duration::from_secs(30)), ..decision(OnTlsFailure::Route("escrow".into())) };
+        let standing = |now| Standing {
+            decision: &decision,
+            lacks_tls_since: Some(Timestamp::from_secs(0)),
+            now: Timestamp::from_secs(now),
+            expires_at: Timestamp::from_secs(500),
+        };
+        for (now, expected) in [(0, 30), (30, 70), (99, 1), (100, 400), (499, 1), (600, 1)] {
+            assert_eq!(standing(now).wait_max(), Duration::from_secs(expected), "{now}");
+        }
+        let plain = Standing { lacks_tls_since: None, ..standing(0) };
+        assert_eq!(plain.wait_max(), Duration::from_secs(500));
+    }
+}

@@ -1,0 +1,101 @@
+//! A domain file for what was learned, to be read and put in place by the operator.
+
+use crate::model::domain::Domain;
+
+use super::Level;
+use super::evidence::{Evidence, HostEvidence};
+
+/// The file as TOML: its comments tell the evidence, its keys ask for no more than was met.
+///
+/// For `verify` it takes a certificate for the domain itself or for any of the hosts that have proved their own names.
+pub fn candidate(domain: &Domain, evidence: &Evidence) -> String {
+    let met = match evidence.level {
+        Level::Encrypt => "took mail over TLS",
+        Level::Verify => "took mail over TLS with a certificate that could be verified",
+    };
+    let mut text = format!(
+        "# Every mail host of {domain} {met}:\n# {} deliveries on {} days from {} to {}.\n",
+        evidence.deliveries,
+        evidence.days,
+        evidence.first.day(),
+        evidence.last.day()
+    );
+    for host in &evidence.hosts {
+        text.push_str(&about(host, domain, evidence.level));
+    }
+    text.push_str(&format!("domains = [\"{domain}\"]\n\n[outbound]\ntls = \"{}\"\n", evidence.level));
+    if evidence.level == Level::Verify {
+        text.push_str("match = [\"domain\"");
+        for host in evidence.hosts.iter().filter(|host| host.own_name) {
+            text.push_str(&format!(", \"{}\"", host.name));
+        }
+        text.push_str("]\n");
+    }
+    text
+}
+
+fn about(host: &HostEvidence, domain: &Domain, level: Level) -> String {
+    let HostEvidence { name, deliveries, last, own_name } = host;
+    let proved = match (level, own_name) {
+        (Level::Encrypt, _) => String::new(),
+        (Level::Verify, true) => ", certificate for its own name".to_owned(),
+        (Level::Verify, false) => format!(", certificate for {domain}"),
+    };
+    format!("#   {name}: {deliveries} deliveries{proved}, last seen {}\n", last.day())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::Timestamp;
+
+    fn check(level: Level, expected: &str) {
+        let day = |n: i64| Timestamp::from_secs(86_400 * (20_757 + n));
+        let host = |name, own_name, deliveries| HostEvidence {
+            name: Domain::parse(name).unwrap(),
+            deliveries,
+            last: day(9),
+            own_name,
+        };
+        let evidence = Evidence {
+            level,
+            first: day(1),
+            last: day(9),
+            days: 8,
+            deliveries: 24,
+            hosts: vec![host("mx1.host.example", true, 20), host("mx2.bank.example", false, 4)],
+        };
+        let text = candidate(&Domain::parse("bank.example").unwrap(), &evidence);
+        assert_eq!(text, expected);
+        toml::from_str::<toml::Table>(&text).unwrap();
+    }
+
+    #[test]
+    fn a_candidate_asks_for_what_was_met_and_says_why() {
+        check(
+            Level::Verify,
+            r#"# Every mail host of bank.example took mail over TLS with a certificate that could be verified:
+# 24 deliveries on 8 days from 2026-11-01 to 2026-11-09.
+#   mx1.host.example: 20 deliveries, certificate for its own name, last seen 2026-11-09
+#   mx2.bank.example: 4 deliveries, certificate for bank.example, last seen 2026-11-09
+domains = ["bank.example"]
+
+[outbound]
+tls = "verify"
+match = ["domain", "mx1.host.example"]
+"#,
+        );
+        check(
+            Level::Encrypt,
+            r#"# Every mail host of bank.example took mail over TLS:
+# 24 deliveries on 8 days from 2026-11-01 to 2026-11-09.
+#   mx1.host.example: 20 deliveries, last seen 2026-11-09
+#   mx2.bank.example: 4 deliveries, last seen 2026-11-09
+domains = ["bank.example"]
+
+[outbound]
+tls = "encrypt"
+"#,
+        );
+    }
+}
