@@ -125,27 +125,41 @@ mod tests {
             let turn = pace.turn(Some(&name(first.0)), ip(first.1)).await;
             let next_name = name(second.0);
             let mut next = std::pin::pin!(pace.turn(Some(&next_name), ip(second.1)));
-            let is_ready = futures_ready(next.as_mut()).await;
-            assert_eq!(is_ready, expected, "{first:?} {second:?}");
+            let is_free = is_ready(next.as_mut()).await;
+            assert_eq!(is_free, expected, "{first:?} {second:?}");
             drop(turn);
-            if !is_ready {
+            if !is_free {
                 next.await;
             }
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn there_is_a_pause_before_the_next_connection_to_a_host() {
-        let pace = Pace::new(PAUSE);
-        drop(pace.turn(None, ip("192.0.2.1")).await);
-        let before = tokio::time::Instant::now();
-        drop(pace.turn(None, ip("192.0.2.9")).await);
-        let waited = before.elapsed();
-        assert!(waited > PAUSE / 2 && waited <= PAUSE, "{waited:?}");
+        for (pause, expected) in [(Duration::ZERO, true), (PAUSE, false)] {
+            let pace = Pace::new(pause);
+            drop(pace.turn(None, ip("192.0.2.1")).await);
+            let next = std::pin::pin!(pace.turn(None, ip("192.0.2.9")));
+            assert_eq!(is_ready(next).await, expected, "{pause:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_and_never_forgotten_while_it_matters() {
+        let pace = Pace::new(Duration::ZERO);
+        let kept = pace.turn(None, ip("192.0.2.1")).await;
+        for number in 0..SITES_MAX {
+            let number = u32::try_from(number).unwrap();
+            drop(pace.turn(None, Ipv4Addr::from((11 << 24) + (number << 8)).into()).await);
+        }
+        assert!(pace.sites.lock().unwrap().len() <= SITES_MAX);
+        let next = std::pin::pin!(pace.turn(None, ip("192.0.2.9")));
+        assert!(!is_ready(next).await);
+        drop(kept);
     }
 
     /// Polls once.
-    async fn futures_ready<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+    async fn is_ready<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
         std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_ready())).await
     }
 }

@@ -64,7 +64,7 @@ impl Trouble {
     }
 
     /// The word for it.
-    pub const fn reason(&self) -> Reason {
+    pub fn reason(&self) -> Reason {
         match self {
             Self::Dial(error) => error.reason(),
             Self::Talk { error: TalkError::Timeout, .. } => Reason::Timeout,
