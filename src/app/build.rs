@@ -12,7 +12,11 @@ use crate::dns::cache::CachingResolver;
 use crate::dns::hickory::{HickoryResolver, Options};
 use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
+use crate::facts::Gatherer;
+use crate::facts::sts_cache::StsCache;
+use crate::facts::sts_fetch::StsFetcher;
 use crate::inbound;
+use crate::memory::Memory;
 use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
 use crate::outbound;
@@ -50,6 +54,18 @@ impl Environment {
         }
         Ok(Self { resolver: resolver(&config.dns)?, roots, timeouts: Timeouts::default() })
     }
+}
+
+/// All who ask the world about destinations, with what is remembered of it.
+pub(super) fn gatherer(config: &Config, environment: &Environment, memory: Memory) -> Result<Gatherer, StartError> {
+    let fetcher = fetcher(config, environment.resolver.clone(), &environment.roots)?;
+    Ok(Gatherer { resolver: environment.resolver.clone(), sts: StsCache::new(memory, fetcher) })
+}
+
+/// The client of MTA-STS policies under this configuration.
+pub(super) fn fetcher(config: &Config, resolver: Arc<dyn Resolver>, roots: &Roots) -> Result<StsFetcher, StartError> {
+    let targets = TargetRule { allow: config.dns.allow_targets.clone() };
+    Ok(StsFetcher::new(resolver, targets, roots)?)
 }
 
 /// The daemon's resolver, with a bounded cache.

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
+use crate::facts::sts_cache::StsCache;
+use crate::facts::sts_cache::refresh::Refreshed;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::schedule::job::Counts;
@@ -16,6 +18,8 @@ use super::calendar::Calendar;
 use super::evidence::EvidenceWatch;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at the MTA-STS policies that are kept.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// What the work needs.
 #[derive(Debug)]
@@ -45,6 +49,20 @@ pub(super) async fn run(upkeep: Upkeep) {
         upkeep.outbound.pool.tidy().await;
         calendar.tell(&upkeep.inbound, clock::timestamp()).await;
         upkeep.set_gauges();
+    }
+}
+
+/// Fetches policies of MTA-STS again before they expire.
+pub(super) async fn refresh_policies(policies: StsCache) {
+    let mut interval = tokio::time::interval(REFRESH_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let round = policies.refresh_due(clock::timestamp()).await;
+        if round != Refreshed::default() {
+            let Refreshed { refreshed, failed, forgotten } = round;
+            tracing::info!(refreshed, failed, forgotten, "MTA-STS policies were looked after");
+        }
     }
 }
 

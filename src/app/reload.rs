@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::outbound::dispatch::Command;
 use crate::random;
 
-use super::build::{Built, build, fill_metrics};
+use super::build::{Built, build, fetcher, fill_metrics};
 use super::running::Running;
 use super::{calendar, certificates};
 
@@ -61,6 +61,7 @@ async fn swap(running: &Running, config: Config, built: Built) {
     running.inbound.snapshot.store(Arc::new(built.inbound));
     running.outbound.snapshot.store(Arc::new(built.outbound));
     running.evidence.configure(&config.audit);
+    set_fetcher(running, &config);
     running.config.store(Arc::new(config));
     running.metrics.config_last_reload_successful.set(1);
     let time = clock::timestamp();
@@ -71,6 +72,15 @@ async fn swap(running: &Running, config: Config, built: Built) {
     }
     // The dispatcher lives as long as the daemon; while it drains, nothing needs to be planned anew.
     _ = running.commands.send(Command::Replan).await;
+}
+
+/// Policies of MTA-STS are fetched under what holds now.
+fn set_fetcher(running: &Running, config: &Config) {
+    let outbound = &running.outbound;
+    match fetcher(config, outbound.resolver.clone(), &outbound.roots) {
+        Ok(fetcher) => outbound.facts.sts.set_fetcher(fetcher),
+        Err(error) => tracing::error!(%error, "MTA-STS policies are fetched as before the reload"),
+    }
 }
 
 /// Keys that are fixed while the daemon runs: sockets, folders, accounts and what was sized by them.

@@ -20,7 +20,6 @@ use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::Resolver;
-use crate::facts::Gatherer;
 use crate::facts::back_ends::BackEnds;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
@@ -31,7 +30,7 @@ use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
 
-use super::build::{Environment, Prepared, fill_metrics};
+use super::build::{self, Environment, Prepared, fill_metrics};
 use super::certificates::files::PairFiles;
 use super::certificates::{self, Certificates, Watch};
 use super::evidence::{self, Evidence};
@@ -127,7 +126,7 @@ impl Running {
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
-            facts: Gatherer { resolver: environment.resolver.clone() },
+            facts: build::gatherer(&config, &environment, storage.memory.clone())?,
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
@@ -171,6 +170,7 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
         running.services.spawn(look_round(running.outbound.resolver.clone()));
         Ok(running)
     }

@@ -1,5 +1,6 @@
 //! Opens spool and audit log and ties them together: what the journal makes durable, the log writes down.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::audit::ship::Shipper;
 use crate::config::Config;
 use crate::journal;
 use crate::journal::disk::Disk;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::model::id::MessageId;
 use crate::random;
@@ -30,6 +32,7 @@ const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) spool: Spool,
+    pub(super) memory: Memory,
     pub(super) audit: Health,
     /// The way to the log's thread.
     pub(super) feed: Feed,
@@ -96,7 +99,16 @@ pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartEr
     let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
     let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
-    Ok(Storage { spool, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
+    let memory = remember(&config.spool.path);
+    Ok(Storage { spool, memory, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
+}
+
+/// What can be learned again is no reason not to start.
+fn remember(folder: &Path) -> Memory {
+    Memory::open(folder).unwrap_or_else(|error| {
+        tracing::error!(%error, "what was learned of other hosts is not at hand, and is not kept beyond a restart");
+        Memory::ephemeral()
+    })
 }
 
 /// Tells what was found wrong. Damage stops the start unless the operator has said otherwise.

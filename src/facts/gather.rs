@@ -4,23 +4,28 @@ use std::sync::Arc;
 
 use crate::dns::{Alias, LookupError, Resolver, Security};
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
 use crate::policy::outbound::Decision;
-use crate::policy::published::{Asks, Dane, Published};
-use crate::policy::settings::{DaneUse, OutboundTls, TlsRequiredNo};
+use crate::policy::published::{Asks, Dane, MtaSts, Published};
+use crate::policy::settings::{DaneUse, OutboundTls, StsUse, TlsRequiredNo};
+use crate::policy::sts_policy::{Mode, StsPolicy};
 
+use super::sts_cache::{StsAnswer, StsCache};
 use super::tlsa_lookup;
 
 /// Asks the world.
 #[derive(Debug)]
 pub struct Gatherer {
     pub resolver: Arc<dyn Resolver>,
+    pub sts: StsCache,
 }
 
 /// What is known of a domain, whichever of its hosts takes the mail.
 #[derive(Clone, Debug, Default)]
 pub struct DomainFacts {
-    domain: Option<Domain>,
     asks: Asks,
+    /// The MTA-STS policy of the domain that MX records were asked of.
+    pub sts: Option<StsAnswer>,
 }
 
 /// A host as the look-ups found it.
@@ -39,9 +44,20 @@ pub struct KnownHost<'a> {
 }
 
 impl Gatherer {
-    /// What the domain publishes. `None` is an address literal, which publishes nothing.
-    pub async fn domain(&self, _decision: &Decision, domain: Option<&Domain>, asks: Asks) -> DomainFacts {
-        DomainFacts { domain: domain.cloned(), asks }
+    /// What the domain publishes. `None` is an address literal, which publishes nothing; neither does a domain whose
+    /// mail goes by a route: there the route's hosts do (RFC 8461 section 2: a smart host is its own policy domain).
+    pub async fn domain(
+        &self,
+        decision: &Decision,
+        domain: Option<&Domain>,
+        asks: Asks,
+        now: Timestamp,
+    ) -> DomainFacts {
+        let sts = match domain.filter(|_| decision.is_by_mx() && follows_sts(decision, asks)) {
+            Some(domain) => Some(self.sts.policy(domain, now).await),
+            None => None,
+        };
+        DomainFacts { asks, sts }
     }
 
     /// What is known of one host. An error means that it is not known whether it has TLSA records.
@@ -50,6 +66,7 @@ impl Gatherer {
         decision: &Decision,
         facts: &DomainFacts,
         host: &KnownHost<'_>,
+        now: Timestamp,
     ) -> Result<Published, LookupError> {
         let dane = match host.name.filter(|_| follows_dane(decision, facts.asks)) {
             Some(name) => {
@@ -65,17 +82,42 @@ impl Gatherer {
             }
             None => Dane::Inapplicable,
         };
-        Ok(Published { dane, mta_sts: None, learned: None, asks: facts.asks })
+        let of_route = match host.name.filter(|_| !decision.is_by_mx() && follows_sts(decision, facts.asks)) {
+            Some(name) => Some(self.sts.policy(name, now).await),
+            None => None,
+        };
+        let sts = facts.sts.as_ref().or(of_route.as_ref()).and_then(|answer| answer.policy.as_deref());
+        let mta_sts = sts.and_then(|cached| mta_sts(&cached.policy, host.name));
+        Ok(Published { dane, mta_sts, learned: None, asks: facts.asks })
     }
+}
+
+/// Mode `none` is as good as no policy (RFC 8461 section 5).
+fn mta_sts(policy: &StsPolicy, host: Option<&Domain>) -> Option<MtaSts> {
+    let is_enforced = match policy.mode {
+        Mode::Enforce => true,
+        Mode::Testing => false,
+        Mode::None => return None,
+    };
+    Some(MtaSts { is_enforced, lists_host: host.is_some_and(|host| policy.matches(host)) })
+}
+
+fn is_waived(decision: &Decision, asks: Asks) -> bool {
+    let honours = decision.following.tls_required_no.value == TlsRequiredNo::Honour;
+    honours && asks.tls_required_no && !asks.require_tls
+}
+
+/// Whether a policy would make a difference.
+fn follows_sts(decision: &Decision, asks: Asks) -> bool {
+    let is_off = decision.requirement.tls.value == OutboundTls::Off;
+    decision.following.mta_sts.value == StsUse::Auto && !is_off && !is_waived(decision, asks)
 }
 
 /// Whether TLSA records would make a difference: where they do not, a failure to look them up makes none either.
 fn follows_dane(decision: &Decision, asks: Asks) -> bool {
-    let is_waived =
-        asks.tls_required_no && !asks.require_tls && decision.following.tls_required_no.value == TlsRequiredNo::Honour;
     match decision.following.dane.value {
         DaneUse::Off => false,
-        DaneUse::Auto => !is_waived && decision.requirement.tls.value != OutboundTls::Off,
+        DaneUse::Auto => !is_waived(decision, asks) && decision.requirement.tls.value != OutboundTls::Off,
         DaneUse::Required => true,
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Longest key.
-pub(super) const KEY_BYTES_MAX: usize = 1024;
+pub const KEY_BYTES_MAX: usize = 1024;
 /// Longest value.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// Changed keys that are counted singly; if there are more, the next write replaces all that the file has. So nothing

@@ -121,7 +121,7 @@ struct Suspected {
     recovered: BTreeSet<Domain>,
 }
 
-/// What is known of the path. Stored are only the destinations that have lost TLS: what all others do is soon seen again.
+/// What is known of the path. Only destinations that have lost TLS are stored: what all others do is soon seen again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     format: Format<1>,

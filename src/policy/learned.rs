@@ -1,8 +1,8 @@
 //! What deliveries to one recipient domain have shown of its TLS, and the level that this is held to from then on.
 //!
 //! An unsigned MX record may be forged, so a certificate for whatever host it names proves nothing. What is learned is
-//! therefore a level and, for `verify`, the hosts that have proved their own names: from then on a certificate counts if
-//! it is for the recipient domain, or if it is for the host and the host is one of those.
+//! therefore a level and, for `verify`, the hosts that have proved their own names: from then on a certificate counts
+//! if it is for the recipient domain, or if it is for the host and the host is one of those.
 //!
 //! Must not: lower a level in force. It ends only when nobody has tried the domain for long, or by the operator.
 

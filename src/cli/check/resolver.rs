@@ -44,7 +44,7 @@ fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
 fn unmet(dane: &Sourced<DaneUse>) -> Diagnostic {
     let (file, line) = match &dane.source {
         Source::File { file, line } => (file.to_string(), *line),
-        Source::BuiltIn => (String::new(), 1),
+        Source::BuiltIn | Source::Fact(_) => (String::new(), 1),
     };
     Diagnostic {
         severity: Severity::Error,
@@ -52,9 +52,10 @@ fn unmet(dane: &Sourced<DaneUse>) -> Diagnostic {
         line,
         column: 1,
         key: "outbound.dane".to_owned(),
-        message: "\"required\" can never be met: the DNS servers of this system are not on this host, so that no TLSA \
-                  record counts"
-            .to_owned(),
+        message:
+            "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that no \
+                  TLSA record counts"
+                .to_owned(),
         remedy: "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]"
             .to_owned(),
         excerpt: None,

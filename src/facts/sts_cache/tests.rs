@@ -1,7 +1,7 @@
 //! The life of a policy: found, kept, changed, taken back, out of reach, and over.
 
 use crate::clock;
-use crate::facts::policy_host::{Answer, POLICY, PolicyHost, domain, octets};
+use crate::facts::policy_host::{Answer, POLICY, PolicyHost, domain};
 use crate::policy::sts_policy::Mode;
 
 use super::refresh::{EXPIRED_KEPT, REFRESH_AFTER, REFRESH_IF_USED_WITHIN, Refreshed};

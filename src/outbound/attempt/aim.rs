@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::clock;
 use crate::dns::LookupError;
 use crate::facts::DomainFacts;
 use crate::model::reason::Reason;
@@ -18,7 +19,7 @@ use super::Attempt;
 impl Attempt {
     /// What is known of the domain, whichever of its hosts takes the mail.
     pub(super) async fn domain_facts(&self) -> DomainFacts {
-        self.outbound.facts.domain(&self.decision, self.domain.as_ref(), self.asks()).await
+        self.outbound.facts.domain(&self.decision, self.domain.as_ref(), self.asks(), clock::timestamp()).await
     }
 
     fn asks(&self) -> Asks {
@@ -28,7 +29,7 @@ impl Attempt {
 
     /// The addresses of a host with what must be met there, or why it cannot be used.
     pub(super) async fn aim(&self, host: &NextHost, facts: &DomainFacts) -> Result<Vec<Target>, Failure> {
-        let published = match self.outbound.facts.host(&self.decision, facts, &host.known()).await {
+        let published = match self.outbound.facts.host(&self.decision, facts, &host.known(), clock::timestamp()).await {
             Ok(published) => Arc::new(published),
             Err(error) => return Err(self.not_looked_up(host, error)),
         };
