@@ -105,10 +105,10 @@ pub(in crate::cli) async fn probe(
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar.set_message(format!("{}: looking up", shown(text)));
     let at = clock::timestamp();
-    let publication = prober.publication(&target).await;
     let walk = asked.from.as_ref().zip(asked.to.as_ref()).map(|(from, to)| Walk { from, to });
     let sender = asked.from.as_ref().unwrap_or(&ReversePath::Null);
     let decision = decision(policies, &target, &Asker { at, client: None, sender });
+    let publication = prober.publication(&target, policy_domain(decision.as_ref(), &target)).await;
     let inquiry = Inquiry {
         domain: target.domain(),
         mta_sts: &publication.mta_sts,
@@ -129,6 +129,16 @@ pub(in crate::cli) async fn probe(
 fn decision(policies: Option<&PolicySet>, target: &Target, asker: &Asker<'_>) -> Option<Decision> {
     let domain: &Domain = target.domain()?;
     policies.map(|policies| decide(policies, Some(domain), asker))
+}
+
+/// A smart host is its own policy domain (RFC 8461 section 2).
+fn policy_domain<'a>(decision: Option<&Decision>, target: &'a Target) -> Option<&'a Domain> {
+    match target {
+        Target::Host { at, .. } if decision.is_some_and(|decision| !decision.is_by_mx() && applies(decision, target)) => {
+            at.host.domain()
+        }
+        target => target.domain(),
+    }
 }
 
 /// Whether mail for the domain would go to what is probed: a route leads elsewhere, unless it names the host.

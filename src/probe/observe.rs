@@ -66,7 +66,7 @@ pub struct AddressSeen {
     /// In clear.
     pub hello: Option<Hello>,
     /// Ways that failed before the last.
-    pub tries: Vec<(TlsWay, Trouble)>,
+    pub(crate) tries: Vec<(TlsWay, Trouble)>,
     /// How it ended.
     pub end: End,
 }
@@ -84,7 +84,7 @@ pub enum End {
 /// A session under TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secured {
-    pub way: TlsWay,
+    pub(crate) way: TlsWay,
     pub peer: Peer,
     pub hello: Hello,
 }

@@ -116,7 +116,7 @@ impl StsFound {
     /// What of it counts for one host.
     pub fn about(&self, host: Option<&Domain>) -> Option<MtaSts> {
         let policy = self.policy()?;
-        let lists_host = host.is_some_and(|host| policy.mx.iter().any(|pattern| pattern.matches(host)));
+        let lists_host = host.is_some_and(|host| policy.matches(host));
         Some(MtaSts { is_enforced: policy.mode == Mode::Enforce, lists_host })
     }
 }
@@ -131,10 +131,11 @@ pub enum TlsRptFound {
 }
 
 impl Prober {
-    /// Everything that is published about the target.
-    pub async fn publication(&self, target: &Target) -> Publication {
+    /// Everything that is published about the target. Policies are asked for at `policy_domain`: the domain whose MX
+    /// records count, or the name of a smart host (RFC 8461 section 2).
+    pub async fn publication(&self, target: &Target, policy_domain: Option<&Domain>) -> Publication {
         let about = async {
-            match target.domain() {
+            match policy_domain {
                 Some(domain) => tokio::join!(self.mta_sts(domain), self.tlsrpt(domain)),
                 None => (StsFound::Absent, TlsRptFound::Absent),
             }

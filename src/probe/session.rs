@@ -54,7 +54,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// How TLS failed, if that is what failed.
-    pub const fn of_tls(&self) -> Option<TlsFailure> {
+    pub(crate) const fn of_tls(&self) -> Option<TlsFailure> {
         match self {
             Self::NotOffered | Self::StartTlsRefused(_) => Some(TlsFailure::StartTls),
             Self::Injected => Some(TlsFailure::Handshake(FailureKind::Other)),
