@@ -18,6 +18,7 @@ use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
 use super::probe::arguments::Probe;
+use super::survey::arguments::Survey;
 use super::{human, moment};
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -67,6 +68,8 @@ pub(super) enum Command {
     /// Ask a destination what it can do: hosts, STARTTLS, versions, certificates, DANE, MTA-STS, and whether our policy
     /// sends mail there
     Probe(Box<Probe>),
+    /// Ask a list of domains what they can do, politely, and tell what changed since an earlier survey
+    Survey(Survey),
     /// Look at the queue of the running daemon and try deliveries now
     Queue(Queue),
     /// Read the audit log

@@ -22,6 +22,7 @@ mod selftest;
 mod serve;
 mod socket;
 mod status;
+mod survey;
 mod table;
 
 #[cfg(test)]
@@ -114,6 +115,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
         Command::Probe(asked) => probe::run(config, asked, json, console),
+        Command::Survey(asked) => survey::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),

@@ -10,6 +10,6 @@ pub mod sts_plan;
 pub mod tlsa_lookup;
 
 #[cfg(test)]
-mod policy_host;
+pub(crate) mod policy_host;
 
 pub use gather::{DomainFacts, Gatherer, KnownHost};

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
+use crate::model::tls::ChainTrust;
 use crate::policy::host_requirement::{HostRequirement, Unmet};
 use crate::policy::outbound::{Decision, decide};
 use crate::policy::rules::PolicySet;
@@ -41,6 +42,8 @@ pub struct HostReport {
     /// Whether the MTA-STS policy lists it; `None` without one.
     pub sts_lists_it: Option<bool>,
     pub seen: Arc<Observation>,
+    /// Where the chain of its certificate leads; `None` without TLS.
+    pub chain: Option<ChainTrust>,
     pub meets: Meets,
     /// `None` without a policy of ours.
     pub policy: Option<HostVerdict>,
@@ -103,6 +106,7 @@ impl Prober {
             now: clock::timestamp(),
         };
         let meets = bench.meets(&seen);
+        let chain = seen.secured().map(|secured| bench.chain(&secured.peer));
         let (mut policy, mut walked) = (None, None);
         // Without a policy of ours a walk goes by what is built in.
         let built_in = || {
@@ -116,7 +120,7 @@ impl Prober {
             walked = inquiry.walk.map(|_| trial.unwrap_or_else(|| not_walked(&verdict)));
             policy = inquiry.decision.map(|_| HostVerdict { requirement, verdict });
         }
-        HostReport { sts_lists_it: mta_sts.map(|sts| sts.lists_host), found, dane, seen, meets, policy, walked }
+        HostReport { sts_lists_it: mta_sts.map(|sts| sts.lists_host), found, dane, seen, chain, meets, policy, walked }
     }
 
     /// By the session that was seen, unless a delivery would negotiate another, or somebody is to walk.

@@ -5,7 +5,7 @@ use crate::dns::LookupError;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
-use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
+use crate::model::tls::{ChainTrust, ProtocolVersion, TlsFacts, Verified};
 use crate::policy::host_requirement::{HostRequirement, Unmet, require};
 use crate::policy::names::Identity;
 use crate::policy::outbound::{Decision, HostIdentity};
@@ -173,6 +173,11 @@ impl Bench<'_> {
             mta_sts: self.by_sts(&secured.peer, &verify_mx),
             verify_mx,
         }
+    }
+
+    /// Where a chain leads, whoever it is for.
+    pub fn chain(&self, peer: &Peer) -> ChainTrust {
+        evaluate(&peer.chain, &Identity::default(), self.roots, self.now).chain
     }
 
     fn by_name(&self, peer: &Peer, name: Option<&Domain>) -> Met {

@@ -14,6 +14,8 @@ pub mod session;
 pub mod walk;
 
 #[cfg(test)]
+pub(crate) mod specimen;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -36,6 +38,9 @@ pub struct Patience {
     pub handshake: Duration,
 }
 
+/// Where mail hosts listen.
+pub const SMTP_PORT: u16 = 25;
+
 /// Asks destinations. One for all of them, so that its pace holds for all.
 #[derive(Debug)]
 pub struct Prober {
@@ -47,5 +52,7 @@ pub struct Prober {
     pub hostname: Domain,
     pub patience: Patience,
     pub pace: Pace,
+    /// Where hosts found by MX listen: 25, but in tests.
+    pub port: u16,
     pub sts: StsFetcher,
 }

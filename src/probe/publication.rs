@@ -17,8 +17,6 @@ use crate::random;
 
 use super::Prober;
 
-const SMTP_PORT: u16 = 25;
-
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -183,7 +181,7 @@ impl Prober {
             name: Some(host.name),
             name_is_trusted: found.implicit || is_secure,
             preference: Some(host.preference).filter(|_| !found.implicit),
-            port: SMTP_PORT,
+            port: self.port,
             addresses: host.addresses,
             address_security: host.security,
             alias: host.alias,

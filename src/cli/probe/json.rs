@@ -6,6 +6,7 @@ use crate::cli::human::peer;
 use crate::dns::Security;
 use crate::dns::mx::RouteError;
 use crate::model::reply::Reply;
+use crate::model::tls::ChainTrust;
 use crate::policy::in_force::Because;
 use crate::probe::findings::Finding;
 use crate::probe::host::{HostReport, HostVerdict, rule};
@@ -108,7 +109,7 @@ fn host(host: &HostReport) -> Value {
         "addresses": host.seen.addresses.iter().map(address).collect::<Vec<_>>(),
         "addresses_left_out": host.seen.addresses_left_out,
         "versions": host.seen.versions.iter().map(version).collect::<Vec<_>>(),
-        "certificate": host.seen.secured().map(certificate),
+        "certificate": host.seen.secured().map(|secured| certificate(secured, host.chain)),
         "dane": dane(host),
         "mta_sts_lists_host": host.sts_lists_it,
         "meets": meets(&host.meets),
@@ -169,7 +170,7 @@ fn version(seen: &VersionSeen) -> Value {
     })
 }
 
-fn certificate(secured: &Secured) -> Value {
+fn certificate(secured: &Secured, chain: Option<ChainTrust>) -> Value {
     let facts = secured.peer.facts.peer.as_ref();
     let seen = secured.peer.chain.first().and_then(inspect);
     json!({
@@ -183,6 +184,7 @@ fn certificate(secured: &Secured) -> Value {
         "key": seen.as_ref().map(|seen| &seen.key),
         "sha256": facts.map(|facts| &facts.sha256),
         "key_sha256": facts.map(|facts| &facts.key_sha256),
+        "chain": chain,
         "chain_length": secured.peer.chain.len(),
     })
 }

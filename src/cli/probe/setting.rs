@@ -14,7 +14,7 @@ use crate::facts::sts_fetch::StsFetcher;
 use crate::model::domain::Domain;
 use crate::policy::rules::PolicySet;
 use crate::probe::pace::Pace;
-use crate::probe::{Patience, Prober};
+use crate::probe::{Patience, Prober, SMTP_PORT};
 use crate::tls::roots::Roots;
 
 /// Between two connections to one host.
@@ -55,7 +55,7 @@ impl Setting {
             .map_err(|error| Failure::new(Exit::No, error.to_string(), ""))?;
         let own = self.0.as_ref().map(|config| config.hostname.clone());
         let hostname = ehlo.cloned().or(own).map_or_else(hostname_of_system, Ok)?;
-        Ok(Prober { resolver, targets, roots, hostname, patience, pace: Pace::new(pause), sts })
+        Ok(Prober { resolver, targets, roots, hostname, patience, pace: Pace::new(pause), port: SMTP_PORT, sts })
     }
 }
 

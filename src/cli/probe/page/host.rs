@@ -1,10 +1,10 @@
 //! One host of the page.
 
-use crate::cli::human::{count, cut, labelled, labelled_whole, peer, wrap};
+use crate::cli::human::{cut, labelled, labelled_whole, peer, wrap};
 use crate::cli::output::{BOLD, DIM, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::dns::Security;
-use crate::model::tls::{PeerCertificate, TlsFacts};
+use crate::model::tls::{ChainTrust, PeerCertificate, TlsFacts};
 use crate::probe::dane::DaneFound;
 use crate::probe::host::{HostReport, HostVerdict, rule};
 use crate::probe::observe::{AddressSeen, End, Secured, VersionResult, VersionSeen};
@@ -28,15 +28,18 @@ pub(super) fn section(report: &Report, host: &HostReport) -> Vec<String> {
         section.extend(address(seen));
     }
     if host.seen.addresses_left_out > 0 {
-        let text = format!("{} more were not tried", count(host.seen.addresses_left_out, "address"));
-        section.extend(labelled("", &text.replace("addresss", "addresses")));
+        let text = format!("{} more, not tried", host.seen.addresses_left_out);
+        section.extend(labelled("", &text));
     }
     if let Some(seen) = host.first_answering() {
         section.extend(greeting(seen));
     }
     section.extend(versions(&host.seen.versions));
     if let Some(secured) = host.seen.secured() {
-        section.extend(certificate(secured));
+        section.extend(certificate(secured, host.chain));
+    }
+    if host.seen.is_unreachable() {
+        return section;
     }
     section.extend(dane(host));
     if let Some(lists_it) = host.sts_lists_it {
@@ -142,20 +145,30 @@ fn versions(seen: &[VersionSeen]) -> Vec<String> {
     lines(&columns, &seen.iter().map(row).collect::<Vec<_>>(), WIDTH_COLUMNS)
 }
 
-fn certificate(secured: &Secured) -> Vec<String> {
+fn certificate(secured: &Secured, chain: Option<ChainTrust>) -> Vec<String> {
     let (Some(facts), Some(leaf)) = (&secured.peer.facts.peer, secured.peer.chain.first()) else {
         return labelled("shows", "no certificate");
     };
     let mut out = labelled("shows", &names(facts));
     if let Some(seen) = inspect(leaf) {
         let issuer = if seen.is_self_issued { "itself".to_owned() } else { seen.issuer };
-        out.extend(labelled("issued by", &issuer));
+        out.extend(labelled("issued by", &format!("{issuer}; {}", chain_in_words(chain))));
         let dates = format!("{} to {}, key {}", seen.not_before.day(), seen.not_after.day(), seen.key);
         out.extend(labelled("valid", &format!("{dates}, {} in the chain", secured.peer.chain.len())));
     }
     out.push(labelled_whole("cert", &format!("sha256:{}", facts.sha256)));
     out.push(labelled_whole("key", &format!("sha256:{}", facts.key_sha256)));
     out
+}
+
+const fn chain_in_words(chain: Option<ChainTrust>) -> &'static str {
+    match chain {
+        Some(ChainTrust::Trusted) => "it leads to a trusted root",
+        Some(ChainTrust::Expired) => "a certificate of the chain is expired or not yet valid",
+        Some(ChainTrust::NotTrusted) => "it leads to no trusted root",
+        Some(ChainTrust::Invalid) => "it cannot be read",
+        Some(ChainTrust::Unknown) | None => "nobody looked where it leads",
+    }
 }
 
 fn names(facts: &PeerCertificate) -> String {
