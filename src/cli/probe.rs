@@ -96,7 +96,7 @@ pub(in crate::cli) async fn probe(
     prober: &Prober,
     policies: Option<&PolicySet>,
     asked: &Probe,
-    (text, target): (&str, Target),
+    (text, mut target): (&str, Target),
 ) -> Report {
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
@@ -108,6 +108,9 @@ pub(in crate::cli) async fn probe(
     let walk = asked.from.as_ref().zip(asked.to.as_ref()).map(|(from, to)| Walk { from, to });
     let sender = asked.from.as_ref().unwrap_or(&ReversePath::Null);
     let decision = decision(policies, &target, &Asker { at, client: None, sender });
+    if let Target::Host { is_by_mx, .. } = &mut target {
+        *is_by_mx &= decision.as_ref().is_none_or(Decision::is_by_mx);
+    }
     let publication = prober.publication(&target, policy_domain(decision.as_ref(), &target)).await;
     let inquiry = Inquiry {
         domain: target.domain(),
@@ -133,11 +136,9 @@ fn decision(policies: Option<&PolicySet>, target: &Target, asker: &Asker<'_>) ->
 
 /// A smart host is its own policy domain (RFC 8461 section 2).
 fn policy_domain<'a>(decision: Option<&Decision>, target: &'a Target) -> Option<&'a Domain> {
-    match target {
-        Target::Host { at, .. } if decision.is_some_and(|decision| !decision.is_by_mx() && applies(decision, target)) => {
-            at.host.domain()
-        }
-        target => target.domain(),
+    match (target, decision.filter(|decision| !decision.is_by_mx())) {
+        (Target::Host { at, .. }, Some(decision)) => at.host.domain().filter(|_| applies(decision, target)),
+        (target, _) => target.domain(),
     }
 }
 

@@ -63,8 +63,7 @@ pub(super) fn run(
     let runtime = setting::runtime()?;
     let is_known = |domain: &&Domain| !asked.again && known.contains_key(domain);
     let to_ask: Vec<Domain> = domains.iter().filter(|domain| !is_known(domain)).cloned().collect();
-    let terms =
-        Terms { versions: asked.versions, parallel: usize::from(asked.parallel), timeout: asked.timeout };
+    let terms = Terms { versions: asked.versions, parallel: usize::from(asked.parallel), timeout: asked.timeout };
     let work = {
         let _entered = runtime.enter();
         let prober = setting.prober(asked.ehlo.as_ref(), setting::patience(PATIENCE), asked.pause)?;
@@ -98,8 +97,7 @@ fn results(
     policies: Option<&PolicySet>,
 ) -> Result<Results, Failure> {
     known.extend(work.found);
-    let found: BTreeMap<Domain, Surveyed> =
-        domains.iter().filter_map(|domain| known.remove_entry(domain)).collect();
+    let found: BTreeMap<Domain, Surveyed> = domains.iter().filter_map(|domain| known.remove_entry(domain)).collect();
     let before = before.map(|mut before| {
         // Of a part of the list only that part is compared.
         before.retain(|domain, _| found.contains_key(domain) || !work.is_interrupted);

@@ -21,7 +21,10 @@ pub enum DaneFound {
     /// It is not known whether there are any: no delivery goes there.
     NotLookedUp(LookupError),
     /// Signed records, none of which can be used.
-    Unusable { base: Domain, judged: Vec<Judged> },
+    Unusable {
+        base: Domain,
+        judged: Vec<Judged>,
+    },
     Usable(Arc<UsableRecords>),
 }
 

@@ -99,7 +99,7 @@ impl List {
         match &publication.mta_sts {
             StsFound::Absent => {}
             StsFound::NotLookedUp(error) => {
-                self.wrong("mta-sts-record", format!("the MTA-STS record cannot be looked up: {error}"));
+                self.notice("mta-sts-record", format!("the MTA-STS record cannot be looked up: {error}"));
             }
             StsFound::BadRecord(error) => self.wrong("mta-sts-record", error.to_string()),
             StsFound::Announced { policy: Err(error), .. } => {

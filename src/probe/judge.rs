@@ -141,9 +141,7 @@ impl Bench<'_> {
     fn meets_at(&self, seen: &AddressSeen) -> Meets {
         match &seen.end {
             End::Tls(secured) => self.meets_under_tls(secured),
-            End::Plaintext(trouble) => {
-                self.without_tls(Met::Yes, || Met::no(trouble.reason(), trouble.in_words()))
-            }
+            End::Plaintext(trouble) => self.without_tls(Met::Yes, || Met::no(trouble.reason(), trouble.in_words())),
             End::Nothing(trouble) => {
                 let no = || Met::no(trouble.reason(), trouble.in_words());
                 self.without_tls(no(), no)

@@ -141,7 +141,8 @@ impl Prober {
     /// Looks at a host, one connection after the other.
     pub async fn observe(&self, subject: Subject<'_>, addresses: &[SocketAddr], look: Look) -> Observation {
         let max = look.addresses_max.min(ADDRESSES_PER_HOST_MAX);
-        let mut seen = Observation { addresses_left_out: addresses.len().saturating_sub(max), ..Observation::default() };
+        let mut seen =
+            Observation { addresses_left_out: addresses.len().saturating_sub(max), ..Observation::default() };
         for address in addresses.iter().take(max) {
             seen.addresses.push(self.observe_address(subject, *address).await);
         }
@@ -156,8 +157,13 @@ impl Prober {
     async fn observe_address(&self, subject: Subject<'_>, address: SocketAddr) -> AddressSeen {
         let lax = Requirement::of(&[]);
         let mut ladder = Ladder::anew(&lax, subject.server_name.is_some());
-        let mut seen =
-            AddressSeen { address, greeting: None, hello: None, tries: Vec::new(), end: End::Nothing(Trouble::NotOffered) };
+        let mut seen = AddressSeen {
+            address,
+            greeting: None,
+            hello: None,
+            tries: Vec::new(),
+            end: End::Nothing(Trouble::NotOffered),
+        };
         while let Way::Tls(way) = ladder.way() {
             let trouble = match self.try_way(subject, &mut seen, &lax, way).await {
                 Ok(secured) => {
@@ -252,12 +258,7 @@ impl Prober {
         seen
     }
 
-    async fn try_version(
-        &self,
-        subject: Subject<'_>,
-        address: SocketAddr,
-        version: ProtocolVersion,
-    ) -> VersionResult {
+    async fn try_version(&self, subject: Subject<'_>, address: SocketAddr, version: ProtocolVersion) -> VersionResult {
         let _turn = self.pace.turn(subject.name, address.ip()).await;
         let opened = async { Greeted::open(self.caller(), address).await?.start_tls().await };
         let tcp = match opened.await {

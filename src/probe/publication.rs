@@ -22,8 +22,15 @@ use super::Prober;
 pub enum Target {
     /// All mail hosts of a domain.
     Domain(Domain),
-    /// One host, which nobody looks up as an MX. The domain is the one that the mail would be for, if any.
-    Host { at: HostPort, domain: Option<Domain> },
+    /// One host.
+    Host {
+        at: HostPort,
+        /// The one that the mail would be for.
+        domain: Option<Domain>,
+        /// The domain's mail goes by its MX records, so one of them must name the host before its name can be trusted.
+        /// Else whoever wrote the host down knows that it is the right one.
+        is_by_mx: bool,
+    },
 }
 
 impl Target {
@@ -99,7 +106,10 @@ pub enum StsFound {
     Absent,
     NotLookedUp(LookupError),
     BadRecord(StsRecordError),
-    Announced { id: StsId, policy: Result<StsPolicy, FetchError> },
+    Announced {
+        id: StsId,
+        policy: Result<StsPolicy, FetchError>,
+    },
 }
 
 impl StsFound {
@@ -128,6 +138,14 @@ pub enum TlsRptFound {
     Wanted(ReportTargets),
 }
 
+/// What MX records say of one host.
+#[derive(Clone, Copy, Debug, Default)]
+struct MxOf {
+    preference: Option<u16>,
+    /// Nobody could have put the name there.
+    is_secure: bool,
+}
+
 impl Prober {
     /// Everything that is published about the target. Policies are asked for at `policy_domain`: the domain whose MX
     /// records count, or the name of a smart host (RFC 8461 section 2).
@@ -145,21 +163,39 @@ impl Prober {
     async fn hosts(&self, target: &Target) -> Result<Hosts, RouteError> {
         match target {
             Target::Domain(domain) => self.by_mx(domain).await,
-            Target::Host { at, .. } => {
+            Target::Host { at, domain, is_by_mx } => {
+                let mx = match (domain, at.host.domain()) {
+                    (Some(domain), Some(name)) if *is_by_mx => self.mx_of(domain, name).await?,
+                    (Some(_), None) if *is_by_mx => MxOf::default(),
+                    _ => MxOf { is_secure: true, ..MxOf::default() },
+                };
                 let answer = next_hop(self.resolver.as_ref(), &at.host, IpChoice::Any).await?;
                 let host = FoundHost {
                     name: at.host.domain().cloned(),
-                    name_is_trusted: true,
-                    preference: None,
+                    name_is_trusted: mx.is_secure,
+                    preference: mx.preference,
                     port: at.port,
                     addresses: answer.records,
                     address_security: answer.security,
                     alias: answer.alias,
-                    next_hop_domains: Arc::default(),
-                    is_by_mx: false,
+                    next_hop_domains: domain.iter().filter(|_| mx.preference.is_some()).cloned().collect(),
+                    is_by_mx: mx.preference.is_some(),
                 };
                 Ok(Hosts { hosts: vec![host], implicit: false, mx: None, left_out: Vec::new() })
             }
+        }
+    }
+
+    /// What the MX records of a domain say of a host. An address that nobody names has none.
+    async fn mx_of(&self, domain: &Domain, host: &Domain) -> Result<MxOf, RouteError> {
+        match self.resolver.mx(domain).await {
+            Ok(answer) => {
+                let named = answer.records.iter().filter(|mx| mx.exchange == Exchange::Host(host.clone()));
+                let preference = named.map(|mx| mx.preference).min();
+                Ok(MxOf { preference, is_secure: preference.is_some() && answer.security == Security::Secure })
+            }
+            Err(error) if error.is_temporary() => Err(RouteError::Lookup(error)),
+            Err(_) => Ok(MxOf { preference: None, is_secure: host == domain }),
         }
     }
 
@@ -199,8 +235,7 @@ impl Prober {
             Exchange::Host(name) => Some((mx.preference, name)),
             Exchange::Root | Exchange::Invalid => None,
         });
-        let mut left_out: Vec<_> =
-            named.filter(|(_, name)| used.iter().all(|host| host.name != *name)).collect();
+        let mut left_out: Vec<_> = named.filter(|(_, name)| used.iter().all(|host| host.name != *name)).collect();
         left_out.sort();
         left_out.dedup();
         left_out
@@ -247,9 +282,10 @@ pub fn parse_target(text: &str, domain: Option<&Domain>) -> Result<Target, Strin
     };
     let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or("the port is a number from 1 to 65535")?;
     let is_bare_ip = host.parse::<std::net::Ipv4Addr>().is_ok();
-    let host = if is_bare_ip { Host::parse(&format!("[{host}]")) } else { ipv6(host).map_or_else(|| Host::parse(host), Ok) };
+    let host =
+        if is_bare_ip { Host::parse(&format!("[{host}]")) } else { ipv6(host).map_or_else(|| Host::parse(host), Ok) };
     let host = host.map_err(|error| error.to_string())?;
-    Ok(Target::Host { at: HostPort { host, port }, domain: domain.cloned() })
+    Ok(Target::Host { at: HostPort { host, port }, domain: domain.cloned(), is_by_mx: domain.is_some() })
 }
 
 /// `[2001:db8::1]`, which SMTP itself writes in another way.
@@ -278,7 +314,7 @@ mod tests {
         ] {
             let seen = match parse_target(text, None) {
                 Ok(Target::Domain(domain)) => format!("domain {domain}"),
-                Ok(Target::Host { at, domain: None }) => {
+                Ok(Target::Host { at, domain: None, .. }) => {
                     let host = match at.host {
                         Host::Name(name) => name.to_string(),
                         Host::Literal(ip) => ip.to_string(),

@@ -1,6 +1,6 @@
 //! Mail hosts on loopback for tests: each says what it is told to say, and remembers what it heard.
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,12 +12,51 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock;
+use crate::dns::fake::FakeResolver;
+use crate::dns::targets::TargetRule;
+use crate::dns::{Exchange, Resolver, Security};
+use crate::facts::sts_fetch::StsFetcher;
+use crate::model::domain::Domain;
 use crate::tls::demo_authority::{DemoAuthority, KeyKind};
 use crate::tls::https::https_client;
 use crate::tls::roots::Roots;
 use crate::tls::self_signed::{IssuedCertificate, Validity};
 
+use super::pace::Pace;
+use super::{Patience, Prober};
+
+pub(crate) const BANK: &str = "bank.example";
+pub(crate) const MX: &str = "mx.bank.example";
+const PATIENCE: Duration = Duration::from_secs(20);
 const DAY: Duration = Duration::from_secs(86_400);
+
+pub(crate) fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+/// DNS in which [`MX`], on this host, takes the mail for [`BANK`].
+pub(crate) fn dns(security: Security) -> FakeResolver {
+    let ip: IpAddr = "127.0.0.1".parse().unwrap();
+    FakeResolver::new()
+        .with_mx_answer(domain(BANK), [(10, Exchange::Host(domain(MX)))], security)
+        .with_addresses_answer(domain(MX), [ip], security)
+}
+
+/// Asks this DNS, and hosts on the port of `host`.
+pub(crate) fn prober(dns: FakeResolver, host: &Running, roots: &Roots) -> Prober {
+    let resolver: Arc<dyn Resolver> = Arc::new(dns);
+    let targets = TargetRule { allow: vec!["127.0.0.0/8".parse().unwrap()] };
+    Prober {
+        sts: StsFetcher::new(resolver.clone(), targets.clone(), roots).unwrap(),
+        resolver,
+        targets,
+        roots: roots.clone(),
+        hostname: domain("probe.example"),
+        patience: Patience { connect: PATIENCE, reply: PATIENCE, handshake: PATIENCE },
+        pace: Pace::new(Duration::ZERO),
+        port: host.address.port(),
+    }
+}
 
 /// What a host does at STARTTLS.
 #[derive(Clone)]
@@ -127,7 +166,7 @@ impl MailHost {
     async fn session(&self, stream: TcpStream, heard: &Mutex<Vec<String>>) -> std::io::Result<()> {
         let mut clear = BufReader::new(stream);
         say(&mut clear, self.greeting).await?;
-        if !self.greeting.starts_with("220") || !self.talk(&mut clear, heard, false).await? {
+        if !self.talk(&mut clear, heard, false).await? {
             return Ok(());
         }
         match &self.tls {

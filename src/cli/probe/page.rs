@@ -56,7 +56,12 @@ fn hosts(report: &Report) -> String {
         Err(error) => return error.to_string(),
     };
     if let Target::Host { .. } = report.target {
-        return "as it was written; no MX records were looked up".to_owned();
+        let host = report.hosts.first();
+        return match (&report.target, host.map(|host| host.found.is_by_mx)) {
+            (Target::Host { is_by_mx: true, .. }, Some(true)) => "as it was written; an MX record names it".to_owned(),
+            (Target::Host { is_by_mx: true, .. }, _) => "as it was written; no MX record names it".to_owned(),
+            _ => "as it was written; no MX records were looked up".to_owned(),
+        };
     }
     if found.implicit {
         return "the domain itself: it has no MX records".to_owned();

@@ -99,8 +99,13 @@ fn level(surveyed: &Surveyed) -> Vec<String> {
     let mut lines = line("tls = \"encrypt\"");
     if surveyed.all_meet(|meets| meets.verify_mx) {
         let names: Vec<String> = surveyed.hosts.iter().map(|host| format!("\"{}\"", host.host)).collect();
-        lines.push("# The certificates verify for the names of the hosts, which came by unsigned DNS. Where you know".to_owned());
-        lines.push("# that they are right, write them down; mail then waits when the domain moves elsewhere:".to_owned());
+        lines.push(
+            "# The certificates verify for the names of the hosts, which came by unsigned DNS. Where you know"
+                .to_owned(),
+        );
+        lines.push(
+            "# that they are right, write them down; mail then waits when the domain moves elsewhere:".to_owned(),
+        );
         lines.push(format!("# tls = \"verify\"\n# match = [{}]", names.join(", ")));
     }
     lines

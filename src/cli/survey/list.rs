@@ -163,9 +163,8 @@ mod tests {
     fn results_are_read_again_whatever_the_last_write_came_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
-        let surveyed = |name: &str, second| {
-            Surveyed::unfinished(Domain::parse(name).unwrap(), Timestamp::from_secs(second))
-        };
+        let surveyed =
+            |name: &str, second| Surveyed::unfinished(Domain::parse(name).unwrap(), Timestamp::from_secs(second));
         let (mut output, known) = Output::open(&path).unwrap();
         assert!(known.is_empty());
         for (name, second) in [("a.example", 1), ("b.example", 2), ("a.example", 3)] {
@@ -176,7 +175,10 @@ mod tests {
         for cut in last..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             let (mut output, known) = Output::open(&path).unwrap();
-            assert_eq!(known.values().cloned().collect::<Vec<_>>(), [surveyed("a.example", 1), surveyed("b.example", 2)]);
+            assert_eq!(
+                known.values().cloned().collect::<Vec<_>>(),
+                [surveyed("a.example", 1), surveyed("b.example", 2)]
+            );
             output.write(&surveyed("c.example", 4)).unwrap();
             assert_eq!(results(&path).unwrap().len(), 3, "{cut}");
         }

@@ -127,13 +127,12 @@ fn troubles(found: &BTreeMap<Domain, Surveyed>) -> Vec<String> {
 
 fn summary(summary: &Summary) -> Vec<String> {
     let mut out = vec![format!("{BOLD}{}{BOLD:#}, {} answered", count(summary.domains, "domain"), summary.answered)];
-    let columns = [Column::left("OF THOSE THAT ANSWERED").at_least(44), Column::right("DOMAINS"), Column::right("SHARE")];
+    let columns =
+        [Column::left("OF THOSE THAT ANSWERED").at_least(44), Column::right("DOMAINS"), Column::right("SHARE")];
     let rows: Vec<Vec<Cell>> = summary
         .rows()
         .into_iter()
-        .map(|(name, number)| {
-            vec![name.into(), thousands(number).into(), format!("{}%", summary.share(number)).into()]
-        })
+        .map(|(name, number)| vec![name.into(), thousands(number).into(), format!("{}%", summary.share(number)).into()])
         .collect();
     out.extend(lines(&columns, &rows, WIDTH_COLUMNS));
     out

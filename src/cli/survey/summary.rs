@@ -69,7 +69,9 @@ impl Summary {
     pub(super) fn rows(&self) -> Vec<(String, u64)> {
         let versions = ProtocolVersion::ALL.into_iter().zip(self.versions).filter(|(_, number)| *number > 0);
         let mut rows = vec![("a host without TLS".to_owned(), self.without_tls)];
-        rows.extend(versions.rev().map(|(version, number)| (format!("TLS everywhere, {version} at the least"), number)));
+        rows.extend(
+            versions.rev().map(|(version, number)| (format!("TLS everywhere, {version} at the least"), number)),
+        );
         for (name, number) in [
             ("certificates that verify by the domain's name", self.verify_domain),
             ("certificates that verify by the hosts' names", self.verify_mx),

@@ -43,7 +43,8 @@ pub(super) fn section(report: &Report, host: &HostReport) -> Vec<String> {
     }
     section.extend(dane(host));
     if let Some(lists_it) = host.sts_lists_it {
-        section.extend(labelled("MTA-STS", if lists_it { "the policy lists it" } else { "the policy does not list it" }));
+        section
+            .extend(labelled("MTA-STS", if lists_it { "the policy lists it" } else { "the policy does not list it" }));
     }
     section.extend(meets(host));
     section.extend(host.policy.iter().flat_map(policy));
@@ -65,7 +66,9 @@ fn found(host: &HostReport) -> String {
 
 fn address(seen: &AddressSeen) -> Vec<String> {
     let text = match &seen.end {
-        End::Tls(secured) => format!("{}: {}{}", seen.address.ip(), session(&secured.peer.facts), by_way(seen, secured)),
+        End::Tls(secured) => {
+            format!("{}: {}{}", seen.address.ip(), session(&secured.peer.facts), by_way(seen, secured))
+        }
         End::Plaintext(trouble) => format!("{}: plaintext only: {}", seen.address.ip(), trouble.in_words()),
         End::Nothing(trouble) => format!("{}: {}", seen.address.ip(), trouble.in_words()),
     };
@@ -199,10 +202,8 @@ fn dane(host: &HostReport) -> Vec<String> {
 fn meets(host: &HostReport) -> Vec<String> {
     let labels = std::iter::once("meets").chain(std::iter::repeat(""));
     let rows = host.meets.rows().into_iter().zip(labels);
-    rows.flat_map(|((level, met), label)| {
-        labelled(label, &format!("{}: {}", level_in_words(level), met_in_words(met)))
-    })
-    .collect()
+    rows.flat_map(|((level, met), label)| labelled(label, &format!("{}: {}", level_in_words(level), met_in_words(met))))
+        .collect()
 }
 
 fn policy(policy: &HostVerdict) -> Vec<String> {
