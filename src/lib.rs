@@ -9,7 +9,7 @@
 //! | L0 | [`model`], [`clock`], [`random`] | hold values; the other two alone read a clock and draw random numbers |
 //! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`] | decide: values in, values out; no I/O, clock, log, metric |
 //! | L2a | [`journal`] | be the one commit point |
-//! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`memory`], [`audit`], [`metrics`] | do one kind of I/O each |
+//! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`memory`], [`audit`], [`metrics`] | one kind of I/O each |
 //! | L3 | [`facts`] | ask the world about a destination |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L4 | [`probe`] | see what a destination can do, by asking it; it goes the ways of [`outbound`] |

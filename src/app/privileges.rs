@@ -11,7 +11,7 @@ use landlock::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setgroups, setuid};
 
-use crate::config::Config;
+use crate::config::{Config, DnssecConfig};
 
 /// Why rights could not be given up.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +126,13 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     let files = config.certificates.iter().flat_map(|c| [Some(&c.chain), Some(&c.key), c.ocsp.as_ref()]).flatten();
     let ours_as_client = config.policies.client_certificates().flat_map(|pair| [&pair.chain, &pair.key]);
     let authorities = config.listeners.iter().filter_map(|listener| listener.client_ca.as_ref());
-    let certificates = files.chain(ours_as_client).chain(authorities).flat_map(|path| of_certificate(path)).flatten();
+    let of_next_hops = config.policies.authorities().flatten();
+    let anchor = match &config.dns.dnssec {
+        DnssecConfig::Validate { trust_anchor } => trust_anchor.as_ref(),
+        DnssecConfig::Auto | DnssecConfig::Off | DnssecConfig::TrustAd => None,
+    };
+    let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor);
+    let certificates = named.flat_map(|path| of_certificate(path)).flatten();
     let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {

@@ -171,7 +171,6 @@ impl Running {
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
         running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
-        running.services.spawn(look_round(running.outbound.resolver.clone()));
         Ok(running)
     }
 
@@ -247,6 +246,7 @@ impl Running {
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
         self.services.spawn(maintenance::run(upkeep));
+        self.services.spawn(look_round(self.outbound.resolver.clone()));
         Ok(())
     }
 

@@ -92,6 +92,8 @@ pub struct NextHopFacts<'a> {
     pub mx_trusted: Option<bool>,
     /// The name of the route, `None` if the MX hosts were taken.
     pub route: Option<Cow<'a, str>>,
+    /// What was known of the host besides what is written, as JSON; empty if nothing was.
+    pub published: &'a [u8],
     pub(super) reason: &'a [u8],
 }
 
@@ -109,6 +111,11 @@ impl<'a> NextHopFacts<'a> {
             b"route" => {
                 self.route = text(value);
                 field::ROUTE
+            }
+            // Rare, and written before what a walk ends with.
+            b"published" => {
+                self.published = value;
+                0
             }
             b"reason" => {
                 self.reason = value;

@@ -22,6 +22,8 @@ pub struct PublishedRecord {
     pub requiretls: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls_required_no: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected_notice: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,7 @@ impl PublishedRecord {
             }),
             requiretls: published.asks.require_tls,
             tls_required_no: published.asks.tls_required_no,
+            protected_notice: published.asks.is_protected_notice,
         };
         (record != Self::default()).then_some(record)
     }
@@ -84,7 +87,11 @@ impl PublishedRecord {
                 false => Learned::Encrypt,
                 true => Learned::Verify(learned.hosts.clone()),
             }),
-            asks: Asks { require_tls: self.requiretls, tls_required_no: self.tls_required_no },
+            asks: Asks {
+                require_tls: self.requiretls,
+                tls_required_no: self.tls_required_no,
+                is_protected_notice: self.protected_notice,
+            },
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::policy::timed::{Asker, SenderPattern, Terms};
 use crate::policy::transaction::{Door, Visitor};
 
 use super::facts::{Facts, Kind, domain_of};
+use super::published::PublishedRecord;
 use super::remembered::Remembered;
 
 /// Bytes of an answer without its reply.
@@ -223,6 +224,7 @@ impl<'a> Replay<'a> {
         } else {
             let hop = &facts.next_hop;
             part(hop.mx.as_deref().unwrap_or_default().as_bytes());
+            part(hop.published);
             part(&[u8::from(has_session(facts)), u8::from(hop.route.is_some()), u8::from(is_trusted(facts))]);
         }
     }
@@ -332,7 +334,7 @@ struct Question<'a> {
 
 enum Way<'a> {
     In { listener: &'a str },
-    Out { mx: Option<&'a str>, mx_is_trusted: bool, is_routed: bool },
+    Out { mx: Option<&'a str>, mx_is_trusted: bool, is_routed: bool, published: Published },
 }
 
 impl<'a> Question<'a> {
@@ -351,7 +353,12 @@ impl<'a> Question<'a> {
             Way::In { listener: facts.listener.as_deref()? }
         } else if has_session(facts) {
             let hop = &facts.next_hop;
-            Way::Out { mx: hop.mx.as_deref(), mx_is_trusted: is_trusted(facts), is_routed: hop.route.is_some() }
+            let published = match hop.published {
+                b"" => Published::default(),
+                json => serde_json::from_slice::<PublishedRecord>(json).ok()?.published(),
+            };
+            let is_routed = hop.route.is_some();
+            Way::Out { mx: hop.mx.as_deref(), mx_is_trusted: is_trusted(facts), is_routed, published }
         } else {
             return None;
         };
@@ -361,14 +368,9 @@ impl<'a> Question<'a> {
     fn ask(&self, setting: &Setting<'_>) -> Result<Answer, Unknown> {
         match &self.way {
             Way::In { listener } => self.ask_inbound(setting, listener),
-            Way::Out { mx, mx_is_trusted, is_routed } => {
+            Way::Out { mx, mx_is_trusted, is_routed, published } => {
                 let name = mx.and_then(|mx| Domain::parse(mx).ok());
-                let host = HostFacts {
-                    name: name.as_ref(),
-                    name_is_trusted: *mx_is_trusted,
-                    published: &Published::default(),
-                    tls: self.tls,
-                };
+                let host = HostFacts { name: name.as_ref(), name_is_trusted: *mx_is_trusted, published, tls: self.tls };
                 self.ask_outbound(setting, &host, is_routed.then(|| mx.unwrap_or_default()))
             }
         }

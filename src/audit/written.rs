@@ -112,16 +112,20 @@ impl<'a> Rest<'a> {
         let mx_trusted = Some(self.literal(b",\"mx_trusted\":")?.value()? == b"true");
         self.literal(b",\"remote\":")?.value()?;
         self.literal(b",\"dnssec\":")?.value()?;
+        let published = match self.literal(b",\"published\":") {
+            Some(rest) => rest.value()?,
+            None => b"",
+        };
         self.literal(b",\"requirement\":")?.value()?;
         self.literal(b",\"attempt\":")?.value()?;
         let reason = self.literal(b",\"reason\":")?.value()?;
-        for not_always in [b",\"next_attempt\":".as_slice(), b",\"expired\":"] {
+        for not_always in [b",\"next_attempt\":".as_slice(), b",\"expired\":", b",\"rerouted_to\":"] {
             if let Some(rest) = self.literal(not_always) {
                 rest.value()?;
             }
         }
         self.literal(b",\"duration_ms\":")?.value()?;
-        Some(NextHopFacts { mx, mx_trusted, route, reason })
+        Some(NextHopFacts { mx, mx_trusted, route, published, reason })
     }
 
     fn tls(&mut self) -> Option<&'a [u8]> {
@@ -142,6 +146,7 @@ mod tests {
     use super::super::event::{Client, Event, Outbound, Policy, Record, RequirementRecord, Stamp};
     use super::super::facts::walk;
     use super::*;
+    use crate::audit::published::{DaneRecord, PublishedRecord};
     use crate::model::assumed;
     use crate::model::id::{MessageId, RecordId, SessionId};
     use crate::model::reason::Reason;
@@ -176,13 +181,13 @@ mod tests {
             mx_trusted: is_set,
             remote: None,
             dnssec: "insecure",
-            published: None,
+            published: is_set.then(|| PublishedRecord { dane: Some(DaneRecord::Usable), ..PublishedRecord::default() }),
             requirement,
             attempt: 12,
             reason: is_set.then_some(Reason::StarttlsNotSupported),
             next_attempt: is_set.then(|| Timestamp::from_secs(9)),
             expired: is_set,
-            rerouted_to: None,
+            rerouted_to: is_set.then(|| text.to_owned()),
             duration_ms: 7,
         }
     }

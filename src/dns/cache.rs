@@ -1,5 +1,5 @@
-//! Keeps answers for as long as they hold, within a bound for their number and one for their size. Failures are kept for
-//! a moment only.
+//! Keeps answers for as long as they hold, within a bound for their number and one for their size. Failures are kept
+//! for a moment only.
 
 use std::collections::HashMap;
 use std::hash::Hash;

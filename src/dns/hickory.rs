@@ -180,8 +180,8 @@ impl HickoryResolver {
         Err(LookupError::Malformed.into())
     }
 
-    /// Where the server vouches for answers as a whole, only an answer with nothing but the alias in it says whether that
-    /// is secure.
+    /// Where the server vouches for answers as a whole, only an answer with nothing but the alias in it says whether
+    /// that is secure.
     async fn look_at_first_alias(&self, asked: &Name, found: &mut Found) -> Result<(), Miss> {
         if !self.upstream.vouches_for_whole() || found.first.is_none_or(|first| first == Security::Secure) {
             return Ok(());
@@ -231,12 +231,12 @@ impl Found {
     }
 
     fn alias(&self, kind: RecordType) -> Result<Option<Alias>, LookupError> {
-        let names_hosts = is_address(kind) || kind == RecordType::MX;
-        let Some(first) = self.first.filter(|_| names_hosts) else { return Ok(None) };
+        let leads_mail = is_address(kind) || kind == RecordType::MX;
+        let Some(first) = self.first.filter(|_| leads_mail) else { return Ok(None) };
         match records::domain(&self.end) {
             Some(end) => Ok(Some(Alias { end, first })),
             // TLSA records may be at a name that nobody could ask about.
-            None if first == Security::Secure => Err(LookupError::Malformed),
+            None if first == Security::Secure && is_address(kind) => Err(LookupError::Malformed),
             None => Ok(None),
         }
     }

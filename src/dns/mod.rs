@@ -80,7 +80,7 @@ pub struct Answer<T> {
     pub records: T,
     /// Of the whole answer: of the records and of all aliases that led to them.
     pub security: Security,
-    /// Of addresses: where aliases led, if the asked name has one.
+    /// Of MX records and addresses: where aliases led, if the asked name has one.
     pub alias: Option<Alias>,
     /// For how much longer the answer holds.
     pub ttl: Duration,
@@ -91,7 +91,8 @@ pub struct Answer<T> {
 pub struct Alias {
     /// The last name of the chain, which has the records.
     pub end: Domain,
-    /// The DNSSEC state of the asked name's own CNAME record, whatever follows (RFC 7672 section 2.2.2).
+    /// The DNSSEC state of the asked name's own CNAME record, whatever follows (RFC 7672 section 2.2.2). Of MX records
+    /// it may be that of the whole answer.
     pub first: Security,
 }
 

@@ -50,8 +50,8 @@ pub enum SetupError {
     #[error("/etc/resolv.conf names no usable DNS server ({detail}); repair it or set servers in [dns]")]
     SystemConfiguration { detail: String },
     #[error(
-        "dnssec = \"trust-ad\" would believe the DNS server {server}, which is not on this host: on the way anybody can \
-         set the AD bit; name a validating resolver on this host in [dns] servers, or write dnssec = \"validate\""
+        "dnssec = \"trust-ad\" would believe the DNS server {server}, which is not on this host: on the way anybody \
+         can set the AD bit; name a validating resolver on this host in [dns] servers, or write dnssec = \"validate\""
     )]
     FarServer { server: IpAddr },
     #[error("{0}")]

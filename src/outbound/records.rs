@@ -58,8 +58,6 @@ impl Subject {
         record.from = Some(self.envelope.sender.path.as_str());
         record.to = addresses(&self.envelope, places);
         record.tls = situation.tls.as_ref();
-        record.requiretls = self.envelope.sender.require_tls;
-        record.tls_required_no = self.envelope.tls_required_no;
         record.reply = situation.reply.as_ref().map(Reply::to_string);
         record.detail.clone_from(&situation.detail);
         record.outbound = Some(OutboundRecord {

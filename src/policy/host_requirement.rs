@@ -71,6 +71,9 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
     add_dane(&mut built, decision, host, &facts)?;
     add_sts(&mut built, host, &facts)?;
     add_learned(&mut built, decision, host, &facts);
+    if published.asks.is_protected_notice {
+        built.raise(OutboundTls::Encrypt, Fact::RequireTls);
+    }
     if published.asks.require_tls {
         add_require_tls(&mut built, &identity, &facts);
     }
@@ -261,3 +264,6 @@ impl Evidence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,4 +73,6 @@ pub struct Asks {
     pub require_tls: bool,
     /// It has the field `TLS-Required: No`, and did not come with REQUIRETLS.
     pub tls_required_no: bool,
+    /// It is a notice about a message that came with REQUIRETLS (section 5).
+    pub is_protected_notice: bool,
 }

@@ -222,7 +222,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_octets_are_read_or_refused(records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..3)) {
+        fn any_octets_are_read_or_refused(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..3)
+        ) {
             let _ = parse(&records);
             let marked: Vec<Vec<u8>> = records.iter().map(|rest| [VERSION, rest].concat()).collect();
             if let Ok(Some(id)) = parse(&marked) {

@@ -6,6 +6,7 @@ use gatepost::audit::checkpoint::Statement;
 use gatepost::audit::event::{
     Client, Event, ExceptionRecord, Handshake, Outbound, Policy, Record, RequirementRecord, Stamp,
 };
+use gatepost::audit::published::{DaneRecord, LearnedRecord, PublishedRecord, StsRecord};
 use gatepost::model::cipher::CipherSuite;
 use gatepost::model::client_offer::ClientOffer;
 use gatepost::model::id::{MessageId, RecordId, SessionId};
@@ -136,7 +137,14 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
-        published: None,
+        published: rerouted.then(|| PublishedRecord {
+            dane: Some(DaneRecord::Usable),
+            mta_sts: Some(StsRecord { enforced: true, lists_host: false }),
+            learned: Some(LearnedRecord { verify: true, hosts: vec!["mx.example".parse().unwrap()] }),
+            requiretls: true,
+            tls_required_no: true,
+            protected_notice: true,
+        }),
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
             exception: Some(exception()),
@@ -212,7 +220,8 @@ fn exception() -> ExceptionRecord {
 }
 
 fn outbound(event: Event) -> Outbound {
-    let failed = matches!(event, Event::OutboundDeferred | Event::OutboundBounced);
+    let rerouted = event == Event::OutboundRerouted;
+    let failed = rerouted || matches!(event, Event::OutboundDeferred | Event::OutboundBounced);
     Outbound {
         route: None,
         mx: None,
@@ -231,7 +240,7 @@ fn outbound(event: Event) -> Outbound {
         reason: failed.then_some(Reason::ConnectFailed),
         next_attempt: (event == Event::OutboundDeferred).then_some(DAY),
         expired: false,
-        rerouted_to: None,
+        rerouted_to: rerouted.then(|| "escrow".to_owned()),
         duration_ms: 0,
     }
 }

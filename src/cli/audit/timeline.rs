@@ -115,7 +115,7 @@ fn without_tls(record: &Value) -> &'static str {
     match text(record, "/event").unwrap_or_default() {
         "inbound.handshake_failed" => "none, the handshake failed",
         // With a reason nothing of the message was sent, unless the host answered to it.
-        "outbound.attempt" | "outbound.deferred" | "outbound.bounced"
+        "outbound.attempt" | "outbound.deferred" | "outbound.bounced" | "outbound.rerouted"
             if text(record, "/reason").is_some() && text(record, "/reply").is_none() =>
         {
             "none, nothing was sent"

@@ -119,9 +119,9 @@ impl Reply {
         })
     }
 
-    /// Whether the response proves that something is not there. What is made of a wildcard needs the proof that the name
-    /// itself is not (RFC 4035 section 5.3.4); the validator looks at that proof, unless unsigned records stand in its
-    /// place.
+    /// Whether the response proves that something is not there. What is made of a wildcard needs the proof that the
+    /// name itself is not (RFC 4035 section 5.3.4); the validator looks at that proof, unless unsigned records stand
+    /// in its place.
     fn has_denial(&self) -> bool {
         self.message.authorities.iter().any(is_denial)
     }

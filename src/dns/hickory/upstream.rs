@@ -107,8 +107,8 @@ impl Upstream {
                     tracing::warn!(%error, "the DNS servers did not answer a question about the root");
                 }
                 _ => tracing::warn!(
-                    "the signatures of the root cannot be validated, so no signed domain can be looked up: either the \
-                     DNS servers leave signatures out, or the clock is wrong, or the trust anchor is not that of the root"
+                    "the signatures of the root cannot be validated, so no signed domain can be looked up: the DNS \
+                     servers leave signatures out, or the clock is wrong, or the trust anchor is not the root's"
                 ),
             },
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use crate::memory::Table;
 use crate::model::domain::Domain;
@@ -22,6 +22,8 @@ pub const EXPIRED_KEPT: Duration = Duration::from_secs(7 * 86_400);
 pub const REFRESHES_MAX: usize = 5000;
 /// Refreshes that run at once.
 pub const REFRESHES_AT_ONCE_MAX: usize = 8;
+/// Policies that are looked at before others have their turn.
+const ENTRIES_IN_A_ROW_MAX: usize = 256;
 
 /// What one round came to, in policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +39,10 @@ impl StsCache {
     pub async fn refresh_due(&self, now: Timestamp) -> Refreshed {
         let mut round = Refreshed::default();
         let mut due = Vec::new();
-        for (key, value) in self.0.memory.entries(Table::Sts) {
+        for (number, (key, value)) in self.0.memory.entries(Table::Sts).enumerate() {
+            if number % ENTRIES_IN_A_ROW_MAX == 0 {
+                yield_now().await;
+            }
             let kept = serde_json::from_slice(&value).ok().map(|kept: Kept| (kept.used, kept.cached()));
             let (Ok(domain), Some((used, Some(cached)))) = (Domain::parse(&key), kept) else {
                 self.0.memory.remove(Table::Sts, &key);

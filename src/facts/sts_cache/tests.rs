@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::facts::policy_host::{Answer, POLICY, PolicyHost, domain};
+use crate::facts::sts_fetch::FETCH_TIMEOUT;
 use crate::policy::sts_policy::Mode;
 
 use super::refresh::{EXPIRED_KEPT, REFRESH_AFTER, REFRESH_IF_USED_WITHIN, Refreshed};
@@ -43,7 +44,8 @@ impl World {
     async fn with_memory(memory: Memory, record: Result<&str, LookupError>, answer: Answer) -> Self {
         let host = PolicyHost::start(answer).await;
         let fetcher = host.fetcher(host.dns_with_record(record));
-        Self { cache: StsCache::new(memory, fetcher), host, start: start() }
+        // However busy this machine is, the answer of the web server is waited for.
+        Self { cache: StsCache::waiting(memory, fetcher, FETCH_TIMEOUT), host, start: start() }
     }
 
     fn publishes(&self, record: Result<&str, LookupError>) {

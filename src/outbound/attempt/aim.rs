@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::dns::LookupError;
 use crate::facts::DomainFacts;
+use crate::model::address::ReversePath;
 use crate::model::reason::Reason;
 use crate::outbound::outcome::Failure;
 use crate::outbound::seen::What;
@@ -24,7 +25,14 @@ impl Attempt {
 
     fn asks(&self) -> Asks {
         let envelope = &self.stored.envelope;
-        Asks { require_tls: envelope.sender.require_tls, tls_required_no: envelope.tls_required_no }
+        let is_notice = envelope.sender.path == ReversePath::Null;
+        let require_tls = envelope.sender.require_tls;
+        Asks {
+            require_tls: require_tls && !is_notice,
+            tls_required_no: envelope.tls_required_no,
+            // It goes on without the promise of the next host rather than to be lost.
+            is_protected_notice: require_tls && is_notice,
+        }
     }
 
     /// The addresses of a host with what must be met there, or why it cannot be used.

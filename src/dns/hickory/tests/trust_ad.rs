@@ -227,12 +227,16 @@ async fn an_alias_that_leads_to_an_unsigned_name_is_asked_about_by_itself() {
 }
 
 #[tokio::test]
-async fn of_other_records_only_the_whole_answer_counts() {
-    let found = Said::records(false, vec![("to.example.", alias("far.example.")), ("far.example.", mx("mx.example."))]);
-    let server = Server::start([(". NS", root(true)), ("to.example. MX", found)]).await;
-    let answer = server.resolver().mx(&domain("to.example")).await.unwrap();
-    assert_eq!((answer.security, answer.alias), (Security::Insecure, None));
-    assert_eq!(server.asked(), ["to.example. MX udp rd ad do", ". NS udp rd ad do"]);
+async fn of_other_records_the_alias_counts_as_the_whole_answer_does() {
+    for authentic in [true, false] {
+        let records = vec![("to.example.", alias("far.example.")), ("far.example.", mx("mx.example."))];
+        let server = Server::start([(". NS", root(true)), ("to.example. MX", Said::records(authentic, records))]).await;
+        let answer = server.resolver().mx(&domain("to.example")).await.unwrap();
+        let security = if authentic { Security::Secure } else { Security::Insecure };
+        let alias = Alias { end: domain("far.example"), first: security };
+        assert_eq!((answer.security, answer.alias), (security, Some(alias)));
+        assert!(!server.asked().iter().any(|question| question.contains("CNAME")));
+    }
 }
 
 #[tokio::test]
