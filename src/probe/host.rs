@@ -171,7 +171,7 @@ fn not_walked(verdict: &Result<(), (Reason, String)>) -> Trial {
 }
 
 /// Where a verdict was written.
-pub fn rule<'a>(verdict: &'a HostVerdict) -> Option<&'a Source> {
+pub fn rule(verdict: &HostVerdict) -> Option<&Source> {
     match (&verdict.requirement, &verdict.verdict) {
         (Err(unmet), _) => Some(&unmet.source),
         (Ok(requirement), Err((reason, _))) => Some(requirement.session.rule(Some(*reason))),

@@ -12,6 +12,15 @@ use record::{HostLine, Levels, Word};
 
 const TERMS: Terms = Terms { versions: false, parallel: 3, timeout: Duration::from_secs(60) };
 
+/// A configuration without domain files.
+fn configure(folder: &Path) {
+    let text = "hostname = \"mx1.example.org\"\nspool = { path = \"spool\" }\naudit = { path = \"audit\" }\n\
+                relay = { trusted = [\"10.0.0.0/8\"] }\n[dns]\nservers = [\"127.0.0.1:1\"]\n[[listener]]\n\
+                name = \"out\"\nbind = [\"127.0.0.1:2525\"]\nrole = \"smarthost\"\ntls = \"off\"\n";
+    fs::write(folder.join("gatepost.toml"), text).unwrap();
+    fs::create_dir(folder.join("domains.d")).unwrap();
+}
+
 /// Surveys these domains, which all have [`MX`] as their host but those that do not exist.
 fn survey(host: &Running, identity: &Identity, names: &[&str], output: Option<&mut Output>) -> Work {
     let mut all: FakeResolver = dns(Security::Insecure);
@@ -50,11 +59,7 @@ fn results_are_in_the_file_as_they_come_and_are_not_asked_for_again() {
     let work = survey(&host, &identity, &["a.example", "b.example"], Some(&mut output));
     assert_eq!(list::results(&path).unwrap(), work.found);
 
-    let config = "hostname = \"mx1.example.org\"\nspool = { path = \"spool\" }\naudit = { path = \"audit\" }\n\
-                  relay = { trusted = [\"10.0.0.0/8\"] }\n[dns]\nservers = [\"127.0.0.1:1\"]\n[[listener]]\nname = \"out\"\nbind = [\"127.0.0.1:2525\"]\n\
-                  role = \"smarthost\"\ntls = \"off\"\n";
-    fs::write(folder.path().join("gatepost.toml"), config).unwrap();
-    fs::create_dir(folder.path().join("domains.d")).unwrap();
+    configure(folder.path());
     fs::write(folder.path().join("list"), "b.example # again\na.example\n").unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let line = format!("survey {} --out {} --candidates {}", at("list"), at("out.jsonl"), at("domains.d"));
@@ -150,6 +155,11 @@ fn a_candidate_asks_for_what_every_host_meets_and_no_more() {
             (Ok(text), Ok(parts)) => {
                 assert!(parts.iter().all(|part| text.contains(part)), "{parts:?}\n{text}");
                 assert!(text.contains("\ndomains = [\"a.example\"]\n\n[outbound]\n"), "{text}");
+                let folder = tempfile::tempdir().unwrap();
+                configure(folder.path());
+                fs::write(folder.path().join("domains.d/a.example.toml"), &text).unwrap();
+                let loaded = config::load(&folder.path().join("gatepost.toml"));
+                assert!(loaded.is_ok(), "{loaded:?}\n{text}");
             }
             (seen, expected) => assert_eq!(seen.map(|_| ()), expected.map(|_| ())),
         }
