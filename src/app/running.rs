@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::admin::control::{self, Desk};
 use crate::admin::http::{self, Page};
 use crate::admin::protocol::Response;
+use crate::alert::Alerts;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
@@ -29,6 +30,7 @@ use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
+use crate::tls::https::https_client;
 
 use super::build::{self, Environment, Prepared, fill_metrics};
 use super::certificates::files::PairFiles;
@@ -126,7 +128,8 @@ impl Running {
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
-            facts: build::gatherer(&config, &environment, storage.memory.clone())?,
+            alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(&config)),
+            facts: build::gatherer(&config, &environment, storage.memory.clone(), storage.learned.clone())?,
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
@@ -170,6 +173,7 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(running.outbound.alerts.clone().run());
         running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
         Ok(running)
     }
@@ -219,6 +223,7 @@ impl Running {
             spool: self.outbound.spool.clone(),
             audit: self.outbound.audit.clone(),
             evidence: self.evidence.watch(),
+            learned: self.outbound.facts.learned.clone(),
             counts: counts.clone(),
             draining: self.draining.clone(),
             started_at: clock::timestamp(),
@@ -240,8 +245,9 @@ impl Running {
             let stamp = self.outbound.clone();
             let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
             let status = Arc::new(move || status.status());
-            let feed = self.feed.clone();
-            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed }));
+            let (feed, outbound) = (self.feed.clone(), self.outbound.clone());
+            self.services
+                .spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed, outbound }));
         }
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
@@ -309,9 +315,12 @@ impl Running {
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
         let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
-        let spool = outbound.spool.clone();
+        let (spool, learned) = (outbound.spool.clone(), outbound.facts.learned.clone());
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
+            // What the last deliveries have shown reaches the disk with the end of the memory.
+            learned.write();
+            drop(learned);
             spool.close();
             drop(spool);
             feed.stop();

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod human;
 mod init;
+mod learned;
 mod main_file;
 mod moment;
 mod output;
@@ -117,6 +118,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Probe(asked) => probe::run(config, asked, json, console),
         Command::Survey(asked) => survey::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
+        Command::Learned(asked) => learned::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),

@@ -287,6 +287,8 @@ fn assemble(main: MainFile<'_>, whole: Whole) -> Option<Config> {
         audit: main.audit,
         metrics: main.metrics,
         admin: main.admin,
+        learn: main.learn,
+        alert: main.alert,
         limits: main.limits,
     })
 }

@@ -102,6 +102,10 @@ pub struct Metrics {
     policy_exceptions: IntGaugeVec,
     /// 1: the emergency switch is on.
     pub enforcement_suspended: IntGauge,
+    learned_domains: IntGaugeVec,
+    pub learned_violations: IntCounter,
+    /// 1: TLS seems to be taken out of sessions on our own path.
+    pub path_interference: IntGauge,
 }
 
 /// The states of `gatepost_queue_messages`.
@@ -124,6 +128,10 @@ const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by t
 const CHECKPOINT_AGE: &str =
     "Age of the newest audit checkpoint that every destination has; grows while nothing is recorded.";
 const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpoint.";
+const LEARNED: &str =
+    "Domains that are held to the TLS that they have shown; those that are only proposed do not count.";
+const VIOLATIONS: &str = "Sessions that showed less than their destination had shown for long.";
+const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {
@@ -200,6 +208,9 @@ impl Metrics {
             certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
             policy_exceptions: gauges(&r, "policy_exceptions", EXCEPTIONS, &["state"])?,
             enforcement_suspended: gauge(&r, "enforcement_suspended", SUSPENDED)?,
+            learned_domains: gauges(&r, "learned_domains", LEARNED, &["level"])?,
+            learned_violations: counter(&r, "learned_violations_total", VIOLATIONS)?,
+            path_interference: gauge(&r, "path_interference_suspected", INTERFERENCE)?,
             registry: r,
         })
     }
@@ -210,6 +221,7 @@ impl Metrics {
         self.config_last_reload_successful.set(1);
         self.certificate_last_reload_successful.set(1);
         self.exceptions(ExceptionCounts::default());
+        self.learned(0, 0);
         for state in QUEUE_STATES {
             self.queue_messages.with_label_values(&[state]);
             self.queue_oldest_age.with_label_values(&[state]);
@@ -316,6 +328,14 @@ impl Metrics {
         }
     }
 
+    /// Domains by the learned level that is in force.
+    pub fn learned(&self, encrypt: usize, verify: usize) {
+        for (level, count) in [(OutboundTls::Encrypt, encrypt), (OutboundTls::Verify, verify)] {
+            let gauge = self.learned_domains.with_label_values(&[level.as_str()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// The exposition text (Prometheus text format 0.0.4).
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
@@ -415,6 +435,9 @@ mod tests {
             "gatepost_config_last_reload_successful 1",
             r#"gatepost_policy_exceptions{state="expiring"} 0"#,
             "gatepost_enforcement_suspended 0",
+            r#"gatepost_learned_domains{level="verify"} 0"#,
+            "gatepost_learned_violations_total 0",
+            "gatepost_path_interference_suspected 0",
             "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
             "gatepost_audit_checkpoint_age_seconds 0",

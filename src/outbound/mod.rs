@@ -9,6 +9,7 @@ mod destination;
 pub mod dispatch;
 mod known_hosts;
 pub(crate) mod ladder;
+pub mod learning;
 mod notices;
 mod outcome;
 mod pool;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::alert::Alerts;
 use crate::audit::event::Stamp;
 use crate::audit::feed::Health;
 use crate::dns::Resolver;
@@ -73,6 +75,7 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
     pub facts: Gatherer,
+    pub alerts: Alerts,
     /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,

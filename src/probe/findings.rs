@@ -163,7 +163,7 @@ impl List {
         let Some(walked) = host.walked.as_ref().filter(|walked| walked.is_refused()) else { return };
         let last = walked.said.last().map(|(command, reply)| format!("{command} is answered: {reply}"));
         let trouble = walked.trouble.as_ref().map(|trouble| trouble.in_words());
-        self.wrong("walk", crate::model::escape::peer_text(&trouble.or(last).unwrap_or_default(), 512).into_owned());
+        self.wrong("walk", trouble.or(last).unwrap_or_default());
     }
 
     fn of_tlsa(&mut self, host: &HostReport) {

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::model::domain::Domain;
-use crate::model::escape::peer_text;
+use crate::model::escape::PEER_TEXT_BYTES_MAX;
 use crate::model::reason::Reason;
 use crate::model::reply::{Code, Reply, Severity};
 use crate::net::dial::{DialError, dial};
@@ -19,9 +19,9 @@ use crate::tls::stream::{Stream, TlsStream};
 
 use super::Patience;
 
-/// Lines of an answer to EHLO that are kept, and the bytes of each.
+/// Lines of an answer to EHLO that are kept, and the characters of each.
 const KEYWORDS_MAX: usize = 64;
-const KEYWORD_BYTES_MAX: usize = 80;
+const KEYWORD_CHARS_MAX: usize = 80;
 /// For the answer to QUIT: nothing depends on it.
 const QUIT_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -84,9 +84,13 @@ impl Trouble {
         matches!(self, Self::Dial(_) | Self::Talk { error: TalkError::Timeout | TalkError::Closed, .. })
     }
 
-    /// For people: one line, escaped.
+    /// For people: one line, escaped as replies and failures are, and bounded.
     pub fn in_words(&self) -> String {
-        peer_text(&self.to_string(), crate::model::escape::PEER_TEXT_BYTES_MAX).into_owned()
+        let text = self.to_string();
+        match text.char_indices().nth(PEER_TEXT_BYTES_MAX).and_then(|(end, _)| text.get(..end)) {
+            Some(start) => format!("{start}..."),
+            None => text,
+        }
     }
 }
 
@@ -103,7 +107,7 @@ impl Hello {
         let lines = reply.lines.iter().skip(1).take(KEYWORDS_MAX);
         Self {
             capabilities: Capabilities::from_reply(reply),
-            keywords: lines.map(|line| peer_text(line, KEYWORD_BYTES_MAX).into_owned()).collect(),
+            keywords: lines.map(|line| line.chars().take(KEYWORD_CHARS_MAX).collect()).collect(),
         }
     }
 }

@@ -9,8 +9,9 @@ use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
 use crate::model::tls::TlsFacts;
 use crate::net::talk::Talk;
-use crate::outbound::ladder::{Ladder, Way};
+use crate::outbound::ladder::{self, Ladder, Way};
 use crate::policy::host_requirement::HostRequirement;
+use crate::policy::outbound::Requirement;
 use crate::tls::client::Peer;
 use crate::tls::roots::Roots;
 use crate::tls::stream::Stream;
@@ -46,8 +47,12 @@ impl Trial {
         self.trouble.is_some() || self.said.iter().any(|(_, reply)| reply.severity() != Severity::Completed)
     }
 
-    fn failed(trouble: &Trouble) -> Self {
-        let verdict = Err((trouble.reason(), trouble.in_words()));
+    fn failed(requirement: &Requirement, trouble: &Trouble) -> Self {
+        let reason = match trouble {
+            Trouble::Handshake(failure) => ladder::reason(requirement, failure.kind),
+            trouble => trouble.reason(),
+        };
+        let verdict = Err((reason, trouble.in_words()));
         Self { facts: None, verdict, said: Vec::new(), trouble: None }
     }
 }
@@ -82,8 +87,8 @@ impl Prober {
             way = trouble.of_tls().and_then(|failure| ladder.failed(failure));
             troubles.push(trouble);
         }
-        let telling = troubles.get(ladder.most_telling()).or(troubles.last());
-        telling.map_or_else(|| Trial::failed(&Trouble::NotOffered), Trial::failed)
+        let telling = troubles.get(ladder.most_telling()).or(troubles.last()).unwrap_or(&Trouble::NotOffered);
+        Trial::failed(session, telling)
     }
 
     async fn stand(

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::human::peer;
 use crate::dns::Security;
 use crate::dns::mx::RouteError;
 use crate::model::reply::Reply;
@@ -148,7 +147,7 @@ fn keywords(hello: &Hello) -> &[String] {
 }
 
 fn reply(reply: &Reply) -> Value {
-    Value::String(peer(&reply.to_string()).into_owned())
+    Value::String(reply.to_string())
 }
 
 fn version(seen: &VersionSeen) -> Value {

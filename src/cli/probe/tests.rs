@@ -119,16 +119,18 @@ fn a_probe_ends_with_no_where_something_is_wrong_and_with_three_where_nobody_ans
 fn our_policy_says_whether_mail_would_go_to_a_host_of_a_route() {
     let identity = Identity::new(&["store.clinic.example"]);
     let route = |tls: &str| format!("domains = [\"clinic.example\"]\n[route]\nhosts = [\"HOST\"]\ntls = \"{tls}\"\n");
+    let named = "match = [\"store.clinic.example\"]\n";
     for (tls, exit, expected) in [
         ("encrypt", 0, "Our policy would send mail there now."),
         ("verify", 1, "Our policy would send no mail there now."),
     ] {
         let host = MailHost { tls: identity.tls(), ..MailHost::default() }.start("127.0.0.1");
-        let ran = ask(&host, "probe HOST --quick --from a@x.example --to b@clinic.example", &route(tls));
+        let policy = if exit == 0 { route(tls) } else { route(tls) + named };
+        let ran = ask(&host, "probe HOST --quick --from a@x.example --to b@clinic.example", &policy);
         assert!(ran.exit == exit && ran.out.contains(expected), "{tls}: {ran:?}");
         assert!(ran.out.contains("domains.d/clinic.toml:4"), "{ran:?}");
         assert_eq!(ran.out.contains("walk      RCPT: 250 2.1.5 Ok"), exit == 0, "{ran:?}");
-        let ran = ask(&host, "probe HOST --quick --domain clinic.example --json", &route(tls));
+        let ran = ask(&host, "probe HOST --quick --domain clinic.example --json", &policy);
         let json: Value = serde_json::from_str(&ran.out).unwrap();
         assert_eq!(json["probes"][0]["hosts"][0]["policy"]["sends"], exit == 0, "{json}");
     }

@@ -1,6 +1,6 @@
 //! One host of the page.
 
-use crate::cli::human::{cut, labelled, labelled_whole, peer, wrap};
+use crate::cli::human::{cut, labelled, labelled_whole, shown, wrap};
 use crate::cli::output::{BOLD, DIM, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::dns::Security;
@@ -94,7 +94,7 @@ fn by_way(seen: &AddressSeen, secured: &Secured) -> String {
 fn greeting(seen: &AddressSeen) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(greeting) = &seen.greeting {
-        out.extend(labelled("greeting", &peer(&greeting.to_string())));
+        out.extend(labelled("greeting", &shown(&greeting.to_string())));
     }
     let keywords = |keywords: &[String]| match keywords {
         [] => "nothing".to_owned(),
@@ -228,7 +228,7 @@ fn walk(report: &Report, host: &HostReport) -> Vec<String> {
     let Some(walked) = &host.walked else { return Vec::new() };
     let mut out = Vec::new();
     for (command, reply) in &walked.said {
-        let text = format!("{command}: {}", peer(&reply.to_string()));
+        let text = format!("{command}: {}", shown(&reply.to_string()));
         out.extend(wrap(&text, WIDTH_COLUMNS - 10).into_iter().flat_map(|line| labelled("walk", &line)));
     }
     match (&walked.verdict, &walked.trouble) {
