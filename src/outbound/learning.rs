@@ -97,8 +97,10 @@ fn session<'a>(to: Destination<'a>, seen: &Seen<'a>) -> Option<Session<'a>> {
         What::Connected(_) => (true, None, tls.map(|_| Outcome::Met), 0),
         What::Delivered(_) => (true, None, tls.map(|_| Outcome::Met), 1),
         What::Failed { reason, lost, .. } => {
-            let has_shown = reason.is_outbound_tls();
-            (has_shown, Some(reason).filter(|_| has_shown && lost).and(unmet), lost_by(reason, tls), 0)
+            let violation = unmet.filter(|_| lost).and_then(|unmet| violation(reason, unmet, tls));
+            // A handshake that was cut shows nothing: it may be the network.
+            let has_shown = tls.is_some() || reason == Reason::StarttlsNotSupported;
+            (has_shown, violation, lost_by(reason, tls), 0)
         }
     };
     Some(Session {
@@ -140,6 +142,15 @@ fn unmet(level: Level, requirement: &HostRequirement, tls: Option<&TlsFacts>) ->
             IdentityCheck::Failed(reason) => Some(reason),
             IdentityCheck::Verified(_) | IdentityCheck::Unknown => None,
         })
+}
+
+/// Without TLS it is told what became of it; not where the host has TLS and what is written asks for a better one.
+fn violation(reason: Reason, unmet: Reason, tls: Option<&TlsFacts>) -> Option<Reason> {
+    match (tls, reason) {
+        (Some(_), _) => Some(unmet),
+        (None, Reason::StarttlsNotSupported | Reason::ValidationFailure) => Some(reason),
+        (None, _) => None,
+    }
 }
 
 /// What a failure says about the path: TLS that is not there, is cut or garbled, or is somebody else's. What the host

@@ -73,6 +73,7 @@ fn a_session_is_a_violation_if_what_was_learned_is_what_it_lacks() {
     let verified = Some(Shown::Verified(Proved::OwnName));
     let (lost, met) = (Some(Outcome::Lost), Some(Outcome::Met));
     let (no_tls, mismatch) = (Reason::StarttlsNotSupported, Reason::CertificateHostMismatch);
+    let cut = Reason::ValidationFailure;
     let learned_encrypt = target(Opportunistic, Some(Learned::Encrypt));
     let learned_verify = target(Opportunistic, Some(Learned::Verify(vec![domain("mx.bank.example")])));
     let written = target(Verify, Some(Learned::Encrypt));
@@ -80,7 +81,9 @@ fn a_session_is_a_violation_if_what_was_learned_is_what_it_lacks() {
     check(&learned_encrypt, What::Connected(Some(&good)), (verified, None, met));
     check(&learned_encrypt, What::Delivered(Some(&strange)), (encrypted, None, met));
     check(&learned_encrypt, failed(no_tls, None), (plain, Some(no_tls), lost));
-    check(&learned_encrypt, failed(Reason::ValidationFailure, None), (plain, Some(no_tls), lost));
+    check(&learned_encrypt, failed(cut, None), (None, Some(cut), lost));
+    // The host has TLS, but no version that is written.
+    check(&learned_encrypt, failed(Reason::VersionBelowMinimum, None), (None, None, None));
     check(&learned_verify, failed(mismatch, Some(&strange)), (encrypted, Some(mismatch), lost));
     // The written level asks for more than was learned, and that is what is not met.
     check(&written, failed(mismatch, Some(&strange)), (encrypted, None, lost));
