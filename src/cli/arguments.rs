@@ -18,6 +18,7 @@ use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
 use super::learned::arguments::LearnedArguments;
+use super::tlsrpt::arguments::TlsRpt;
 use super::{human, moment};
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -73,6 +74,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Look at the reports on TLS to other domains (RFC 8460), and send one now
+    Tlsrpt(TlsRpt),
     /// Make the running daemon read its configuration anew
     Reload(SocketPath),
     /// Ask the running daemon how it does
