@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::alert::Ways;
 use crate::audit::event::Stamp;
 use crate::clock;
 use crate::config::{
@@ -17,6 +18,7 @@ use crate::dns::hickory::{HickoryResolver, Options};
 use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
 use crate::facts::Gatherer;
+use crate::facts::learned::{LearnTerms, LearnedStore};
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_fetch::StsFetcher;
 use crate::inbound;
@@ -26,6 +28,7 @@ use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
 use crate::outbound;
 use crate::outbound::reporting::Reporter;
+use crate::policy::alarm::AlarmTerms;
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
@@ -63,9 +66,14 @@ impl Environment {
 }
 
 /// All who ask the world about destinations, with what is remembered of it.
-pub(super) fn gatherer(config: &Config, environment: &Environment, memory: Memory) -> Result<Gatherer, StartError> {
+pub(super) fn gatherer(
+    config: &Config,
+    environment: &Environment,
+    memory: Memory,
+    learned: LearnedStore,
+) -> Result<Gatherer, StartError> {
     let fetcher = fetcher(config, environment.resolver.clone(), &environment.roots)?;
-    Ok(Gatherer { resolver: environment.resolver.clone(), sts: StsCache::new(memory, fetcher) })
+    Ok(Gatherer { resolver: environment.resolver.clone(), sts: StsCache::new(memory, fetcher), learned })
 }
 
 /// The client of MTA-STS policies under this configuration.
@@ -168,6 +176,17 @@ pub(crate) fn build_inbound(
 
 fn stamp(config: &Config) -> Stamp {
     Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() }
+}
+
+/// Where alerts go.
+pub(super) fn alert_ways(config: &Config) -> Ways {
+    Ways { webhook: config.alert.webhook.clone(), command: config.alert.command.clone() }
+}
+
+/// What learning goes by.
+pub(super) fn learn_terms(config: &Config) -> LearnTerms {
+    let alarm = AlarmTerms { reminder: config.alert.remind, quiet: config.alert.quiet, ..AlarmTerms::default() };
+    LearnTerms { thresholds: config.learn.thresholds, alarm, window: config.learn.window }
 }
 
 /// Who reports on TLS, with the key that signs; `None` if nobody does.

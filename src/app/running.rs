@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::admin::control::{self, Desk};
 use crate::admin::http::{self, Page};
 use crate::admin::protocol::Response;
+use crate::alert::Alerts;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
@@ -31,6 +32,7 @@ use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
+use crate::tls::https::https_client;
 
 use super::build::{self, Environment, Prepared, fill_metrics};
 use super::certificates::files::PairFiles;
@@ -130,7 +132,8 @@ impl Running {
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
-            facts: build::gatherer(&config, &environment, storage.memory.clone())?,
+            alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(&config)),
+            facts: build::gatherer(&config, &environment, storage.memory.clone(), storage.learned.clone())?,
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
@@ -175,6 +178,7 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(running.outbound.alerts.clone().run());
         running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
         running.services.spawn(reporting::count(running.outbound.clone(), sessions));
         running.services.spawn(reporting::sending::run(running.outbound.clone()));
@@ -226,6 +230,7 @@ impl Running {
             spool: self.outbound.spool.clone(),
             audit: self.outbound.audit.clone(),
             evidence: self.evidence.watch(),
+            learned: self.outbound.facts.learned.clone(),
             counts: counts.clone(),
             draining: self.draining.clone(),
             started_at: clock::timestamp(),
@@ -318,9 +323,12 @@ impl Running {
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
         let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
-        let spool = outbound.spool.clone();
+        let (spool, learned) = (outbound.spool.clone(), outbound.facts.learned.clone());
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
+            // What the last deliveries have shown reaches the disk with the end of the memory.
+            learned.write();
+            drop(learned);
             spool.close();
             drop(spool);
             feed.stop();

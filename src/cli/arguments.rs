@@ -17,6 +17,7 @@ use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
+use super::learned::arguments::LearnedArguments;
 use super::tlsrpt::arguments::TlsRpt;
 use super::{human, moment};
 
@@ -66,6 +67,8 @@ pub(super) enum Command {
     Selftest(Selftest),
     /// Look at the queue of the running daemon and try deliveries now
     Queue(Queue),
+    /// See what deliveries have shown of the TLS of their destinations, and what holds for them because of it
+    Learned(LearnedArguments),
     /// Read the audit log
     Audit {
         #[command(subcommand)]

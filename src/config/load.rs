@@ -288,6 +288,8 @@ fn assemble(main: MainFile<'_>, whole: Whole) -> Option<Config> {
         audit: main.audit,
         metrics: main.metrics,
         admin: main.admin,
+        learn: main.learn,
+        alert: main.alert,
         tlsrpt: main.tlsrpt,
         limits: main.limits,
     })

@@ -22,8 +22,8 @@ use super::route_table::{NamedRoute, RouteTable};
 use super::timed_tables::Timed;
 use super::values::TrustedClient;
 use super::{
-    AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, MetricsConfig, SpoolConfig, TlsRptConfig, sections,
-    tlsrpt_table, values,
+    AdminConfig, AlertConfig, AuditConfig, CertificateConfig, DnsConfig, LearnConfig, Limits, MetricsConfig,
+    SpoolConfig, TlsRptConfig, learn_tables, sections, tlsrpt_table, values,
 };
 
 const STACKS: &Words<CertificateStack> =
@@ -49,6 +49,8 @@ pub(super) struct MainFile<'a> {
     pub(super) metrics: MetricsConfig,
     pub(super) metrics_bind: Option<At<'a, SocketAddr>>,
     pub(super) admin: AdminConfig,
+    pub(super) learn: LearnConfig,
+    pub(super) alert: AlertConfig,
     pub(super) tlsrpt: TlsRptConfig,
     pub(super) limits: Limits,
     pub(super) switch: Switch<'a>,
@@ -91,6 +93,8 @@ impl<'a> MainFile<'a> {
             trusted: trusted(table.section("relay")),
             dns: sections::dns(table.section("dns")),
             admin: sections::admin(table.section("admin")),
+            learn: learn_tables::learn(table.section("learn")),
+            alert: learn_tables::alert(table.section("alert")),
             tlsrpt: tlsrpt_table::tlsrpt(table.section("tlsrpt")),
             limits: sections::limits(table.section("limits")),
             switch: Switch::read(&mut table),

@@ -15,6 +15,7 @@ mod delivery_table;
 mod document;
 mod domain_file;
 mod enforcement;
+mod learn_tables;
 mod listener;
 mod listener_checks;
 mod load;
@@ -50,6 +51,8 @@ use crate::model::domain::Domain;
 use crate::model::name_server::is_believed;
 use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
+use crate::policy::interference::WindowTerms;
+use crate::policy::learned::Thresholds;
 use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::Source;
@@ -92,6 +95,8 @@ pub struct Config {
     pub audit: AuditConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
+    pub learn: LearnConfig,
+    pub alert: AlertConfig,
     pub tlsrpt: TlsRptConfig,
     pub limits: Limits,
 }
@@ -239,6 +244,25 @@ pub struct MetricsConfig {
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
     pub socket: PathBuf,
+}
+
+/// When what destinations show counts, and when our own path is suspected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LearnConfig {
+    pub thresholds: Thresholds,
+    pub window: WindowTerms,
+}
+
+/// Who hears of violations of what was learned, and of a suspected path.
+#[derive(Clone, Debug)]
+pub struct AlertConfig {
+    pub webhook: Option<WebhookUrl>,
+    /// The program, by its absolute path, and its arguments. Never empty.
+    pub command: Option<Vec<String>>,
+    /// Between two alerts about one destination, at least.
+    pub remind: Duration,
+    /// Without a violation, before it is over.
+    pub quiet: Duration,
 }
 
 /// Reports on TLS (RFC 8460).

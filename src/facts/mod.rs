@@ -4,6 +4,7 @@
 
 pub mod back_ends;
 pub mod gather;
+pub mod learned;
 pub mod sts_cache;
 pub mod sts_fetch;
 pub mod sts_plan;

@@ -14,7 +14,10 @@ use crate::policy::changes::ExceptionCounts;
 use crate::policy::inbound::{Stage, Verdict};
 use crate::policy::settings::OutboundTls;
 
+mod labels;
 mod process;
+
+pub use labels::{DeliveryResult, Phase, ReportResult, Transport};
 
 /// The `protocol` label of a plaintext session.
 pub const PLAINTEXT: &str = "none";
@@ -23,93 +26,6 @@ pub const PLAINTEXT: &str = "none";
 const DELIVERY_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
 /// Upper bounds of the buckets for one commit, in seconds.
 const COMMIT_SECONDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
-
-/// The end of one attempt, for `gatepost_smtp_deliveries_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryResult {
-    Delivered,
-    Deferred,
-    Bounced,
-    Expired,
-    /// It goes by another route now.
-    Rerouted,
-}
-
-impl DeliveryResult {
-    const ALL: [Self; 5] = [Self::Delivered, Self::Deferred, Self::Bounced, Self::Expired, Self::Rerouted];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Deferred => "deferred",
-            Self::Bounced => "bounced",
-            Self::Expired => "expired",
-            Self::Rerouted => "rerouted",
-        }
-    }
-}
-
-/// How a TLS report is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    Mail,
-    Https,
-}
-
-impl Transport {
-    const ALL: [Self; 2] = [Self::Mail, Self::Https];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Https => "https",
-        }
-    }
-}
-
-/// What came of a try to send one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportResult {
-    /// Taken by the web server, or put into the queue.
-    Sent,
-    /// To be tried again.
-    Failed,
-    GivenUp,
-}
-
-impl ReportResult {
-    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::GivenUp];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::GivenUp => "given-up",
-        }
-    }
-}
-
-/// The parts of a delivery that are timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Resolve,
-    Connect,
-    Tls,
-    Transfer,
-}
-
-impl Phase {
-    const ALL: [Self; 4] = [Self::Resolve, Self::Connect, Self::Tls, Self::Transfer];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Transfer => "transfer",
-        }
-    }
-}
 
 /// All series of one daemon.
 #[derive(Clone, Debug)]
@@ -145,6 +61,10 @@ pub struct Metrics {
     policy_exceptions: IntGaugeVec,
     /// 1: the emergency switch is on.
     pub enforcement_suspended: IntGauge,
+    learned_domains: IntGaugeVec,
+    pub learned_violations: IntCounter,
+    /// 1: TLS seems to be taken out of sessions on our own path.
+    pub path_interference: IntGauge,
 }
 
 /// The states of `gatepost_queue_messages`.
@@ -167,6 +87,10 @@ const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by t
 const CHECKPOINT_AGE: &str =
     "Age of the newest audit checkpoint that every destination has; grows while nothing is recorded.";
 const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpoint.";
+const LEARNED: &str =
+    "Domains that are held to the TLS that they have shown; those that are only proposed do not count.";
+const VIOLATIONS: &str = "Sessions that showed less than their destination had shown for long.";
+const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
 const TLSRPT_LOST: &str = "Sessions, or counts of them, that TLS reports lack for want of room.";
 const TLSRPT_REPORTS: &str = "Tries to send a TLS report to one place; given-up: not tried again.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
@@ -247,6 +171,9 @@ impl Metrics {
             certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
             policy_exceptions: gauges(&r, "policy_exceptions", EXCEPTIONS, &["state"])?,
             enforcement_suspended: gauge(&r, "enforcement_suspended", SUSPENDED)?,
+            learned_domains: gauges(&r, "learned_domains", LEARNED, &["level"])?,
+            learned_violations: counter(&r, "learned_violations_total", VIOLATIONS)?,
+            path_interference: gauge(&r, "path_interference_suspected", INTERFERENCE)?,
             registry: r,
         })
     }
@@ -257,6 +184,7 @@ impl Metrics {
         self.config_last_reload_successful.set(1);
         self.certificate_last_reload_successful.set(1);
         self.exceptions(ExceptionCounts::default());
+        self.learned(0, 0);
         for state in QUEUE_STATES {
             self.queue_messages.with_label_values(&[state]);
             self.queue_oldest_age.with_label_values(&[state]);
@@ -372,6 +300,14 @@ impl Metrics {
         }
     }
 
+    /// Domains by the learned level that is in force.
+    pub fn learned(&self, encrypt: usize, verify: usize) {
+        for (level, count) in [(OutboundTls::Encrypt, encrypt), (OutboundTls::Verify, verify)] {
+            let gauge = self.learned_domains.with_label_values(&[level.as_str()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// The exposition text (Prometheus text format 0.0.4).
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
@@ -471,6 +407,9 @@ mod tests {
             "gatepost_config_last_reload_successful 1",
             r#"gatepost_policy_exceptions{state="expiring"} 0"#,
             "gatepost_enforcement_suspended 0",
+            r#"gatepost_learned_domains{level="verify"} 0"#,
+            "gatepost_learned_violations_total 0",
+            "gatepost_path_interference_suspected 0",
             "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
             "gatepost_audit_checkpoint_age_seconds 0",

@@ -9,6 +9,7 @@ mod destination;
 pub mod dispatch;
 mod known_hosts;
 mod ladder;
+pub mod learning;
 mod notices;
 mod outcome;
 mod pool;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::alert::Alerts;
 use crate::audit::event::Stamp;
 use crate::audit::feed::Health;
 use crate::dns::Resolver;
@@ -77,6 +79,7 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
     pub facts: Gatherer,
+    pub alerts: Alerts,
     /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,
