@@ -21,7 +21,7 @@ use crate::random;
 use crate::spool::Spool;
 
 use super::protocol::{REQUEST_BYTES_MAX, Request, Response, Status};
-use super::{learned, queue};
+use super::{learned, queue, tlsrpt};
 
 const CONNECTIONS_MAX: usize = 32;
 /// From the connection to its answer.
@@ -97,6 +97,19 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
         Request::LearnedList { domain, after } => learned_list(desk, domain, after).await,
         Request::LearnedForget { domain } => learned_forget(desk, &domain, uid).await,
+        Request::TlsrptList { which } => tlsrpt::list(&desk.outbound, &which),
+        Request::TlsrptShow { domain, day } => tlsrpt::show(&desk.outbound, &domain, day),
+        Request::TlsrptSend { domain, day } => match tlsrpt::day_to_send(&desk.outbound, &domain, day) {
+            Ok(subject) => {
+                let detail =
+                    format!("the TLS report to {domain} about {} is sent, asked for by uid {uid}", subject.day);
+                match record(desk, None, detail).await {
+                    Ok(()) => tlsrpt::send(&desk.outbound, &subject).await,
+                    Err(not_done) => not_done,
+                }
+            }
+            Err(nothing) => nothing,
+        },
         Request::AuditCheckpoint => {
             tracing::info!(uid, "checkpoint asked for on the control socket");
             checkpoint(desk.feed.checkpoint()).await

@@ -8,3 +8,4 @@ pub mod http;
 pub mod learned;
 pub mod protocol;
 mod queue;
+pub mod tlsrpt;

@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::diagnostic::Diagnostic;
+use crate::facts::tlsrpt::filed::FiledTarget;
+use crate::mail::tlsrpt::day::Day;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::policy::changes::ExceptionCounts;
 use crate::policy::learned::evidence::Evidence;
+
+use super::tlsrpt::{Shown, Tallies, Which};
 
 /// Longest request line in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -53,6 +57,23 @@ pub enum Request {
     /// Forget all about a domain.
     LearnedForget {
         domain: Domain,
+    },
+    /// What was counted for TLS reports.
+    TlsrptList {
+        #[serde(default)]
+        which: Which,
+    },
+    /// One TLS report; without a day the newest.
+    TlsrptShow {
+        domain: Domain,
+        #[serde(default)]
+        day: Option<Day>,
+    },
+    /// Sends one TLS report; without a day the newest that is over.
+    TlsrptSend {
+        domain: Domain,
+        #[serde(default)]
+        day: Option<Day>,
     },
     /// A checkpoint of the audit log, now.
     AuditCheckpoint,
@@ -106,6 +127,14 @@ pub enum Response {
     /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
     Checkpoint {
         line: String,
+    },
+    TlsrptList(Tallies),
+    TlsrptReport(Box<Shown>),
+    /// What became of the report at each place.
+    TlsrptSent {
+        domain: Domain,
+        day: Day,
+        targets: Vec<FiledTarget>,
     },
     NotFound,
     Error {

@@ -134,7 +134,8 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         DnssecConfig::Validate { trust_anchor } => trust_anchor.as_ref(),
         DnssecConfig::Auto | DnssecConfig::Off | DnssecConfig::TrustAd => None,
     };
-    let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor);
+    let dkim = config.tlsrpt.dkim.as_ref().map(|dkim| &dkim.key);
+    let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor).chain(dkim);
     let certificates = named.flat_map(|path| of_certificate(path)).flatten();
     let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {

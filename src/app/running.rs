@@ -22,10 +22,12 @@ use crate::clock;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::facts::back_ends::BackEnds;
+use crate::facts::tlsrpt::Book;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{self, Command};
+use crate::outbound::reporting::{self, Reports};
 use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
@@ -123,6 +125,8 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
+        let (reports, sessions) = Reports::new(Book::new(storage.memory.clone()), metrics.clone());
+        reports.settle(&storage.spool, clock::timestamp());
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
@@ -137,6 +141,7 @@ impl Running {
             known_hosts: KnownHosts::default(),
             back_ends: Arc::default(),
             timeouts: environment.timeouts,
+            reports,
         });
         let inbound = Arc::new(reception(built.inbound, &storage, &metrics, outbound.back_ends.clone()));
         // The first look at the free space comes before the first mail.
@@ -175,6 +180,8 @@ impl Running {
         running.services.spawn(certificates::watch(watch));
         running.services.spawn(running.outbound.alerts.clone().run());
         running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
+        running.services.spawn(reporting::count(running.outbound.clone(), sessions));
+        running.services.spawn(reporting::sending::run(running.outbound.clone()));
         Ok(running)
     }
 
@@ -312,6 +319,7 @@ impl Running {
             self.sessions.shutdown().await;
         }
         self.services.shutdown().await;
+        write_down_counts(&self.outbound);
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
         let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
@@ -350,6 +358,13 @@ fn reception(
         clients: Clients::default(),
         refusals: Refusals::default(),
         back_ends,
+    }
+}
+
+/// What is counted for TLS reports and not in the book yet.
+fn write_down_counts(outbound: &Outbound) {
+    if let Some(reporter) = &outbound.snapshot.load().reporter {
+        outbound.reports.write_down(reporter.domains_max);
     }
 }
 

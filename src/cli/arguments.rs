@@ -20,6 +20,7 @@ use super::audit::arguments::AuditCommand;
 use super::learned::arguments::LearnedArguments;
 use super::probe::arguments::Probe;
 use super::survey::arguments::Survey;
+use super::tlsrpt::arguments::TlsRpt;
 use super::{human, moment};
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -80,6 +81,8 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Look at the reports on TLS to other domains (RFC 8460), and send one now
+    Tlsrpt(TlsRpt),
     /// Make the running daemon read its configuration anew
     Reload(SocketPath),
     /// Ask the running daemon how it does

@@ -25,6 +25,7 @@ mod socket;
 mod status;
 mod survey;
 mod table;
+mod tlsrpt;
 
 #[cfg(test)]
 mod tests;
@@ -120,6 +121,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Learned(asked) => learned::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),
+        Command::Tlsrpt(asked) => tlsrpt::run(config, asked, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }

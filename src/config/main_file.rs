@@ -23,7 +23,7 @@ use super::timed_tables::Timed;
 use super::values::TrustedClient;
 use super::{
     AdminConfig, AlertConfig, AuditConfig, CertificateConfig, DnsConfig, LearnConfig, Limits, MetricsConfig,
-    SpoolConfig, learn_tables, sections, values,
+    SpoolConfig, TlsRptConfig, learn_tables, sections, tlsrpt_table, values,
 };
 
 const STACKS: &Words<CertificateStack> =
@@ -51,6 +51,7 @@ pub(super) struct MainFile<'a> {
     pub(super) admin: AdminConfig,
     pub(super) learn: LearnConfig,
     pub(super) alert: AlertConfig,
+    pub(super) tlsrpt: TlsRptConfig,
     pub(super) limits: Limits,
     pub(super) switch: Switch<'a>,
     pub(super) inbound: Timed<'a, InboundKeys<'a>>,
@@ -94,6 +95,7 @@ impl<'a> MainFile<'a> {
             admin: sections::admin(table.section("admin")),
             learn: learn_tables::learn(table.section("learn")),
             alert: learn_tables::alert(table.section("alert")),
+            tlsrpt: tlsrpt_table::tlsrpt(table.section("tlsrpt")),
             limits: sections::limits(table.section("limits")),
             switch: Switch::read(&mut table),
             inbound: policy_tables::inbound(default.section("inbound")),

@@ -31,6 +31,7 @@ mod source;
 mod strictness;
 mod timed_checks;
 mod timed_tables;
+mod tlsrpt_table;
 mod values;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::mail::tlsrpt::message::Submitter;
 use crate::model::address::Address;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
@@ -53,6 +55,7 @@ use crate::policy::interference::WindowTerms;
 use crate::policy::learned::Thresholds;
 use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
+use crate::policy::settings::Source;
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
@@ -94,6 +97,7 @@ pub struct Config {
     pub admin: AdminConfig,
     pub learn: LearnConfig,
     pub alert: AlertConfig,
+    pub tlsrpt: TlsRptConfig,
     pub limits: Limits,
 }
 
@@ -259,6 +263,30 @@ pub struct AlertConfig {
     pub remind: Duration,
     /// Without a violation, before it is over.
     pub quiet: Duration,
+}
+
+/// Reports on TLS (RFC 8460).
+#[derive(Clone, Debug)]
+pub struct TlsRptConfig {
+    /// Who reports; `None`: nobody.
+    pub submitter: Option<Submitter>,
+    /// What signs the mail of reports; `None`: reports go to web servers alone.
+    pub dkim: Option<DkimConfig>,
+    /// Where others report to: mail to it is taken whatever TLS it comes with.
+    pub address: Option<Address>,
+    /// Domains that are counted for in a day.
+    pub max_domains: u32,
+}
+
+/// A DKIM key (RFC 6376).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DkimConfig {
+    pub domain: Domain,
+    pub selector: String,
+    /// PEM.
+    pub key: PathBuf,
+    /// Where it was written.
+    pub source: Source,
 }
 
 /// Named bounds that an operator may move.

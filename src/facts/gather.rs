@@ -119,13 +119,14 @@ fn is_waived(decision: &Decision, asks: Asks) -> bool {
 
 /// Whether a policy would make a difference.
 fn follows_sts(decision: &Decision, asks: Asks) -> bool {
-    let is_off = decision.requirement.tls.value == OutboundTls::Off;
+    let is_off = decision.requirement.tls.value == OutboundTls::Off || asks.tls_report;
     decision.following.mta_sts.value == StsUse::Auto && !is_off && !is_waived(decision, asks)
 }
 
 /// Whether TLSA records would make a difference: where they do not, a failure to look them up makes none either.
 fn follows_dane(decision: &Decision, asks: Asks) -> bool {
     match decision.following.dane.value {
+        _ if asks.tls_report => false,
         DaneUse::Off => false,
         DaneUse::Auto => !is_waived(decision, asks) && decision.requirement.tls.value != OutboundTls::Off,
         DaneUse::Required => true,

@@ -9,6 +9,7 @@ pub mod sts_cache;
 pub mod sts_fetch;
 pub mod sts_plan;
 pub mod tlsa_lookup;
+pub mod tlsrpt;
 
 #[cfg(test)]
 pub(crate) mod policy_host;

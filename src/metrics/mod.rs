@@ -49,6 +49,46 @@ impl DeliveryResult {
     }
 }
 
+/// How a TLS report is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Mail,
+    Https,
+}
+
+impl Transport {
+    const ALL: [Self; 2] = [Self::Mail, Self::Https];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What came of a try to send one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportResult {
+    /// Taken by the web server, or put into the queue.
+    Sent,
+    /// To be tried again.
+    Failed,
+    GivenUp,
+}
+
+impl ReportResult {
+    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::GivenUp];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
 /// The parts of a delivery that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -85,6 +125,9 @@ pub struct Metrics {
     smtp_deliveries: IntCounterVec,
     smtp_tls_failures: IntCounterVec,
     delivery_duration: HistogramVec,
+    /// Counts for TLS reports that were not kept.
+    pub tlsrpt_sessions_lost: IntCounter,
+    tlsrpt_reports: IntCounterVec,
     pub queue_messages: IntGaugeVec,
     pub queue_oldest_age: IntGaugeVec,
     pub spool_commit_duration: Histogram,
@@ -132,6 +175,8 @@ const LEARNED: &str =
     "Domains that are held to the TLS that they have shown; those that are only proposed do not count.";
 const VIOLATIONS: &str = "Sessions that showed less than their destination had shown for long.";
 const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
+const TLSRPT_LOST: &str = "Sessions, or counts of them, that TLS reports lack for want of room.";
+const TLSRPT_REPORTS: &str = "Tries to send a TLS report to one place; given-up: not tried again.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {
@@ -185,6 +230,8 @@ impl Metrics {
                 &["reason"],
             )?,
             delivery_duration: histograms(&r)?,
+            tlsrpt_sessions_lost: counter(&r, "tlsrpt_sessions_lost_total", TLSRPT_LOST)?,
+            tlsrpt_reports: counters(&r, "tlsrpt_reports_total", TLSRPT_REPORTS, &["transport", "result"])?,
             queue_messages: gauges(
                 &r,
                 "queue_messages",
@@ -228,6 +275,11 @@ impl Metrics {
         }
         for reason in Reason::OUTBOUND_TLS {
             self.smtp_tls_failures.with_label_values(&[reason.as_str()]);
+        }
+        for transport in Transport::ALL {
+            for result in ReportResult::ALL {
+                self.tlsrpt_reports.with_label_values(&[transport.as_str(), result.as_str()]);
+            }
         }
         for phase in Phase::ALL {
             self.delivery_duration.with_label_values(&[phase.as_str()]);
@@ -312,6 +364,10 @@ impl Metrics {
 
     pub fn delivery_phase(&self, phase: Phase, took: std::time::Duration) {
         self.delivery_duration.with_label_values(&[phase.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub fn tlsrpt_report(&self, transport: Transport, result: ReportResult) {
+        self.tlsrpt_reports.with_label_values(&[transport.as_str(), result.as_str()]).inc();
     }
 
     /// Replaces all series of certificates.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::audit::event::Event;
 use crate::clock;
+use crate::facts::sts_cache::StsAnswer;
 use crate::metrics::Phase;
 use crate::model::address::{Address, Host};
 use crate::model::domain::Domain;
@@ -125,6 +126,8 @@ pub(super) struct Attempt {
     pub(super) unseen: OnceLock<Vec<Domain>>,
     /// The newest record of an attempt.
     pub(super) recorded: Option<RecordId>,
+    /// The MTA-STS policy of that domain, for reports.
+    pub(super) sts: Option<StsAnswer>,
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
@@ -161,6 +164,7 @@ impl Attempt {
             mail_hosts: Vec::new(),
             unseen: OnceLock::new(),
             recorded: None,
+            sts: None,
             open: recipients,
             outcomes: Vec::new(),
         }
@@ -203,6 +207,7 @@ impl Attempt {
         self.hosts.clone_from(&hosts);
         self.learn_hosts();
         let facts = self.domain_facts().await;
+        self.sts.clone_from(&facts.sts);
         let mut tried = Tried::default();
         for host in hosts {
             if !self.goes_on(&tried) {
@@ -312,6 +317,11 @@ impl Attempt {
             self.saw(&sent.target, What::Delivered(sent.tls.as_ref()));
         }
         Ok(broken)
+    }
+
+    /// Whether the message is a TLS report of ours.
+    pub(super) fn is_report(&self) -> bool {
+        self.stored.envelope.tls_report
     }
 
     fn transaction(&self) -> Transaction {

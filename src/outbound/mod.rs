@@ -14,6 +14,7 @@ mod notices;
 mod outcome;
 mod pool;
 mod records;
+pub mod reporting;
 mod seen;
 mod session;
 pub mod targets;
@@ -43,6 +44,7 @@ use crate::tls::roots::Roots;
 
 pub use known_hosts::KnownHosts;
 pub use pool::Pool;
+use reporting::{Reporter, Reports};
 
 /// Everything of one configuration that outbound needs. An attempt keeps the one that it began with.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub struct Snapshot {
     pub total_concurrency: u32,
     /// Whether no delivery is begun while the audit log cannot be written.
     pub needs_audit: bool,
+    /// `None`: no TLS reports are made.
+    pub reporter: Option<Arc<Reporter>>,
 }
 
 /// What all deliveries share.
@@ -84,4 +88,5 @@ pub struct Outbound {
     /// What the hosts of routes said of REQUIRETLS; mail for them is taken by it.
     pub back_ends: Arc<BackEnds>,
     pub timeouts: Timeouts,
+    pub reports: Reports,
 }

@@ -136,13 +136,14 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
-        published: rerouted.then(|| PublishedRecord {
+        published: Some(PublishedRecord {
             dane: Some(DaneRecord::Usable),
             mta_sts: Some(StsRecord { enforced: true, lists_host: false }),
             learned: Some(LearnedRecord { verify: true, hosts: vec!["mx.example".parse().unwrap()] }),
             requiretls: true,
             tls_required_no: true,
             protected_notice: true,
+            tls_report: true,
         }),
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),

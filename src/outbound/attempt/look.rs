@@ -40,6 +40,7 @@ impl Attempt {
             domain: self.domain.clone(),
             hosts: self.hosts.clone(),
             mail_hosts: self.mail_hosts.clone(),
+            sts: None,
             unseen: OnceLock::new(),
             recorded: None,
             // On behalf of nobody, so nothing of it is on record.

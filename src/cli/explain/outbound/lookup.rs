@@ -8,6 +8,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
 use crate::dns::{LookupError, Resolver};
+use crate::facts::learned::{LearnTerms, LearnedStore};
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_fetch::StsFetcher;
 use crate::facts::{DomainFacts, Gatherer};
@@ -76,7 +77,9 @@ fn gatherer(config: &Config, resolver: Arc<dyn Resolver>) -> Option<Gatherer> {
     let targets = TargetRule { allow: config.dns.allow_targets.clone() };
     let (roots, _) = Roots::system();
     let fetcher = StsFetcher::new(resolver.clone(), targets, &roots).ok()?;
-    Some(Gatherer { resolver, sts: StsCache::new(Memory::ephemeral(), fetcher) })
+    let memory = Memory::ephemeral();
+    let learned = LearnedStore::open(memory.clone(), LearnTerms::default());
+    Some(Gatherer { resolver, sts: StsCache::new(memory, fetcher), learned })
 }
 
 fn told(
