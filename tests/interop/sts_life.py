@@ -11,7 +11,7 @@ import time
 
 from rig import GATEPOST, wait_for
 from sts_cases import ENCRYPTED, ENFORCED, UNTRUSTED, WEBPKI, Case, policy_text
-from sts_world import Gatepost, World, fits, outcome, recipient, why
+from sts_world import Gatepost, World, outcome, recipient, why
 
 # Longer than the daemon keeps an answer of the name server, or a connection that carries nothing.
 KEPT_SECONDS = 7
@@ -53,6 +53,8 @@ class Life:
         return Case(f"life-{self.name}", self.section, self.expect, text=policy, known=ENFORCED)
 
 
+# Whose policy ends while a message waits for it to be met.
+TAKEN_BACK = "taken-back"
 WEB = [("404", "status 404"), ("redirect", "redirects"), ("too-long", "longer than 65536"), ("drips", ""), ("html", "text/html"),
        ("expired", "certificate is not valid"), ("self-signed", "certificate is not valid"), ("wrong-name", "certificate is not valid"),
        ("closes", "ends early"), ("refused", "cannot connect"), ("forbidden", "no address"), ("nowhere", "cannot be looked up")]
@@ -69,6 +71,7 @@ LIVES = [
     Life("new-id-other-hosts", "3.1, 5.1", "id policy:other", "deferred validation-failure", "deferred validation-failure"),
     Life("new-id-and-malformed-policy", "3.2, 5.1", "id policy:malformed", told="no `mode`"),
     Life("untouched", "3.3, 5.1", ""),
+    Life(TAKEN_BACK, "5.1, 8.3", "", lasts=ENCRYPTED),
     Life("short", "3.2, 5.1", "", max_age=SHORT),
     Life("mended", "5.1", "good-host", WEBPKI, WEBPKI),
 ]
@@ -95,7 +98,7 @@ class Lives:
             record = found[case.name]
             what = f"{case.name} ({life.section}), {stage}"
             end = outcome(record)
-            self.checks.check(f"{what}: {wanted}", fits(end, wanted), f"found {end!r}: {why(record)}")
+            self.checks.check(f"{what}: {wanted}", end == wanted, f"found {end!r}: {why(record)}")
             heard = self.world.hosts[case.name][0].heard_of(recipient(case, stage))
             self.checks.equal(f"{what}: the host heard of it only then", heard, int(wanted.startswith("delivered")))
         return found
@@ -114,6 +117,7 @@ class Lives:
             log = self.gatepost.log_of(self.cases[life.name].domain)
             if life.told:
                 self.checks.check(f"life-{life.name}: the log says \"{life.told}\"", [line for line in log if life.told in line], str(log[-2:]))
+        self.take_back()
         self.after_kill()
         self.after_time()
         self.checks.check("life: no panic", "panic" not in self.daemon.log.read_text())
@@ -158,6 +162,16 @@ class Lives:
                 changed = dataclasses.replace(case, web=word.removeprefix("web:"), text=policy_text("none", [], WEEK))
                 self.world.publish_site(changed)
 
+    def take_back(self):
+        """A message that the policy held back goes out when the domain has said that there is none any more."""
+        case = self.cases[TAKEN_BACK]
+        self.wait_until_nothing_is_kept()
+        self.change(Life(TAKEN_BACK, "", "id policy:none"))
+        self.daemon.ask("queue-retry", to_domain=case.domain.rstrip("."))
+        to = recipient(case, "second")
+        found = wait_for(lambda: self.daemon.records("outbound.delivered", to=[to]), 15)
+        self.checks.equal(f"{case.name} (5.1): what waited goes out by the next attempt", [outcome(record) for record in found or []], [ENCRYPTED])
+
     def take_everything_away(self):
         """No web server answers, and the name server knows no record of any domain; of one it says nothing at all."""
         self.world.web.close()
@@ -178,11 +192,11 @@ class Lives:
         (self.folder / "clock.c").write_text(CLOCK)
         subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(self.folder / "clock.c"), "-ldl"], check=True)
         self.daemon.environment["LD_PRELOAD"] = str(library)
-        for stage, seconds, is_over in [("after-ten-minutes", LATER, lambda life: life.max_age == SHORT), ("after-a-week", MUCH_LATER, lambda life: True)]:
+        for stage, seconds, over in [("after-ten-minutes", LATER, (SHORT,)), ("after-a-week", MUCH_LATER, (SHORT, WEEK))]:
             self.daemon.stop()
             self.daemon.environment["CLOCK_AHEAD_SECONDS"] = str(seconds)
             self.daemon.start()
-            self.each(stage, lambda life: ENCRYPTED if is_over(life) and life.name != "mended" else life.lasts.replace("webpki", "webpki|encrypted"))
+            self.each(stage, lambda life: ENCRYPTED if life.max_age in over else life.lasts)
 
     def close(self):
         self.gatepost.close()
@@ -193,7 +207,7 @@ def run(checks, folder):
     lives = Lives(checks, folder)
     try:
         lives.run()
-    except SystemExit as error:
-        checks.check("life: runs to its end", False, str(error))
+    except (SystemExit, Exception) as error:
+        checks.check("life: runs to its end", False, repr(error))
     finally:
         lives.close()

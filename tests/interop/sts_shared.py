@@ -6,6 +6,7 @@ Connections are kept open for a few seconds after a message, so each order of me
 import itertools
 
 import sts_cases
+from rig import message
 from sts_cases import GOOD, SELF_SIGNED, Case, Host
 from sts_world import outcome, recipient
 
@@ -39,6 +40,8 @@ def run(checks, gatepost):
                 what = f"kumomta484 {strict} beside lax at one {kind} host, {order}"
                 names = [strict if word == "strict" else "lax" for word in order.split()]
                 refusing(checks, gatepost, what, [cases[f"{name}-{kind}"] for name in names], kind)
+            together(checks, gatepost, f"kumomta484 {strict} and lax in one message at one {kind} host",
+                     [cases[f"lax-{kind}"], cases[f"{strict}-{kind}"]], kind)
     for strict in ("sts", "written"):
         what = f"kumomta484 {strict} beside lax at one good host"
         accepting(checks, gatepost, what, [cases[f"{name}-good"] for name in ("lax", strict, "lax", strict)])
@@ -61,6 +64,18 @@ def refusing(checks, gatepost, what, cases, kind):
     is_lax = [case.name.startswith("lax") for case in cases]
     checks.equal(f"{what}: outcomes", ends, [(LAX if lax else STRICT)[kind] for lax in is_lax])
     checks.equal(f"{what}: the strict one's mail was not even begun", [host.heard_of(address) for address in addresses], [int(lax) for lax in is_lax])
+
+
+def together(checks, gatepost, what, cases, kind):
+    """Recipients of one message."""
+    mark, client = f"b{next(NUMBERS)}", gatepost.session()
+    addresses = [recipient(case, mark) for case in cases]
+    client.mail("a@sender.test", addresses, message(addresses[0]))
+    client.close()
+    ends = [outcome(gatepost.settled([case], mark)[case.name]) for case in cases]
+    checks.equal(f"{what}: outcomes", ends, [LAX[kind], STRICT[kind]])
+    heard = [gatepost.world.hosts[f"shared-{kind}"][0].heard_of(address) for address in addresses]
+    checks.equal(f"{what}: the strict one's mail was not even begun", heard, [1, 0])
 
 
 def accepting(checks, gatepost, what, cases):

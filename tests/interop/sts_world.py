@@ -213,12 +213,6 @@ def outcome(record):
     return f"delivered {'plaintext' if record['tls'] is None else 'encrypted' if verified in (None, 'none') else verified}"
 
 
-def fits(found, expected):
-    """Whether an outcome is the expected one, of which the last word may have alternatives."""
-    kind, words = expected.split(" ", 1)
-    return found in [f"{kind} {word}" for word in words.split("|")]
-
-
 def why(record):
     keys = ("detail", "reply", "requirement", "published", "mx", "dnssec")
     return {key: record.get(key) for key in keys} if record else "no record"
