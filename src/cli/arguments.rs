@@ -17,6 +17,8 @@ use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
+use super::learned::arguments::LearnedArguments;
+use super::tlsrpt::arguments::TlsRpt;
 use super::{human, moment};
 
 /// A policy-enforcing SMTP relay: judges the TLS that was negotiated, per domain, and proves what was done
@@ -65,11 +67,15 @@ pub(super) enum Command {
     Selftest(Selftest),
     /// Look at the queue of the running daemon and try deliveries now
     Queue(Queue),
+    /// See what deliveries have shown of the TLS of their destinations, and what holds for them because of it
+    Learned(LearnedArguments),
     /// Read the audit log
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Look at the reports on TLS to other domains (RFC 8460), and send one now
+    Tlsrpt(TlsRpt),
     /// Make the running daemon read its configuration anew
     Reload(SocketPath),
     /// Ask the running daemon how it does

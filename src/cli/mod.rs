@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod human;
 mod init;
+mod learned;
 mod main_file;
 mod moment;
 mod output;
@@ -22,6 +23,7 @@ mod serve;
 mod socket;
 mod status;
 mod table;
+mod tlsrpt;
 
 #[cfg(test)]
 mod tests;
@@ -113,7 +115,9 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
+        Command::Learned(asked) => learned::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),
+        Command::Tlsrpt(asked) => tlsrpt::run(config, asked, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }

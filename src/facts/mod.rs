@@ -4,10 +4,12 @@
 
 pub mod back_ends;
 pub mod gather;
+pub mod learned;
 pub mod sts_cache;
 pub mod sts_fetch;
 pub mod sts_plan;
 pub mod tlsa_lookup;
+pub mod tlsrpt;
 
 #[cfg(test)]
 mod policy_host;
