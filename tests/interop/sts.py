@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""MTA-STS and REQUIRETLS end to end: every case of sts_cases.py, the life of policies that are kept, and sessions that domains of
-unlike strictness share.
+"""MTA-STS and REQUIRETLS end to end: every case of sts_cases.py and what TLS reports tell of it, the life of policies that are kept,
+and sessions that domains of unlike strictness share.
 
     sts.py [CASE…]      the table alone, or some of its cases
 
@@ -16,6 +16,7 @@ import threading
 import rig
 import sts_cases
 import sts_life
+import sts_reports
 import sts_shared
 import sts_web
 import sts_world
@@ -110,6 +111,7 @@ def table(gatepost, homes, cases, parts):
         judge(case, found[case.name], gatepost)
     for case in cases:
         print(f"      {case.name:48}{outcome(found[case.name]):44}{case.section}", flush=True)
+    sts_reports.judge(checks, gatepost, cases)
     judge_repetition(gatepost, cases)
     judge_connections(gatepost.world)
     if not sys.argv[1:]:

@@ -11,6 +11,7 @@ import threading
 import dane_hosts
 import rig
 import sts_names
+import sts_reports
 import sts_web
 from dane_hosts import Certificates, MailHost
 from rig import Client, Daemon, message, wait_for
@@ -69,6 +70,7 @@ class World:
         self.forbidden = sts_web.unused(FORBIDDEN) if number == 1 else None
         for case in cases:
             self.publish(case)
+        sts_reports.publish(self)
 
     def hosts_of(self, case):
         hosts = []
@@ -151,8 +153,9 @@ class Gatepost:
             domains[name] = f'domains = ["{name}.test"]\nhosted = true\nrecipients = "any"\n[route]\nhosts = ["127.0.0.1:{sink.port}"]\n'
         self.port = rig.free_port()
         listeners = f'[[listener]]\nname = "smart"\nbind = ["127.0.0.1:{self.port}"]\nrole = "smarthost"\n'
-        self.daemon = Daemon(folder, domains, f'[dns]\nservers = ["127.0.0.1:{world.names.port}"]\ndnssec = "trust-ad"\n'
-                             f'allow_targets = ["{MAIL_NETWORK}", "{WEB_NETWORK}"]\n[relay]\ntrusted = ["127.0.0.0/8"]\n',
+        settings = (f'[dns]\nservers = ["127.0.0.1:{world.names.port}"]\ndnssec = "trust-ad"\n'
+                    f'allow_targets = ["{MAIL_NETWORK}", "{WEB_NETWORK}"]\n[relay]\ntrusted = ["127.0.0.0/8"]\n{sts_reports.SETTINGS}')
+        self.daemon = Daemon(folder, domains, settings,
                              listeners=listeners, spool_keys='retry = ["1h"]\n', environment={"SSL_CERT_FILE": str(roots)})
         self.daemon.port = self.port
 
