@@ -106,9 +106,9 @@ class MailHost(rig.Sink):
     def find_tls(self):
         self.tls = self.whole
 
-    def is_told_nothing(self):
-        """Whether nothing of a message was said without TLS."""
-        return b"MAIL FROM" not in bytes(self.plaintext).upper()
+    def commands_without_tls(self):
+        """The first word of each line."""
+        return {line.split()[0].decode("latin-1").upper() for line in bytes(self.plaintext).split(b"\r\n") if line.strip()}
 
 
 class Overheard:
@@ -150,7 +150,7 @@ class World:
     """A mail host `mx.DOMAIN` for each destination, each in a network of its own, and hosts that routes name."""
 
     def __init__(self, folder, destinations, routed):
-        """`destinations`: domain -> "" | "dane" | "sts" | "other-name" | "expired"; `routed`: names of hosts, each at a free port."""
+        """`destinations`: domain -> "" | "dane" | "sts" | "other-name" | "expired". `routed` are names, each at a free port."""
         rig.authority(folder)
         self.folder, self.hosts, self.web, lines = folder, {}, [], []
         for number, (domain, kind) in enumerate(destinations.items()):
