@@ -20,6 +20,8 @@ from lost_tls_relay import (ESCROW, LATE_SECONDS_MAX, LEARN, LOST, NOTIFY, ROUTE
 from rig import wait_for
 
 DEFAULT_LIFETIME_DAYS = 5
+# Its other route may take plaintext.
+LOOSE = "loose.signed.test"
 NOT_OFFERED = "requires an encrypted connection, and the receiving mail server does not offer encryption"
 DESTINATIONS = {
     "verify.test": "", "dane.signed.test": "dane", "sts.test": "sts", "back.test": "", "stuck.test": "",
@@ -273,7 +275,46 @@ def refused_routes(relay):
         other = relay.daemon.config.with_name("other.toml")
         other.write_text(changed)
         code, answer, words = relay.gatepost("check", config=other)
-        checks.matches(f"check refuses a route that {what}", f"{code} {' '.join(f'{answer}{words}'.split())}", f"^2 .*{said}")
+        found = " ".join(f"{code} {answer} {words}".split())
+        checks.matches(f"check refuses a route that {what}", found, f"^2 .*{said}")
+
+
+def loose_relay(folder, world, number, keys):
+    """A relay whose other route may take plaintext, and what `check` says of that."""
+    text = f'domains = ["{LOOSE}"]\n[outbound]\n{keys}on_tls_failure = "route:loose"\nroute_after = "2s"\n'
+    relay = Relay(folder / f"loose-{number}", world, {"loose": text}, {"loose": ""})
+    code, answer, words = relay.gatepost("check")
+    return relay, " ".join(f"{code} {answer} {words}".split())
+
+
+def loose_routes(folder, world):
+    """A route that may take plaintext is no way for mail that may not, whoever asks for its protection."""
+    for number, keys in enumerate(['dane = "required"\n', 'learn = "enforce"\n']):
+        relay, said = loose_relay(folder, world, number, keys)
+        what = f"check refuses a route that may take plaintext beside {keys.strip()}"
+        checks.matches(what, said, "^2 .*is weaker than this policy")
+        relay.close()
+    # Nothing is written but the route: the destination's DANE asks, and here a message itself. To refuse it is as good.
+    relay, said = loose_relay(folder, world, "auto", "")
+    if said.startswith("0"):
+        relay.start()
+        loose = world.hosts["loose.test"]
+        for host in (world.hosts[LOOSE], loose):
+            host.lose_tls()
+        for who, asks in [("dane", False), ("requiretls", True)]:
+            ident = relay.send(sender_to(LOOSE), f"{who}@{LOOSE}", requiretls=asks)
+            goes_loose(relay, ident, who, loose)
+    relay.close()
+
+
+def goes_loose(relay, ident, who, loose):
+    ends = ("outbound.deferred", "outbound.delivered", "outbound.bounced")
+    rerouted = relay.await_record(ident, "outbound.rerouted")
+    after = lambda: [record for record in relay.records(ident, *ends) if record["seq"] > rerouted.get("seq", 0)]
+    found = [words_of(record, "event", "reason") for record in wait_for(after, 10)]
+    checks.equal(f"{who}: the other route does not take it without TLS", found[:1], [("outbound.deferred", LOST)])
+    taken = [entry["tls"] for entry in loose.for_recipient(f"{who}@{LOOSE}")]
+    checks.equal(f"{who}: and nobody heard of it there", taken, [])
 
 
 def learned_and_told(relay, ident):
@@ -353,11 +394,12 @@ def main():
         return checks.finish()
     folder = rig.scratch("lost-tls")
     rig.on_exit(lambda: os.environ.get("KEEP") or shutil.rmtree(folder, ignore_errors=True))
-    routed = ["escrow.test", "broken.test", "store.test", "moody.test", "leased.test"]
-    world = lost_tls_world.World(folder, {**DESTINATIONS, **lost_tls_kills.DESTINATIONS}, routed)
+    routed = ["escrow.test", "broken.test", "store.test", "moody.test", "leased.test", "loose.test"]
+    world = lost_tls_world.World(folder, {**DESTINATIONS, **lost_tls_kills.DESTINATIONS, LOOSE: "dane"}, routed)
     rig.on_exit(world.close)
     lives(folder, world)
     lost_tls_kills.run(folder, world)
+    loose_routes(folder, world)
     return checks.finish()
 
 

@@ -59,11 +59,14 @@ class Relay:
     def gatepost(self, *words, config=None):
         return traffic_rig.gatepost(*words, config=config or self.daemon.config, timeout=30)
 
-    def send(self, sender, *recipients, parameters="", mx=False):
-        """Hands in a message; gives its id. `mx`: as a stranger at the public listener."""
+    def send(self, sender, *recipients, parameters="", mx=False, requiretls=False):
+        """Hands in a message; gives its id. `mx`: as a stranger at the public listener. `requiretls`: by RFC 8689."""
         client = Client(self.mx if mx else self.daemon.port, source=STRANGER if mx else TRUSTED)
         client.say("EHLO client.test")
-        client.say(f"MAIL FROM:<{sender}>")
+        if requiretls:
+            client.starttls()
+            client.say("EHLO client.test")
+        client.say(f"MAIL FROM:<{sender}>{' REQUIRETLS' if requiretls else ''}")
         for recipient in recipients:
             answer = client.say(f"RCPT TO:<{recipient}>{parameters}")
         if answer.startswith("250"):
