@@ -10,8 +10,9 @@
 //! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`] | decide: values in, values out; no I/O, clock, log, metric |
 //! | L2a | [`journal`] | be the one commit point |
 //! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`memory`], [`audit`], [`metrics`] | one kind of I/O each |
-//! | L3 | [`facts`] | ask the world about a destination |
+//! | L3 | [`facts`], [`alert`] | ask the world about a destination; tell the administrator |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
+//! | L4 | [`probe`] | see what a destination can do, by asking it; it goes the ways of [`outbound`] |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
 //! | L6 | [`cli`], [`demo`] | one file a command; the whole system on loopback |
 
@@ -33,6 +34,7 @@
 )]
 
 pub mod admin;
+pub mod alert;
 pub mod app;
 pub mod audit;
 pub mod cli;
@@ -50,6 +52,7 @@ pub mod model;
 pub mod net;
 pub mod outbound;
 pub mod policy;
+pub mod probe;
 pub mod random;
 pub mod schedule;
 pub mod smtp;

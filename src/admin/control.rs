@@ -13,13 +13,15 @@ use tokio::time::timeout;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::{Answer, Feed};
 use crate::clock;
+use crate::model::domain::Domain;
 use crate::model::id::MessageId;
+use crate::outbound::Outbound;
 use crate::outbound::dispatch::{Command, Retry};
 use crate::random;
 use crate::spool::Spool;
 
 use super::protocol::{REQUEST_BYTES_MAX, Request, Response, Status};
-use super::queue;
+use super::{learned, queue, tlsrpt};
 
 const CONNECTIONS_MAX: usize = 32;
 /// From the connection to its answer.
@@ -36,6 +38,7 @@ pub struct Desk {
     pub stamp: Arc<dyn Fn() -> Stamp + Send + Sync>,
     /// To the writer of the audit log.
     pub feed: Feed,
+    pub outbound: Arc<Outbound>,
 }
 
 impl fmt::Debug for Desk {
@@ -92,6 +95,21 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueList { filter, after } => queue::list(desk, &filter, after).await,
         Request::QueueShow { id } => queue::show(desk, id).await,
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
+        Request::LearnedList { domain, after } => learned_list(desk, domain, after).await,
+        Request::LearnedForget { domain } => learned_forget(desk, &domain, uid).await,
+        Request::TlsrptList { which } => tlsrpt::list(&desk.outbound, &which),
+        Request::TlsrptShow { domain, day } => tlsrpt::show(&desk.outbound, &domain, day),
+        Request::TlsrptSend { domain, day } => match tlsrpt::day_to_send(&desk.outbound, &domain, day) {
+            Ok(subject) => {
+                let detail =
+                    format!("the TLS report to {domain} about {} is sent, asked for by uid {uid}", subject.day);
+                match record(desk, None, detail).await {
+                    Ok(()) => tlsrpt::send(&desk.outbound, &subject).await,
+                    Err(not_done) => not_done,
+                }
+            }
+            Err(nothing) => nothing,
+        },
         Request::AuditCheckpoint => {
             tracing::info!(uid, "checkpoint asked for on the control socket");
             checkpoint(desk.feed.checkpoint()).await
@@ -105,6 +123,27 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
             }
         }
     }
+}
+
+async fn learned_list(desk: &Desk, domain: Option<Domain>, after: Option<Domain>) -> Response {
+    let (store, policies) = (desk.outbound.facts.learned.clone(), desk.outbound.snapshot.load().policies.clone());
+    let now = clock::timestamp();
+    let work = move || learned::list(&store, &policies, (domain.as_ref(), after.as_ref()), now);
+    let found = tokio::task::spawn_blocking(work).await;
+    found.unwrap_or_else(|error| Response::Error { message: error.to_string() })
+}
+
+async fn learned_forget(desk: &Desk, domain: &Domain, uid: u32) -> Response {
+    let store = &desk.outbound.facts.learned;
+    if store.find(domain).is_none() {
+        return Response::NotFound;
+    }
+    let detail = format!("all that was learned of {domain} is forgotten, asked for by uid {uid}");
+    if let Err(not_done) = record(desk, None, detail).await {
+        return not_done;
+    }
+    store.forget(domain);
+    Response::Forgotten
 }
 
 async fn checkpoint(answer: oneshot::Receiver<Answer>) -> Response {
@@ -127,12 +166,7 @@ async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Resu
         .map_err(|fault| Response::Error { message: format!("not done, because it could not be recorded: {fault}") })
 }
 
-async fn retry(
-    desk: &Desk,
-    id: Option<MessageId>,
-    to_domain: Option<crate::model::domain::Domain>,
-    uid: u32,
-) -> Response {
+async fn retry(desk: &Desk, id: Option<MessageId>, to_domain: Option<Domain>, uid: u32) -> Response {
     let (what, retry) = match (id, to_domain) {
         (Some(id), _) if desk.spool.load(id).is_none() => return Response::NotFound,
         (Some(id), _) => (format!("message {id}"), Retry::Message(id)),

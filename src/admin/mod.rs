@@ -5,5 +5,7 @@
 pub mod client;
 pub mod control;
 pub mod http;
+pub mod learned;
 pub mod protocol;
 mod queue;
+pub mod tlsrpt;

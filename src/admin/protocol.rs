@@ -3,16 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::diagnostic::Diagnostic;
+use crate::facts::tlsrpt::filed::FiledTarget;
+use crate::mail::tlsrpt::day::Day;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::policy::changes::ExceptionCounts;
+use crate::policy::learned::evidence::Evidence;
+
+use super::tlsrpt::{Shown, Tallies, Which};
 
 /// Longest request line in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Messages in one answer to `QueueList`.
 pub const QUEUE_PAGE_MAX: usize = 1000;
+/// Domains in one answer to `LearnedList`.
+pub const LEARNED_PAGE_MAX: usize = 200;
+/// Destinations in alarm that `Status` names.
+pub const ALARMS_SHOWN_MAX: usize = 20;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +45,35 @@ pub enum Request {
         id: Option<MessageId>,
         #[serde(default)]
         to_domain: Option<Domain>,
+    },
+    LearnedList {
+        /// `None`: all, page by page.
+        #[serde(default)]
+        domain: Option<Domain>,
+        /// Go on behind this domain.
+        #[serde(default)]
+        after: Option<Domain>,
+    },
+    /// Forget all about a domain.
+    LearnedForget {
+        domain: Domain,
+    },
+    /// What was counted for TLS reports.
+    TlsrptList {
+        #[serde(default)]
+        which: Which,
+    },
+    /// One TLS report; without a day the newest.
+    TlsrptShow {
+        domain: Domain,
+        #[serde(default)]
+        day: Option<Day>,
+    },
+    /// Sends one TLS report; without a day the newest that is over.
+    TlsrptSend {
+        domain: Domain,
+        #[serde(default)]
+        day: Option<Day>,
     },
     /// A checkpoint of the audit log, now.
     AuditCheckpoint,
@@ -80,9 +118,23 @@ pub enum Response {
     Retried {
         count: usize,
     },
+    Learned {
+        domains: Vec<LearnedDomain>,
+        /// There are more: ask again with `after` the last one.
+        more: bool,
+    },
+    Forgotten,
     /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
     Checkpoint {
         line: String,
+    },
+    TlsrptList(Tallies),
+    TlsrptReport(Box<Shown>),
+    /// What became of the report at each place.
+    TlsrptSent {
+        domain: Domain,
+        day: Day,
+        targets: Vec<FiledTarget>,
     },
     NotFound,
     Error {
@@ -127,7 +179,79 @@ pub struct Status {
     pub audit_writable: bool,
     #[serde(default)]
     pub audit: AuditStatus,
+    #[serde(default)]
+    pub destinations: DestinationsStatus,
     pub draining: bool,
+}
+
+/// How the TLS of destinations stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationsStatus {
+    /// Domains that are held to a level which was learned.
+    pub encrypt: usize,
+    pub verify: usize,
+    /// How many of them are in alarm.
+    pub alarm_count: usize,
+    /// Some of these, by name.
+    pub alarms: Vec<AlarmStatus>,
+    /// `None`: our own path is not suspected.
+    pub interference: Option<InterferenceStatus>,
+}
+
+/// A destination that does not meet what was learned of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmStatus {
+    pub domain: Domain,
+    pub since: Timestamp,
+}
+
+/// Our own path is suspected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterferenceStatus {
+    pub since: Timestamp,
+    /// How many destinations have lost TLS.
+    pub count: usize,
+    /// Some of them, by name.
+    pub destinations: Vec<Domain>,
+}
+
+/// What was learned of a domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedDomain {
+    pub domain: Domain,
+    /// What the policy makes of it: `off`, `propose`, `enforce`.
+    pub learn: String,
+    /// What was raised; it holds where `learn` is `enforce`.
+    pub in_force: Option<LearnedLevel>,
+    /// The highest level that it has shown for long enough.
+    pub evidence: Option<Evidence>,
+    /// What stands in the way of the next one.
+    pub lacking: Option<String>,
+    pub hosts: Vec<LearnedHost>,
+    pub last_tried: Timestamp,
+    /// It does not meet what is in force.
+    pub alarm_since: Option<Timestamp>,
+    /// The domain file that speaks for it.
+    pub file: Option<String>,
+}
+
+/// A level in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedLevel {
+    /// `encrypt`, `verify`.
+    pub level: String,
+    pub since: Timestamp,
+    /// Of the day when it was raised.
+    pub evidence: Evidence,
+}
+
+/// When a mail host last showed what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedHost {
+    pub name: Domain,
+    pub plaintext: Option<Timestamp>,
+    pub encrypt: Option<Timestamp>,
+    pub verify: Option<Timestamp>,
 }
 
 /// How the evidence stands.

@@ -4,22 +4,31 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
+use crate::alert::Ways;
 use crate::audit::event::Stamp;
 use crate::clock;
-use crate::config::{Config, DnsConfig, DnssecConfig, ListenerConfig, ListenerTls, OnAuditFailure};
+use crate::config::{
+    Config, DkimConfig, DnsConfig, DnssecConfig, ListenerConfig, ListenerTls, OnAuditFailure, TlsRptConfig,
+};
 use crate::dns::Resolver;
 use crate::dns::cache::CachingResolver;
 use crate::dns::hickory::{HickoryResolver, Options};
 use crate::dns::servers::{Dnssec, Servers, SetupError};
 use crate::dns::targets::TargetRule;
 use crate::facts::Gatherer;
+use crate::facts::learned::{LearnTerms, LearnedStore};
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_fetch::StsFetcher;
 use crate::inbound;
+use crate::mail::dkim::Signer;
 use crate::memory::Memory;
 use crate::metrics::LabelSets;
 use crate::model::time::Timestamp;
 use crate::outbound;
+use crate::outbound::reporting::Reporter;
+use crate::policy::alarm::AlarmTerms;
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::KeyPair;
 use crate::smtp::client::Timeouts;
@@ -57,9 +66,14 @@ impl Environment {
 }
 
 /// All who ask the world about destinations, with what is remembered of it.
-pub(super) fn gatherer(config: &Config, environment: &Environment, memory: Memory) -> Result<Gatherer, StartError> {
+pub(super) fn gatherer(
+    config: &Config,
+    environment: &Environment,
+    memory: Memory,
+    learned: LearnedStore,
+) -> Result<Gatherer, StartError> {
     let fetcher = fetcher(config, environment.resolver.clone(), &environment.roots)?;
-    Ok(Gatherer { resolver: environment.resolver.clone(), sts: StsCache::new(memory, fetcher) })
+    Ok(Gatherer { resolver: environment.resolver.clone(), sts: StsCache::new(memory, fetcher), learned })
 }
 
 /// The client of MTA-STS policies under this configuration.
@@ -129,6 +143,7 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         lane_concurrency: config.limits.max_destination_concurrency,
         total_concurrency: config.limits.max_outbound_connections,
         needs_audit: needs_audit(config),
+        reporter: reporter(&config.tlsrpt)?,
     };
     Ok(Built { inbound, outbound, certificates })
 }
@@ -161,6 +176,32 @@ pub(crate) fn build_inbound(
 
 fn stamp(config: &Config) -> Stamp {
     Stamp { node: config.hostname.as_str().into(), config: config.digest.as_str().into() }
+}
+
+/// Where alerts go.
+pub(super) fn alert_ways(config: &Config) -> Ways {
+    Ways { webhook: config.alert.webhook.clone(), command: config.alert.command.clone() }
+}
+
+/// What learning goes by.
+pub(super) fn learn_terms(config: &Config) -> LearnTerms {
+    let alarm = AlarmTerms { reminder: config.alert.remind, quiet: config.alert.quiet, ..AlarmTerms::default() };
+    LearnTerms { thresholds: config.learn.thresholds, alarm, window: config.learn.window }
+}
+
+/// Who reports on TLS, with the key that signs; `None` if nobody does.
+pub(crate) fn reporter(config: &TlsRptConfig) -> Result<Option<Arc<Reporter>>, StartError> {
+    let Some(submitter) = config.submitter.clone() else { return Ok(None) };
+    let signer = config.dkim.as_ref().map(dkim_signer).transpose()?;
+    let domains_max = usize::try_from(config.max_domains).unwrap_or(usize::MAX);
+    Ok(Some(Arc::new(Reporter { submitter, signer, domains_max })))
+}
+
+/// Reads the key.
+pub(crate) fn dkim_signer(config: &DkimConfig) -> Result<Signer, StartError> {
+    let failed = |why: String| StartError::Dkim { key: config.key.clone(), why };
+    let pem = Zeroizing::new(std::fs::read(&config.key).map_err(|error| failed(error.to_string()))?);
+    Signer::from_pem(config.domain.clone(), &config.selector, &pem).map_err(|error| failed(error.to_string()))
 }
 
 fn needs_audit(config: &Config) -> bool {

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_cache::refresh::Refreshed;
 use crate::inbound::Inbound;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, learning};
 use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
 
@@ -47,6 +47,7 @@ pub(super) async fn run(upkeep: Upkeep) {
         }
         upkeep.inbound.refusals.summarize(&upkeep.inbound.spool, &upkeep.inbound.snapshot.load().stamp);
         upkeep.outbound.pool.tidy().await;
+        learning::tick(&upkeep.outbound).await;
         calendar.tell(&upkeep.inbound, clock::timestamp()).await;
         upkeep.set_gauges();
     }

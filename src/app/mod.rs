@@ -14,6 +14,8 @@ mod maintenance;
 mod old_next_hops;
 #[cfg(test)]
 mod own_decisions;
+#[cfg(test)]
+mod own_reports;
 mod privileges;
 mod reload;
 mod running;
@@ -71,6 +73,8 @@ pub enum StartError {
     AuditKey(#[from] KeyError),
     #[error("{0}")]
     Authorities(PemError),
+    #[error("[tlsrpt].dkim.key {key}: {why}")]
+    Dkim { key: PathBuf, why: String },
     #[error("{0}")]
     Dns(#[from] DnsError),
     #[error("{0}")]
@@ -108,6 +112,9 @@ impl StartError {
                 "name a file in [audit].key that the daemon's account alone can read and write, outside of [audit].path"
             }
             Self::Audit(_) => "see that the folder exists, belongs to the daemon's account and has room",
+            Self::Dkim { .. } => {
+                "name a PEM file with an RSA key of 2048 bits or more, or an Ed25519 key, or remove it"
+            }
             Self::Dns(_) => "set [dns].servers",
             Self::Tls(_) | Self::Metrics(_) | Self::System(_) | Self::Broken => "report this, with the log",
         }

@@ -5,8 +5,8 @@ use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus,
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setgroups, setuid};
@@ -99,6 +99,9 @@ fn become_user(user: &User, gid: Gid) -> Result<(), nix::Error> {
 /// Where the system keeps what the daemon reads: resolver, certificates, time zones, accounts, its own numbers.
 const SYSTEM_FOLDERS: &[&str] = &["/etc", "/usr", "/lib", "/proc", "/sys", "/dev", "/run", "/nix/store"];
 
+/// Where the system keeps programs and what they are made of.
+const PROGRAM_FOLDERS: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/nix/store"];
+
 /// Confines the process to the folders that it needs, as far as the kernel can (Landlock). Must run before any thread.
 pub(super) fn sandbox(config: &Config) {
     match confine(config) {
@@ -131,13 +134,17 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         DnssecConfig::Validate { trust_anchor } => trust_anchor.as_ref(),
         DnssecConfig::Auto | DnssecConfig::Off | DnssecConfig::TrustAd => None,
     };
-    let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor);
+    let dkim = config.tlsrpt.dkim.as_ref().map(|dkim| &dkim.key);
+    let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor).chain(dkim);
     let certificates = named.flat_map(|path| of_certificate(path)).flatten();
     let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {
             rules = rules.add_rule(PathBeneath::new(handle, read))?;
         }
+    }
+    if let Some(program) = config.alert.command.as_ref().and_then(|words| words.first()) {
+        rules = permit_program(rules, Path::new(program))?;
     }
     let writable = [
         Some(config.spool.path.clone()),
@@ -152,6 +159,25 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         }
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+/// The program of alerts may be run, with what it is made of and what it starts: interpreters, loaders, the system's
+/// programs. It has the daemon's own rights beside that, and no more.
+fn permit_program(mut rules: RulesetCreated, program: &Path) -> Result<RulesetCreated, RulesetError> {
+    let run = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
+    let target = std::fs::canonicalize(program).ok();
+    let folders = [Some(program), target.as_deref()].into_iter().flatten().filter_map(Path::parent);
+    for path in PROGRAM_FOLDERS.iter().map(Path::new).chain(folders) {
+        if let Ok(handle) = PathFd::new(path) {
+            rules = rules.add_rule(PathBeneath::new(handle, run))?;
+        }
+    }
+    // Where scripts send what nobody is to see.
+    if let Ok(handle) = PathFd::new("/dev/null") {
+        rules =
+            rules.add_rule(PathBeneath::new(handle, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate))?;
+    }
+    Ok(rules)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::outbound::dispatch::Command;
 use crate::random;
 
-use super::build::{Built, build, fetcher, fill_metrics};
+use super::build::{Built, alert_ways, build, fetcher, fill_metrics, learn_terms};
 use super::running::Running;
 use super::{calendar, certificates};
 
@@ -61,6 +61,8 @@ async fn swap(running: &Running, config: Config, built: Built) {
     running.inbound.snapshot.store(Arc::new(built.inbound));
     running.outbound.snapshot.store(Arc::new(built.outbound));
     running.evidence.configure(&config.audit);
+    running.outbound.facts.learned.configure(learn_terms(&config));
+    running.outbound.alerts.configure(alert_ways(&config));
     set_fetcher(running, &config);
     running.config.store(Arc::new(config));
     running.metrics.config_last_reload_successful.set(1);
@@ -90,6 +92,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         listeners.collect::<Vec<_>>()
     };
     let folder = |config: &Config| config.audit.checkpoint_file.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let program = |config: &Config| config.alert.command.as_ref().and_then(|words| words.first().cloned());
     let changed = [
         ("[[listener]] name or bind", sockets(old) != sockets(new)),
         ("[spool].path", old.spool.path != new.spool.path),
@@ -99,6 +102,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         ("[audit].checkpoint_every", old.audit.checkpoint_every != new.audit.checkpoint_every),
         // The sandbox has room for those of the start.
         ("the folder of [audit].checkpoint_file", folder(old) != folder(new) && folder(new).is_some()),
+        ("the program of [alert].command", program(old) != program(new) && program(new).is_some()),
         ("[metrics].bind", old.metrics.bind != new.metrics.bind),
         ("[admin].socket", old.admin.socket != new.admin.socket),
         ("[dns].servers", old.dns.servers != new.dns.servers),

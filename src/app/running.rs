@@ -15,20 +15,24 @@ use tokio::task::JoinSet;
 use crate::admin::control::{self, Desk};
 use crate::admin::http::{self, Page};
 use crate::admin::protocol::Response;
+use crate::alert::Alerts;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::Resolver;
 use crate::facts::back_ends::BackEnds;
+use crate::facts::tlsrpt::Book;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{self, Command};
+use crate::outbound::reporting::{self, Reports};
 use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
+use crate::tls::https::https_client;
 
 use super::build::{self, Environment, Prepared, fill_metrics};
 use super::certificates::files::PairFiles;
@@ -121,12 +125,15 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
+        let (reports, sessions) = Reports::new(Book::new(storage.memory.clone()), metrics.clone());
+        reports.settle(&storage.spool, clock::timestamp());
         let outbound = Arc::new(Outbound {
             snapshot: ArcSwap::from_pointee(built.outbound),
             spool: storage.spool.clone(),
             audit: storage.audit.clone(),
             metrics: metrics.clone(),
-            facts: build::gatherer(&config, &environment, storage.memory.clone())?,
+            alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(&config)),
+            facts: build::gatherer(&config, &environment, storage.memory.clone(), storage.learned.clone())?,
             resolver: environment.resolver,
             tls: ClientTls::new(None)?,
             roots: environment.roots,
@@ -134,6 +141,7 @@ impl Running {
             known_hosts: KnownHosts::default(),
             back_ends: Arc::default(),
             timeouts: environment.timeouts,
+            reports,
         });
         let inbound = Arc::new(reception(built.inbound, &storage, &metrics, outbound.back_ends.clone()));
         // The first look at the free space comes before the first mail.
@@ -170,7 +178,10 @@ impl Running {
         running.serve(sockets.smtp, draining_signal)?;
         running.start_services(counts, sockets.metrics, control, reload_sender)?;
         running.services.spawn(certificates::watch(watch));
+        running.services.spawn(running.outbound.alerts.clone().run());
         running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
+        running.services.spawn(reporting::count(running.outbound.clone(), sessions));
+        running.services.spawn(reporting::sending::run(running.outbound.clone()));
         Ok(running)
     }
 
@@ -219,6 +230,7 @@ impl Running {
             spool: self.outbound.spool.clone(),
             audit: self.outbound.audit.clone(),
             evidence: self.evidence.watch(),
+            learned: self.outbound.facts.learned.clone(),
             counts: counts.clone(),
             draining: self.draining.clone(),
             started_at: clock::timestamp(),
@@ -240,8 +252,9 @@ impl Running {
             let stamp = self.outbound.clone();
             let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
             let status = Arc::new(move || status.status());
-            let feed = self.feed.clone();
-            self.services.spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed }));
+            let (feed, outbound) = (self.feed.clone(), self.outbound.clone());
+            self.services
+                .spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed, outbound }));
         }
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
@@ -306,12 +319,16 @@ impl Running {
             self.sessions.shutdown().await;
         }
         self.services.shutdown().await;
+        write_down_counts(&self.outbound);
         let Self { inbound, outbound, feed, audit_thread, evidence, control, .. } = self;
         let last_shipment = evidence.stop_keeper(CLOSE_TIMEOUT).await;
         inbound.refusals.summarize_all(&inbound.spool, &inbound.snapshot.load().stamp);
-        let spool = outbound.spool.clone();
+        let (spool, learned) = (outbound.spool.clone(), outbound.facts.learned.clone());
         drop((inbound, outbound));
         let close = tokio::task::spawn_blocking(move || {
+            // What the last deliveries have shown reaches the disk with the end of the memory.
+            learned.write();
+            drop(learned);
             spool.close();
             drop(spool);
             feed.stop();
@@ -341,6 +358,13 @@ fn reception(
         clients: Clients::default(),
         refusals: Refusals::default(),
         back_ends,
+    }
+}
+
+/// What is counted for TLS reports and not in the book yet.
+fn write_down_counts(outbound: &Outbound) {
+    if let Some(reporter) = &outbound.snapshot.load().reporter {
+        outbound.reports.write_down(reporter.domains_max);
     }
 }
 

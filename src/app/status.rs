@@ -6,11 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::admin::protocol::{DeliveryCounts, ListenerStatus, Status};
+use crate::admin::protocol::{
+    ALARMS_SHOWN_MAX, AlarmStatus, DeliveryCounts, DestinationsStatus, InterferenceStatus, ListenerStatus, Status,
+};
 use crate::audit::feed::Health;
 use crate::clock;
 use crate::config::Config;
+use crate::facts::learned::{LearnedStore, Standing};
 use crate::model::time::Timestamp;
+use crate::policy::interference::Suspicion;
 use crate::schedule::job::Counts;
 use crate::spool::Spool;
 
@@ -26,6 +30,7 @@ pub(super) struct StatusSource {
     pub(super) spool: Spool,
     pub(super) audit: Health,
     pub(super) evidence: EvidenceWatch,
+    pub(super) learned: LearnedStore,
     pub(super) counts: watch::Receiver<Counts>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) started_at: Timestamp,
@@ -55,6 +60,7 @@ impl StatusSource {
             spool_fault: self.spool.admission().err().map(|fault| fault.to_string()),
             audit_writable: self.audit.is_writable(),
             audit: self.evidence.status(),
+            destinations: destinations(self.learned.standing()),
             draining: self.draining.load(Ordering::Relaxed),
         }
     }
@@ -66,6 +72,23 @@ impl StatusSource {
         }
         self.spool.admission().map_err(|fault| fault.to_string())?;
         if self.audit.is_writable() { Ok(()) } else { Err("the audit log cannot be written".to_owned()) }
+    }
+}
+
+fn destinations(standing: Standing) -> DestinationsStatus {
+    let Standing { alarms, suspicion, levels } = standing;
+    let alarm_count = alarms.len();
+    let alarm = |(domain, since)| AlarmStatus { domain, since };
+    DestinationsStatus {
+        encrypt: levels.encrypt,
+        verify: levels.verify,
+        alarm_count,
+        alarms: alarms.into_iter().take(ALARMS_SHOWN_MAX).map(alarm).collect(),
+        interference: suspicion.map(|Suspicion { since, count, destinations }| InterferenceStatus {
+            since,
+            count,
+            destinations,
+        }),
     }
 }
 

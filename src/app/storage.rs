@@ -14,6 +14,7 @@ use crate::audit::log::{self, Bounds, Log, LogError, Resumed};
 use crate::audit::segments::Segment;
 use crate::audit::ship::Shipper;
 use crate::config::Config;
+use crate::facts::learned::LearnedStore;
 use crate::journal;
 use crate::journal::disk::Disk;
 use crate::memory::Memory;
@@ -22,6 +23,7 @@ use crate::model::id::MessageId;
 use crate::random;
 use crate::spool::{BodyBudget, Mark, Options, Recovered, Spool};
 
+use super::build::learn_terms;
 use super::{StartError, evidence};
 
 /// Refusals and ends of attempts wait at most this long for company. With the log's own delay it makes less than the
@@ -33,6 +35,8 @@ const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 pub(super) struct Storage {
     pub(super) spool: Spool,
     pub(super) memory: Memory,
+    /// What deliveries have shown.
+    pub(super) learned: LearnedStore,
     pub(super) audit: Health,
     /// The way to the log's thread.
     pub(super) feed: Feed,
@@ -100,7 +104,8 @@ pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartEr
     let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
     let memory = remember(&config.spool.path);
-    Ok(Storage { spool, memory, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
+    let learned = LearnedStore::open(memory.clone(), learn_terms(config));
+    Ok(Storage { spool, memory, learned, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
 }
 
 /// What can be learned again is no reason not to start.

@@ -22,6 +22,9 @@ pub struct PublishedRecord {
     pub requiretls: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls_required_no: bool,
+    /// The message is a TLS report of our own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_report: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected_notice: bool,
 }
@@ -66,6 +69,7 @@ impl PublishedRecord {
             }),
             requiretls: published.asks.require_tls,
             tls_required_no: published.asks.tls_required_no,
+            tls_report: published.asks.tls_report,
             protected_notice: published.asks.is_protected_notice,
         };
         (record != Self::default()).then_some(record)
@@ -90,6 +94,7 @@ impl PublishedRecord {
             asks: Asks {
                 require_tls: self.requiretls,
                 tls_required_no: self.tls_required_no,
+                tls_report: self.tls_report,
                 is_protected_notice: self.protected_notice,
             },
         }

@@ -11,6 +11,7 @@ use crate::policy::inbound::Verdict;
 use crate::policy::outbound::NextHop;
 
 use super::explain::outbound as delivery;
+use super::explain::outbound::facts::Asked;
 use super::explain::outbound::question::{self, Question};
 use super::explain::{Assumed, Explained, Played, STRANGER, Scene, command, listener, listener_names};
 
@@ -26,7 +27,7 @@ pub(super) struct Tried<'a> {
 #[derive(Debug)]
 enum Answered<'a> {
     Inbound { scene: Scene<'a>, played: Box<Played>, asked: &'a Inbound },
-    Outbound { question: Question<'a>, host: Option<Domain>, played: Box<question::Played>, asked: &'a Outbound },
+    Outbound { question: Question<'a>, host: Asked, played: Box<question::Played>, asked: &'a Outbound },
 }
 
 /// `now` is for cases that name no moment. The error is about a case that cannot be put.
@@ -97,8 +98,9 @@ fn outbound<'a>(
         };
         return Err((message, remedy));
     }
-    let host = asked.mx.as_ref().or(routed.as_ref().and_then(|routed| routed.first().copied())).cloned();
-    let played = Box::new(question.play(&decision, host.as_ref(), case.tls.clone()));
+    let name = asked.mx.as_ref().or(routed.as_ref().and_then(|routed| routed.first().copied())).cloned();
+    let host = Asked::named(name, routed.is_some());
+    let played = Box::new(question.play(&decision, &host, case.tls.clone()));
     Ok(Answered::Outbound { question, host, played, asked })
 }
 
@@ -184,7 +186,7 @@ impl Tried<'_> {
             Answered::Inbound { scene, played, .. } => {
                 Explained::of(*scene, scene.play(played.tls.clone())).short_page()
             }
-            Answered::Outbound { question, host, .. } => self.delivery(*question, host.as_ref()).short_page(),
+            Answered::Outbound { question, host, .. } => self.delivery(*question, host).short_page(),
         }
     }
 
@@ -207,11 +209,11 @@ impl Tried<'_> {
     fn explanation_json(&self) -> Value {
         match &self.answered {
             Answered::Inbound { scene, played, .. } => Explained::of(*scene, scene.play(played.tls.clone())).json(),
-            Answered::Outbound { question, host, .. } => self.delivery(*question, host.as_ref()).json(),
+            Answered::Outbound { question, host, .. } => self.delivery(*question, host).json(),
         }
     }
 
-    fn delivery<'q>(&self, question: Question<'q>, host: Option<&Domain>) -> delivery::Explained<'q> {
+    fn delivery<'q>(&self, question: Question<'q>, host: &Asked) -> delivery::Explained<'q> {
         delivery::Explained::of_session(question, host, self.case.tls.clone())
     }
 }

@@ -11,17 +11,21 @@ mod demo;
 mod explain;
 mod human;
 mod init;
+mod learned;
 mod main_file;
 mod moment;
 mod output;
 mod policy_test;
+mod probe;
 mod queue;
 mod reload;
 mod selftest;
 mod serve;
 mod socket;
 mod status;
+mod survey;
 mod table;
+mod tlsrpt;
 
 #[cfg(test)]
 mod tests;
@@ -112,8 +116,12 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
+        Command::Probe(asked) => probe::run(config, asked, json, console),
+        Command::Survey(asked) => survey::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
+        Command::Learned(asked) => learned::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),
+        Command::Tlsrpt(asked) => tlsrpt::run(config, asked, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }

@@ -1,6 +1,7 @@
 //! The control socket: where it is, and what to tell the operator if nobody answers there.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use crate::admin::client::{self, AskError};
@@ -38,6 +39,14 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<Response, Failure>
         }
         Ok(response) => Ok(response),
         Err(error) => Err(Failure::new(Exit::Unreachable, error.to_string(), remedy(&error))),
+    }
+}
+
+/// The same for what can be told without the daemon: `None` if none runs.
+pub(super) fn ask_if_running(socket: &Path, request: &Request) -> Result<Option<Response>, Failure> {
+    match UnixStream::connect(socket).map_err(|error| error.kind()) {
+        Err(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Ok(_) | Err(_) => ask(socket, request).map(Some),
     }
 }
 

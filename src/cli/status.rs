@@ -1,5 +1,6 @@
 //! `gatepost status`: how the running daemon does, on one page.
 
+mod destinations;
 mod evidence;
 
 use std::path::Path;
@@ -7,7 +8,8 @@ use std::path::Path;
 use anstyle::Style;
 
 use crate::admin::protocol::{
-    CertificateStatus, ChangeStatus, ExceptionStatus, PolicyStatus, Request, Response, Status, SuspensionStatus,
+    CertificateStatus, ChangeStatus, DestinationsStatus, ExceptionStatus, PolicyStatus, Request, Response, Status,
+    SuspensionStatus,
 };
 use crate::clock;
 use crate::model::time::Timestamp;
@@ -49,6 +51,7 @@ fn page(status: &Status, now: Timestamp) -> String {
     }
     let labels = std::iter::once("policy").chain(std::iter::repeat(""));
     page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| human::labelled(label, text)));
+    page.extend(destinations::lines(&status.destinations));
     page.push(String::new());
     page.extend(listeners(status));
     for part in [certificates(status, now), evidence::destinations(&status.audit, now)] {
@@ -67,6 +70,10 @@ fn standing(status: &Status) -> (anstyle::Style, &'static str) {
         Status { audit_writable: false, .. } => (BAD, "the audit log lags"),
         Status { policy: PolicyStatus { suspended: Some(_), .. }, .. } => (BAD, "ENFORCEMENT IS SUSPENDED"),
         Status { draining: true, .. } => (ODD, "draining"),
+        Status { destinations: DestinationsStatus { interference: Some(_), .. }, .. } => {
+            (BAD, "TLS is lost on our own path")
+        }
+        Status { destinations: DestinationsStatus { alarm_count: 1.., .. }, .. } => (ODD, "destinations lack TLS"),
         _ if evidence::is_at_risk(&status.audit) => (ODD, "the audit log needs a look"),
         _ if status.certificates.iter().any(|one| !one.problems.is_empty()) => (ODD, "runs with old certificates"),
         _ => (GOOD, "running"),
@@ -187,6 +194,7 @@ mod tests {
             spool_fault: None,
             audit_writable: true,
             audit: AuditStatus::default(),
+            destinations: DestinationsStatus::default(),
             draining: false,
         }
     }

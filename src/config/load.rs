@@ -253,6 +253,7 @@ fn policies(
     }
     let mut set = PolicySet::new(defaults, policies).ok()?;
     set.enforcement = main.switch.enforcement();
+    set.tls_report_address.clone_from(&main.tlsrpt.address);
     set.routes = main.routes.iter().filter_map(NamedRoute::route).map(|route| (route.name.clone(), route)).collect();
     Some(Arc::new(set))
 }
@@ -287,6 +288,9 @@ fn assemble(main: MainFile<'_>, whole: Whole) -> Option<Config> {
         audit: main.audit,
         metrics: main.metrics,
         admin: main.admin,
+        learn: main.learn,
+        alert: main.alert,
+        tlsrpt: main.tlsrpt,
         limits: main.limits,
     })
 }

@@ -22,7 +22,8 @@ use super::route_table::{NamedRoute, RouteTable};
 use super::timed_tables::Timed;
 use super::values::TrustedClient;
 use super::{
-    AdminConfig, AuditConfig, CertificateConfig, DnsConfig, Limits, MetricsConfig, SpoolConfig, sections, values,
+    AdminConfig, AlertConfig, AuditConfig, CertificateConfig, DnsConfig, LearnConfig, Limits, MetricsConfig,
+    SpoolConfig, TlsRptConfig, learn_tables, sections, tlsrpt_table, values,
 };
 
 const STACKS: &Words<CertificateStack> =
@@ -48,6 +49,9 @@ pub(super) struct MainFile<'a> {
     pub(super) metrics: MetricsConfig,
     pub(super) metrics_bind: Option<At<'a, SocketAddr>>,
     pub(super) admin: AdminConfig,
+    pub(super) learn: LearnConfig,
+    pub(super) alert: AlertConfig,
+    pub(super) tlsrpt: TlsRptConfig,
     pub(super) limits: Limits,
     pub(super) switch: Switch<'a>,
     pub(super) inbound: Timed<'a, InboundKeys<'a>>,
@@ -89,6 +93,9 @@ impl<'a> MainFile<'a> {
             trusted: trusted(table.section("relay")),
             dns: sections::dns(table.section("dns")),
             admin: sections::admin(table.section("admin")),
+            learn: learn_tables::learn(table.section("learn")),
+            alert: learn_tables::alert(table.section("alert")),
+            tlsrpt: tlsrpt_table::tlsrpt(table.section("tlsrpt")),
             limits: sections::limits(table.section("limits")),
             switch: Switch::read(&mut table),
             inbound: policy_tables::inbound(default.section("inbound")),

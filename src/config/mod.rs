@@ -15,6 +15,7 @@ mod delivery_table;
 mod document;
 mod domain_file;
 mod enforcement;
+mod learn_tables;
 mod listener;
 mod listener_checks;
 mod load;
@@ -30,6 +31,7 @@ mod source;
 mod strictness;
 mod timed_checks;
 mod timed_tables;
+mod tlsrpt_table;
 mod values;
 
 #[cfg(test)]
@@ -42,14 +44,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::mail::tlsrpt::message::Submitter;
 use crate::model::address::Address;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
 use crate::model::name_server::is_believed;
 use crate::model::tls::{CertificateStack, ProtocolVersion};
 use crate::policy::inbound::Floor;
+use crate::policy::interference::WindowTerms;
+use crate::policy::learned::Thresholds;
 use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
+use crate::policy::settings::Source;
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
@@ -89,6 +95,9 @@ pub struct Config {
     pub audit: AuditConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
+    pub learn: LearnConfig,
+    pub alert: AlertConfig,
+    pub tlsrpt: TlsRptConfig,
     pub limits: Limits,
 }
 
@@ -235,6 +244,49 @@ pub struct MetricsConfig {
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
     pub socket: PathBuf,
+}
+
+/// When what destinations show counts, and when our own path is suspected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LearnConfig {
+    pub thresholds: Thresholds,
+    pub window: WindowTerms,
+}
+
+/// Who hears of violations of what was learned, and of a suspected path.
+#[derive(Clone, Debug)]
+pub struct AlertConfig {
+    pub webhook: Option<WebhookUrl>,
+    /// The program, by its absolute path, and its arguments. Never empty.
+    pub command: Option<Vec<String>>,
+    /// Between two alerts about one destination, at least.
+    pub remind: Duration,
+    /// Without a violation, before it is over.
+    pub quiet: Duration,
+}
+
+/// Reports on TLS (RFC 8460).
+#[derive(Clone, Debug)]
+pub struct TlsRptConfig {
+    /// Who reports; `None`: nobody.
+    pub submitter: Option<Submitter>,
+    /// What signs the mail of reports; `None`: reports go to web servers alone.
+    pub dkim: Option<DkimConfig>,
+    /// Where others report to: mail to it is taken whatever TLS it comes with.
+    pub address: Option<Address>,
+    /// Domains that are counted for in a day.
+    pub max_domains: u32,
+}
+
+/// A DKIM key (RFC 6376).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DkimConfig {
+    pub domain: Domain,
+    pub selector: String,
+    /// PEM.
+    pub key: PathBuf,
+    /// Where it was written.
+    pub source: Source,
 }
 
 /// Named bounds that an operator may move.

@@ -6,10 +6,11 @@ use crate::dns::{Alias, LookupError, Resolver, Security};
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::outbound::Decision;
-use crate::policy::published::{Asks, Dane, MtaSts, Published};
-use crate::policy::settings::{DaneUse, OutboundTls, StsUse, TlsRequiredNo};
+use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
+use crate::policy::settings::{DaneUse, Learn, OutboundTls, StsUse, TlsRequiredNo};
 use crate::policy::sts_policy::{Mode, StsPolicy};
 
+use super::learned::LearnedStore;
 use super::sts_cache::{StsAnswer, StsCache};
 use super::tlsa_lookup;
 
@@ -18,6 +19,7 @@ use super::tlsa_lookup;
 pub struct Gatherer {
     pub resolver: Arc<dyn Resolver>,
     pub sts: StsCache,
+    pub learned: LearnedStore,
 }
 
 /// What is known of a domain, whichever of its hosts takes the mail.
@@ -26,6 +28,8 @@ pub struct DomainFacts {
     asks: Asks,
     /// The MTA-STS policy of the domain that MX records were asked of.
     pub sts: Option<StsAnswer>,
+    /// What its own mail hosts are held to.
+    pub learned: Option<Learned>,
 }
 
 /// A host as the look-ups found it.
@@ -57,7 +61,13 @@ impl Gatherer {
             Some(domain) => Some(self.sts.policy(domain, now).await),
             None => None,
         };
-        DomainFacts { asks, sts }
+        DomainFacts { asks, sts, learned: domain.and_then(|domain| self.learned(decision, domain, now)) }
+    }
+
+    /// What holds of what was learned: it is about the domain's own mail hosts.
+    fn learned(&self, decision: &Decision, domain: &Domain, now: Timestamp) -> Option<Learned> {
+        let is_enforced = decision.following.learn.value == Learn::Enforce && decision.is_by_mx();
+        if is_enforced { self.learned.requirement(domain, now) } else { None }
     }
 
     /// What is known of one host. An error means that it is not known whether it has TLSA records.
@@ -88,7 +98,7 @@ impl Gatherer {
         };
         let sts = facts.sts.as_ref().or(of_route.as_ref()).and_then(|answer| answer.policy.as_deref());
         let mta_sts = sts.and_then(|cached| mta_sts(&cached.policy, host.name));
-        Ok(Published { dane, mta_sts, learned: None, asks: facts.asks })
+        Ok(Published { dane, mta_sts, learned: facts.learned.clone(), asks: facts.asks })
     }
 }
 
@@ -109,13 +119,14 @@ fn is_waived(decision: &Decision, asks: Asks) -> bool {
 
 /// Whether a policy would make a difference.
 fn follows_sts(decision: &Decision, asks: Asks) -> bool {
-    let is_off = decision.requirement.tls.value == OutboundTls::Off;
+    let is_off = decision.requirement.tls.value == OutboundTls::Off || asks.tls_report;
     decision.following.mta_sts.value == StsUse::Auto && !is_off && !is_waived(decision, asks)
 }
 
 /// Whether TLSA records would make a difference: where they do not, a failure to look them up makes none either.
 fn follows_dane(decision: &Decision, asks: Asks) -> bool {
     match decision.following.dane.value {
+        _ if asks.tls_report => false,
         DaneUse::Off => false,
         DaneUse::Auto => !is_waived(decision, asks) && decision.requirement.tls.value != OutboundTls::Off,
         DaneUse::Required => true,

@@ -4,12 +4,14 @@
 
 pub mod back_ends;
 pub mod gather;
+pub mod learned;
 pub mod sts_cache;
 pub mod sts_fetch;
 pub mod sts_plan;
 pub mod tlsa_lookup;
+pub mod tlsrpt;
 
 #[cfg(test)]
-mod policy_host;
+pub(crate) mod policy_host;
 
 pub use gather::{DomainFacts, Gatherer, KnownHost};

@@ -121,6 +121,7 @@ impl Content {
             eight_bit: self.scan.eight_bit(),
             // RFC 8689 section 4.1: REQUIRETLS overrules the field.
             tls_required_no: self.scan.tls_required_no() && !self.envelope.sender.require_tls,
+            tls_report: false,
         }
     }
 

@@ -49,6 +49,46 @@ impl DeliveryResult {
     }
 }
 
+/// How a TLS report is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Mail,
+    Https,
+}
+
+impl Transport {
+    const ALL: [Self; 2] = [Self::Mail, Self::Https];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What came of a try to send one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportResult {
+    /// Taken by the web server, or put into the queue.
+    Sent,
+    /// To be tried again.
+    Failed,
+    GivenUp,
+}
+
+impl ReportResult {
+    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::GivenUp];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
 /// The parts of a delivery that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -85,6 +125,9 @@ pub struct Metrics {
     smtp_deliveries: IntCounterVec,
     smtp_tls_failures: IntCounterVec,
     delivery_duration: HistogramVec,
+    /// Counts for TLS reports that were not kept.
+    pub tlsrpt_sessions_lost: IntCounter,
+    tlsrpt_reports: IntCounterVec,
     pub queue_messages: IntGaugeVec,
     pub queue_oldest_age: IntGaugeVec,
     pub spool_commit_duration: Histogram,
@@ -102,6 +145,10 @@ pub struct Metrics {
     policy_exceptions: IntGaugeVec,
     /// 1: the emergency switch is on.
     pub enforcement_suspended: IntGauge,
+    learned_domains: IntGaugeVec,
+    pub learned_violations: IntCounter,
+    /// 1: TLS seems to be taken out of sessions on our own path.
+    pub path_interference: IntGauge,
 }
 
 /// The states of `gatepost_queue_messages`.
@@ -124,6 +171,12 @@ const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by t
 const CHECKPOINT_AGE: &str =
     "Age of the newest audit checkpoint that every destination has; grows while nothing is recorded.";
 const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpoint.";
+const LEARNED: &str =
+    "Domains that are held to the TLS that they have shown; those that are only proposed do not count.";
+const VIOLATIONS: &str = "Sessions that showed less than their destination had shown for long.";
+const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
+const TLSRPT_LOST: &str = "Sessions, or counts of them, that TLS reports lack for want of room.";
+const TLSRPT_REPORTS: &str = "Tries to send a TLS report to one place; given-up: not tried again.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {
@@ -177,6 +230,8 @@ impl Metrics {
                 &["reason"],
             )?,
             delivery_duration: histograms(&r)?,
+            tlsrpt_sessions_lost: counter(&r, "tlsrpt_sessions_lost_total", TLSRPT_LOST)?,
+            tlsrpt_reports: counters(&r, "tlsrpt_reports_total", TLSRPT_REPORTS, &["transport", "result"])?,
             queue_messages: gauges(
                 &r,
                 "queue_messages",
@@ -200,6 +255,9 @@ impl Metrics {
             certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
             policy_exceptions: gauges(&r, "policy_exceptions", EXCEPTIONS, &["state"])?,
             enforcement_suspended: gauge(&r, "enforcement_suspended", SUSPENDED)?,
+            learned_domains: gauges(&r, "learned_domains", LEARNED, &["level"])?,
+            learned_violations: counter(&r, "learned_violations_total", VIOLATIONS)?,
+            path_interference: gauge(&r, "path_interference_suspected", INTERFERENCE)?,
             registry: r,
         })
     }
@@ -210,12 +268,18 @@ impl Metrics {
         self.config_last_reload_successful.set(1);
         self.certificate_last_reload_successful.set(1);
         self.exceptions(ExceptionCounts::default());
+        self.learned(0, 0);
         for state in QUEUE_STATES {
             self.queue_messages.with_label_values(&[state]);
             self.queue_oldest_age.with_label_values(&[state]);
         }
         for reason in Reason::OUTBOUND_TLS {
             self.smtp_tls_failures.with_label_values(&[reason.as_str()]);
+        }
+        for transport in Transport::ALL {
+            for result in ReportResult::ALL {
+                self.tlsrpt_reports.with_label_values(&[transport.as_str(), result.as_str()]);
+            }
         }
         for phase in Phase::ALL {
             self.delivery_duration.with_label_values(&[phase.as_str()]);
@@ -302,6 +366,10 @@ impl Metrics {
         self.delivery_duration.with_label_values(&[phase.as_str()]).observe(took.as_secs_f64());
     }
 
+    pub fn tlsrpt_report(&self, transport: Transport, result: ReportResult) {
+        self.tlsrpt_reports.with_label_values(&[transport.as_str(), result.as_str()]).inc();
+    }
+
     /// Replaces all series of certificates.
     pub fn certificates(&self, ends: &[(String, i64)]) {
         self.certificate_not_after.reset();
@@ -313,6 +381,14 @@ impl Metrics {
     pub fn exceptions(&self, counts: ExceptionCounts) {
         for (state, count) in [("active", counts.active), ("expiring", counts.expiring), ("expired", counts.expired)] {
             self.policy_exceptions.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Domains by the learned level that is in force.
+    pub fn learned(&self, encrypt: usize, verify: usize) {
+        for (level, count) in [(OutboundTls::Encrypt, encrypt), (OutboundTls::Verify, verify)] {
+            let gauge = self.learned_domains.with_label_values(&[level.as_str()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
@@ -415,6 +491,9 @@ mod tests {
             "gatepost_config_last_reload_successful 1",
             r#"gatepost_policy_exceptions{state="expiring"} 0"#,
             "gatepost_enforcement_suspended 0",
+            r#"gatepost_learned_domains{level="verify"} 0"#,
+            "gatepost_learned_violations_total 0",
+            "gatepost_path_interference_suspected 0",
             "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
             "gatepost_audit_checkpoint_age_seconds 0",

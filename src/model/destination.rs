@@ -109,6 +109,12 @@ impl WebhookUrl {
         self.port
     }
 
+    /// All of it, with what is not displayed.
+    pub fn whole(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.target)
+    }
+
     /// Path and query, for the request line (RFC 9112 section 3.2.1).
     pub fn target(&self) -> &str {
         &self.target

@@ -142,4 +142,7 @@ pub struct Envelope {
     /// The header says `TLS-Required: No`, and REQUIRETLS was not given (RFC 8689 sections 3 and 4.1).
     #[serde(default)]
     pub tls_required_no: bool,
+    /// It carries a TLS report of ours, which goes out whatever TLS allows (RFC 8460 section 3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_report: bool,
 }

@@ -2,16 +2,18 @@
 
 mod aim;
 mod connect;
+mod look;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::audit::event::Event;
 use crate::clock;
+use crate::facts::sts_cache::StsAnswer;
 use crate::metrics::Phase;
 use crate::model::address::{Address, Host};
 use crate::model::domain::Domain;
-use crate::model::id::MessageId;
+use crate::model::id::{MessageId, RecordId};
 use crate::model::reason::Reason;
 use crate::model::time::Instant;
 use crate::model::tls::TlsFacts;
@@ -110,13 +112,22 @@ impl Tried {
 
 pub(super) struct Attempt {
     pub(super) outbound: Arc<Outbound>,
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     stored: Stored,
     pub(super) decision: Decision,
-    subject: Subject,
+    pub(super) subject: Subject,
     began: Instant,
     /// The domain that the mail is for, where all of it is for one; `None` for an address literal.
     pub(super) domain: Option<Domain>,
+    /// The hosts that were found, and their names.
+    pub(super) hosts: Vec<NextHost>,
+    pub(super) mail_hosts: Vec<Domain>,
+    /// Those of them whose TLS should be known and is not.
+    pub(super) unseen: OnceLock<Vec<Domain>>,
+    /// The newest record of an attempt.
+    pub(super) recorded: Option<RecordId>,
+    /// The MTA-STS policy of that domain, for reports.
+    pub(super) sts: Option<StsAnswer>,
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
@@ -141,7 +152,22 @@ impl Attempt {
         };
         let began = clock::now();
         let domain = destination::first(&stored.envelope, &recipients).and_then(Address::domain).cloned();
-        Self { outbound, snapshot, stored, decision, subject, began, domain, open: recipients, outcomes: Vec::new() }
+        Self {
+            outbound,
+            snapshot,
+            stored,
+            decision,
+            subject,
+            began,
+            domain,
+            hosts: Vec::new(),
+            mail_hosts: Vec::new(),
+            unseen: OnceLock::new(),
+            recorded: None,
+            sts: None,
+            open: recipients,
+            outcomes: Vec::new(),
+        }
     }
 
     async fn run(mut self, host: &Host) -> Ended {
@@ -161,7 +187,12 @@ impl Attempt {
                 self.settle_open(&Outcome::Failed(Failure { reply: none.reply, ..ours }));
             }
         }
-        self.conclude().await
+        let look = self.look();
+        let ended = self.conclude().await;
+        if let Some(look) = look {
+            tokio::spawn(look.run());
+        }
+        ended
     }
 
     /// Ends before all is tried: what was decided is kept, the rest is tried again.
@@ -173,7 +204,10 @@ impl Attempt {
 
     /// Goes through the hosts while recipients are open and time is left. Fails only where the system cannot record.
     async fn try_hosts(&mut self, hosts: Vec<NextHost>) -> Result<(), Fault> {
+        self.hosts.clone_from(&hosts);
+        self.learn_hosts();
         let facts = self.domain_facts().await;
+        self.sts.clone_from(&facts.sts);
         let mut tried = Tried::default();
         for host in hosts {
             if !self.goes_on(&tried) {
@@ -249,6 +283,7 @@ impl Attempt {
         let situation = self.situation(Some(&sent.target), sent.tls.clone());
         // What is sent is on record before the first octet of it goes out.
         let records = self.subject.records(Event::OutboundAttempt, &self.open, &situation);
+        self.recorded = records.first().map(|record| record.id);
         self.outbound.spool.record(None, Vec::new(), records).await?;
         let began = clock::now();
         let body = self.outbound.spool.body(&self.stored);
@@ -284,6 +319,11 @@ impl Attempt {
         Ok(broken)
     }
 
+    /// Whether the message is a TLS report of ours.
+    pub(super) fn is_report(&self) -> bool {
+        self.stored.envelope.tls_report
+    }
+
     fn transaction(&self) -> Transaction {
         let envelope = &self.stored.envelope;
         let recipient = |place: &u32| envelope.recipients.get(usize::try_from(*place).ok()?).cloned();
@@ -307,6 +347,9 @@ impl Attempt {
 
     /// A host that was not used is on record within a second; nothing was sent to it.
     fn record_attempt(&self, situation: &Situation) {
+        if self.open.is_empty() {
+            return;
+        }
         let records = self.subject.records(Event::OutboundAttempt, &self.open, situation);
         if let Err(fault) = self.outbound.spool.record_lazily(None, records) {
             tracing::warn!(id = %self.stored.envelope.id, %fault, "an attempt could not be recorded");

@@ -24,6 +24,7 @@ use super::attempt::Ended;
 use super::notices::{self, Told};
 use super::outcome::{Failure, Outcome};
 use super::records::{Situation, Subject};
+use super::reporting;
 use super::targets::Target;
 use super::{Outbound, Snapshot};
 
@@ -213,6 +214,7 @@ impl Attempted {
     pub(super) fn expires_at(&self) -> Timestamp {
         let envelope = &self.stored.envelope;
         let lifetime = match envelope.sender.path {
+            _ if envelope.tls_report => reporting::MAIL_LIFETIME,
             ReversePath::Null => self.snapshot.bounce_lifetime,
             ReversePath::Mailbox(_) => self.decision.lifetime.unwrap_or(self.snapshot.lifetime),
         };

@@ -8,11 +8,13 @@ mod conclude;
 mod destination;
 pub mod dispatch;
 mod known_hosts;
-mod ladder;
+pub(crate) mod ladder;
+pub mod learning;
 mod notices;
 mod outcome;
 mod pool;
 mod records;
+pub mod reporting;
 mod seen;
 mod session;
 pub mod targets;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::alert::Alerts;
 use crate::audit::event::Stamp;
 use crate::audit::feed::Health;
 use crate::dns::Resolver;
@@ -41,6 +44,7 @@ use crate::tls::roots::Roots;
 
 pub use known_hosts::KnownHosts;
 pub use pool::Pool;
+use reporting::{Reporter, Reports};
 
 /// Everything of one configuration that outbound needs. An attempt keeps the one that it began with.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub struct Snapshot {
     pub total_concurrency: u32,
     /// Whether no delivery is begun while the audit log cannot be written.
     pub needs_audit: bool,
+    /// `None`: no TLS reports are made.
+    pub reporter: Option<Arc<Reporter>>,
 }
 
 /// What all deliveries share.
@@ -73,6 +79,7 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,
     pub facts: Gatherer,
+    pub alerts: Alerts,
     /// TLS without a certificate of ours.
     pub tls: ClientTls,
     pub roots: Roots,
@@ -81,4 +88,5 @@ pub struct Outbound {
     /// What the hosts of routes said of REQUIRETLS; mail for them is taken by it.
     pub back_ends: Arc<BackEnds>,
     pub timeouts: Timeouts,
+    pub reports: Reports,
 }

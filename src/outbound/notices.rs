@@ -189,6 +189,7 @@ fn envelope_of(about: &Envelope, notice: &Composed, id: MessageId, now: Timestam
         size: notice.content.len() as u64,
         eight_bit: notice.eight_bit,
         tls_required_no: notice.tls_required_no,
+        tls_report: false,
     })
 }
 
@@ -215,6 +216,7 @@ mod tests {
             size: 0,
             eight_bit: false,
             tls_required_no,
+            tls_report: false,
         }
     }
 

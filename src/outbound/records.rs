@@ -136,6 +136,7 @@ mod tests {
             size: 0,
             eight_bit: false,
             tls_required_no: false,
+            tls_report: false,
         }
     }
 

@@ -43,6 +43,6 @@ impl Attempt {
         let domain = self.domain.as_ref();
         let is_routed = !self.decision.is_by_mx();
         let seen = Seen { at: crate::clock::timestamp(), domain, is_routed, target, what, local: None };
-        tracing::trace!(?seen, "seen");
+        self.learn(&seen);
     }
 }

@@ -70,6 +70,16 @@ pub(super) struct OpenFailure {
     pub(super) tls: Option<TlsFailure>,
     /// What was negotiated, where it broke after the handshake.
     pub(super) facts: Option<TlsFacts>,
+    pub(super) known: Known,
+}
+
+/// What the reports of failures tell besides of both ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Our own address.
+    pub(super) local: Option<IpAddr>,
+    /// What the host called itself in its greeting.
+    pub(super) helo: Option<String>,
 }
 
 impl OpenFailure {
@@ -91,7 +101,15 @@ impl From<Fault> for OpenFailure {
             Stage::Tls => Some(TlsFailure::Handshake(FailureKind::Other)),
             _ => None,
         };
-        Self { reason: fault.reason(), stage: fault.stage, reply: fault.reply, detail, tls, facts: None }
+        Self {
+            reason: fault.reason(),
+            stage: fault.stage,
+            reply: fault.reply,
+            detail,
+            tls,
+            facts: None,
+            known: Known::default(),
+        }
     }
 }
 
@@ -137,6 +155,7 @@ impl Connection {
             detail: error.to_string(),
             tls: None,
             facts: None,
+            known: Known::default(),
         })?;
         outbound.metrics.delivery_phase(Phase::Connect, clock::now().saturating_since(began));
         let settings =
@@ -163,11 +182,13 @@ impl Connection {
             let chain = evaluate(&peer.chain, &Identity::default(), &outbound.roots, clock::timestamp()).chain;
             peer.record_chain(chain);
         }
-        OpenFailure { facts: self.peer.map(|peer| peer.facts), ..fault.into() }
+        let known = self.known();
+        OpenFailure { facts: self.peer.map(|peer| peer.facts), known, ..fault.into() }
     }
 
     async fn start_tls(self, outbound: &Outbound, opening: &Opening<'_>) -> Result<Self, OpenFailure> {
         let began = clock::now();
+        let known = self.known();
         let Self { mut session, stream, target, messages, .. } = self;
         let failed = |kind: FailureKind, detail: String| OpenFailure {
             reason: ladder::reason(&opening.requirement.session, kind),
@@ -176,6 +197,7 @@ impl Connection {
             detail,
             tls: Some(TlsFailure::Handshake(kind)),
             facts: None,
+            known: known.clone(),
         };
         let (Way::Tls(way), Some(tcp)) = (opening.way, stream.into_plain()) else {
             return Err(failed(FailureKind::Other, "TLS was not to begin here".to_owned()));
@@ -217,6 +239,17 @@ impl Connection {
     /// Whether the host promises to keep to REQUIRETLS; only what it said under TLS counts (RFC 8689 section 4.2.1).
     pub(super) fn offers_requiretls(&self) -> bool {
         self.session.capabilities().requiretls
+    }
+
+    /// What it said last, in plaintext or under TLS.
+    pub(super) fn offers_starttls(&self) -> bool {
+        self.session.capabilities().starttls
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let greeting = self.session.greeting().and_then(|reply| reply.lines.first());
+        let helo = greeting.and_then(|line| line.split_ascii_whitespace().next()).map(str::to_owned);
+        Known { local: self.stream.tcp().local_addr().ok().map(|local| local.ip()), helo }
     }
 
     /// Whether the host takes care of notices itself (RFC 3461).

@@ -138,6 +138,10 @@ impl Alarm {
         self.destinations.retain(|_, standing| !has_passed(terms.stale, standing.last_heard, now));
     }
 
+    pub fn is_standing(&self, domain: &Domain) -> bool {
+        self.destinations.contains_key(domain)
+    }
+
     /// The destinations in alarm, and since when.
     pub fn standing(&self) -> impl ExactSizeIterator<Item = (&Domain, Timestamp)> {
         self.destinations.iter().map(|(domain, standing)| (domain, standing.since))

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
@@ -55,6 +56,9 @@ pub struct Unmet {
 
 /// Makes the requirement for a host, or says why none can be met there.
 pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Published) -> Result<HostRequirement, Unmet> {
+    if published.asks.tls_report {
+        return Ok(HostRequirement::of_report(decision, host));
+    }
     let written = &decision.requirement;
     let facts = Followed::of(decision, host, published);
     let identity = HostIdentity { name_is_trusted: facts.name_is_trusted, ..*host };
@@ -203,6 +207,19 @@ impl HostRequirement {
         let of = |of| Proof { of: Evidence::Names(of), source: session.tls.source.clone() };
         let proofs = session.wants_identity().then(|| of(session.identity(host))).into_iter().collect();
         Self { usual: session.identity(host), session, proofs, needs_require_tls: false }
+    }
+
+    /// RFC 8460 section 3: reports are delivered despite any failure of TLS. The best that the host can do is enough,
+    /// whatever is written or published: what is reported may be the very reason why it cannot be met.
+    fn of_report(decision: &Decision, host: &HostIdentity<'_>) -> Self {
+        let source = Source::Fact(Fact::TlsReport);
+        let session = Requirement {
+            tls: Sourced { value: OutboundTls::Opportunistic, source: source.clone() },
+            min_version: None,
+            cipher: Sourced { value: CipherGrade::Any, source },
+            ..decision.requirement.clone()
+        };
+        Self { usual: session.identity(host), session, proofs: Vec::new(), needs_require_tls: false }
     }
 
     fn raise(&mut self, level: OutboundTls, by: Fact) {

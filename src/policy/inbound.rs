@@ -147,6 +147,8 @@ pub enum Exempt {
     NullSender,
     /// RFC 5321 section 4.5.1: postmaster of a hosted domain hears everybody.
     Postmaster,
+    /// RFC 8460 section 3: reports arrive despite any failure of TLS.
+    TlsReports,
     /// Only hosted domains have a say at RCPT.
     NotHosted,
     /// `applies_to` leaves this side out.
@@ -158,6 +160,7 @@ impl Exempt {
         match self {
             Self::NullSender => "the null sender is judged at RCPT only",
             Self::Postmaster => "postmaster of a hosted domain is exempt",
+            Self::TlsReports => "the address for TLS reports is exempt",
             Self::NotHosted => "the recipient's domain is not hosted here",
             Self::Side => "applies_to leaves this side out",
         }
@@ -218,7 +221,9 @@ pub fn judge(policies: &PolicySet, question: &Question<'_>) -> Judgement {
     };
     let exempt = match question.client {
         Client::Trusted(..) => None,
-        Client::Stranger => exemption(question, policy, in_force.applies_to.value),
+        Client::Stranger => {
+            exemption(question, policy, in_force.applies_to.value).or_else(|| reports(policies, question))
+        }
     };
     let rule = in_force.requires_tls().unwrap_or(&in_force.tls.source).clone();
     let exception = laid.exception.cloned();
@@ -347,6 +352,14 @@ fn exemption(question: &Question<'_>, policy: Option<&DomainPolicy>, applies_to:
         Some(recipient) if recipient.is_postmaster() => Some(Exempt::Postmaster),
         Some(_) => (!applies_to.recipient).then_some(Exempt::Side),
     }
+}
+
+/// Whether TLS reports arrive at the recipient.
+fn reports(policies: &PolicySet, question: &Question<'_>) -> Option<Exempt> {
+    let (recipient, address) = (question.recipient?, policies.tls_report_address.as_ref()?);
+    let is_same = recipient.host() == address.host()
+        && recipient.local_part_unquoted().eq_ignore_ascii_case(&address.local_part_unquoted());
+    is_same.then_some(Exempt::TlsReports)
 }
 
 impl Judgement {

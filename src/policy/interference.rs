@@ -30,6 +30,10 @@ pub const LOST_MAX: usize = 256;
 /// Destinations that a change names.
 pub const DESTINATIONS_SHOWN_MAX: usize = 20;
 
+/// What an operator can look at then.
+pub const WHERE_TO_LOOK: &str = "look for a firewall or a proxy on the way that rewrites SMTP (250-XXXXXXXA in answers \
+    to EHLO), for a new route or provider, and at the root certificates of this host";
+
 /// When our own path is suspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowTerms {
@@ -150,6 +154,16 @@ impl Window {
     /// Ends a suspicion that nothing feeds any more; to be called now and then.
     pub fn tick(&mut self, terms: &WindowTerms, now: Timestamp) -> Option<Change> {
         self.relieve(terms, now)
+    }
+
+    /// Whether a destination was seen with TLS, or lost it, not too long ago.
+    pub fn knows(&self, destination: &Domain) -> bool {
+        self.destinations.contains_key(destination)
+    }
+
+    /// Whether it is known to have lost TLS.
+    pub fn has_lost(&self, destination: &Domain) -> bool {
+        self.destinations.get(destination).is_some_and(|known| known.lost.is_some())
     }
 
     pub fn suspicion(&self) -> Option<Suspicion> {

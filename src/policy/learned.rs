@@ -281,6 +281,11 @@ impl Learned {
         self.in_force.as_ref().filter(|_| !self.is_idle(thresholds, now))
     }
 
+    /// The same whenever it was last tried: what [`Learned::lapse`] has not ended yet.
+    pub fn level_in_force(&self) -> Option<Level> {
+        self.in_force.as_ref().map(|in_force| in_force.evidence.level)
+    }
+
     /// What a delivery must meet, if a level is in force.
     pub fn requirement(&self, thresholds: &Thresholds, now: Timestamp) -> Option<LearnedRequirement> {
         let InForce { since, evidence } = self.in_force(thresholds, now)?;

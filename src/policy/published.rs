@@ -66,13 +66,15 @@ impl Learned {
     }
 }
 
-/// What the message itself asks for (RFC 8689).
+/// What the message itself asks for (RFC 8689; RFC 8460 section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asks {
     /// It came with REQUIRETLS.
     pub require_tls: bool,
     /// It has the field `TLS-Required: No`, and did not come with REQUIRETLS.
     pub tls_required_no: bool,
+    /// It is a TLS report of ours.
+    pub tls_report: bool,
     /// It is a notice about a message that came with REQUIRETLS (section 5).
     pub is_protected_notice: bool,
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::model::address::Address;
 use crate::model::domain::{Domain, DomainPattern};
 
 use super::settings::{DeliveryLayer, InboundLayer, KeyPair, OutboundLayer, Route};
@@ -51,6 +52,8 @@ pub struct Defaults {
 pub struct PolicySet {
     pub defaults: Defaults,
     pub enforcement: Enforcement,
+    /// Where TLS reports about us arrive, whatever TLS they come with (RFC 8460 section 3).
+    pub tls_report_address: Option<Address>,
     /// Every `[[route]]` by its name.
     pub routes: BTreeMap<Arc<str>, Arc<Route>>,
     policies: Vec<Arc<DomainPolicy>>,

@@ -38,6 +38,8 @@ pub enum Fact {
     Learned,
     /// RFC 8689
     RequireTls,
+    /// RFC 8460: the message is a report of ours, which failing TLS must not hold up.
+    TlsReport,
 }
 
 impl Fact {
@@ -47,6 +49,7 @@ impl Fact {
             Self::MtaSts => "MTA-STS",
             Self::Learned => "learned",
             Self::RequireTls => "REQUIRETLS",
+            Self::TlsReport => "TLS report",
         }
     }
 }

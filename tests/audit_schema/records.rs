@@ -108,13 +108,16 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         | Event::OutboundBounced
         | Event::OutboundRerouted => {
             record.tls = Some(&TLS);
-            (record.requiretls, record.tls_required_no) = (true, true);
             record.reply = Some("250 2.0.0 Ok".to_owned());
             record.part_of = Some(RecordId::from_u128(4));
             let expired = event == Event::OutboundBounced;
             record.outbound = record.outbound.map(|outbound| Outbound { expired, ..full_outbound(outbound) });
         }
         Event::QueueAdmin => record.message = Some(MessageId::from_u128(3)),
+        Event::LearnedRaised | Event::LearnedViolation | Event::PathInterference => {
+            (record.session, record.message) = (Some(SessionId::from_u128(2)), Some(MessageId::from_u128(3)));
+            record.tls = Some(&TLS);
+        }
         Event::Checkpoint => {
             let hash = "00".repeat(32);
             record.checkpoint = Some(statement(json!({
@@ -122,12 +125,7 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
                 "removed": { "segments": [1, 2], "first": 1, "last": 9, "hash": hash, "until": DAY },
             })));
         }
-        Event::ConfigLoaded
-        | Event::LearnedRaised
-        | Event::LearnedViolation
-        | Event::PathInterference
-        | Event::AuditSummary
-        | Event::AuditGap => {}
+        Event::ConfigLoaded | Event::AuditSummary | Event::AuditGap => {}
     }
     record
 }
@@ -137,13 +135,14 @@ fn full_outbound(bare: Outbound) -> Outbound {
         route: Some("smart".to_owned()),
         mx: Some("mx.partner.example".to_owned()),
         remote: Some("192.0.2.2:25".to_owned()),
-        published: rerouted.then(|| PublishedRecord {
+        published: Some(PublishedRecord {
             dane: Some(DaneRecord::Usable),
             mta_sts: Some(StsRecord { enforced: true, lists_host: false }),
             learned: Some(LearnedRecord { verify: true, hosts: vec!["mx.example".parse().unwrap()] }),
             requiretls: true,
             tls_required_no: true,
             protected_notice: true,
+            tls_report: true,
         }),
         requirement: RequirementRecord {
             min_version: Some("TLSv1.2"),
@@ -201,7 +200,13 @@ pub fn bare(event: Event, stamp: &Stamp) -> Record<'_> {
             record.handshake = Some(Handshake { reason: "closed", alert: None, offered: Some(&BARE_OFFER) });
             record.detail = Some("closed".to_owned());
         }
-        Event::AuditSummary | Event::AuditGap | Event::ConfigLoaded | Event::QueueAdmin => {
+        Event::AuditSummary
+        | Event::AuditGap
+        | Event::ConfigLoaded
+        | Event::QueueAdmin
+        | Event::LearnedRaised
+        | Event::LearnedViolation
+        | Event::PathInterference => {
             record.detail = Some("words".to_owned());
         }
         _ => {}

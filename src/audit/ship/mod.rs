@@ -7,7 +7,7 @@ mod file;
 mod report;
 mod syslog;
 mod tray;
-mod webhook;
+pub(crate) mod webhook;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! A webhook: each checkpoint is the body of a POST. Redirects are not followed, the answer's body is not read.
+//! A webhook: each checkpoint, or alert, is the body of a POST. Redirects are not followed, the answer's body is not read.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::SendError;
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 /// Success is any 2xx.
-pub(super) async fn post(url: &WebhookUrl, tls: &Arc<ClientConfig>, line: &str) -> Result<(), SendError> {
+pub(crate) async fn post(url: &WebhookUrl, tls: &Arc<ClientConfig>, line: &str) -> Result<(), SendError> {
     let request = Request::post(url.target())
         .header(HOST, url.authority())
         .header(CONTENT_TYPE, "application/json")

@@ -3,6 +3,7 @@
 
 pub(in crate::cli) mod facts;
 mod json;
+mod lookup;
 mod notice;
 mod page;
 pub(in crate::cli) mod question;
@@ -22,17 +23,15 @@ use crate::clock;
 use crate::config::{Config, DnsConfig};
 use crate::dns::Resolver;
 use crate::dns::servers::SetupError;
-use crate::dns::targets::TargetRule;
-use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
-use crate::outbound::targets::{Surroundings, next_hosts};
 use crate::policy::delivery::DeliveryVerdict;
+use crate::policy::host_requirement::{HostRequirement, Unmet};
 use crate::policy::outbound::Decision;
 
 use super::session;
-use facts::Facts;
+use facts::{Asked, Facts};
 use question::{Played, Question};
 
 /// The answer to the whole question.
@@ -95,40 +94,21 @@ pub(in crate::cli) fn explain<'a>(
     let looked_up = given.is_none();
     let facts = match given {
         Some(facts) => facts,
-        None => look_up(&question, &decision, resolver_of)?,
+        None => lookup::look_up(&question, &decision, resolver_of)?,
     };
     let is_asked = asked.plaintext || chosen.is_some();
-    let hosts = facts.identities(&decision.next_hop);
+    let hosts = facts.asked(&decision.next_hop);
     let (mut played, mut others) = (Vec::new(), Vec::new());
     if is_asked {
-        played.extend(hosts.iter().map(|host| question.play(&decision, host.as_ref(), chosen.clone())));
+        played.extend(hosts.iter().map(|host| question.play(&decision, host, chosen.clone())));
     }
     // Of a session whose certificate was left open it matters which it is.
-    let is_open = chosen.is_some() && asked.certificate.is_none() && decision.requirement.wants_identity();
+    let first = hosts.first().cloned().unwrap_or_default();
+    let is_open = chosen.is_some() && asked.certificate.is_none() && question.wants_identity(&decision, &first);
     if !is_asked || is_open {
-        let first = hosts.first().and_then(Option::as_ref);
-        others = question.play_all(&decision, first, chosen.as_ref());
+        others = question.play_all(&decision, &first, chosen.as_ref());
     }
     Ok(Explained { question, decision, facts, looked_up, asked: played, others })
-}
-
-fn look_up(question: &Question<'_>, decision: &Decision, resolver_of: ResolverOf<'_>) -> Result<Facts, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Failure::new(Exit::No, format!("the system refused a runtime: {error}"), "end other programs, then try again")
-    })?;
-    let config = question.config;
-    let targets = TargetRule { allow: config.dns.allow_targets.clone() };
-    Ok(runtime.block_on(async {
-        let resolver = match resolver_of(&config.dns) {
-            Ok(resolver) => resolver,
-            Err(error) => return Facts::failed(Reason::DnsFailure, false, error.to_string()),
-        };
-        let around = Surroundings { resolver: resolver.as_ref(), hostname: &config.hostname, targets: &targets };
-        match next_hosts(&around, &decision.next_hop, question.to.host()).await {
-            Ok(hosts) => Facts::found(hosts),
-            Err(none) => Facts::failed(none.reason, none.permanent, none.detail),
-        }
-    }))
 }
 
 /// One host that takes the message suffices; of others the last one tells.
@@ -141,10 +121,10 @@ fn best(played: &[Played]) -> Option<(DeliveryVerdict, Option<Reason>)> {
 
 impl<'a> Explained<'a> {
     /// One session with one host, both thought of.
-    pub(in crate::cli) fn of_session(question: Question<'a>, host: Option<&Domain>, tls: Option<TlsFacts>) -> Self {
+    pub(in crate::cli) fn of_session(question: Question<'a>, host: &Asked, tls: Option<TlsFacts>) -> Self {
         let decision = question.decide();
         let asked = vec![question.play(&decision, host, tls)];
-        let facts = Facts::thought_of(host.cloned());
+        let facts = Facts::thought_of(host.name.clone());
         Self { question, decision, facts, looked_up: false, asked, others: Vec::new() }
     }
 
@@ -155,6 +135,22 @@ impl<'a> Explained<'a> {
 
     pub(in crate::cli) fn json(&self) -> Value {
         json::answer(self)
+    }
+
+    /// What each host must meet, in the order to try.
+    fn requirements(&self) -> Vec<(Asked, Result<HostRequirement, Unmet>)> {
+        let hosts = self.facts.asked(&self.decision.next_hop).into_iter();
+        let required = |host: Asked| {
+            let requirement = self.question.requirement(&self.decision, &host);
+            (host, requirement)
+        };
+        hosts.map(required).collect()
+    }
+
+    /// Whether the certificate matters with the first host.
+    fn wants_identity(&self) -> bool {
+        let first = self.requirements().into_iter().next();
+        first.is_some_and(|(_, requirement)| requirement.is_ok_and(|requirement| !requirement.proofs.is_empty()))
     }
 
     /// What becomes of the message, if anything is asked or certain.
@@ -169,10 +165,10 @@ impl<'a> Explained<'a> {
     fn verdict_at(&self, at: Timestamp) -> Option<(DeliveryVerdict, Option<Reason>)> {
         let question = Question { at, ..self.question };
         let decision = question.decide();
-        let hosts = self.facts.identities(&decision.next_hop);
-        let played = |(host, asked): (&Option<Domain>, &Played)| {
+        let hosts = self.facts.asked(&decision.next_hop);
+        let played = |(host, asked): (&Asked, &Played)| {
             let bare = asked.tls.clone().map(|facts| TlsFacts { peer: None, ..facts });
-            question.play(&decision, host.as_ref(), bare)
+            question.play(&decision, host, bare)
         };
         best(&hosts.iter().zip(&self.asked).map(played).collect::<Vec<_>>())
     }

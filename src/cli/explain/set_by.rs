@@ -7,6 +7,8 @@ use crate::policy::timed::Part;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SetBy {
     BuiltIn,
+    /// Nobody here: the domain publishes it, or its hosts have shown it.
+    Published,
     Listener,
     Route,
     Default,
@@ -32,6 +34,7 @@ impl SetBy {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",
+            Self::Published => "published",
             Self::Listener => "listener",
             Self::Route => "route",
             Self::Default => "default",

@@ -34,6 +34,7 @@ fn envelope(from: &str, to: &[&str]) -> Envelope {
         size: 100,
         eight_bit: false,
         tls_required_no: false,
+        tls_report: false,
     }
 }
 

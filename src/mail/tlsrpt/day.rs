@@ -32,6 +32,12 @@ impl Day {
         Self { number: moment.micros().div_euclid(DAY_SECONDS * 1_000_000) }
     }
 
+    /// The day so many days earlier.
+    #[must_use]
+    pub fn before(self, days: u32) -> Self {
+        Self { number: self.number.saturating_sub(days.into()) }
+    }
+
     /// 00:00:00.
     pub fn start(self) -> Timestamp {
         Timestamp::from_secs(self.number.saturating_mul(DAY_SECONDS))

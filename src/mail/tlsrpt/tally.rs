@@ -73,6 +73,16 @@ impl Tally {
         self.policies.is_empty() && self.others.is_empty()
     }
 
+    /// The sums over all policies.
+    pub fn totals(&self) -> Summary {
+        let mut totals = Summary::default();
+        for counts in self.policies.values().chain(self.others.values()) {
+            totals.successes = sum(totals.successes, counts.successes);
+            totals.failures = sum(totals.failures, counts.failures);
+        }
+        totals
+    }
+
     /// Counts a session, once under each policy that it was held against.
     pub fn add(&mut self, session: &SessionResult) {
         if session.applied.is_empty() {

@@ -8,6 +8,7 @@ use crate::facts::DomainFacts;
 use crate::model::address::ReversePath;
 use crate::model::reason::Reason;
 use crate::outbound::outcome::Failure;
+use crate::outbound::reporting::Failed;
 use crate::outbound::seen::What;
 use crate::outbound::targets::{NextHost, Target};
 use crate::policy::host_requirement::{HostRequirement, Unmet, require};
@@ -32,6 +33,7 @@ impl Attempt {
             tls_required_no: envelope.tls_required_no,
             // It goes on without the promise of the next host rather than to be lost.
             is_protected_notice: require_tls && is_notice,
+            tls_report: envelope.tls_report,
         }
     }
 
@@ -74,6 +76,7 @@ impl Attempt {
         let target = host.first_target(published);
         if let Some(target) = &target {
             self.saw(target, What::Failed { reason, tls: None, lost: true });
+            self.count_failure(target, Failed { reason, detail: &detail, tls: None, known: None });
         }
         let mut situation = self.situation(target.as_ref(), None);
         situation.reason = Some(reason);
@@ -83,7 +86,7 @@ impl Attempt {
     }
 
     /// What a session there must be.
-    pub(super) fn requirement(&self, target: &Target) -> Arc<HostRequirement> {
+    pub(in crate::outbound) fn requirement(&self, target: &Target) -> Arc<HostRequirement> {
         let as_written = || {
             let identity = HostIdentity { recipient_domain: None, name: None, name_is_trusted: false };
             Arc::new(HostRequirement::as_written(&self.decision, &identity))

@@ -10,6 +10,7 @@ use crate::outbound::known_hosts::{KnownHost, Worked};
 use crate::outbound::ladder::{Ladder, TlsWay, Way};
 use crate::outbound::outcome::Failure;
 use crate::outbound::pool::Key;
+use crate::outbound::reporting::Failed;
 use crate::outbound::seen::What;
 use crate::outbound::session::{Connection, OpenFailure, Opening};
 use crate::outbound::targets::Target;
@@ -43,6 +44,7 @@ impl Attempt {
                     self.note_back_end(&connection);
                 }
                 self.saw(target, What::Connected(connection.tls()));
+                self.count_session(&connection);
                 Ok(connection)
             }
             Err((reason, detail)) => {
@@ -157,6 +159,7 @@ impl Attempt {
         if failure.tls.is_some() || failure.reason.is_outbound_tls() {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
             self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: true });
+            self.count_failure(target, Failed::of(&failure));
         }
         let permanent = failure.is_permanent();
         let mut situation = self.situation(Some(target), failure.facts.clone());
@@ -181,6 +184,7 @@ impl Attempt {
         if next == Way::Plaintext {
             self.outbound.metrics.outbound_tls_failed(failure.reason);
             self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: false });
+            self.count_failure(target, Failed::of(failure));
         }
         let mut situation = self.situation(Some(target), failure.facts.clone());
         situation.reason = Some(failure.reason);
@@ -191,6 +195,8 @@ impl Attempt {
     fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
         self.outbound.metrics.outbound_tls_failed(reason);
         self.saw(&connection.target, What::Failed { reason, tls: connection.tls(), lost: true });
+        let known = Some(connection.known());
+        self.count_failure(&connection.target, Failed { reason, detail: &detail, tls: connection.tls(), known });
         let detail = match connection.tls() {
             Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
             Some(_) => format!("{reason}: {detail}"),

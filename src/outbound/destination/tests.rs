@@ -85,6 +85,7 @@ fn envelope(recipients: &[&str]) -> Envelope {
         size: 0,
         eight_bit: false,
         tls_required_no: false,
+        tls_report: false,
     }
 }
 

@@ -151,6 +151,23 @@ fn required_dane_needs_records_that_can_be_used_of_a_host_that_was_found_securel
     }
 }
 
+/// RFC 8460 section 3: the second of the two exceptions.
+#[test]
+fn a_tls_report_goes_out_whatever_is_written_published_or_learned() {
+    let asks = Asks { tls_report: true, ..Asks::default() };
+    let learned = Some(Learned::Verify(Vec::new()));
+    for level in OutboundTls::ALL {
+        let mut decision = written(level);
+        decision.requirement.min_version = Some(Sourced::built_in(ProtocolVersion::Tls1_3));
+        decision.requirement.cipher = Sourced::built_in(CipherGrade::Aead);
+        decision.following.dane = Sourced::built_in(DaneUse::Required);
+        for dane in [Dane::Absent, Dane::Unusable, usable()] {
+            let published = Published { dane, mta_sts: sts(true, false), learned: learned.clone(), asks };
+            assert_eq!(describe(&decision, true, &published), "opportunistic", "{published:?}");
+        }
+    }
+}
+
 #[test]
 fn tls_required_no_waives_what_is_published_and_nothing_that_is_written() {
     let asks = Asks { tls_required_no: true, ..Asks::default() };

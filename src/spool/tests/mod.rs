@@ -86,6 +86,7 @@ fn envelope(number: u32, recipients: usize) -> Arc<Envelope> {
         size: 0,
         eight_bit: false,
         tls_required_no: false,
+        tls_report: false,
     })
 }
 

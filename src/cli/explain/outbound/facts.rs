@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::audit::published::PublishedRecord;
 use crate::cli::human::shown;
 use crate::cli::output::Failure;
 use crate::dns::Security;
@@ -15,6 +16,7 @@ use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::outbound::targets::NextHost;
 use crate::policy::outbound::NextHop;
+use crate::policy::published::Published;
 
 /// Longest file of facts, in bytes.
 const FACTS_BYTES_MAX: u64 = 1 << 20;
@@ -47,6 +49,29 @@ pub(super) struct HostFact {
     pub(super) addresses: Vec<IpAddr>,
     #[serde(default)]
     pub(super) dnssec: Dnssec,
+    /// The name does not come from unsigned DNS. Where all of DNSSEC is secure it never does.
+    #[serde(default)]
+    pub(super) trusted: bool,
+    /// TLSA records, the policy of MTA-STS and what was learned, as audit records have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) published: Option<PublishedRecord>,
+    /// The same for people, line by line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) found: Vec<String>,
+    /// It cannot be used, because it is not known whether it has TLSA records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unusable: Option<NoHost>,
+}
+
+/// A host that is asked about.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli) struct Asked {
+    /// `None` for an address literal, and where it is not known.
+    pub(super) name: Option<Domain>,
+    pub(super) name_is_trusted: bool,
+    pub(super) published: Published,
+    /// Why it cannot be used whatever the session is.
+    pub(super) unusable: Option<NoHost>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,12 +115,37 @@ impl From<NextHost> for HostFact {
             Security::Insecure => Dnssec::Insecure,
             Security::Secure => Dnssec::Secure,
         };
-        let NextHost { name, preference, port, addresses, .. } = host;
-        Self { name, preference, port, addresses, dnssec }
+        let NextHost { name, preference, port, addresses, name_is_trusted, .. } = host;
+        Self { name, preference, port, addresses, dnssec, trusted: name_is_trusted, ..Self::default() }
+    }
+}
+
+impl Default for HostFact {
+    fn default() -> Self {
+        Self {
+            name: None,
+            preference: None,
+            port: SMTP_PORT,
+            addresses: Vec::new(),
+            dnssec: Dnssec::default(),
+            trusted: false,
+            published: None,
+            found: Vec::new(),
+            unusable: None,
+        }
     }
 }
 
 impl HostFact {
+    fn asked(&self, is_written: bool) -> Asked {
+        Asked {
+            name: self.name.clone(),
+            name_is_trusted: is_written || self.trusted || self.dnssec == Dnssec::Secure,
+            published: self.published.as_ref().map(PublishedRecord::published).unwrap_or_default(),
+            unusable: self.unusable.clone(),
+        }
+    }
+
     /// The name, or the address where there is none.
     pub(super) fn shown(&self) -> String {
         match (&self.name, self.addresses.first()) {
@@ -106,29 +156,37 @@ impl HostFact {
     }
 }
 
+impl Asked {
+    /// A host of which nothing is known but perhaps its name, and whether the operator wrote it.
+    pub(in crate::cli) fn named(name: Option<Domain>, is_written: bool) -> Self {
+        Self { name, name_is_trusted: is_written, ..Self::default() }
+    }
+}
+
 impl Facts {
-    pub(super) fn found(hosts: Vec<NextHost>) -> Self {
-        Self { hosts: hosts.into_iter().map(HostFact::from).collect(), failure: None }
+    pub(super) fn found(hosts: Vec<HostFact>) -> Self {
+        Self { hosts, failure: None }
     }
 
     /// One host of which nothing is known but perhaps its name.
     pub(super) fn thought_of(name: Option<Domain>) -> Self {
-        let host =
-            HostFact { name, preference: None, port: SMTP_PORT, addresses: Vec::new(), dnssec: Dnssec::default() };
-        Self { hosts: vec![host], failure: None }
+        Self { hosts: vec![HostFact { name, ..HostFact::default() }], failure: None }
     }
 
     pub(super) fn failed(reason: Reason, permanent: bool, detail: String) -> Self {
         Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
     }
 
-    /// The names to judge a session by, in order: of the hosts, else of the route; one that is not known if there is
-    /// neither.
-    pub(super) fn identities(&self, next_hop: &NextHop) -> Vec<Option<Domain>> {
+    /// The hosts to judge a session by, in order: those that were found, else those of the route; one that is not known
+    /// if there is neither.
+    pub(super) fn asked(&self, next_hop: &NextHop) -> Vec<Asked> {
+        let is_written = matches!(next_hop, NextHop::Route(_));
         match (self.hosts.as_slice(), next_hop) {
-            ([], NextHop::Mx) => vec![None],
-            ([], NextHop::Route(route)) => route.hosts.iter().map(|hop| hop.host.domain().cloned()).collect(),
-            (hosts, _) => hosts.iter().map(|host| host.name.clone()).collect(),
+            ([], NextHop::Mx) => vec![Asked::default()],
+            ([], NextHop::Route(route)) => {
+                route.hosts.iter().map(|hop| Asked::named(hop.host.domain().cloned(), true)).collect()
+            }
+            (hosts, _) => hosts.iter().map(|host| host.asked(is_written)).collect(),
         }
     }
 }

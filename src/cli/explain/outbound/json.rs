@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use crate::cli::explain::json::{exception, merge, set, tls, written_rows};
 use crate::cli::explain::set_by::SetBy;
+use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
 use crate::policy::outbound::NextHop;
 use crate::policy::provenance::{Coming, Keys as _, Level};
 
 use super::Explained;
+use super::facts::Asked;
 use super::notice::{self, Schedule};
 use super::page::rows;
 use super::question::Played;
@@ -70,25 +72,54 @@ fn outcome(played: &Played) -> Value {
 }
 
 fn requirement(explained: &Explained<'_>) -> Value {
-    let Explained { question, decision, facts, .. } = explained;
-    let requirement = &decision.requirement;
+    let requirement = &explained.decision.requirement;
     let row = |(row, by): (Because, SetBy)| set(&row, by);
-    let hosts = facts.identities(&decision.next_hop).into_iter();
-    let identities = hosts.filter(|_| requirement.wants_identity()).map(|host| {
-        let identity = question.identity(decision, host.as_ref());
-        let below = identity.one_below.iter().map(|above| format!("*.{above}"));
-        json!({
-            "host": host,
-            "names": identity.names.iter().map(ToString::to_string).chain(below).collect::<Vec<_>>(),
-            "fingerprints": identity.fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
+    let hosts = explained.requirements();
+    let first = hosts.first().and_then(|(_, built)| built.as_ref().ok());
+    let session = first.map_or(requirement, |built| &built.session);
+    let identities = hosts.iter().flat_map(|(host, built)| {
+        let proofs = built.as_ref().map(|built| built.proofs.as_slice()).unwrap_or_default();
+        proofs.iter().map(|proof| identity(host, proof)).collect::<Vec<_>>()
+    });
+    let unmet = hosts.iter().filter_map(|(host, built)| {
+        let unmet = built.as_ref().err()?;
+        Some(json!({ "host": host.name, "reason": unmet.reason, "detail": unmet.detail }))
     });
     json!({
-        "level": requirement.level().as_str(),
-        "permits_plaintext": requirement.permits_plaintext(),
+        "level": session.level().as_str(),
+        "permits_plaintext": session.permits_plaintext(),
         "policy": rows(explained).into_iter().map(row).collect::<Vec<_>>(),
         "identities": identities.collect::<Vec<_>>(),
+        "unmet": unmet.collect::<Vec<_>>(),
     })
+}
+
+/// One thing that a host's certificate must prove.
+fn identity(host: &Asked, proof: &Proof) -> Value {
+    let because = proof.source.to_string();
+    match &proof.of {
+        Evidence::Names(identity) => {
+            let below = identity.one_below.iter().map(|above| format!("*.{above}"));
+            json!({
+                "host": host.name,
+                "names": identity.names.iter().map(ToString::to_string).chain(below).collect::<Vec<_>>(),
+                "fingerprints": identity.fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "source": because,
+            })
+        }
+        Evidence::Tlsa(records) => {
+            let judged = records.records.iter().flat_map(|records| records.judged());
+            let shown =
+                judged.map(|one| json!({ "record": one.record.to_string(), "standing": one.standing.as_str() }));
+            json!({
+                "host": host.name,
+                "names": Vec::<String>::new(),
+                "fingerprints": Vec::<String>::new(),
+                "tlsa": { "base": records.base, "records": shown.collect::<Vec<_>>() },
+                "source": because,
+            })
+        }
+    }
 }
 
 /// Exceptions, steps, and what is to come of both.

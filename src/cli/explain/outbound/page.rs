@@ -8,6 +8,7 @@ use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::model::tls::ProtocolVersion;
 use crate::policy::delivery::DeliveryVerdict;
+use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
 use crate::policy::outbound::{NextHop, Requirement};
 use crate::policy::provenance::{Coming, Keys as _};
@@ -173,7 +174,14 @@ fn next_hop(explained: &Explained<'_>) -> Vec<String> {
     };
     let rows: Vec<Vec<Cell>> = facts.hosts.iter().map(row).collect();
     page.extend(table(&columns, &rows));
+    page.extend(facts.hosts.iter().flat_map(found));
     page
+}
+
+/// What a host or its domain publishes.
+fn found(host: &super::facts::HostFact) -> Vec<String> {
+    let told = host.found.iter().map(|line| format!("{}: {}", host.shown(), shown(line)));
+    told.flat_map(|line| indented(&line).collect::<Vec<_>>()).collect()
 }
 
 /// The session that was asked about, with each host.
@@ -203,6 +211,15 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
     let levels = question.levels(decision);
     let is_routed = matches!(decision.next_hop, NextHop::Route(_));
     let mut rows = decision.requirement.because();
+    // What is published counts where it asks for more than what is written.
+    if let Some((_, Ok(requirement))) = explained.requirements().into_iter().next() {
+        let raised = requirement.session.floor().into_iter().filter(|row| matches!(row.source, Source::Fact(_)));
+        for raised in raised {
+            rows.retain(|row| row.key != raised.key);
+            let place = usize::from(raised.key == "min_version").min(rows.len());
+            rows.insert(place, raised);
+        }
+    }
     if rows.iter().all(|row| row.key != "min_version") {
         let none = Because { key: "min_version", value: "none".to_owned(), source: Source::BuiltIn };
         rows.insert(1.min(rows.len()), none);
@@ -210,6 +227,7 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
     let end = &decision.on_tls_failure;
     let on_tls_failure = Because { key: "on_tls_failure", value: end.value.to_string(), source: end.source.clone() };
     let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row) {
+        _ if matches!(row.source, Source::Fact(_)) => SetBy::Published,
         Some(origin) => SetBy::from(origin),
         None if row.source != Source::BuiltIn && is_routed => SetBy::Route,
         None => SetBy::BuiltIn,
@@ -235,32 +253,44 @@ fn requirement(explained: &Explained<'_>) -> Vec<String> {
     let mut page = vec![String::new(), format!("{BOLD}What a session must meet{BOLD:#}")];
     page.extend(policies::table(rows(explained).into_iter().map(cells).collect(), KEY_COLUMNS));
     page.extend(policies::exceptions(&question.levels(decision).exceptions(&question.asker())));
-    if decision.requirement.wants_identity() {
-        page.extend(identity(explained));
-    }
+    page.extend(identity(explained));
     page
 }
 
 /// What a certificate must have, host by host where they differ.
 fn identity(explained: &Explained<'_>) -> Vec<String> {
-    let Explained { question, decision, facts, .. } = explained;
     let mut texts: Vec<String> = Vec::new();
-    for host in facts.identities(&decision.next_hop) {
-        let identity = question.identity(decision, host.as_ref());
-        let patterns = identity.one_below.iter().map(|above| format!("*.{above}"));
-        let names: Vec<String> = identity.names.iter().map(ToString::to_string).chain(patterns).collect();
-        let keys = identity.fingerprints.len();
-        let text = match (names.is_empty(), keys) {
-            (true, 0) => "No certificate suffices: no name is acceptable.".to_owned(),
-            (true, _) => "The certificate or its key must have a listed fingerprint.".to_owned(),
-            (false, 0) => format!("The certificate must be for {}.", names.join(" or ")),
-            (false, _) => format!("The certificate must be for {}, or have a listed fingerprint.", names.join(" or ")),
+    for (host, requirement) in explained.requirements() {
+        let name = host.name.map_or_else(|| "A host".to_owned(), |name| name.to_string());
+        let told = match requirement {
+            Ok(requirement) => requirement.proofs.iter().map(|proof| proved_by(&proof.of)).collect(),
+            Err(unmet) => vec![format!("{name} cannot be used: {}.", unmet.detail)],
         };
-        if !texts.contains(&text) {
-            texts.push(text);
+        for text in told {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
         }
     }
     texts.iter().flat_map(|text| indented(text)).collect()
+}
+
+fn proved_by(evidence: &Evidence) -> String {
+    let identity = match evidence {
+        Evidence::Names(identity) => identity,
+        Evidence::Tlsa(records) => {
+            let base = records.base.as_ref().map(|base| format!(" of {base}")).unwrap_or_default();
+            return format!("The certificate or its key must match a TLSA record{base}.");
+        }
+    };
+    let patterns = identity.one_below.iter().map(|above| format!("*.{above}"));
+    let names: Vec<String> = identity.names.iter().map(ToString::to_string).chain(patterns).collect();
+    match (names.is_empty(), identity.fingerprints.len()) {
+        (true, 0) => "No certificate suffices: no name is acceptable.".to_owned(),
+        (true, _) => "The certificate or its key must have a listed fingerprint.".to_owned(),
+        (false, 0) => format!("The certificate must be for {}.", names.join(" or ")),
+        (false, _) => format!("The certificate must be for {}, or have a listed fingerprint.", names.join(" or ")),
+    }
 }
 
 /// What every kind of session gets, side by side.
@@ -270,7 +300,7 @@ fn sessions(explained: &Explained<'_>) -> Vec<String> {
     if others.is_empty() || facts.failure.as_ref().is_some_and(|failure| failure.permanent) {
         return Vec::new();
     }
-    let with_certificates = explained.decision.requirement.wants_identity();
+    let with_certificates = explained.wants_identity();
     let columns = [
         Column::left("SESSION"),
         Column::left(if with_certificates { "CERTIFICATE" } else { "CIPHER" }).shrinking(),
@@ -336,16 +366,18 @@ fn told(explained: &Explained<'_>) -> Vec<String> {
 
 /// What is easily overlooked.
 fn notes(explained: &Explained<'_>) -> Vec<String> {
-    let Explained { question, decision, facts, asked, .. } = explained;
+    let Explained { question, decision, asked, .. } = explained;
     let mut notes = Vec::new();
-    if decision.requirement.wants_identity() {
-        let unsigned = facts.hosts.iter().filter_map(|host| host.name.as_ref()).find(|name| {
-            let identity = question.identity(decision, Some(name));
-            identity.has_names() && !identity.accepts_name(name.as_str())
-        });
-        if let Some(name) = unsigned.filter(|_| matches!(decision.next_hop, NextHop::Mx)) {
-            notes.push(format!("A certificate for {name} does not count: the name comes from DNS, not from you."));
-        }
+    let unsigned = explained.requirements().into_iter().find_map(|(host, requirement)| {
+        let name = host.name.filter(|_| !host.name_is_trusted)?;
+        let is_refused = |proof: &Proof| match &proof.of {
+            Evidence::Names(identity) => identity.has_names() && !identity.accepts_name(name.as_str()),
+            Evidence::Tlsa(_) => false,
+        };
+        requirement.ok()?.proofs.iter().any(is_refused).then_some(name)
+    });
+    if let Some(name) = unsigned.filter(|_| matches!(decision.next_hop, NextHop::Mx)) {
+        notes.push(format!("A certificate for {name} does not count: the name comes from DNS, not from you."));
     }
     if decision.requirement.tls.value == OutboundTls::Off && asked.iter().any(|played| played.tls.is_some()) {
         notes.push("With tls = \"off\" no session has TLS.".to_owned());

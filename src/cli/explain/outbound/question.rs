@@ -8,15 +8,17 @@ use crate::model::assumed;
 use crate::model::domain::{Domain, DomainPattern};
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
-use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::model::tls::{DaneMatch, DaneResult, ProtocolVersion, TlsFacts};
 use crate::policy::assumed::HostCertificate;
 use crate::policy::delivery::{DeliveryVerdict, HostFacts, judge_session};
+use crate::policy::host_requirement::{Evidence, HostRequirement, Proof, Unmet, require};
 use crate::policy::names::Identity;
-use crate::policy::outbound::{Decision, HostIdentity, NextHop, decide};
+use crate::policy::outbound::{Decision, HostIdentity, decide};
 use crate::policy::provenance::Levels;
-use crate::policy::published::Published;
-use crate::policy::settings::OutboundLayer;
+use crate::policy::settings::{Fact, OutboundLayer, Source};
 use crate::policy::timed::Asker;
+
+use super::facts::{Asked, NoHost};
 
 /// A name that no certificate of the next hop should have (RFC 6761).
 const ANOTHER_NAME: &str = "another.invalid";
@@ -42,6 +44,8 @@ pub(in crate::cli) struct Question<'a> {
 pub(super) struct Shown {
     pub(super) certificate: HostCertificate,
     pub(super) names: Vec<DomainPattern>,
+    /// Whether it matches a TLSA record; `None`: nothing is said of that.
+    pub(super) tlsa: Option<bool>,
 }
 
 /// One session with one host, and what becomes of the message.
@@ -70,51 +74,70 @@ impl<'a> Question<'a> {
         Levels::of_delivery(&self.config.policies, self.to.domain(), &decision.next_hop)
     }
 
-    /// What a host with this name must prove.
-    pub(super) fn identity(&self, decision: &Decision, host: Option<&Domain>) -> Identity {
-        let name_is_trusted = is_written(decision);
-        let recipient_domain = self.to.domain();
-        decision.requirement.identity(&HostIdentity { recipient_domain, name: host, name_is_trusted })
+    /// What a session with the host must be.
+    pub(super) fn requirement(&self, decision: &Decision, host: &Asked) -> Result<HostRequirement, Unmet> {
+        if let Some(NoHost { reason, detail, .. }) = host.unusable.clone() {
+            return Err(Unmet { reason, detail, source: Source::Fact(Fact::Tlsa) });
+        }
+        let identity = HostIdentity {
+            recipient_domain: self.to.domain(),
+            name: host.name.as_ref(),
+            name_is_trusted: host.name_is_trusted,
+        };
+        require(decision, &identity, &host.published)
+    }
+
+    /// What the host must prove; nothing where no session would do.
+    fn proofs(&self, decision: &Decision, host: &Asked) -> Vec<Proof> {
+        self.requirement(decision, host).map(|requirement| requirement.proofs).unwrap_or_default()
+    }
+
+    pub(super) fn wants_identity(&self, decision: &Decision, host: &Asked) -> bool {
+        !self.proofs(decision, host).is_empty()
     }
 
     /// The session that was asked about, with the certificate that was; where none was and the requirement wants one,
     /// with one that should do.
-    pub(in crate::cli) fn play(&self, decision: &Decision, host: Option<&Domain>, tls: Option<TlsFacts>) -> Played {
+    pub(in crate::cli) fn play(&self, decision: &Decision, host: &Asked, tls: Option<TlsFacts>) -> Played {
         let is_bare = tls.as_ref().is_some_and(|facts| facts.peer.is_none());
-        if self.certificate.is_none() && is_bare && decision.requirement.wants_identity() {
+        if self.certificate.is_none() && is_bare && self.wants_identity(decision, host) {
             let right = self.right(decision, host);
             return Played { shown_is_assumed: true, ..self.judge(decision, host, tls, Some(right)) };
         }
-        let names = match (self.certificate_names, host.or(self.to.domain())) {
+        let names = match (self.certificate_names, host.name.as_ref().or(self.to.domain())) {
             ([], Some(name)) => vec![DomainPattern::Exact(name.clone())],
             (names, _) => names.to_vec(),
         };
-        let shown = self.certificate.filter(|_| tls.is_some()).map(|certificate| Shown { certificate, names });
+        let shown =
+            self.certificate.filter(|_| tls.is_some()).map(|certificate| Shown { certificate, names, tlsa: None });
         self.judge(decision, host, tls, shown)
     }
 
-    fn judge(&self, decision: &Decision, host: Option<&Domain>, tls: Option<TlsFacts>, shown: Option<Shown>) -> Played {
+    fn judge(&self, decision: &Decision, host: &Asked, tls: Option<TlsFacts>, shown: Option<Shown>) -> Played {
         let tls = tls.map(|facts| match &shown {
-            Some(shown) => shown.certificate.shown_in(facts, &shown.names),
+            Some(shown) => shown.shown_in(facts),
             None => facts,
         });
         let facts = HostFacts {
-            name: host,
-            name_is_trusted: is_written(decision),
-            published: &Published::default(),
+            name: host.name.as_ref(),
+            name_is_trusted: host.name_is_trusted,
+            published: &host.published,
             tls: tls.as_ref(),
         };
-        let (verdict, reason) = judge_session(decision, self.to.domain(), &facts);
+        let (verdict, reason) = match &host.unusable {
+            // What is not known now may be known later.
+            Some(unusable) => (DeliveryVerdict::Defer, Some(unusable.reason)),
+            None => judge_session(decision, self.to.domain(), &facts),
+        };
         Played { tls, shown, shown_is_assumed: false, verdict, reason }
     }
 
     /// Sessions of every kind: plaintext and each version with a certificate that should do, and the strongest with
     /// others. With `only` a version, other certificates in that session alone.
-    pub(super) fn play_all(&self, decision: &Decision, host: Option<&Domain>, only: Option<&TlsFacts>) -> Vec<Played> {
+    pub(super) fn play_all(&self, decision: &Decision, host: &Asked, only: Option<&TlsFacts>) -> Vec<Played> {
         let versions = ProtocolVersion::ALL.into_iter().filter(|version| *version >= ProtocolVersion::Tls1_0);
         let strongest = only.cloned().unwrap_or_else(|| assumed::usual(ProtocolVersion::Tls1_3));
-        let wants_identity = decision.requirement.wants_identity();
-        let right = wants_identity.then(|| self.right(decision, host));
+        let right = self.wants_identity(decision, host).then(|| self.right(decision, host));
         let mut played = Vec::new();
         if only.is_none() {
             played.push(self.judge(decision, host, None, None));
@@ -129,39 +152,80 @@ impl<'a> Question<'a> {
     }
 
     /// A certificate that the requirement accepts; if it accepts none, one for the host's own name.
-    fn right(&self, decision: &Decision, host: Option<&Domain>) -> Shown {
-        let identity = self.identity(decision, host);
-        let exact = identity.names.first().cloned().map(DomainPattern::Exact);
-        let name = exact.or(identity.one_below.first().cloned().map(DomainPattern::Below));
-        match (name, identity.fingerprints.first()) {
-            (Some(name), _) => Shown { certificate: HostCertificate::Trusted, names: vec![name] },
-            (None, Some(key)) => Shown { certificate: HostCertificate::Fingerprint(*key), names: Vec::new() },
+    fn right(&self, decision: &Decision, host: &Asked) -> Shown {
+        let proofs = self.proofs(decision, host);
+        let tlsa = proofs.iter().any(|proof| matches!(proof.of, Evidence::Tlsa(_))).then_some(true);
+        let identities: Vec<&Identity> = identities(&proofs).collect();
+        // Of several lists of names one that stands in each is the best.
+        let is_good = |name: &&Domain| identities.iter().all(|identity| identity.accepts_name(name.as_str()));
+        let named = identities.iter().flat_map(|identity| &identity.names);
+        let exact = named.clone().find(is_good).or(named.clone().next()).cloned().map(DomainPattern::Exact);
+        let below = identities.iter().flat_map(|identity| &identity.one_below).next();
+        let name = exact.or(below.cloned().map(DomainPattern::Below));
+        match (name, identities.iter().flat_map(|identity| &identity.fingerprints).next()) {
+            (Some(name), _) => Shown { certificate: HostCertificate::Trusted, names: vec![name], tlsa },
+            (None, Some(key)) => Shown { certificate: HostCertificate::Fingerprint(*key), names: Vec::new(), tlsa },
             (None, None) => {
-                let own = host.cloned().map(DomainPattern::Exact);
-                Shown { certificate: HostCertificate::Trusted, names: own.into_iter().collect() }
+                let own = host.name.clone().map(DomainPattern::Exact);
+                let certificate = if tlsa.is_some() { HostCertificate::Untrusted } else { HostCertificate::Trusted };
+                Shown { certificate, names: own.into_iter().collect(), tlsa }
             }
         }
     }
 
     /// Certificates that something is wrong with.
-    fn others(&self, decision: &Decision, host: Option<&Domain>, right: Shown) -> Vec<Shown> {
+    fn others(&self, decision: &Decision, host: &Asked, right: Shown) -> Vec<Shown> {
         use HostCertificate::{Expired, Trusted, Untrusted};
-        let identity = self.identity(decision, host);
-        let trusted = |name: Domain| Shown { certificate: Trusted, names: vec![DomainPattern::Exact(name)] };
-        let own = host.filter(|name| !identity.accepts_name(name.as_str())).cloned();
-        let mut others: Vec<Shown> = own.map(trusted).into_iter().collect();
+        let proofs = self.proofs(decision, host);
+        let mut others: Vec<Shown> = Vec::new();
+        if right.tlsa.is_some() {
+            others.push(Shown { tlsa: Some(false), ..right.clone() });
+        }
+        if identities(&proofs).next().is_none() {
+            return others;
+        }
+        let tlsa = right.tlsa;
+        let trusted = |name: Domain| Shown { certificate: Trusted, names: vec![DomainPattern::Exact(name)], tlsa };
+        let is_refused = |name: &&Domain| !identities(&proofs).all(|identity| identity.accepts_name(name.as_str()));
+        others.extend(host.name.as_ref().filter(is_refused).cloned().map(trusted));
         others.extend(Domain::parse(ANOTHER_NAME).ok().map(trusted));
         if right.certificate == Trusted {
             let names = right.names;
-            others.extend([Untrusted, Expired].map(|certificate| Shown { certificate, names: names.clone() }));
+            others.extend([Untrusted, Expired].map(|certificate| Shown { certificate, names: names.clone(), tlsa }));
         }
         others
     }
 }
 
+fn identities(proofs: &[Proof]) -> impl Iterator<Item = &Identity> {
+    proofs.iter().filter_map(|proof| match &proof.of {
+        Evidence::Names(identity) => Some(identity),
+        Evidence::Tlsa(_) => None,
+    })
+}
+
 impl Shown {
-    /// `trusted, for mx.example`.
+    /// The session with this certificate in it.
+    fn shown_in(&self, facts: TlsFacts) -> TlsFacts {
+        let mut facts = self.certificate.shown_in(facts, &self.names);
+        if let (Some(peer), Some(matches)) = (&mut facts.peer, self.tlsa) {
+            let result = if matches { DaneResult::Match } else { DaneResult::NoMatch };
+            peer.dane = Some(DaneMatch { result, record: None });
+        }
+        facts
+    }
+
+    /// `trusted, for mx.example`, or `matches a TLSA record`.
     pub(super) fn in_words(&self) -> String {
+        match self.tlsa {
+            Some(false) => "matches no TLSA record".to_owned(),
+            Some(true) if self.certificate == HostCertificate::Untrusted => "matches a TLSA record".to_owned(),
+            Some(true) => format!("matches a TLSA record; {}", self.certificate_in_words()),
+            None => self.certificate_in_words(),
+        }
+    }
+
+    fn certificate_in_words(&self) -> String {
         let kind = match self.certificate {
             HostCertificate::Trusted => "trusted",
             HostCertificate::Untrusted => "untrusted",
@@ -175,9 +239,4 @@ impl Shown {
             names => format!("{kind}, for {}", names.join(", ")),
         }
     }
-}
-
-/// Whether the operator wrote the next hop.
-fn is_written(decision: &Decision) -> bool {
-    matches!(decision.next_hop, NextHop::Route(_))
 }

@@ -11,6 +11,7 @@ use crate::cli::arguments::{Arguments, Command, PolicyCommand};
 use crate::cli::tests::{Ran, run};
 use crate::dns::fake::FakeResolver;
 use crate::dns::{Exchange, LookupError};
+use crate::model::domain::Domain;
 
 const MAIN: &str = r#"hostname = "mx1.example.org"
 spool = { path = "spool" }

@@ -1,0 +1,173 @@
+//! What is told of TLS reports, from the book of a running daemon or of a stopped one, and the sending of one on demand.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::facts::tlsrpt::filed::{Filed, FiledTarget};
+use crate::facts::tlsrpt::{Book, Subject};
+use crate::mail::tlsrpt::day::Day;
+use crate::mail::tlsrpt::message::Submitter;
+use crate::mail::tlsrpt::report::Report;
+use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
+use crate::outbound::Outbound;
+use crate::outbound::reporting::sending;
+
+use super::protocol::Response;
+
+/// Most entries of one list.
+pub const LIST_ENTRIES_MAX: usize = 1000;
+
+/// Which reports; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Which {
+    #[serde(default)]
+    pub domain: Option<Domain>,
+    #[serde(default)]
+    pub day: Option<Day>,
+}
+
+/// What was counted, newest day first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tallies {
+    pub tallies: Vec<TallyStatus>,
+    /// Older ones that were left out.
+    pub omitted: usize,
+    /// Whether reports are made at all.
+    pub reports: bool,
+}
+
+/// What was counted for one domain on one day, and what became of the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TallyStatus {
+    pub domain: Domain,
+    pub day: Day,
+    /// Each session counts once for each policy that it was held against.
+    pub successes: u64,
+    pub failures: u64,
+    /// When the report is tried first.
+    pub due: Timestamp,
+    /// When it was tried first; `None`: not yet.
+    pub tried: Option<Timestamp>,
+    /// The places that it goes to. Tried and empty: the domain wants none any more, or it was too late.
+    pub targets: Vec<FiledTarget>,
+}
+
+/// One report as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    pub status: TallyStatus,
+    pub report: Report,
+}
+
+/// The book beside who reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    pub book: &'a Book,
+    /// Our own name, which ids and moments of reports depend on.
+    pub node: &'a Domain,
+    /// `None`: no reports are made.
+    pub submitter: Option<&'a Submitter>,
+}
+
+impl Reading<'_> {
+    pub fn list(&self, which: &Which) -> Tallies {
+        let is_asked = |subject: &Subject| {
+            which.domain.as_ref().is_none_or(|domain| *domain == subject.domain)
+                && which.day.is_none_or(|day| day == subject.day)
+        };
+        let mut subjects: Vec<Subject> = self.book.subjects().filter(is_asked).collect();
+        subjects.sort_by(|a, b| b.day.cmp(&a.day).then_with(|| a.domain.as_str().cmp(b.domain.as_str())));
+        let omitted = subjects.len().saturating_sub(LIST_ENTRIES_MAX);
+        subjects.truncate(LIST_ENTRIES_MAX);
+        let tallies = subjects.iter().filter_map(|subject| self.status(subject)).collect();
+        Tallies { tallies, omitted, reports: self.submitter.is_some() }
+    }
+
+    /// The report of this day, else of the newest.
+    pub fn show(&self, domain: &Domain, day: Option<Day>) -> Result<Shown, String> {
+        let submitter = self
+            .submitter
+            .ok_or("no TLS reports are made: [tlsrpt] of the configuration has no contact, or send = false")?;
+        let subject = self.find(domain, day, |_| true).ok_or_else(|| nothing(domain, day))?;
+        let status = self.status(&subject).ok_or_else(|| nothing(domain, day))?;
+        let tally = self.book.tally(&subject).ok_or_else(|| nothing(domain, day))?;
+        Ok(Shown { status, report: tally.report(submitter, subject.report_id(self.node)) })
+    }
+
+    /// The newest of the domain that is as asked for.
+    fn find(&self, domain: &Domain, day: Option<Day>, fits: impl Fn(Day) -> bool) -> Option<Subject> {
+        let of_domain = self.book.subjects().filter(|subject| subject.domain == *domain);
+        of_domain.filter(|subject| day.map_or_else(|| fits(subject.day), |day| subject.day == day)).last()
+    }
+
+    fn status(&self, subject: &Subject) -> Option<TallyStatus> {
+        let totals = self.book.tally(subject)?.totals();
+        let (tried, targets) = match self.book.filed(subject) {
+            Some(Filed { at, targets }) => (Some(at), targets),
+            None => (None, Vec::new()),
+        };
+        Some(TallyStatus {
+            domain: subject.domain.clone(),
+            day: subject.day,
+            successes: totals.successes,
+            failures: totals.failures,
+            due: subject.due(self.node),
+            tried,
+            targets,
+        })
+    }
+}
+
+fn nothing(domain: &Domain, day: Option<Day>) -> String {
+    match day {
+        Some(day) => format!("nothing was counted for {domain} on {day}"),
+        None => format!("nothing was counted for {domain}: no mail was sent there, or it asks for no TLS reports"),
+    }
+}
+
+/// The answer to a list.
+pub(super) fn list(outbound: &Outbound, which: &Which) -> Response {
+    Response::TlsrptList(reading(outbound, |reading| reading.list(which)))
+}
+
+/// The answer to a report that is to be shown.
+pub(super) fn show(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Response {
+    match reading(outbound, |reading| reading.show(domain, day)) {
+        Ok(shown) => Response::TlsrptReport(Box::new(shown)),
+        Err(message) => Response::Error { message },
+    }
+}
+
+/// The day that is meant where none is named: the newest that is over, else today.
+pub(super) fn day_to_send(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Result<Subject, Response> {
+    let today = Day::of(clock::timestamp());
+    let found = reading(outbound, |reading| {
+        let over = reading.find(domain, day, |day| day < today);
+        over.or_else(|| reading.find(domain, day, |_| true))
+    });
+    found.ok_or_else(|| Response::Error { message: nothing(domain, day) })
+}
+
+/// Sends one report now; the answer tells what became of it at each place.
+pub(super) async fn send(outbound: &Arc<Outbound>, subject: &Subject) -> Response {
+    match sending::send_now(outbound, subject).await {
+        Ok(filed) => Response::TlsrptSent { domain: subject.domain.clone(), day: subject.day, targets: filed.targets },
+        Err(error) => Response::Error { message: error.to_string() },
+    }
+}
+
+fn reading<T>(outbound: &Outbound, ask: impl FnOnce(Reading<'_>) -> T) -> T {
+    let snapshot = outbound.snapshot.load();
+    let reporter = snapshot.reporter.as_ref();
+    if let Some(reporter) = reporter {
+        outbound.reports.write_down(reporter.domains_max);
+    }
+    ask(Reading {
+        book: &outbound.reports.book,
+        node: &snapshot.hostname,
+        submitter: reporter.map(|reporter| &reporter.submitter),
+    })
+}

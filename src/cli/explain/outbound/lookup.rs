@@ -1,0 +1,137 @@
+//! What the DNS, policies of MTA-STS and TLSA records say of the next hop now, asked as a delivery asks.
+
+use std::sync::Arc;
+
+use crate::audit::published::PublishedRecord;
+use crate::cli::output::{Exit, Failure};
+use crate::clock;
+use crate::config::Config;
+use crate::dns::targets::TargetRule;
+use crate::dns::{LookupError, Resolver};
+use crate::facts::learned::{LearnTerms, LearnedStore};
+use crate::facts::sts_cache::StsCache;
+use crate::facts::sts_fetch::StsFetcher;
+use crate::facts::{DomainFacts, Gatherer};
+use crate::memory::Memory;
+use crate::model::reason::Reason;
+use crate::outbound::targets::{NextHost, Surroundings, next_hosts};
+use crate::policy::outbound::Decision;
+use crate::policy::published::{Asks, Dane, Published};
+use crate::policy::settings::{DaneUse, OutboundTls};
+use crate::tls::roots::Roots;
+
+use super::ResolverOf;
+use super::facts::{Facts, HostFact, NoHost};
+use super::question::Question;
+
+/// Hosts that are asked about further than by name.
+const HOSTS_ASKED_MAX: usize = 10;
+
+pub(super) fn look_up(
+    question: &Question<'_>,
+    decision: &Decision,
+    resolver_of: ResolverOf<'_>,
+) -> Result<Facts, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::new(Exit::No, format!("the system refused a runtime: {error}"), "end other programs, then try again")
+    })?;
+    let config = question.config;
+    Ok(runtime.block_on(async {
+        let resolver = match resolver_of(&config.dns) {
+            Ok(resolver) => resolver,
+            Err(error) => return Facts::failed(Reason::DnsFailure, false, error.to_string()),
+        };
+        let targets = TargetRule { allow: config.dns.allow_targets.clone() };
+        let around = Surroundings { resolver: resolver.as_ref(), hostname: &config.hostname, targets: &targets };
+        match next_hosts(&around, &decision.next_hop, question.to.host()).await {
+            Ok(hosts) => Facts::found(published(question, decision, resolver.clone(), hosts).await),
+            Err(none) => Facts::failed(none.reason, none.permanent, none.detail),
+        }
+    }))
+}
+
+async fn published(
+    question: &Question<'_>,
+    decision: &Decision,
+    resolver: Arc<dyn Resolver>,
+    hosts: Vec<NextHost>,
+) -> Vec<HostFact> {
+    let Some(gatherer) = gatherer(question.config, resolver) else {
+        return hosts.into_iter().map(HostFact::from).collect();
+    };
+    let (now, asks) = (clock::timestamp(), Asks::default());
+    let facts = gatherer.domain(decision, question.to.domain(), asks, now).await;
+    let mut found = Vec::with_capacity(hosts.len());
+    for (place, host) in hosts.into_iter().enumerate() {
+        let published = match place < HOSTS_ASKED_MAX {
+            true => Some(gatherer.host(decision, &facts, &host.known(), now).await),
+            false => None,
+        };
+        found.push(told(decision, &facts, host, published));
+    }
+    found
+}
+
+/// `None` where no TLS client can be set up: then nothing is fetched.
+fn gatherer(config: &Config, resolver: Arc<dyn Resolver>) -> Option<Gatherer> {
+    let targets = TargetRule { allow: config.dns.allow_targets.clone() };
+    let (roots, _) = Roots::system();
+    let fetcher = StsFetcher::new(resolver.clone(), targets, &roots).ok()?;
+    let memory = Memory::ephemeral();
+    let learned = LearnedStore::open(memory.clone(), LearnTerms::default());
+    Some(Gatherer { resolver, sts: StsCache::new(memory, fetcher), learned })
+}
+
+fn told(
+    decision: &Decision,
+    facts: &DomainFacts,
+    host: NextHost,
+    published: Option<Result<Published, LookupError>>,
+) -> HostFact {
+    let mut fact = HostFact::from(host);
+    match published {
+        Some(Ok(published)) => {
+            fact.found = [dane(decision, &published), mta_sts(facts, &published)].concat();
+            fact.published = PublishedRecord::of(&published);
+        }
+        Some(Err(error)) => {
+            let reason = if error == LookupError::Bogus { Reason::DnssecInvalid } else { Reason::DnsFailure };
+            let detail = format!("its TLSA records cannot be looked up: {error}");
+            fact.found = vec![detail.clone()];
+            fact.unusable = Some(NoHost { reason, permanent: false, detail });
+        }
+        None => {}
+    }
+    fact
+}
+
+fn dane(decision: &Decision, published: &Published) -> Vec<String> {
+    match &published.dane {
+        Dane::Inapplicable if decision.following.dane.value == DaneUse::Off => Vec::new(),
+        Dane::Inapplicable if decision.requirement.tls.value == OutboundTls::Off => Vec::new(),
+        Dane::Inapplicable => vec!["DANE: no TLSA record counts, because the addresses are not signed".to_owned()],
+        Dane::Absent => vec!["DANE: there is no TLSA record".to_owned()],
+        Dane::Unusable => vec!["DANE: there are TLSA records, and none can be used: TLS with anybody".to_owned()],
+        Dane::Usable(usable) => {
+            let base = usable.base.as_ref().map(ToString::to_string).unwrap_or_default();
+            let judged = usable.records.iter().flat_map(|records| records.judged());
+            judged.map(|one| format!("DANE: TLSA of {base}: {}, {}", one.record, one.standing)).collect()
+        }
+    }
+}
+
+fn mta_sts(facts: &DomainFacts, published: &Published) -> Vec<String> {
+    let Some(answer) = &facts.sts else { return Vec::new() };
+    let mut lines = Vec::new();
+    if let Some(cached) = &answer.policy {
+        let lists = match published.mta_sts.map(|sts| sts.lists_host) {
+            Some(true) => ", lists this host",
+            Some(false) => ", does not list this host",
+            None => "",
+        };
+        let until = cached.expires().brief();
+        lines.push(format!("MTA-STS: mode {}{lists}, holds until {until}", cached.policy.mode));
+    }
+    lines.extend(answer.problem.as_ref().map(|problem| format!("MTA-STS: {}", problem.fault)));
+    lines
+}

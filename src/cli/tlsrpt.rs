@@ -1,0 +1,99 @@
+//! `gatepost tlsrpt …`: what was counted for TLS reports, the reports, and sending one now.
+
+pub(super) mod arguments;
+mod page;
+
+use std::path::Path;
+
+use crate::admin::protocol::{Request, Response};
+use crate::admin::tlsrpt::{Reading, Shown, Tallies, Which};
+use crate::clock;
+use crate::config::Config;
+use crate::facts::tlsrpt::Book;
+use crate::memory::{Memory, MemoryError};
+
+use super::output::{Console, Exit, Failure};
+use super::{configuration, socket};
+
+use arguments::{List, OneReport, TlsRpt, TlsRptCommand};
+
+pub(super) fn run(
+    config: Option<&Path>,
+    asked: &TlsRpt,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let at = socket::find(config, &asked.socket)?;
+    match &asked.command {
+        TlsRptCommand::List(List { domain, day }) => {
+            let which = Which { domain: domain.clone(), day: *day };
+            let tallies = match socket::ask_if_running(&at, &Request::TlsrptList { which: which.clone() })? {
+                Some(Response::TlsrptList(tallies)) => tallies,
+                Some(_) => return Err(socket::unexpected()),
+                None => stopped(config, console, |reading| reading.list(&which))?,
+            };
+            show_list(&tallies, json, console)
+        }
+        TlsRptCommand::Show(OneReport { domain, day }) => {
+            let shown = match socket::ask_if_running(&at, &Request::TlsrptShow { domain: domain.clone(), day: *day })? {
+                Some(Response::TlsrptReport(shown)) => *shown,
+                Some(_) => return Err(socket::unexpected()),
+                None => stopped(config, console, |reading| reading.show(domain, *day))?
+                    .map_err(|message| Failure::new(Exit::No, message, "see `gatepost tlsrpt list`"))?,
+            };
+            show(&shown, json, console)
+        }
+        TlsRptCommand::Send(OneReport { domain, day }) => {
+            let sent = socket::ask(&at, &Request::TlsrptSend { domain: domain.clone(), day: *day })?;
+            let Response::TlsrptSent { targets, .. } = &sent else { return Err(socket::unexpected()) };
+            if json {
+                console.json(&sent)?;
+            } else {
+                write!(console.out, "{}", page::sent(&sent, clock::timestamp()))?;
+            }
+            let is_sent = targets.iter().all(|target| page::is_sent(&target.state));
+            Ok(if is_sent { Exit::Done } else { Exit::No })
+        }
+    }
+}
+
+fn show_list(tallies: &Tallies, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if json {
+        console.json(tallies)?;
+    } else {
+        write!(console.out, "{}", page::list(tallies, clock::timestamp()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// For programs the report alone, as it is sent.
+fn show(shown: &Shown, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if json {
+        console.json(&shown.report)?;
+    } else {
+        write!(console.out, "{}", page::report(shown, clock::timestamp()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads the book of a daemon that does not run.
+fn stopped<T>(
+    config: Option<&Path>,
+    console: &mut Console<'_>,
+    ask: impl FnOnce(Reading<'_>) -> T,
+) -> Result<T, Failure> {
+    let config = configuration::require(config, console)?;
+    let Config { spool, hostname, tlsrpt, .. } = &config;
+    let memory = match Memory::open_existing(&spool.path) {
+        Ok(memory) => memory.unwrap_or_else(Memory::ephemeral),
+        Err(error @ MemoryError::InUse { .. }) => {
+            let help = "a daemon has it that does not answer: name its control socket with --socket PATH";
+            return Err(Failure::new(Exit::Unreachable, error.to_string(), help));
+        }
+        Err(error @ MemoryError::Io { .. }) => {
+            return Err(Failure::new(Exit::No, error.to_string(), "run this as root or as the daemon's account"));
+        }
+    };
+    let book = Book::new(memory);
+    Ok(ask(Reading { book: &book, node: hostname, submitter: tlsrpt.submitter.as_ref() }))
+}

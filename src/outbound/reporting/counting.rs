@@ -1,0 +1,141 @@
+//! Counting: deliveries tell of their sessions, and those of domains that ask for reports go into the book.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock;
+use crate::dns::{Resolver, Service};
+use crate::facts::tlsrpt::Subject;
+use crate::mail::tlsrpt::day::Day;
+use crate::mail::tlsrpt::session::SessionResult;
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::model::tls::TlsFacts;
+use crate::model::tlsa::Tlsa;
+use crate::outbound::Outbound;
+use crate::outbound::attempt::Attempt;
+use crate::outbound::session::{Connection, Known, OpenFailure};
+use crate::outbound::targets::Target;
+use crate::policy::published::Dane;
+use crate::policy::tlsrpt_record;
+
+use super::session::{End, Host, Opened, result};
+use super::{GATHER_DELAY, Session, Sessions};
+
+/// Records that are looked up at once. Others wait, in the queue of the sessions.
+const LOOKUPS_AT_ONCE_MAX: usize = 64;
+
+/// A try at TLS that came to nothing, or not to what is required.
+#[derive(Clone, Debug)]
+pub(in crate::outbound) struct Failed<'a> {
+    pub(in crate::outbound) reason: Reason,
+    pub(in crate::outbound) detail: &'a str,
+    pub(in crate::outbound) tls: Option<&'a TlsFacts>,
+    /// `None` where nobody connected.
+    pub(in crate::outbound) known: Option<Known>,
+}
+
+impl<'a> Failed<'a> {
+    pub(in crate::outbound) fn of(failure: &'a OpenFailure) -> Self {
+        let OpenFailure { reason, detail, facts, known, .. } = failure;
+        Self { reason: *reason, detail, tls: facts.as_ref(), known: Some(known.clone()) }
+    }
+}
+
+impl Attempt {
+    /// Counts a new session that is about to carry the message. Plaintext at a host that offers TLS was counted when
+    /// TLS failed there.
+    pub(in crate::outbound) fn count_session(&self, connection: &Connection) {
+        let is_fallback = connection.tls().is_none() && connection.offers_starttls();
+        let wants_none = !self.requirement(&connection.target).session.permits_tls();
+        if !is_fallback && !wants_none {
+            let host = host(&connection.target, Some(connection.known()));
+            self.count(&connection.target, host, End::Ready, connection.tls());
+        }
+    }
+
+    /// Counts a failure.
+    pub(in crate::outbound) fn count_failure(&self, target: &Target, failed: Failed<'_>) {
+        let end = End::Failed { reason: failed.reason, detail: failed.detail.to_owned() };
+        self.count(target, host(target, failed.known), end, failed.tls);
+    }
+
+    /// Hands a session to those who count, if it is one for a domain's own mail hosts. Never waits. The deliveries of
+    /// reports are left out (RFC 8460 section 3).
+    fn count(&self, target: &Target, host: Host, end: End, tls: Option<&TlsFacts>) {
+        let Some(domain) = &self.domain else { return };
+        if self.snapshot.reporter.is_none() || !self.decision.is_by_mx() || self.is_report() {
+            return;
+        }
+        let subject = Subject { day: Day::of(clock::timestamp()), domain: domain.clone() };
+        let opened =
+            Opened { host, published: target.published.clone(), sts: self.sts.clone(), end, tls: tls.cloned() };
+        let reports = &self.outbound.reports;
+        if reports.sessions.try_send(Session { subject, opened }).is_err() {
+            reports.metrics.tlsrpt_sessions_lost.inc();
+        }
+    }
+}
+
+fn host(target: &Target, known: Option<Known>) -> Host {
+    let address = known.is_some().then(|| target.address.ip());
+    let Known { local, helo } = known.unwrap_or_default();
+    Host { name: target.name.clone(), address, port: target.address.port(), helo, local }
+}
+
+/// Looks up who asks for reports, and writes down what is counted, within a second of the session. Ends never.
+pub async fn count(outbound: Arc<Outbound>, mut sessions: Sessions) {
+    let mut lookups = JoinSet::new();
+    let mut due: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            session = sessions.recv(), if lookups.len() < LOOKUPS_AT_ONCE_MAX => match session {
+                Some(session) => {
+                    lookups.spawn(judged(outbound.resolver.clone(), session));
+                }
+                // Never so: the sender is in `outbound`.
+                None => std::future::pending().await,
+            },
+            Some(ended) = lookups.join_next(), if !lookups.is_empty() => {
+                if let Ok(Some((subject, result))) = ended {
+                    outbound.reports.gather(&subject, &result);
+                    due = due.or(Some(Instant::now() + GATHER_DELAY));
+                }
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                due = None;
+                let domains_max = outbound.snapshot.load().reporter.as_ref().map(|reporter| reporter.domains_max);
+                outbound.reports.write_down(domains_max.unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// What the session is to the report. `None` if its domain asks for none, or it is nothing to report.
+async fn judged(resolver: Arc<dyn Resolver>, session: Session) -> Option<(Subject, SessionResult)> {
+    let Session { subject, opened } = session;
+    if !asks(resolver.as_ref(), &subject.domain).await {
+        return None;
+    }
+    let unusable = match (&opened.published.dane, &opened.host.name) {
+        (Dane::Unusable, Some(name)) => records(resolver.as_ref(), opened.host.port, name).await,
+        _ => Vec::new(),
+    };
+    let result = result(&subject.domain, &opened, &unusable)?;
+    Some((subject, result))
+}
+
+/// A record that cannot be looked up may be there, so it is counted; before a report is sent it is looked up again.
+async fn asks(resolver: &dyn Resolver, domain: &Domain) -> bool {
+    match resolver.text(Service::TlsRpt, domain).await {
+        Ok(answer) => tlsrpt_record::parse(&answer.records).is_ok_and(|targets| targets.is_some()),
+        Err(error) => error.is_temporary(),
+    }
+}
+
+/// The records that the host was found to have; the answer is in the cache.
+async fn records(resolver: &dyn Resolver, port: u16, host: &Domain) -> Vec<Tlsa> {
+    resolver.tlsa(port, host).await.map(|answer| answer.records).unwrap_or_default()
+}
