@@ -404,6 +404,12 @@ pub struct QueueRecipient {
     pub reason: Option<Reason>,
     pub mx: Option<String>,
     pub detail: Option<String>,
+    /// Since when it waits for TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks_tls_since: Option<Timestamp>,
+    /// The route that it goes by, because TLS could not be met for too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

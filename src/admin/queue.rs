@@ -98,7 +98,7 @@ async fn standings(desk: &Desk, id: MessageId) -> Vec<Standing> {
 
 fn queue_recipient(address: &Address, state: &RecipientState, standing: Option<&Standing>) -> QueueRecipient {
     let pending = state.pending().cloned().unwrap_or_default();
-    let Pending { attempts, next_attempt, last, .. } = pending;
+    let Pending { attempts, next_attempt, last, lacks_tls_since, route, .. } = pending;
     let now = clock::timestamp();
     let next_attempt = match standing.map(|standing| standing.state) {
         // What the scheduler waits for counts, should the clock have been set since.
@@ -117,6 +117,8 @@ fn queue_recipient(address: &Address, state: &RecipientState, standing: Option<&
         reason: last.map(|last| last.reason),
         mx: last.and_then(|last| last.mx.clone()),
         detail: last.map(|last| last.detail.clone()),
+        lacks_tls_since,
+        route,
     }
 }
 
@@ -161,12 +163,32 @@ fn why(recipients: &[QueueRecipient]) -> String {
             let detail = first.detail.as_deref().filter(|detail| !detail.is_empty()).map(|d| format!(" ({d})"));
             let next = first.next_attempt.map_or_else(|| "now".to_owned(), |next| within(next.saturating_since(now)));
             format!(
-                "Delivery to {whom} failed {} with {reason}{at}{}; it is tried again {next}.",
+                "Delivery to {whom} failed {} with {reason}{at}{}; it is tried again {next}{}.",
                 times(first.attempts),
-                detail.unwrap_or_default()
+                detail.unwrap_or_default(),
+                by_way(first, now),
             )
         }
         (_, None) => format!("Delivery to {whom} has not been tried yet; it waits for its turn."),
+    }
+}
+
+/// What TLS has to do with it: by which route it goes now, or since when it waits.
+fn by_way(recipient: &QueueRecipient, now: Timestamp) -> String {
+    match (&recipient.route, recipient.lacks_tls_since) {
+        (Some(route), _) => {
+            format!(", by the route {route}, because its own mail hosts could not meet its policy for too long")
+        }
+        (None, Some(since)) => format!("; it has waited for TLS for {}", span(now.saturating_since(since))),
+        (None, None) => String::new(),
+    }
+}
+
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
     }
 }
 
@@ -181,8 +203,6 @@ fn times(count: u32) -> Arc<str> {
 fn within(left: Duration) -> String {
     match left.as_secs() {
         0 => "now".to_owned(),
-        seconds @ 1..=119 => format!("in {seconds} s"),
-        seconds @ 120..=7199 => format!("in {} min", seconds / 60),
-        seconds => format!("in {} h", seconds / 3600),
+        _ => format!("in {}", span(left)),
     }
 }

@@ -137,7 +137,11 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     let dkim = config.tlsrpt.dkim.as_ref().map(|dkim| &dkim.key);
     let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor).chain(dkim);
     let certificates = named.flat_map(|path| of_certificate(path)).flatten();
-    let readable = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(config.folders.clone()).chain(certificates);
+    // Where roots are read from instead of where the system has them.
+    let of_roots = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let of_roots = of_roots.flat_map(|path| [folder(&path), target(&path), Some(path)]).flatten();
+    let system = SYSTEM_FOLDERS.iter().map(PathBuf::from).chain(of_roots);
+    let readable = system.chain(config.folders.clone()).chain(certificates);
     for path in readable {
         if let Ok(handle) = PathFd::new(&path) {
             rules = rules.add_rule(PathBeneath::new(handle, read))?;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::settings::{DaneUse, OnTlsFailure, OutboundTls, StsUse};
+use crate::policy::settings::{DaneUse, Learn, OnTlsFailure, OutboundTls, StsUse};
 
 use super::delivery_table::{DeliveryKeys, OutboundTable};
 use super::main_file::MainFile;
@@ -61,7 +61,7 @@ pub(super) fn check_fallback(main: &MainFile<'_>, own: &DeliveryKeys<'_>, writte
         }
         return;
     };
-    check_strength(end, route, written);
+    check_strength(end, route, written, own, main);
     let lifetime = own.lifetime.or(main.outbound.delivery.lifetime).unwrap_or(main.spool.lifetime);
     if let Some(after) = own.route_after.as_ref().filter(|after| after.value >= lifetime) {
         after.place.warn("the other route is never taken: `lifetime` is over before", "write less than the lifetime");
@@ -87,8 +87,21 @@ fn report_unknown(main: &MainFile<'_>, end: &At<'_, OnTlsFailure>, name: &str) {
 }
 
 /// Mail that was kept back for its TLS does not go out by a weaker way.
-fn check_strength(end: &At<'_, OnTlsFailure>, route: &NamedRoute<'_>, written: &[&TlsKeys<'_>]) {
+fn check_strength(
+    end: &At<'_, OnTlsFailure>,
+    route: &NamedRoute<'_>,
+    written: &[&TlsKeys<'_>],
+    own: &DeliveryKeys<'_>,
+    main: &MainFile<'_>,
+) {
+    let default = &main.outbound.delivery;
+    let dane = own.dane.as_ref().or(default.dane.as_ref()).map(|at| at.value);
+    let learn = own.learn.as_ref().or(default.learn.as_ref()).map(|at| at.value);
+    // It takes mail that something asked TLS for, and some that asked whose TLS it is.
+    let proves = dane == Some(DaneUse::Required) || learn == Some(Learn::Enforce);
+    let least = if proves { OutboundTls::Verify } else { OutboundTls::Encrypt };
     let (wanted, given) = (Floor::of(written), Floor::of(&[&route.table.tls]));
+    let wanted = Floor { tls: wanted.tls.max(least), ..wanted };
     let lacking = wanted.lacking(&given);
     if !lacking.is_empty() {
         end.place.error(

@@ -177,7 +177,10 @@ impl Attempted {
     /// Where a recipient stands now that it has failed by this.
     pub(super) fn standing(&self, place: u32, failure: &Failure, now: Timestamp) -> Standing<'_> {
         let before = self.pending(place).and_then(|pending| pending.lacks_tls_since);
-        let lacks_tls_since = before.or(Some(now).filter(|_| failure.reason.is_outbound_tls()));
+        let lacks_tls = failure.reason.is_outbound_tls();
+        // A host that was content to talk under TLS has ended the wait for it.
+        let is_met = !lacks_tls && failure.tls.is_some();
+        let lacks_tls_since = before.filter(|_| !is_met).or(Some(now).filter(|_| lacks_tls));
         Standing { decision: &self.decision, lacks_tls_since, now, expires_at: self.expires_at() }
     }
 
@@ -246,6 +249,7 @@ impl Attempted {
                 next_attempt,
                 last: Some(last.clone()),
                 delay_notified: self.is_warned(*place, &warned),
+                tls_notified: self.is_told_of_tls(*place, failure, &warned),
                 lacks_tls_since: self.standing(*place, failure, now).lacks_tls_since,
                 route: self.pending(*place).and_then(|pending| pending.route.clone()),
             };
@@ -264,6 +268,11 @@ impl Attempted {
     fn is_warned(&self, place: u32, warned: &[Told]) -> bool {
         let before = self.pending(place).is_some_and(|pending| pending.delay_notified);
         before || warned.iter().any(|told| told.place == place)
+    }
+
+    fn is_told_of_tls(&self, place: u32, failure: &Failure, warned: &[Told]) -> bool {
+        let before = self.pending(place).is_some_and(|pending| pending.tls_notified);
+        before || failure.reason.is_outbound_tls() && warned.iter().any(|told| told.place == place)
     }
 
     fn give_up(&self, plan: &mut Plan, failure: &Failure, places: &[u32], settled: Settled) {

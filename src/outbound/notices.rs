@@ -60,9 +60,12 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
     }
     let is_late = waited >= attempted.snapshot.delay_warning;
     let is_due = |place: &u32| {
-        let waits_for_tls = attempted.standing(*place, failure, now).notice_at().is_some_and(|at| at <= now);
-        let is_unwarned = attempted.pending(*place).is_some_and(|pending| !pending.delay_notified);
-        is_unwarned && (is_late || waits_for_tls)
+        let lacks_tls = failure.reason.is_outbound_tls();
+        let is_time = attempted.standing(*place, failure, now).notice_at().is_some_and(|at| at <= now);
+        // That it waits for TLS is news also to whom has heard that it is late.
+        attempted
+            .pending(*place)
+            .is_some_and(|pending| is_late && !pending.delay_notified || lacks_tls && is_time && !pending.tls_notified)
     };
     let told = |place| {
         let until = attempted.expires_at();

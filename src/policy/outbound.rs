@@ -210,8 +210,13 @@ impl Decision {
     /// from there to a third.
     pub fn rerouted(self) -> Option<Self> {
         let Fallback { route, .. } = self.fallback?;
+        let mut requirement = requirement(&[&route.tls], &[NamePattern::Mx]);
+        // What waited for TLS never goes out without.
+        if requirement.tls.value < OutboundTls::Encrypt {
+            requirement.tls = Sourced { value: OutboundTls::Encrypt, source: self.on_tls_failure.source.clone() };
+        }
         Some(Self {
-            requirement: requirement(&[&route.tls], &[NamePattern::Mx]),
+            requirement,
             next_hop: NextHop::Route(route),
             exception: None,
             on_tls_failure: Sourced { value: OnTlsFailure::Defer, source: self.on_tls_failure.source },

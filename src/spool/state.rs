@@ -51,7 +51,10 @@ pub struct Pending {
     /// The sender has been told that it takes long.
     #[serde(default)]
     pub delay_notified: bool,
-    /// The first attempt at which TLS did not meet the policy.
+    /// The sender has been told that it waits for TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_notified: bool,
+    /// The first attempt at which TLS did not meet the policy, if none has met it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks_tls_since: Option<Timestamp>,
     /// The `[[route]]` that it goes by since TLS could not be met for too long.

@@ -44,6 +44,7 @@ fn facts(record: &Value) -> Vec<(&'static str, String)> {
         ("needs", requirement(record)),
         ("reason", text(record, "/reason").map(str::to_owned)),
         ("reply", text(record, "/reply").map(str::to_owned)),
+        ("goes on", text(record, "/rerouted_to").map(|route| format!("by route {route}"))),
         ("next", text(record, "/next_attempt").map(|time| format!("{} UTC", moment(time)))),
         ("detail", text(record, "/detail").map(str::to_owned)),
         ("count", number(record, "/count").map(|number| number.to_string())),
@@ -82,6 +83,7 @@ fn is_delivery(record: &Value) -> bool {
 fn host(record: &Value) -> Option<String> {
     let attempt = number(record, "/attempt")?;
     let mut parts = Vec::new();
+    parts.extend(text(record, "/route").map(|route| format!("route {route}")));
     parts.extend(text(record, "/mx").map(str::to_owned));
     parts.extend(text(record, "/remote").map(str::to_owned));
     parts.push(format!("attempt {attempt}"));

@@ -93,6 +93,8 @@ pub(super) mod tests {
             reason: Some(Reason::StarttlsNotSupported),
             mx: Some("mx.bank.example".into()),
             detail: Some("the policy of domains.d/bank.toml:12 asks for verified TLS and the host offers none".into()),
+            lacks_tls_since: None,
+            route: None,
         }
     }
 
@@ -124,6 +126,8 @@ pub(super) mod tests {
             reason: None,
             mx: None,
             detail: None,
+            lacks_tls_since: None,
+            route: None,
         };
         let expected = "\
 00000000000000000000000007
