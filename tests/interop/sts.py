@@ -78,6 +78,19 @@ def judge_repetition(gatepost, cases):
         checks.check(f"{case.name}: again, to the same end", outcome(found[case.name]) == case.expect, why(found[case.name]))
 
 
+def judge_roots(folder, world):
+    """The file of $SSL_CERT_FILE is read wherever it is."""
+    gatepost = Gatepost(folder, world, roots=world.roots)
+    try:
+        gatepost.daemon.start()
+        cases = [case for case in world.cases if case.name == "any-case"]
+        gatepost.send(cases, "roots")
+        record = gatepost.settled(cases, "roots")["any-case"]
+        checks.check("roots in a folder of their own: delivered webpki", outcome(record) == sts_cases.WEBPKI, why(record))
+    finally:
+        gatepost.close()
+
+
 def judge_bounces(homes, gatepost):
     """RFC 8689 section 5: what comes back of a message that demanded TLS is protected as well, and has no body."""
     wait_for(homes["home"].count, 20)
@@ -140,7 +153,7 @@ def main():
     if not sys.argv[1:]:
         (folder / "life").mkdir()
         life = threading.Thread(target=sts_life.run, args=(checks, folder / "life"), daemon=True)
-        parts = [life.start, lambda: sts_shared.run(checks, gatepost), life.join]
+        parts = [life.start, lambda: sts_shared.run(checks, gatepost), lambda: judge_roots(folder / "table/roots", world), life.join]
     table(gatepost, homes, cases, parts)
     return checks.finish()
 

@@ -54,6 +54,7 @@ class World:
     def __init__(self, folder, cases, number=1):
         self.cases, self.number, self.hosts, self.stems = cases, number, {}, {}
         self.certificates = Certificates(folder / "certificates")
+        self.roots = self.certificates.folder / "issuer.pem"
         self.lock, self.places = threading.Lock(), iter(range(HOSTS_MAX))
         self.names = sts_names.Names()
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -141,12 +142,11 @@ def recipient(case, local="b"):
 
 
 class Gatepost:
-    """One daemon in a world."""
+    """One daemon in a world. It is told its roots by the environment, from a file beside its configuration or from `roots`."""
 
-    def __init__(self, folder, world, homes=None):
+    def __init__(self, folder, world, homes=None, roots=None):
         folder.mkdir()
-        # Where the daemon may read.
-        roots = shutil.copy(world.certificates.folder / "issuer.pem", folder / "roots.pem")
+        roots = roots or shutil.copy(world.roots, folder / "roots.pem")
         self.world = world
         domains = world.domain_files()
         for name, sink in (homes or {}).items():
@@ -155,8 +155,8 @@ class Gatepost:
         listeners = f'[[listener]]\nname = "smart"\nbind = ["127.0.0.1:{self.port}"]\nrole = "smarthost"\n'
         settings = (f'[dns]\nservers = ["127.0.0.1:{world.names.port}"]\ndnssec = "trust-ad"\n'
                     f'allow_targets = ["{MAIL_NETWORK}", "{WEB_NETWORK}"]\n[relay]\ntrusted = ["127.0.0.0/8"]\n{sts_reports.SETTINGS}')
-        self.daemon = Daemon(folder, domains, settings,
-                             listeners=listeners, spool_keys='retry = ["1h"]\n', environment={"SSL_CERT_FILE": str(roots)})
+        self.daemon = Daemon(folder, domains, settings, listeners=listeners, spool_keys='retry = ["1h"]\n',
+                             environment={"SSL_CERT_FILE": str(roots)})
         self.daemon.port = self.port
 
     def session(self):
