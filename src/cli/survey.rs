@@ -61,7 +61,7 @@ pub(super) fn run(
     };
     let setting = Setting::find(config, console)?;
     let runtime = setting::runtime()?;
-    let is_known = |domain: &&Domain| !asked.again && known.contains_key(domain);
+    let is_known = |domain: &&Domain| !asked.again && known.get(domain).is_some_and(Surveyed::is_settled);
     let to_ask: Vec<Domain> = domains.iter().filter(|domain| !is_known(domain)).cloned().collect();
     let terms = Terms { versions: asked.versions, parallel: usize::from(asked.parallel), timeout: asked.timeout };
     let work = {

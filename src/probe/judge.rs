@@ -1,5 +1,5 @@
-//! What a host meets by what it did, and whether our own policy would send mail there. Pure: what was seen is handed in,
-//! the same engine as that of deliveries answers.
+//! What a host meets by what it did, and whether our own policy would send mail there. Pure: what was seen is handed
+//! in, the same engine as that of deliveries answers.
 
 use crate::dns::LookupError;
 use crate::model::domain::Domain;

@@ -1,5 +1,5 @@
-//! L4: what a destination can do, found by asking it: its names and records, its hosts, each version of TLS, and how far
-//! it would take a message. No content is ever sent.
+//! L4: what a destination can do, found by asking it: its names and records, its hosts, each version of TLS, and how
+//! far it would take a message. No content is ever sent.
 //!
 //! Must not: send content, hold more than one connection to a host at a time, or decide what the policy engine decides.
 

@@ -1,5 +1,5 @@
-//! A session as a delivery under our policy would have it, held against the requirement, and if asked on to MAIL FROM and
-//! RCPT TO. It ends with RSET and QUIT: no content is ever sent.
+//! A session as a delivery under our policy would have it, held against the requirement, and if asked on to MAIL FROM
+//! and RCPT TO. It ends with RSET and QUIT: no content is ever sent.
 
 use std::net::SocketAddr;
 

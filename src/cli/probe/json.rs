@@ -231,11 +231,12 @@ fn policy(policy: &HostVerdict) -> Value {
 fn walk(walked: &Trial) -> Value {
     let said = |asked: &str| walked.said.iter().find(|(command, _)| *command == asked).map(|(_, said)| reply(said));
     let lacking = walked.verdict.as_ref().err();
+    let trouble = walked.trouble.as_ref().map(|trouble| trouble.in_words());
     json!({
         "mail": said("MAIL"),
         "rcpt": said("RCPT"),
         "reason": lacking.map(|(reason, _)| reason),
-        "detail": lacking.map(|(_, detail)| detail.clone()).or(walked.trouble.as_ref().map(|trouble| trouble.in_words())),
+        "detail": lacking.map(|(_, detail)| detail.clone()).or(trouble),
     })
 }
 

@@ -1,5 +1,5 @@
-//! The result of a probe for people: the domain, then each host, then what is wrong. 80 columns, and no meaning by colour
-//! alone.
+//! The result of a probe for people: the domain, then each host, then what is wrong. 80 columns, and no meaning by
+//! colour alone.
 
 mod host;
 

@@ -16,7 +16,8 @@ pub(in crate::cli) struct Survey {
     /// A file with one domain a line; # begins a comment; - reads stdin
     #[arg(value_name = "DOMAINS")]
     pub(in crate::cli) domains: PathBuf,
-    /// Append each result to this file as it comes, one JSON object a line; domains that stand in it are not asked again
+    /// Append each result to this file as it comes, one JSON object a line; domains that stand in it are not asked
+    /// again
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) out: Option<PathBuf>,
     /// Ask again also about domains that stand in --out; the later line counts
@@ -26,7 +27,8 @@ pub(in crate::cli) struct Survey {
     #[arg(long)]
     pub(in crate::cli) versions: bool,
     /// Domains at once; never more than one connection at a time to one mail host or its network
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX))]
     pub(in crate::cli) parallel: u16,
     /// The least time between two connections to one mail host or its network
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "1s")]

@@ -58,6 +58,8 @@ fn results_are_in_the_file_as_they_come_and_are_not_asked_for_again() {
     let (mut output, _) = Output::open(&path).unwrap();
     let work = survey(&host, &identity, &["a.example", "b.example"], Some(&mut output));
     assert_eq!(list::results(&path).unwrap(), work.found);
+    assert!(work.found.values().all(Surveyed::is_settled));
+    assert!(!Surveyed::unfinished(domain("a.example"), Timestamp::default()).is_settled());
 
     configure(folder.path());
     fs::write(folder.path().join("list"), "b.example # again\na.example\n").unwrap();
