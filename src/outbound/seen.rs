@@ -1,8 +1,6 @@
 //! What deliveries show of the hosts that they go to, handed to those who learn from it.
 
-use std::net::IpAddr;
-
-use crate::model::domain::Domain;
+use crate::clock;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
@@ -14,15 +12,9 @@ use super::targets::Target;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen<'a> {
     pub(super) at: Timestamp,
-    /// The domain that the mail is for; `None` for an address literal.
-    pub(super) domain: Option<&'a Domain>,
-    /// The mail goes by a written route, not by the domain's own mail hosts.
-    pub(super) is_routed: bool,
     /// Name, address, what is published about it and what had to be met.
     pub(super) target: &'a Target,
     pub(super) what: What<'a>,
-    /// Our own address, where there was a connection.
-    pub(super) local: Option<IpAddr>,
 }
 
 /// What was seen.
@@ -40,9 +32,6 @@ pub(super) enum What<'a> {
 impl Attempt {
     /// Tells all who learn from it.
     pub(super) fn saw(&self, target: &Target, what: What<'_>) {
-        let domain = self.domain.as_ref();
-        let is_routed = !self.decision.is_by_mx();
-        let seen = Seen { at: crate::clock::timestamp(), domain, is_routed, target, what, local: None };
-        self.learn(&seen);
+        self.learn(&Seen { at: clock::timestamp(), target, what });
     }
 }
