@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/AUDIT.md",
@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/POLICY.md",
     "docs/PROTOCOL.md",
     "docs/QUEUE_FORMAT.md",
+    "docs/TLSRPT.md",
     "docs/dependencies.md",
 ];
 

@@ -5,8 +5,11 @@ mod page;
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::admin::protocol::{Request, Response};
 use crate::admin::tlsrpt::{Reading, Shown, Tallies, Which};
+use crate::app::build::dkim_signer;
 use crate::clock;
 use crate::config::Config;
 use crate::facts::tlsrpt::Book;
@@ -23,8 +26,12 @@ pub(super) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
+    if let TlsRptCommand::Dkim = asked.command {
+        return dkim(config, json, console);
+    }
     let at = socket::find(config, &asked.socket)?;
     match &asked.command {
+        TlsRptCommand::Dkim => Ok(Exit::Done),
         TlsRptCommand::List(List { domain, day }) => {
             let which = Which { domain: domain.clone(), day: *day };
             let tallies = match socket::ask_if_running(&at, &Request::TlsrptList { which: which.clone() })? {
@@ -72,6 +79,23 @@ fn show(shown: &Shown, json: bool, console: &mut Console<'_>) -> Result<Exit, Fa
         console.json(&shown.report)?;
     } else {
         write!(console.out, "{}", page::report(shown, clock::timestamp()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn dkim(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let config = configuration::require(config, console)?;
+    let Some(dkim) = &config.tlsrpt.dkim else {
+        let help = "write contact, and dkim = { selector = \"NAME\", key = \"FILE\" }";
+        return Err(Failure::usage("no key is written under [tlsrpt]", help));
+    };
+    let signer = dkim_signer(dkim).map_err(|error| Failure::usage(error.to_string(), error.remedy()))?;
+    let record = signer.record().map_err(|error| Failure::new(Exit::No, error.to_string(), ""))?;
+    let name = signer.record_name();
+    if json {
+        console.json(&json!({ "name": name, "txt": record }))?;
+    } else {
+        writeln!(console.out, "{name}. TXT\n{record}")?;
     }
     Ok(Exit::Done)
 }

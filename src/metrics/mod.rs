@@ -14,7 +14,10 @@ use crate::policy::changes::ExceptionCounts;
 use crate::policy::inbound::{Stage, Verdict};
 use crate::policy::settings::OutboundTls;
 
+mod labels;
 mod process;
+
+pub use labels::{DeliveryResult, Phase, ReportResult, Transport};
 
 /// The `protocol` label of a plaintext session.
 pub const PLAINTEXT: &str = "none";
@@ -23,93 +26,6 @@ pub const PLAINTEXT: &str = "none";
 const DELIVERY_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
 /// Upper bounds of the buckets for one commit, in seconds.
 const COMMIT_SECONDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
-
-/// The end of one attempt, for `gatepost_smtp_deliveries_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryResult {
-    Delivered,
-    Deferred,
-    Bounced,
-    Expired,
-    /// It goes by another route now.
-    Rerouted,
-}
-
-impl DeliveryResult {
-    const ALL: [Self; 5] = [Self::Delivered, Self::Deferred, Self::Bounced, Self::Expired, Self::Rerouted];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Deferred => "deferred",
-            Self::Bounced => "bounced",
-            Self::Expired => "expired",
-            Self::Rerouted => "rerouted",
-        }
-    }
-}
-
-/// How a TLS report is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    Mail,
-    Https,
-}
-
-impl Transport {
-    const ALL: [Self; 2] = [Self::Mail, Self::Https];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Https => "https",
-        }
-    }
-}
-
-/// What came of a try to send one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportResult {
-    /// Taken by the web server, or put into the queue.
-    Sent,
-    /// To be tried again.
-    Failed,
-    GivenUp,
-}
-
-impl ReportResult {
-    const ALL: [Self; 3] = [Self::Sent, Self::Failed, Self::GivenUp];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::GivenUp => "given-up",
-        }
-    }
-}
-
-/// The parts of a delivery that are timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Resolve,
-    Connect,
-    Tls,
-    Transfer,
-}
-
-impl Phase {
-    const ALL: [Self; 4] = [Self::Resolve, Self::Connect, Self::Tls, Self::Transfer];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Transfer => "transfer",
-        }
-    }
-}
 
 /// All series of one daemon.
 #[derive(Clone, Debug)]

@@ -319,6 +319,11 @@ impl Attempt {
         Ok(broken)
     }
 
+    /// Whether there is mail for the host; else it is only looked at.
+    pub(super) fn carries_mail(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Whether the message is a TLS report of ours.
     pub(super) fn is_report(&self) -> bool {
         self.stored.envelope.tls_report

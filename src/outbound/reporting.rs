@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::facts::tlsrpt::filed::TargetState;
 use crate::facts::tlsrpt::{Book, NotCounted, Subject};
 use crate::mail::dkim::Signer;
+use crate::mail::tlsrpt::day::Day;
 use crate::mail::tlsrpt::message::Submitter;
 use crate::mail::tlsrpt::session::SessionResult;
 use crate::mail::tlsrpt::tally::Tally;
@@ -52,6 +53,8 @@ pub struct Reports {
     sessions: mpsc::Sender<Session>,
     /// Counted, and not yet in the book.
     gathered: Mutex<HashMap<Subject, Tally>>,
+    /// The last day on which too many domains were to be counted.
+    full_day: Mutex<Option<Day>>,
     /// Reports that are being sent.
     under_way: Mutex<HashSet<Subject>>,
     wake: Notify,
@@ -76,6 +79,7 @@ impl Reports {
             metrics,
             sessions,
             gathered: Mutex::default(),
+            full_day: Mutex::default(),
             under_way: Mutex::default(),
             wake: Notify::new(),
         };
@@ -108,6 +112,8 @@ impl Reports {
             if let Err(error) = self.book.add(&tally, domains_max) {
                 self.metrics.tlsrpt_sessions_lost.inc();
                 match error {
+                    // Once a day.
+                    NotCounted::TooMany if self.full_day().replace(subject.day) == Some(subject.day) => {}
                     NotCounted::TooMany => {
                         tracing::warn!(domain = %subject.domain, domains_max, "not counted for TLS reports: too many domains");
                     }
@@ -128,6 +134,10 @@ impl Reports {
     /// Panics of other holders leave whole values behind, here and below.
     fn gathered(&self) -> MutexGuard<'_, HashMap<Subject, Tally>> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn full_day(&self) -> MutexGuard<'_, Option<Day>> {
+        self.full_day.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashSet<Subject>> {

@@ -240,6 +240,31 @@ fn who_is_judged_where() {
     }
 }
 
+/// RFC 8460 section 3.
+#[test]
+fn tls_reports_arrive_despite_failing_tls() {
+    let mut policies = policies("tls=required", "tls=required");
+    policies.tls_report_address = Some("tls-reports@bank.example".parse().unwrap());
+    for (to, expected) in [
+        ("TLS-Reports@bank.example", Some(Exempt::TlsReports)),
+        ("\"tls-reports\"@BANK.example", Some(Exempt::TlsReports)),
+        ("b@bank.example", None),
+        ("tls-reports@x.bank.example", Some(Exempt::NotHosted)),
+    ] {
+        let (sender, recipient) = (ReversePath::Null, to.parse().unwrap());
+        let question = Question {
+            at: Timestamp::from_secs(0),
+            ip: "192.0.2.1".parse().unwrap(),
+            client: Client::Stranger,
+            sender: &sender,
+            recipient: Some(&recipient),
+            tls: None,
+        };
+        let judgement = judge(&policies, &question);
+        assert_eq!((judgement.exempt, judgement.passes()), (expected, expected.is_some()), "{to}");
+    }
+}
+
 #[test]
 fn trusted_clients_answer_to_the_floor_of_their_listener_instead() {
     let policies = policies("tls=required", "tls=required min_version=TLSv1.3");

@@ -9,11 +9,13 @@ Needs root (ports 25 and 443 of addresses in 127.21.0.0/24), openssl, and parsed
 Python that has them. Without that, and if $CI is not set, the reports are checked by what Python brings along.
 """
 
+import base64
 import gzip
 import http.server
 import json
 import os
 import pathlib
+import shutil
 import socket
 import socketserver
 import ssl
@@ -130,7 +132,7 @@ def dkim_key(folder):
     """A key, and its record by the name."""
     rig.openssl("genrsa", "-out", folder / "dkim.pem", "2048")
     public = subprocess.run(["openssl", "rsa", "-in", folder / "dkim.pem", "-pubout", "-outform", "DER"], check=True, capture_output=True)
-    text = __import__("base64").b64encode(public.stdout).decode()
+    text = base64.b64encode(public.stdout).decode()
     return f"s1._domainkey.sender.test=v=DKIM1; k=rsa; p={text}"
 
 
@@ -138,9 +140,7 @@ class World:
     def __init__(self, folder):
         rig.authority(folder)
         self.folder, self.names, self.web = folder, Names(records()), Web(folder)
-        def tls(name):
-            return rig.issued(folder, name, name)
-        good, sts, reports = tls("mx.good.test"), tls("elsewhere.test"), tls("mx.reports.test")
+        good, sts, reports = (rig.issued(folder, name, name) for name in ("mx.good.test", "elsewhere.test", "mx.reports.test"))
         self.hosts = {domain: Sink(tls=chain, port=25, address=HOSTS[domain]) for domain, chain in
                       (("good.test", good), ("quiet.test", good), ("sts.test", sts), ("reports.test", reports))}
         self.hosts["plain.test"] = Sink(port=25, address=HOSTS["plain.test"])
@@ -276,7 +276,6 @@ def main():
     checks.equal("the audit chain holds", world.daemon.broken_links(), [])
     checks.equal("stops in order", world.daemon.stop(), 0)
     if not os.environ.get("KEEP"):
-        import shutil
         shutil.rmtree(folder, ignore_errors=True)
     checks.finish()
 

@@ -21,6 +21,8 @@ pub(super) enum TlsRptCommand {
     List(List),
     /// Show a report as it is sent; the daemon need not run
     Show(OneReport),
+    /// Print the DKIM record that must be published for the mail of reports
+    Dkim,
     /// Make the running daemon send a report now, whether it was sent before or not
     Send(OneReport),
 }

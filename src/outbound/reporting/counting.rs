@@ -66,7 +66,7 @@ impl Attempt {
     /// reports are left out (RFC 8460 section 3).
     fn count(&self, target: &Target, host: Host, end: End, tls: Option<&TlsFacts>) {
         let Some(domain) = &self.domain else { return };
-        if self.snapshot.reporter.is_none() || !self.decision.is_by_mx() || self.is_report() {
+        if self.snapshot.reporter.is_none() || !self.decision.is_by_mx() || self.is_report() || !self.carries_mail() {
             return;
         }
         let subject = Subject { day: Day::of(clock::timestamp()), domain: domain.clone() };

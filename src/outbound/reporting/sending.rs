@@ -8,17 +8,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::dns::Service;
+use crate::dns::{LookupError, Service};
 use crate::facts::tlsrpt::Subject;
 use crate::facts::tlsrpt::filed::{Filed, FiledTarget, TargetState};
 use crate::mail::tlsrpt::day::Day;
 use crate::mail::tlsrpt::gzip;
 use crate::mail::tlsrpt::report::Report;
 use crate::metrics::{ReportResult, Transport};
+use crate::model::address::Address;
+use crate::model::destination::WebhookUrl;
+use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 use crate::outbound::{Outbound, Snapshot};
@@ -34,6 +37,8 @@ use super::{Reporter, Reports};
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Reports that are sent at once.
 const REPORTS_AT_ONCE_MAX: usize = 8;
+/// Reports that are looked at before others have their turn.
+const SUBJECTS_IN_A_ROW_MAX: usize = 256;
 /// How many days late the first try may be: after a stop of the daemon. What is older is given up.
 const LATE_DAYS_MAX: u32 = 2;
 
@@ -43,9 +48,9 @@ pub enum NotSent {
     #[error("no TLS reports are made: [tlsrpt] of the configuration has no contact, or send = false")]
     Off,
     #[error("nothing was counted for {0} on {1}")]
-    Nothing(crate::model::domain::Domain, Day),
+    Nothing(Domain, Day),
     #[error("the TLSRPT record of the domain cannot be looked up: {0}")]
-    Lookup(crate::dns::LookupError),
+    Lookup(LookupError),
     #[error("the domain publishes no TLSRPT record that can be used, so it wants no reports")]
     NotWanted,
     #[error("this report is being sent right now")]
@@ -68,7 +73,10 @@ async fn send_due(outbound: &Arc<Outbound>, now: Timestamp) {
     let snapshot = outbound.snapshot.load_full();
     let Some(reporter) = snapshot.reporter.clone() else { return };
     let mut running = JoinSet::new();
-    for subject in outbound.reports.book.subjects() {
+    for (number, subject) in outbound.reports.book.subjects().enumerate() {
+        if number % SUBJECTS_IN_A_ROW_MAX == 0 {
+            yield_now().await;
+        }
         if !is_due(outbound, &snapshot, &subject, now) {
             continue;
         }
@@ -262,7 +270,7 @@ impl Sending<'_> {
         Some(Made { report, gzipped })
     }
 
-    async fn mail(&self, id: MessageId, to: &crate::model::address::Address, made: &Made) -> Result<(), Failed> {
+    async fn mail(&self, id: MessageId, to: &Address, made: &Made) -> Result<(), Failed> {
         let Some(signer) = &self.reporter.signer else {
             return Err(Failed::ForGood("mail must be signed, and [tlsrpt].dkim is not written".to_owned()));
         };
@@ -283,7 +291,7 @@ impl Sending<'_> {
         accepted.map_err(|fault| Failed::Again(fault.to_string()))
     }
 
-    async fn post(&self, url: &crate::model::destination::WebhookUrl, made: &Made) -> Result<(), String> {
+    async fn post(&self, url: &WebhookUrl, made: &Made) -> Result<(), String> {
         let tls = https_client(&self.outbound.roots).map_err(|error| error.to_string())?;
         let poster = Poster { resolver: self.outbound.resolver.as_ref(), targets: &self.snapshot.targets, tls };
         poster.post(url, &made.gzipped).await.map_err(|error| error.to_string())
