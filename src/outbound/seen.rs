@@ -24,8 +24,8 @@ pub(super) enum What<'a> {
     Connected(Option<&'a TlsFacts>),
     /// A message was taken over such a session, new or reused.
     Delivered(Option<&'a TlsFacts>),
-    /// A try at TLS that came to nothing, or not to what is required. `lost` says that the message does not go this way;
-    /// else plaintext or another library is tried next.
+    /// A try at TLS that came to nothing, or not to what is required. `lost` says that the message does not go this
+    /// way; else plaintext or another library is tried next.
     Failed { reason: Reason, tls: Option<&'a TlsFacts>, lost: bool },
 }
 
