@@ -51,7 +51,10 @@ fn the_json_of_an_alert_has_what_is_known_and_leaves_out_the_rest() {
     let mut full = alert("words");
     assert_eq!(
         serde_json::to_string(&full).unwrap(),
-        r#"{"alert":"learned.violation","state":"raised","time":"2027-01-15T08:00:00.000000Z","node":"mx1.example.org","text":"words"}"#
+        concat!(
+            r#"{"alert":"learned.violation","state":"raised","time":"2027-01-15T08:00:00.000000Z","#,
+            r#""node":"mx1.example.org","text":"words"}"#
+        )
     );
     full.domain = Some(Domain::parse("bank.example").unwrap());
     (full.wanted, full.reason) = (Some("encrypt"), Some(Reason::StarttlsNotSupported));

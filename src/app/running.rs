@@ -27,7 +27,7 @@ use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{self, Command};
-use crate::outbound::reporting::{self, Reports};
+use crate::outbound::reporting::{self, Reports, Sessions};
 use crate::outbound::{KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
@@ -144,8 +144,6 @@ impl Running {
             reports,
         });
         let inbound = Arc::new(reception(built.inbound, &storage, &metrics, outbound.back_ends.clone()));
-        // The first look at the free space comes before the first mail.
-        outbound.spool.maintain().await;
         record_start(&outbound, &stamp, &storage.gaps).await;
         let (drain, draining_signal) = watch::channel(false);
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
@@ -174,15 +172,19 @@ impl Running {
             control: sockets.control,
         };
         let counts = running.start_dispatcher(storage.pending, command_queue, draining_signal.clone());
-        let control = running.control.listener.take();
         running.serve(sockets.smtp, draining_signal)?;
-        running.start_services(counts, sockets.metrics, control, reload_sender)?;
-        running.services.spawn(certificates::watch(watch));
-        running.services.spawn(running.outbound.alerts.clone().run());
-        running.services.spawn(maintenance::refresh_policies(running.outbound.facts.sts.clone()));
-        running.services.spawn(reporting::count(running.outbound.clone(), sessions));
-        running.services.spawn(reporting::sending::run(running.outbound.clone()));
+        running.start_services(counts, sockets.metrics, reload_sender)?;
+        running.start_watches(watch, sessions);
         Ok(running)
+    }
+
+    /// What goes on beside mail.
+    fn start_watches(&mut self, watch: Watch, sessions: Sessions) {
+        self.services.spawn(certificates::watch(watch));
+        self.services.spawn(self.outbound.alerts.clone().run());
+        self.services.spawn(maintenance::refresh_policies(self.outbound.facts.sts.clone()));
+        self.services.spawn(reporting::count(self.outbound.clone(), sessions));
+        self.services.spawn(reporting::sending::run(self.outbound.clone()));
     }
 
     fn start_dispatcher(
@@ -221,7 +223,6 @@ impl Running {
         &mut self,
         counts: watch::Receiver<Counts>,
         metrics: Option<std::net::TcpListener>,
-        control: Option<std::os::unix::net::UnixListener>,
         reload: mpsc::Sender<oneshot::Sender<Response>>,
     ) -> Result<(), StartError> {
         let status = Arc::new(StatusSource {
@@ -245,7 +246,7 @@ impl Running {
             };
             self.services.spawn(http::serve(socket, page));
         }
-        if let Some(listener) = control {
+        if let Some(listener) = self.control.listener.take() {
             self.addresses.control = self.config.load().admin.socket.clone();
             let listener = UnixListener::from_std(listener).map_err(StartError::System)?;
             let (spool, commands) = (self.outbound.spool.clone(), self.commands.clone());
@@ -399,6 +400,8 @@ async fn open_storage(config: Config, opening: Opening) -> Result<(Storage, Conf
 
 /// The start, and what the log cannot vouch for, are on record before anything else.
 async fn record_start(outbound: &Outbound, stamp: &Stamp, gaps: &[String]) {
+    // The first look at the free space comes before the first mail.
+    outbound.spool.maintain().await;
     let head = |event, time: Timestamp| Record::new(stamp, time, random::record_id(time), event);
     let mut records = Vec::new();
     for gap in gaps {

@@ -93,6 +93,7 @@ const VIOLATIONS: &str = "Sessions that showed less than their destination had s
 const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
 const TLSRPT_LOST: &str = "Sessions, or counts of them, that TLS reports lack for want of room.";
 const TLSRPT_REPORTS: &str = "Tries to send a TLS report to one place; given-up: not tried again.";
+const QUEUE: &str = "Groups of recipients in the queue that travel together.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {
@@ -148,12 +149,7 @@ impl Metrics {
             delivery_duration: histograms(&r)?,
             tlsrpt_sessions_lost: counter(&r, "tlsrpt_sessions_lost_total", TLSRPT_LOST)?,
             tlsrpt_reports: counters(&r, "tlsrpt_reports_total", TLSRPT_REPORTS, &["transport", "result"])?,
-            queue_messages: gauges(
-                &r,
-                "queue_messages",
-                "Groups of recipients in the queue that travel together.",
-                &["state"],
-            )?,
+            queue_messages: gauges(&r, "queue_messages", QUEUE, &["state"])?,
             queue_oldest_age: gauges(
                 &r,
                 "queue_oldest_message_age_seconds",

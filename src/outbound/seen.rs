@@ -1,5 +1,6 @@
 //! What deliveries show of the hosts that they go to, handed to those who learn from it.
 
+use crate::clock;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
@@ -23,17 +24,14 @@ pub(super) enum What<'a> {
     Connected(Option<&'a TlsFacts>),
     /// A message was taken over such a session, new or reused.
     Delivered(Option<&'a TlsFacts>),
-    /// A try at TLS that came to nothing, or not to what is required. `lost` says that the message does not go this way;
-    /// else plaintext or another library is tried next.
+    /// A try at TLS that came to nothing, or not to what is required. `lost` says that the message does not go this
+    /// way; else plaintext or another library is tried next.
     Failed { reason: Reason, tls: Option<&'a TlsFacts>, lost: bool },
 }
 
 impl Attempt {
     /// Tells all who learn from it.
     pub(super) fn saw(&self, target: &Target, what: What<'_>) {
-        let domain = self.domain.as_ref();
-        let is_routed = !self.decision.is_by_mx();
-        let seen = Seen { at: crate::clock::timestamp(), domain, is_routed, target, what, local: None };
-        self.learn(&seen);
+        self.learn(&Seen { at: clock::timestamp(), target, what });
     }
 }

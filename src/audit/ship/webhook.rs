@@ -1,4 +1,5 @@
-//! A webhook: each checkpoint, or alert, is the body of a POST. Redirects are not followed, the answer's body is not read.
+//! A webhook: each checkpoint, or alert, is the body of a POST. Redirects are not followed, the answer's body is not
+//! read.
 
 use std::sync::Arc;
 

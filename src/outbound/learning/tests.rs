@@ -54,7 +54,7 @@ type Meaning = (Option<Shown>, Option<Reason>, Option<Sign>);
 
 fn check(target: &Target, what: What<'_>, expected: Meaning) {
     let (bank, hosts) = (domain("bank.example"), [domain("mx.bank.example")]);
-    let seen = Seen { at: Timestamp::from_secs(0), domain: Some(&bank), is_routed: false, target, what, local: None };
+    let seen = Seen { at: Timestamp::from_secs(0), target, what };
     let to = Destination { domain: &bank, hosts: &hosts, learn: Learn::Enforce };
     let session = session(to, &seen).unwrap();
     assert_eq!((session.shown, session.violation, session.path), expected, "{what:?}");
@@ -105,7 +105,6 @@ fn who_was_not_connected_to_has_shown_nothing() {
     let to = Destination { domain: &bank, hosts: &hosts, learn: Learn::Enforce };
     let what = failed(Reason::DnssecInvalid, None);
     target.requirement = None;
-    let at = Timestamp::from_secs(0);
-    let seen = Seen { at, domain: Some(&bank), is_routed: false, target: &target, what, local: None };
+    let seen = Seen { at: Timestamp::from_secs(0), target: &target, what };
     assert!(session(to, &seen).is_none());
 }
