@@ -12,6 +12,7 @@
 //! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`memory`], [`audit`], [`metrics`] | one kind of I/O each |
 //! | L3 | [`facts`], [`alert`] | ask the world about a destination; tell the administrator |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
+//! | L4 | [`probe`] | see what a destination can do, by asking it; it goes the ways of [`outbound`] |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
 //! | L6 | [`cli`], [`demo`] | one file a command; the whole system on loopback |
 
@@ -51,6 +52,7 @@ pub mod model;
 pub mod net;
 pub mod outbound;
 pub mod policy;
+pub mod probe;
 pub mod random;
 pub mod schedule;
 pub mod smtp;

@@ -18,6 +18,8 @@ use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
 use super::learned::arguments::LearnedArguments;
+use super::probe::arguments::Probe;
+use super::survey::arguments::Survey;
 use super::tlsrpt::arguments::TlsRpt;
 use super::{human, moment};
 
@@ -41,7 +43,7 @@ const GLOBAL: &str = "Global options";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 the answer is \"no\", 2 wrong usage or configuration,
-3 the daemon could not be reached.";
+3 the daemon or a destination could not be reached.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -65,6 +67,11 @@ pub(super) enum Command {
     /// Shake hands with the running listeners in every version and many ciphers, and compare what MAIL and RCPT are
     /// answered with what the policy engine says
     Selftest(Selftest),
+    /// Ask a destination what it can do: hosts, STARTTLS, versions, certificates, DANE, MTA-STS, and whether our policy
+    /// sends mail there
+    Probe(Box<Probe>),
+    /// Ask a list of domains what they can do, politely, and tell what changed since an earlier survey
+    Survey(Survey),
     /// Look at the queue of the running daemon and try deliveries now
     Queue(Queue),
     /// See what deliveries have shown of the TLS of their destinations, and what holds for them because of it
@@ -253,14 +260,14 @@ pub(super) struct SocketPath {
     pub(super) socket: Option<PathBuf>,
 }
 
-fn sender(text: &str) -> Result<ReversePath, String> {
+pub(super) fn sender(text: &str) -> Result<ReversePath, String> {
     match bare(text) {
         "" => Ok(ReversePath::Null),
         bare => parse_address(bare).map(ReversePath::Mailbox),
     }
 }
 
-fn recipient(text: &str) -> Result<Address, String> {
+pub(super) fn recipient(text: &str) -> Result<Address, String> {
     parse_address(bare(text))
 }
 

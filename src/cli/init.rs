@@ -88,10 +88,15 @@ pub(super) fn run(asked: &super::arguments::Init, json: bool, console: &mut Cons
 }
 
 /// The name that the kernel knows, if it has a dot.
-fn system_hostname() -> Result<Domain, Failure> {
+/// What the system calls itself, if that is more than one label.
+pub(super) fn full_system_name() -> Option<Domain> {
     let told = fs::read_to_string(SYSTEM_HOSTNAME).ok();
-    let full = told.and_then(|name| Domain::parse(name.trim()).ok()).filter(|name| name.label_count() > 1);
-    full.map_or_else(|| Domain::parse(FALLBACK_HOSTNAME), Ok)
+    told.and_then(|name| Domain::parse(name.trim()).ok()).filter(|name| name.label_count() > 1)
+}
+
+fn system_hostname() -> Result<Domain, Failure> {
+    full_system_name()
+        .map_or_else(|| Domain::parse(FALLBACK_HOSTNAME), Ok)
         .map_err(|error| Failure::usage(error.to_string(), "name this host with --hostname NAME"))
 }
 

@@ -16,12 +16,14 @@ mod main_file;
 mod moment;
 mod output;
 mod policy_test;
+mod probe;
 mod queue;
 mod reload;
 mod selftest;
 mod serve;
 mod socket;
 mod status;
+mod survey;
 mod table;
 mod tlsrpt;
 
@@ -114,6 +116,8 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),
+        Command::Probe(asked) => probe::run(config, asked, json, console),
+        Command::Survey(asked) => survey::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
         Command::Learned(asked) => learned::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),

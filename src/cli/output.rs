@@ -39,7 +39,7 @@ pub(super) enum Exit {
     No,
     /// Wrong usage or configuration.
     Usage,
-    /// The daemon could not be reached.
+    /// The daemon or a destination could not be reached.
     Unreachable,
 }
 

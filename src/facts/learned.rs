@@ -61,9 +61,20 @@ pub struct Session<'a> {
     /// What is wrong with what was shown, where the learned level was not met.
     pub violation: Option<Reason>,
     /// What it says about the path, if the destination is one that counts.
-    pub path: Option<Outcome>,
+    pub path: Option<Sign>,
     /// The audit record that tells of it.
     pub record: Option<RecordId>,
+}
+
+/// What a session says about the way to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// What is asked for was met.
+    Met,
+    /// TLS was not there, or was cut or garbled.
+    Stripped,
+    /// The certificate is somebody else's.
+    Strange,
 }
 
 /// What somebody should hear of.
@@ -256,6 +267,8 @@ pub fn read_page(memory: &Memory, after: Option<&Domain>, limit: usize) -> Vec<(
 struct Known {
     /// It has shown TLS.
     has_tls: bool,
+    /// It has shown a certificate for itself.
+    has_name: bool,
     /// It has shown a level for long enough, in force or not.
     has_level: bool,
 }
@@ -271,7 +284,8 @@ fn learn(state: &mut State, session: &Session<'_>, now: Timestamp, news: &mut Ve
     // The same for every message of a session, so it is asked for once.
     let is_new = deliveries == 0;
     let proposal = if is_new { learned.proposal(&Terms { thresholds: &thresholds, current: None }, now) } else { None };
-    let known = Known { has_tls: learned.has_shown_tls(), has_level: proposal.is_some() };
+    let has_name = learned.hosts().any(|(_, sights)| sights.verify.is_some());
+    let known = Known { has_tls: learned.has_shown_tls(), has_name, has_level: proposal.is_some() };
     let lapsed = match shown {
         Some(shown) => learned.observe(&Observation { mx, shown, deliveries, record }, &thresholds, now),
         None => learned.attempted(&thresholds, now),
@@ -340,13 +354,17 @@ fn alarm(state: &mut State, session: &Session<'_>, now: Timestamp, news: &mut Ve
 }
 
 fn watch_path(state: &mut State, session: &Session<'_>, known: Known, now: Timestamp, news: &mut Vec<News>) {
-    let Some(outcome) = session.path else { return };
+    let Some(sign) = session.path else { return };
     let destination = session.to.domain;
     let is_watched = state.window.knows(destination);
     let counts = session.is_enforced || session.asked.is_some() || known.has_level || is_watched;
-    // Who never had TLS has not lost it.
-    let had_tls = known.has_tls || session.asked.is_some() || is_watched;
-    if !counts || (outcome == Outcome::Lost && !had_tls) {
+    // Who never had it has not lost it, whatever is asked for since.
+    let (outcome, had_it) = match sign {
+        Sign::Met => (Outcome::Met, true),
+        Sign::Stripped => (Outcome::Lost, known.has_tls || session.asked.is_some() || is_watched),
+        Sign::Strange => (Outcome::Lost, known.has_name || session.asked == Some(Level::Verify)),
+    };
+    if !counts || !had_it {
         return;
     }
     let window = state.terms.window;

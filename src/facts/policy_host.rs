@@ -23,16 +23,16 @@ use crate::tls::self_signed::Validity;
 
 use super::sts_fetch::StsFetcher;
 
-pub(super) const DOMAIN: &str = "bank.example";
-pub(super) const POLICY: &str = "version: STSv1\nmode: enforce\nmx: mx.bank.example\nmax_age: 604800\n";
+pub(crate) const DOMAIN: &str = "bank.example";
+pub(crate) const POLICY: &str = "version: STSv1\nmode: enforce\nmx: mx.bank.example\nmax_age: 604800\n";
 
-pub(super) fn domain() -> Domain {
+pub(crate) fn domain() -> Domain {
     Domain::parse(DOMAIN).unwrap()
 }
 
 /// What happens after a request.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// This, and an orderly end.
     Octets(Vec<u8>),
     /// This, and the connection is cut.
@@ -42,24 +42,24 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) fn new(head: &str, body: &str) -> Self {
+    pub(crate) fn new(head: &str, body: &str) -> Self {
         Self::Octets(octets(head, body))
     }
 
-    pub(super) fn policy(text: &str) -> Self {
+    pub(crate) fn policy(text: &str) -> Self {
         Self::new(&format!("HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: {}", text.len()), text)
     }
 }
 
-pub(super) fn octets(head: &str, body: &str) -> Vec<u8> {
+pub(crate) fn octets(head: &str, body: &str) -> Vec<u8> {
     format!("{}\r\n\r\n{body}", head.replace('\n', "\r\n")).into_bytes()
 }
 
 /// The server, for as long as the value lives.
 #[derive(Debug)]
-pub(super) struct PolicyHost {
-    pub(super) address: SocketAddr,
-    pub(super) roots: Roots,
+pub(crate) struct PolicyHost {
+    pub(crate) address: SocketAddr,
+    pub(crate) roots: Roots,
     answer: Arc<Mutex<Answer>>,
     requests: Arc<Mutex<Vec<String>>>,
     count: watch::Receiver<usize>,
@@ -68,12 +68,12 @@ pub(super) struct PolicyHost {
 
 impl PolicyHost {
     /// With a certificate for the policy host of [`DOMAIN`].
-    pub(super) async fn start(answer: Answer) -> Self {
+    pub(crate) async fn start(answer: Answer) -> Self {
         let day = Validity::starting(clock::timestamp(), Duration::from_secs(86_400));
         Self::start_as("mta-sts.bank.example", day, answer).await
     }
 
-    pub(super) async fn start_as(name: &str, validity: Validity, answer: Answer) -> Self {
+    pub(crate) async fn start_as(name: &str, validity: Validity, answer: Answer) -> Self {
         let authority = DemoAuthority::new(clock::timestamp()).unwrap();
         let issued = authority.issue(&[name], KeyKind::P256, validity).unwrap();
         let provider = https_client(&Roots::empty()).unwrap().crypto_provider().clone();
@@ -125,32 +125,32 @@ impl PolicyHost {
         Self { address, roots: authority.roots(), answer, requests, count, _task: task }
     }
 
-    pub(super) fn answers(&self, answer: Answer) {
+    pub(crate) fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Waits until so many requests have come.
-    pub(super) async fn asked(&self, times: usize) {
+    pub(crate) async fn asked(&self, times: usize) {
         let mut count = self.count.clone();
         count.wait_for(|count| *count >= times).await.unwrap();
     }
 
     /// DNS in which the policy host of [`DOMAIN`] is this server.
-    pub(super) fn dns(&self) -> FakeResolver {
+    pub(crate) fn dns(&self) -> FakeResolver {
         FakeResolver::new().with_addresses(Domain::parse("mta-sts.bank.example").unwrap(), [self.address.ip()])
     }
 
     /// DNS in which [`DOMAIN`] has one TXT record, or an error.
-    pub(super) fn dns_with_record(&self, record: Result<&str, LookupError>) -> FakeResolver {
+    pub(crate) fn dns_with_record(&self, record: Result<&str, LookupError>) -> FakeResolver {
         self.dns().with_text(Service::MtaSts, domain(), record.map(|record| vec![record.as_bytes().to_vec()]))
     }
 
     /// Asks this DNS, and trusts this server on this host.
-    pub(super) fn fetcher(&self, dns: FakeResolver) -> StsFetcher {
+    pub(crate) fn fetcher(&self, dns: FakeResolver) -> StsFetcher {
         let targets = TargetRule { allow: vec!["127.0.0.0/8".parse().unwrap()] };
         StsFetcher::new(Arc::new(dns), targets, &self.roots).unwrap().with_port(self.address.port())
     }

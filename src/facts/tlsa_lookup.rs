@@ -45,7 +45,7 @@ pub async fn look_up(resolver: &dyn Resolver, host: &Host<'_>) -> Result<Dane, L
 }
 
 /// The names to ask under, in order: where secure aliases lead, then the name itself. None where nothing is signed.
-fn base_domains<'a>(host: &Host<'a>) -> Vec<&'a Domain> {
+pub fn base_domains<'a>(host: &Host<'a>) -> Vec<&'a Domain> {
     match host.alias {
         None if host.security == Security::Secure => vec![host.name],
         None => Vec::new(),

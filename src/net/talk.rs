@@ -81,6 +81,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
     }
 
+    /// Whether nothing stands behind the last reply.
+    pub fn is_quiet(&self) -> bool {
+        self.heard.is_empty() && self.parser.is_empty()
+    }
+
     /// The stream, to begin a handshake on it. What stood behind the last reply is forgotten: it was sent in clear.
     pub fn into_stream(self) -> S {
         self.stream

@@ -16,7 +16,7 @@ const TRIES_MAX: usize = 5;
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Tls(TlsWay),
     /// STARTTLS is not asked for.
     Plaintext,
@@ -24,15 +24,15 @@ pub(super) enum Way {
 
 /// One way under TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TlsWay {
-    pub(super) stack: Stack,
+pub(crate) struct TlsWay {
+    pub(crate) stack: Stack,
     /// Whether the host's name is sent (SNI).
-    pub(super) sni: bool,
+    pub(crate) sni: bool,
 }
 
 /// How TLS failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TlsFailure {
+pub(crate) enum TlsFailure {
     /// The host does not offer STARTTLS, or refused it.
     StartTls,
     Handshake(FailureKind),
@@ -51,7 +51,7 @@ enum Meaning {
 
 /// The ways to one host, from the first on.
 #[derive(Debug)]
-pub(super) struct Ladder<'a> {
+pub(crate) struct Ladder<'a> {
     requirement: &'a Requirement,
     /// The first way for hosts that nothing is known of.
     usual: TlsWay,
@@ -75,13 +75,18 @@ impl<'a> Ladder<'a> {
         Self { requirement, usual, way, failed: Vec::new() }
     }
 
+    /// The same for a host of which nothing is remembered.
+    pub(crate) fn anew(requirement: &'a Requirement, named: bool) -> Self {
+        Self::new(requirement, named, None)
+    }
+
     /// The way to try now.
-    pub(super) fn way(&self) -> Way {
+    pub(crate) fn way(&self) -> Way {
         self.way
     }
 
     /// The way now has failed: what is next, if anything.
-    pub(super) fn failed(&mut self, failure: TlsFailure) -> Option<Way> {
+    pub(crate) fn failed(&mut self, failure: TlsFailure) -> Option<Way> {
         self.failed.push((self.way, failure));
         let next = match self.way {
             Way::Tls(way) => self.next_tls(way, failure).map(Way::Tls).or_else(|| self.plaintext()),
@@ -117,7 +122,7 @@ impl<'a> Ladder<'a> {
 
     /// Which of the tries so far says most: one that names a cause before one that was cut off, OpenSSL, which offers
     /// more, before rustls, and a later one before an earlier one. A place in the order of the tries.
-    pub(super) fn most_telling(&self) -> usize {
+    pub(crate) fn most_telling(&self) -> usize {
         let telling = |(way, failure): &(Way, TlsFailure)| {
             let by_openssl = matches!(way, Way::Tls(TlsWay { stack: Stack::Openssl, .. }));
             let names_a_cause = match failure {
@@ -183,7 +188,7 @@ fn meaning_of_alert(alert: u8) -> Meaning {
 }
 
 /// The reason that a failed handshake goes by: what the requirement asks for, where that is what was missing.
-pub(super) fn reason(requirement: &Requirement, kind: FailureKind) -> Reason {
+pub(crate) fn reason(requirement: &Requirement, kind: FailureKind) -> Reason {
     let has_minimum = requirement.min_version.is_some();
     let has_grade = requirement.cipher.value > CipherGrade::Any;
     match kind {

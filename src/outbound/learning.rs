@@ -8,14 +8,14 @@ mod words;
 
 use crate::audit::event::{Event, Record, Stamp};
 use crate::clock;
-use crate::facts::learned::{Destination, News, Session};
+use crate::facts::learned::{Destination, News, Session, Sign};
 use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::alarm::Notice;
 use crate::policy::host_requirement::{Evidence, HostRequirement};
-use crate::policy::interference::{Change, Outcome};
+use crate::policy::interference::Change;
 use crate::policy::learned::{Level, Shown};
 use crate::policy::session_check::{IdentityCheck, identify};
 use crate::policy::settings::{Fact, Source};
@@ -94,11 +94,13 @@ fn session<'a>(to: Destination<'a>, seen: &Seen<'a>) -> Option<Session<'a>> {
     let tls = seen.what.tls();
     let unmet = asked.and_then(|level| unmet(level, requirement, tls));
     let (shown, violation, path, deliveries) = match seen.what {
-        What::Connected(_) => (true, None, tls.map(|_| Outcome::Met), 0),
-        What::Delivered(_) => (true, None, tls.map(|_| Outcome::Met), 1),
+        What::Connected(_) => (true, None, tls.map(|_| Sign::Met), 0),
+        What::Delivered(_) => (true, None, tls.map(|_| Sign::Met), 1),
         What::Failed { reason, lost, .. } => {
-            let has_shown = reason.is_outbound_tls();
-            (has_shown, Some(reason).filter(|_| has_shown && lost).and(unmet), lost_by(reason, tls), 0)
+            let violation = unmet.filter(|_| lost).and_then(|unmet| violation(reason, unmet, tls));
+            // A handshake that was cut shows nothing: it may be the network.
+            let has_shown = tls.is_some() || reason == Reason::StarttlsNotSupported;
+            (has_shown, violation, lost_by(reason, tls), 0)
         }
     };
     Some(Session {
@@ -142,16 +144,24 @@ fn unmet(level: Level, requirement: &HostRequirement, tls: Option<&TlsFacts>) ->
         })
 }
 
+/// Without TLS it is told what became of it; not where the host has TLS and what is written asks for a better one.
+fn violation(reason: Reason, unmet: Reason, tls: Option<&TlsFacts>) -> Option<Reason> {
+    match (tls, reason) {
+        (Some(_), _) => Some(unmet),
+        (None, Reason::StarttlsNotSupported | Reason::ValidationFailure) => Some(reason),
+        (None, _) => None,
+    }
+}
+
 /// What a failure says about the path: TLS that is not there, is cut or garbled, or is somebody else's. What the host
 /// alone can do wrong says nothing.
-fn lost_by(reason: Reason, tls: Option<&TlsFacts>) -> Option<Outcome> {
-    let is_lost = match reason {
-        Reason::StarttlsNotSupported => true,
-        Reason::ValidationFailure => tls.is_none(),
-        Reason::CertificateNotTrusted | Reason::CertificateHostMismatch | Reason::TlsaInvalid => true,
-        _ => false,
-    };
-    is_lost.then_some(Outcome::Lost)
+fn lost_by(reason: Reason, tls: Option<&TlsFacts>) -> Option<Sign> {
+    match reason {
+        Reason::StarttlsNotSupported => Some(Sign::Stripped),
+        Reason::ValidationFailure if tls.is_none() => Some(Sign::Stripped),
+        Reason::CertificateNotTrusted | Reason::CertificateHostMismatch => Some(Sign::Strange),
+        _ => None,
+    }
 }
 
 /// What the records of one moment share.

@@ -8,7 +8,7 @@ mod conclude;
 mod destination;
 pub mod dispatch;
 mod known_hosts;
-mod ladder;
+pub(crate) mod ladder;
 pub mod learning;
 mod notices;
 mod outcome;

@@ -14,6 +14,7 @@ mod facts;
 pub mod failure;
 pub mod hello;
 pub mod https;
+pub mod inspect;
 pub mod ocsp;
 #[cfg(feature = "legacy-tls")]
 pub(crate) mod openssl;

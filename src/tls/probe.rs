@@ -1,4 +1,5 @@
-//! Handshakes of a client that knows exactly one version and one suite: to see what a server makes of old clients.
+//! Handshakes of a client that knows exactly one version, with one suite or with all: to see what a server makes of old
+//! clients, and how old it is itself.
 
 use std::time::Duration;
 
@@ -41,9 +42,38 @@ where
     library::shake(stream, probe).await
 }
 
+/// A client that knows one version with every suite of it.
+#[derive(Clone, Debug)]
+pub struct VersionProbe {
+    pub version: ProtocolVersion,
+    /// The name to ask for (SNI); `None` for a client that sends none.
+    pub server_name: Option<Domain>,
+    pub timeout: Duration,
+}
+
+/// Whether a TLS library of this build has the version.
+pub fn can_speak(version: ProtocolVersion) -> bool {
+    library::can_speak(version)
+}
+
+/// Shakes hands with one version and every suite of it. The certificate is handed out unjudged.
+///
+/// The failure is of kind [`FailureKind::Unsupported`] if [`can_speak`] says no; nothing was sent then.
+pub async fn shake_version<S>(stream: S, probe: &VersionProbe) -> Result<(TlsStream<S>, Peer), HandshakeFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if !can_speak(probe.version) {
+        let detail = format!("no TLS library of this build can do {}", probe.version);
+        return Err(HandshakeFailure::new(FailureKind::Unsupported, &detail));
+    }
+    library::shake_version(stream, probe).await
+}
+
 #[cfg(feature = "legacy-tls")]
 mod library {
-    use openssl::ssl::{Ssl, SslContext};
+    use openssl::ssl::{Ssl, SslContext, SslOptions};
+    use openssl_sys::SSL_OP_LEGACY_SERVER_CONNECT;
 
     use super::*;
     use crate::tls::client::with_openssl::{self, Shake};
@@ -53,6 +83,30 @@ mod library {
     pub(super) fn can(version: ProtocolVersion, suite: &CipherSuite) -> bool {
         let (first, last) = versions_of(suite);
         (first..=last).contains(&version)
+    }
+
+    pub(super) const fn can_speak(_: ProtocolVersion) -> bool {
+        true
+    }
+
+    pub(super) async fn shake_version<S>(
+        stream: S,
+        probe: &VersionProbe,
+    ) -> Result<(TlsStream<S>, Peer), HandshakeFailure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let context = of_version(probe.version).map_err(|error| HandshakeFailure::of_setup(&error))?;
+        let ssl = Ssl::new(&context).map_err(|error| HandshakeFailure::of_setup(&error.into()))?;
+        Shake { ssl, server_name: probe.server_name.as_ref(), timeout: probe.timeout }.run(stream).await
+    }
+
+    fn of_version(version: ProtocolVersion) -> Result<SslContext, SetupError> {
+        let mut builder = with_openssl::builder(version)?;
+        builder.set_max_proto_version(Some(ssl_version(version)))?;
+        // Servers older than RFC 5746 are seen too.
+        builder.set_options(SslOptions::from_bits_retain(SSL_OP_LEGACY_SERVER_CONNECT));
+        Ok(builder.build())
     }
 
     /// The first and the last version that a suite can be used with.
@@ -116,6 +170,23 @@ mod library {
             _ => false,
         };
         knows_version && provider().cipher_suites.iter().any(|known| is(known, suite))
+    }
+
+    pub(super) const fn can_speak(version: ProtocolVersion) -> bool {
+        matches!(version, ProtocolVersion::Tls1_2 | ProtocolVersion::Tls1_3)
+    }
+
+    pub(super) async fn shake_version<S>(
+        stream: S,
+        probe: &VersionProbe,
+    ) -> Result<(TlsStream<S>, Peer), HandshakeFailure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let is_newest = probe.version == ProtocolVersion::Tls1_3;
+        let version = if is_newest { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
+        let offer = Offer::new(provider(), &[version], None).map_err(|error| HandshakeFailure::of_setup(&error))?;
+        offer.connect(stream, probe.server_name.as_ref(), probe.timeout).await
     }
 
     fn is(known: &SupportedCipherSuite, suite: &CipherSuite) -> bool {
@@ -211,6 +282,23 @@ mod tests {
             assert_eq!((facts.group.as_deref(), facts.stack), (group, Stack::Openssl), "{suite}");
             assert_eq!(facts.sni.as_deref(), Some("mx.example"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_version_is_tried_alone_with_all_its_suites() {
+        for spoken in ProtocolVersion::ALL {
+            let server = OldServer::only(spoken).context();
+            for version in ProtocolVersion::ALL {
+                let probe = VersionProbe { version, server_name: None, timeout: PATIENCE };
+                let met = meet(&server, |stream| shake_version(stream, &probe)).await.0;
+                let seen = met.ok().map(|peer| peer.facts.version);
+                assert_eq!(seen, Some(version).filter(|version| *version == spoken), "a server of {spoken}");
+            }
+        }
+        let weak = OldServer { suites: "RC4-SHA", ..OldServer::only(ProtocolVersion::Tls1_2) }.context();
+        let probe = VersionProbe { version: ProtocolVersion::Tls1_2, server_name: None, timeout: PATIENCE };
+        let facts = meet(&weak, |stream| shake_version(stream, &probe)).await.0.unwrap().facts;
+        assert_eq!(facts.cipher_openssl, "RC4-SHA");
     }
 
     #[tokio::test]

@@ -108,7 +108,6 @@ pub fn full(event: Event, stamp: &Stamp) -> Record<'_> {
         | Event::OutboundBounced
         | Event::OutboundRerouted => {
             record.tls = Some(&TLS);
-            (record.requiretls, record.tls_required_no) = (true, true);
             record.reply = Some("250 2.0.0 Ok".to_owned());
             record.part_of = Some(RecordId::from_u128(4));
             let expired = event == Event::OutboundBounced;

@@ -5,6 +5,7 @@ $GATEPOST names the binary; default: target/release/gatepost of this repository.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -353,7 +354,8 @@ class Sink(Hop):
     """A next hop that takes mail and keeps the octets. `rcpt` and `data` may give other replies than 250.
 
     `tls` is a pair of chain and key, or a ready context. `handshakes` has version and cipher of each, `failures` why others failed,
-    `named` each recipient that was named, with the handshake of its session or None for plaintext.
+    `named` each recipient that was named, with the handshake of its session or None for plaintext. An entry of a message says by which
+    connection it came, counted from 1, and with which parameters of MAIL.
     """
 
     def __init__(self, tls=None, rcpt=None, data=None, port=None, extensions=("8BITMIME", "SIZE", "SMTPUTF8", "PIPELINING"),
@@ -365,11 +367,12 @@ class Sink(Hop):
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*map(str, tls))
         self.rcpt, self.data = rcpt or (lambda address: "250 2.1.5 Ok"), data or (lambda entry: "250 2.0.0 Ok")
-        self.extensions, self.lock, self.messages = extensions, threading.Lock(), []
+        self.extensions, self.lock, self.messages, self.numbers = extensions, threading.Lock(), [], itertools.count(1)
         super().__init__(port=port, address=address)
 
     def serve(self, connection):
         reader, sender, recipients, secure, session = Reader(connection), None, [], False, None
+        number, parameters = next(self.numbers), []
         reader.answer("220 sink.test ESMTP")
         while (line := reader.line()) is not None:
             verb = line.upper()
@@ -383,6 +386,7 @@ class Sink(Hop):
                 self.handshakes.append(session)
             elif verb.startswith(b"MAIL FROM:"):
                 sender, recipients = line[10:].split(b">")[0].lstrip(b" <").decode(), []
+                parameters = line.decode().partition(">")[2].split()
                 reader.answer("250 2.1.0 Ok")
             elif verb.startswith(b"RCPT TO:"):
                 address = line[8:].split(b">")[0].lstrip(b" <").decode()
@@ -393,7 +397,8 @@ class Sink(Hop):
                 reader.answer(answer)
             elif verb == b"DATA" and recipients:
                 reader.answer("354 go")
-                entry = {"from": sender, "to": recipients, "data": reader.content(), "tls": secure, "session": session}
+                entry = {"from": sender, "to": recipients, "data": reader.content(), "tls": secure, "session": session,
+                         "connection": number, "parameters": parameters}
                 answer = self.data(entry)
                 if answer.startswith("2"):
                     with self.lock:

@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("L2a", &["journal"]),
     ("L2", &["config", "dns", "net", "tls", "spool", "memory", "audit", "metrics"]),
     ("L3", &["facts", "alert"]),
-    ("L4", &["inbound", "outbound"]),
+    ("L4", &["inbound", "outbound", "probe"]),
     ("L5", &["app", "admin"]),
     ("L6", &["cli", "demo", "main"]),
 ];
@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("clock", "model", "it returns the moments that model defines"),
     ("random", "model", "it draws the ids that model defines"),
+    ("probe", "outbound", "it tries a host by the ways of a delivery; outbound knows no probe"),
     ("app", "admin", "it starts the admin listener; admin knows no app"),
     ("cli", "demo", "it is the command that starts the demo"),
     ("main", "cli", "the binary is nothing but the call of cli"),

@@ -54,7 +54,7 @@ impl World {
 
     /// A session, and one message over it.
     fn deliver(&self, name: &str, shown: Shown, now: Timestamp) -> Vec<String> {
-        let path = shown.level().map(|_| Outcome::Met);
+        let path = shown.level().map(|_| Sign::Met);
         let mut news = self.see(name, now, |session| (session.shown, session.path) = (Some(shown), path));
         news.extend(self.see(name, now, |session| (session.shown, session.deliveries) = (Some(shown), 1)));
         news
@@ -66,7 +66,7 @@ impl World {
             session.shown = Some(Shown::Plaintext);
             session.asked = Some(Level::Encrypt);
             session.violation = Some(Reason::StarttlsNotSupported);
-            session.path = Some(Outcome::Lost);
+            session.path = Some(Sign::Stripped);
         })
     }
 
@@ -256,18 +256,18 @@ fn more_domains_than_are_at_hand_are_all_kept_and_listed_in_order() {
 }
 
 /// A session of destination `n`, whose host stands in a place of its own.
-fn elsewhere(world: &World, n: u8, second: i64, outcome: Outcome) -> Vec<String> {
+fn elsewhere(world: &World, n: u8, second: i64, sign: Sign) -> Vec<String> {
     let (domain, mx) = (domain(&format!("d{n}.example")), domain(&format!("mx.host{n}.example")));
     let session = Session {
         to: world.destination(&domain),
         mx: &mx,
         address: [198, 51, n, 1].into(),
-        shown: Some(if outcome == Outcome::Met { Shown::Encrypted } else { Shown::Plaintext }),
+        shown: Some(if sign == Sign::Stripped { Shown::Plaintext } else { Shown::Encrypted }),
         deliveries: 0,
         is_enforced: true,
         asked: None,
         violation: None,
-        path: Some(outcome),
+        path: Some(sign),
         record: None,
     };
     told(world.store.see(&session, at(0, second)))
@@ -277,17 +277,19 @@ fn elsewhere(world: &World, n: u8, second: i64, outcome: Outcome) -> Vec<String>
 fn the_path_is_suspected_if_many_lose_what_they_had_and_cleared_when_they_have_it_again() {
     for learn in [Learn::Propose, Learn::Off] {
         let mut world = World::new(learn);
-        let all = |world: &World, second, outcome| (0..5).flat_map(|n| elsewhere(world, n, second, outcome)).collect();
-        let news: Vec<String> = all(&world, 0, Outcome::Lost);
+        let all = |world: &World, second, sign| (0..5).flat_map(|n| elsewhere(world, n, second, sign)).collect();
+        let news: Vec<String> = all(&world, 0, Sign::Stripped);
         assert_eq!(news, NOTHING, "who never had TLS has not lost it");
-        let news: Vec<String> = all(&world, 1, Outcome::Met);
+        let news: Vec<String> = all(&world, 1, Sign::Met);
         assert_eq!(news, NOTHING);
-        let news: Vec<String> = all(&world, 2, Outcome::Lost);
+        let news: Vec<String> = all(&world, 1, Sign::Strange);
+        assert_eq!(news, NOTHING, "who never showed a certificate for itself has not lost it");
+        let news: Vec<String> = all(&world, 2, Sign::Stripped);
         assert_eq!(news, ["path suspected by 5"], "{learn:?}");
         world.store.write();
         world.kill();
         assert_eq!(world.store.standing().suspicion.map(|suspicion| suspicion.count), Some(5));
-        let news: Vec<String> = all(&world, 3, Outcome::Met);
+        let news: Vec<String> = all(&world, 3, Sign::Met);
         assert_eq!(news, ["path cleared: Recovered"], "{learn:?}");
     }
 }

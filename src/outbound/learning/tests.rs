@@ -50,7 +50,7 @@ fn tls(name: &str, chain: ChainTrust) -> TlsFacts {
 }
 
 /// `shown`, `violation` and `path` of the session.
-type Meaning = (Option<Shown>, Option<Reason>, Option<Outcome>);
+type Meaning = (Option<Shown>, Option<Reason>, Option<Sign>);
 
 fn check(target: &Target, what: What<'_>, expected: Meaning) {
     let (bank, hosts) = (domain("bank.example"), [domain("mx.bank.example")]);
@@ -71,8 +71,9 @@ fn a_session_is_a_violation_if_what_was_learned_is_what_it_lacks() {
     let strange = tls("mx.other.example", ChainTrust::Trusted);
     let (plain, encrypted) = (Some(Shown::Plaintext), Some(Shown::Encrypted));
     let verified = Some(Shown::Verified(Proved::OwnName));
-    let (lost, met) = (Some(Outcome::Lost), Some(Outcome::Met));
+    let (lost, met, strange_sign) = (Some(Sign::Stripped), Some(Sign::Met), Some(Sign::Strange));
     let (no_tls, mismatch) = (Reason::StarttlsNotSupported, Reason::CertificateHostMismatch);
+    let cut = Reason::ValidationFailure;
     let learned_encrypt = target(Opportunistic, Some(Learned::Encrypt));
     let learned_verify = target(Opportunistic, Some(Learned::Verify(vec![domain("mx.bank.example")])));
     let written = target(Verify, Some(Learned::Encrypt));
@@ -80,10 +81,12 @@ fn a_session_is_a_violation_if_what_was_learned_is_what_it_lacks() {
     check(&learned_encrypt, What::Connected(Some(&good)), (verified, None, met));
     check(&learned_encrypt, What::Delivered(Some(&strange)), (encrypted, None, met));
     check(&learned_encrypt, failed(no_tls, None), (plain, Some(no_tls), lost));
-    check(&learned_encrypt, failed(Reason::ValidationFailure, None), (plain, Some(no_tls), lost));
-    check(&learned_verify, failed(mismatch, Some(&strange)), (encrypted, Some(mismatch), lost));
+    check(&learned_encrypt, failed(cut, None), (None, Some(cut), lost));
+    // The host has TLS, but no version that is written.
+    check(&learned_encrypt, failed(Reason::VersionBelowMinimum, None), (None, None, None));
+    check(&learned_verify, failed(mismatch, Some(&strange)), (encrypted, Some(mismatch), strange_sign));
     // The written level asks for more than was learned, and that is what is not met.
-    check(&written, failed(mismatch, Some(&strange)), (encrypted, None, lost));
+    check(&written, failed(mismatch, Some(&strange)), (encrypted, None, strange_sign));
     check(&written, failed(no_tls, None), (plain, Some(no_tls), lost));
     check(&unlearned, failed(no_tls, None), (plain, None, lost));
     check(&unlearned, failed(Reason::CertificateExpired, Some(&good)), (verified, None, None));

@@ -1,0 +1,158 @@
+//! `gatepost survey`: asks a list of domains what they can do, politely, and goes on where it was stopped.
+
+pub(in crate::cli) mod arguments;
+mod candidates;
+mod diff;
+mod list;
+mod page;
+mod record;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::model::domain::Domain;
+use crate::policy::rules::PolicySet;
+
+use super::human::shown;
+use super::output::{Console, Exit, Failure};
+use super::probe::setting::{self, Setting};
+use arguments::Survey;
+use candidates::Outcome;
+use diff::{Change, Way};
+use list::Output;
+use record::Surveyed;
+use summary::Summary;
+use work::{Terms, Work};
+
+/// For a connection, a handshake and each reply.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What came out, with what was known before.
+#[derive(Debug)]
+struct Results {
+    /// Of the domains of the list.
+    found: BTreeMap<Domain, Surveyed>,
+    is_interrupted: bool,
+    /// Domains that were not asked.
+    left: usize,
+    /// Since the earlier survey, if one was named.
+    changes: Option<Vec<Change>>,
+    candidates: Vec<(Domain, Outcome)>,
+}
+
+pub(super) fn run(
+    config: Option<&Path>,
+    asked: &Survey,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let domains = list::read(&asked.domains)?;
+    let before = asked.diff.as_deref().map(list::results).transpose()?;
+    let (mut output, known) = match &asked.out {
+        Some(path) => list_output(path)?,
+        None => (None, BTreeMap::new()),
+    };
+    let setting = Setting::find(config, console)?;
+    let runtime = setting::runtime()?;
+    let is_known = |domain: &&Domain| !asked.again && known.contains_key(domain);
+    let to_ask: Vec<Domain> = domains.iter().filter(|domain| !is_known(domain)).cloned().collect();
+    let terms = Terms { versions: asked.versions, parallel: usize::from(asked.parallel), timeout: asked.timeout };
+    let work = {
+        let _entered = runtime.enter();
+        let prober = setting.prober(asked.ehlo.as_ref(), setting::patience(PATIENCE), asked.pause)?;
+        runtime.block_on(work::survey(prober, terms, to_ask, output.as_mut(), stop()))?
+    };
+    let results = results(asked, &domains, (known, work), before, setting.policies())?;
+    if json {
+        console.json(&answer(&results))?;
+    } else {
+        write!(console.out, "{}", page::page(&results))?;
+    }
+    Ok(results.exit())
+}
+
+fn list_output(path: &Path) -> Result<(Option<Output>, BTreeMap<Domain, Surveyed>), Failure> {
+    Output::open(path).map(|(output, known)| (Some(output), known))
+}
+
+/// Ctrl-C. A second one ends the program at once.
+async fn stop() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn results(
+    asked: &Survey,
+    domains: &[Domain],
+    (mut known, work): (BTreeMap<Domain, Surveyed>, Work),
+    before: Option<BTreeMap<Domain, Surveyed>>,
+    policies: Option<&PolicySet>,
+) -> Result<Results, Failure> {
+    known.extend(work.found);
+    let found: BTreeMap<Domain, Surveyed> = domains.iter().filter_map(|domain| known.remove_entry(domain)).collect();
+    let before = before.map(|mut before| {
+        // Of a part of the list only that part is compared.
+        before.retain(|domain, _| found.contains_key(domain) || !work.is_interrupted);
+        before
+    });
+    let changes = before.map(|before| diff::changes(&before, &found));
+    let candidates = match &asked.candidates {
+        Some(folder) => write_candidates(folder, &found, policies)?,
+        None => Vec::new(),
+    };
+    let left = domains.len() - found.len();
+    Ok(Results { found, is_interrupted: work.is_interrupted, left, changes, candidates })
+}
+
+fn write_candidates(
+    folder: &Path,
+    found: &BTreeMap<Domain, Surveyed>,
+    policies: Option<&PolicySet>,
+) -> Result<Vec<(Domain, Outcome)>, Failure> {
+    let failed = |error: std::io::Error| {
+        let message = format!("{}: {error}", shown(&folder.display().to_string()));
+        Failure::new(Exit::No, message, "name a folder that can be written to with --candidates DIR")
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut outcomes = Vec::with_capacity(found.len());
+    for (domain, surveyed) in found {
+        let outcome = if candidates::is_written(policies, domain) {
+            Outcome::None("the configuration has a file for it")
+        } else {
+            candidates::write(folder, surveyed).map_err(failed)?
+        };
+        outcomes.push((domain.clone(), outcome));
+    }
+    Ok(outcomes)
+}
+
+impl Results {
+    fn exit(&self) -> Exit {
+        let has_lost = self.changes.iter().flatten().any(|change| change.way == Way::Lost);
+        if has_lost || self.is_interrupted { Exit::No } else { Exit::Done }
+    }
+}
+
+fn answer(results: &Results) -> Value {
+    let candidate = |(domain, outcome): &(Domain, Outcome)| match outcome {
+        Outcome::Written(path) => json!({ "domain": domain, "file": path, "written": true }),
+        Outcome::Kept(path) => json!({ "domain": domain, "file": path, "written": false }),
+        Outcome::None(why) => json!({ "domain": domain, "file": null, "written": false, "why": why }),
+    };
+    json!({
+        "domains": results.found.values().collect::<Vec<_>>(),
+        "summary": Summary::of(results.found.values()).json(),
+        "interrupted": results.is_interrupted,
+        "left": results.left,
+        "changes": results.changes,
+        "candidates": results.candidates.iter().map(candidate).collect::<Vec<_>>(),
+    })
+}

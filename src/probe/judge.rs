@@ -1,0 +1,278 @@
+//! What a host meets by what it did, and whether our own policy would send mail there. Pure: what was seen is handed in,
+//! the same engine as that of deliveries answers.
+
+use crate::dns::LookupError;
+use crate::model::domain::Domain;
+use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
+use crate::model::tls::{ChainTrust, ProtocolVersion, TlsFacts, Verified};
+use crate::policy::host_requirement::{HostRequirement, Unmet, require};
+use crate::policy::names::Identity;
+use crate::policy::outbound::{Decision, HostIdentity};
+use crate::policy::published::{Asks, MtaSts, Published};
+use crate::policy::session_check::{self, IdentityCheck};
+use crate::policy::settings::{DaneUse, OutboundTls};
+use crate::tls::client::Peer;
+use crate::tls::dane::evaluate_dane;
+use crate::tls::evaluate::{Evaluation, evaluate, evaluate_all};
+use crate::tls::roots::Roots;
+
+use super::dane::DaneFound;
+use super::observe::{AddressSeen, End, Observation, Secured};
+use super::publication::FoundHost;
+
+/// RFC 8461 section 7.2.
+const STS_VERSION_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
+
+/// Whether a level is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Met {
+    Yes,
+    No {
+        reason: Reason,
+        detail: String,
+    },
+    /// Nothing is published that could be met.
+    NotApplicable,
+}
+
+impl Met {
+    fn no(reason: Reason, detail: impl Into<String>) -> Self {
+        Self::No { reason, detail: detail.into() }
+    }
+
+    fn of(evaluation: Evaluation) -> Self {
+        match evaluation.error {
+            None => Self::Yes,
+            Some(reason) => Self::No { reason, detail: evaluation.detail },
+        }
+    }
+
+    pub const fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+
+    pub const fn is_no(&self) -> bool {
+        matches!(self, Self::No { .. })
+    }
+
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No { .. } => "no",
+            Self::NotApplicable => "not-applicable",
+        }
+    }
+
+    /// What holds for both: a "no" tells.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (no @ Self::No { .. }, _) | (_, no @ Self::No { .. }) => no,
+            (Self::Yes, Self::Yes) => Self::Yes,
+            // One host that has nothing to meet does not speak for the other.
+            (Self::NotApplicable, _) | (_, Self::NotApplicable) => Self::NotApplicable,
+        }
+    }
+}
+
+/// Which levels are met, each by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meets {
+    /// It takes mail at all.
+    pub opportunistic: Met,
+    pub encrypt: Met,
+    /// A certificate for the host's name, by an authority that is trusted.
+    pub verify_mx: Met,
+    /// The same for the domain's name.
+    pub verify_domain: Met,
+    pub dane: Met,
+    /// The certificate, the version and the list of the MTA-STS policy, whatever its mode is.
+    pub mta_sts: Met,
+}
+
+impl Meets {
+    /// What all of them meet; `None` if there are none.
+    pub fn all(each: impl IntoIterator<Item = Self>) -> Option<Self> {
+        each.into_iter().reduce(|one, other| Self {
+            opportunistic: one.opportunistic.and(other.opportunistic),
+            encrypt: one.encrypt.and(other.encrypt),
+            verify_mx: one.verify_mx.and(other.verify_mx),
+            verify_domain: one.verify_domain.and(other.verify_domain),
+            dane: one.dane.and(other.dane),
+            mta_sts: one.mta_sts.and(other.mta_sts),
+        })
+    }
+
+    /// Each level with its name, weakest first.
+    pub fn rows(&self) -> [(&'static str, &Met); 6] {
+        [
+            ("opportunistic", &self.opportunistic),
+            ("encrypt", &self.encrypt),
+            ("verify_mx", &self.verify_mx),
+            ("verify_domain", &self.verify_domain),
+            ("dane", &self.dane),
+            ("mta_sts", &self.mta_sts),
+        ]
+    }
+}
+
+/// By what a host is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench<'a> {
+    pub domain: Option<&'a Domain>,
+    pub host: &'a FoundHost,
+    pub dane: &'a DaneFound,
+    pub mta_sts: Option<MtaSts>,
+    pub roots: &'a Roots,
+    pub now: Timestamp,
+}
+
+impl Bench<'_> {
+    /// What the host meets at every address that answers; of a host that nowhere answers nothing is met.
+    pub fn meets(&self, seen: &Observation) -> Meets {
+        let answering = seen.addresses.iter().filter(|seen| seen.takes_mail());
+        let all = Meets::all(answering.map(|seen| self.meets_at(seen)));
+        all.or_else(|| Meets::all(seen.addresses.iter().map(|seen| self.meets_at(seen)))).unwrap_or_else(|| {
+            let no = || Met::no(Reason::ConnectFailed, "the host was not connected to");
+            self.without_tls(no(), no)
+        })
+    }
+
+    fn meets_at(&self, seen: &AddressSeen) -> Meets {
+        match &seen.end {
+            End::Tls(secured) => self.meets_under_tls(secured),
+            End::Plaintext(trouble) => self.without_tls(Met::Yes, || Met::no(trouble.reason(), trouble.in_words())),
+            End::Nothing(trouble) => {
+                let no = || Met::no(trouble.reason(), trouble.in_words());
+                self.without_tls(no(), no)
+            }
+        }
+    }
+
+    fn without_tls(&self, opportunistic: Met, no: impl Fn() -> Met) -> Meets {
+        let if_any = |is_there: bool| if is_there { no() } else { Met::NotApplicable };
+        Meets {
+            opportunistic,
+            encrypt: no(),
+            verify_mx: if_any(self.host.name.is_some()),
+            verify_domain: if_any(self.domain.is_some()),
+            dane: if_any(matches!(self.dane, DaneFound::Usable(_) | DaneFound::NotLookedUp(_))),
+            mta_sts: if_any(self.mta_sts.is_some()),
+        }
+    }
+
+    fn meets_under_tls(&self, secured: &Secured) -> Meets {
+        let verify_mx = self.by_name(&secured.peer, self.host.name.as_ref());
+        Meets {
+            opportunistic: Met::Yes,
+            encrypt: Met::Yes,
+            verify_domain: self.by_name(&secured.peer, self.domain),
+            dane: self.by_dane(&secured.peer),
+            mta_sts: self.by_sts(&secured.peer, &verify_mx),
+            verify_mx,
+        }
+    }
+
+    /// Where a chain leads, whoever it is for.
+    pub fn chain(&self, peer: &Peer) -> ChainTrust {
+        evaluate(&peer.chain, &Identity::default(), self.roots, self.now).chain
+    }
+
+    fn by_name(&self, peer: &Peer, name: Option<&Domain>) -> Met {
+        let Some(name) = name else { return Met::NotApplicable };
+        let identity = Identity { names: vec![name.clone()], ..Identity::default() };
+        Met::of(evaluate(&peer.chain, &identity, self.roots, self.now))
+    }
+
+    fn by_dane(&self, peer: &Peer) -> Met {
+        match self.dane {
+            DaneFound::NotSigned | DaneFound::Absent | DaneFound::Unusable { .. } => Met::NotApplicable,
+            DaneFound::NotLookedUp(error) => {
+                Met::no(dane_reason(*error), format!("the TLSA records cannot be looked up: {error}"))
+            }
+            DaneFound::Usable(records) => match &records.records {
+                Some(usable) => Met::of(evaluate_dane(&peer.chain, usable, &records.names, self.now)),
+                None => Met::NotApplicable,
+            },
+        }
+    }
+
+    fn by_sts(&self, peer: &Peer, by_name: &Met) -> Met {
+        match self.mta_sts {
+            None => Met::NotApplicable,
+            Some(MtaSts { lists_host: false, .. }) => {
+                let host = self.host.shown();
+                Met::no(Reason::ValidationFailure, format!("the MTA-STS policy does not list {host}"))
+            }
+            Some(_) if peer.facts.version < STS_VERSION_MIN => {
+                Met::no(Reason::VersionBelowMinimum, format!("the session uses {}", peer.facts))
+            }
+            Some(_) => by_name.clone(),
+        }
+    }
+
+    /// What our policy asks of a session with the host, or why nothing there could meet it.
+    pub fn requirement(&self, decision: &Decision) -> Result<HostRequirement, Unmet> {
+        let dane = match self.dane.as_published() {
+            Ok(dane) => dane,
+            Err(error) if follows_dane(decision) => {
+                let detail = format!("the TLSA records cannot be looked up: {error}");
+                let source = decision.following.dane.source.clone();
+                return Err(Unmet { reason: dane_reason(error), detail, source });
+            }
+            Err(_) => crate::policy::published::Dane::Inapplicable,
+        };
+        let published = Published { dane, mta_sts: self.mta_sts, learned: None, asks: Asks::default() };
+        let identity = HostIdentity {
+            recipient_domain: self.domain,
+            name: self.host.name.as_ref(),
+            name_is_trusted: self.host.name_is_trusted,
+        };
+        require(decision, &identity, &published)
+    }
+}
+
+/// RFC 7672 section 2.2: of such a host it is not known whether it has records, so mail waits.
+fn dane_reason(error: LookupError) -> Reason {
+    if error == LookupError::Bogus { Reason::DnssecInvalid } else { Reason::DnsFailure }
+}
+
+fn follows_dane(decision: &Decision) -> bool {
+    match decision.following.dane.value {
+        DaneUse::Off => false,
+        DaneUse::Auto => decision.requirement.tls.value != OutboundTls::Off,
+        DaneUse::Required => true,
+    }
+}
+
+/// Whether a session meets a requirement: the last word before MAIL FROM, with what is wrong in words. `peer` is `None`
+/// for plaintext.
+pub fn check(
+    requirement: &HostRequirement,
+    peer: Option<&Peer>,
+    roots: &Roots,
+    now: Timestamp,
+) -> Result<(), (Reason, String)> {
+    let evaluation = peer.map(|peer| evaluate_all(&peer.chain, requirement, roots, now));
+    let proved = match &evaluation {
+        Some(Evaluation { error: Some(reason), .. }) => IdentityCheck::Failed(*reason),
+        Some(evaluation) => IdentityCheck::Verified(evaluation.verified),
+        None => IdentityCheck::Verified(Verified::None),
+    };
+    let facts = peer.map(|peer| &peer.facts);
+    session_check::verify(requirement, facts, proved).map_err(|reason| {
+        let told = evaluation.map(|evaluation| evaluation.detail).filter(|detail| !detail.is_empty());
+        (reason, told.filter(|_| !is_of_strength(reason)).unwrap_or_else(|| in_words(facts)))
+    })
+}
+
+const fn is_of_strength(reason: Reason) -> bool {
+    matches!(reason, Reason::VersionBelowMinimum | Reason::CipherBelowMinimum)
+}
+
+fn in_words(facts: Option<&TlsFacts>) -> String {
+    match facts {
+        Some(facts) => format!("the session uses {facts}"),
+        None => "the session is not encrypted".to_owned(),
+    }
+}
