@@ -1,4 +1,4 @@
-//! What is told of TLS reports, from the book of a running daemon or of a stopped one, and the sending of one on demand.
+//! What is told of TLS reports, from the book of a running daemon or of a stopped one, and sending one on demand.
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{self, Command};
 use crate::outbound::reporting::{self, Reports, Sessions};
-use crate::outbound::{KnownHosts, Outbound, Pool};
+use crate::outbound::{self, KnownHosts, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
@@ -125,24 +125,7 @@ impl Running {
         let opening =
             Opening { stamp: stamp.clone(), metrics: metrics.clone(), shipper: shipper.clone(), accept_damage };
         let (storage, config) = open_storage(config, opening).await?;
-        let (reports, sessions) = Reports::new(Book::new(storage.memory.clone()), metrics.clone());
-        reports.settle(&storage.spool, clock::timestamp());
-        let outbound = Arc::new(Outbound {
-            snapshot: ArcSwap::from_pointee(built.outbound),
-            spool: storage.spool.clone(),
-            audit: storage.audit.clone(),
-            metrics: metrics.clone(),
-            alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(&config)),
-            facts: build::gatherer(&config, &environment, storage.memory.clone(), storage.learned.clone())?,
-            resolver: environment.resolver,
-            tls: ClientTls::new(None)?,
-            roots: environment.roots,
-            pool: Pool::default(),
-            known_hosts: KnownHosts::default(),
-            back_ends: Arc::default(),
-            timeouts: environment.timeouts,
-            reports,
-        });
+        let (outbound, sessions) = deliveries((built.outbound, &config), environment, &storage, &metrics)?;
         let inbound = Arc::new(reception(built.inbound, &storage, &metrics, outbound.back_ends.clone()));
         record_start(&outbound, &stamp, &storage.gaps).await;
         let (drain, draining_signal) = watch::channel(false);
@@ -342,6 +325,34 @@ impl Running {
         drop(control);
         tracing::info!("stopped");
     }
+}
+
+/// What deliveries share under this configuration, and those of their sessions that are to be counted.
+fn deliveries(
+    (snapshot, config): (outbound::Snapshot, &Config),
+    environment: Environment,
+    storage: &Storage,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Outbound>, Sessions), StartError> {
+    let (reports, sessions) = Reports::new(Book::new(storage.memory.clone()), metrics.clone());
+    reports.settle(&storage.spool, clock::timestamp());
+    let outbound = Outbound {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        spool: storage.spool.clone(),
+        audit: storage.audit.clone(),
+        metrics: metrics.clone(),
+        alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(config)),
+        facts: build::gatherer(config, &environment, storage.memory.clone(), storage.learned.clone())?,
+        resolver: environment.resolver,
+        tls: ClientTls::new(None)?,
+        roots: environment.roots,
+        pool: Pool::default(),
+        known_hosts: KnownHosts::default(),
+        back_ends: Arc::default(),
+        timeouts: environment.timeouts,
+        reports,
+    };
+    Ok((Arc::new(outbound), sessions))
 }
 
 /// What sessions share.

@@ -91,9 +91,10 @@ const LEARNED: &str =
     "Domains that are held to the TLS that they have shown; those that are only proposed do not count.";
 const VIOLATIONS: &str = "Sessions that showed less than their destination had shown for long.";
 const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
+const QUEUE: &str = "Groups of recipients in the queue that travel together.";
+const QUEUE_OLDEST: &str = "Age of the oldest message in the queue.";
 const TLSRPT_LOST: &str = "Sessions, or counts of them, that TLS reports lack for want of room.";
 const TLSRPT_REPORTS: &str = "Tries to send a TLS report to one place; given-up: not tried again.";
-const QUEUE: &str = "Groups of recipients in the queue that travel together.";
 const NOT_AFTER: &str = "End of the validity of a certificate of our own.";
 
 impl Metrics {
@@ -150,12 +151,7 @@ impl Metrics {
             tlsrpt_sessions_lost: counter(&r, "tlsrpt_sessions_lost_total", TLSRPT_LOST)?,
             tlsrpt_reports: counters(&r, "tlsrpt_reports_total", TLSRPT_REPORTS, &["transport", "result"])?,
             queue_messages: gauges(&r, "queue_messages", QUEUE, &["state"])?,
-            queue_oldest_age: gauges(
-                &r,
-                "queue_oldest_message_age_seconds",
-                "Age of the oldest message in the queue.",
-                &["state"],
-            )?,
+            queue_oldest_age: gauges(&r, "queue_oldest_message_age_seconds", QUEUE_OLDEST, &["state"])?,
             spool_commit_duration: commit_histogram(&r)?,
             spool_free_bytes: gauge(&r, "spool_free_bytes", "Free space of the spool's file system.")?,
             audit_records: counter(&r, "audit_records_total", "Records written to the audit log.")?,

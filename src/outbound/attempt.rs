@@ -239,8 +239,11 @@ impl Attempt {
 
     fn goes_on(&self, tried: &Tried) -> bool {
         let is_late = || clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
-        let Some(failed) = &tried.failed else { return !self.open.is_empty() };
-        !self.open.is_empty() && !tried.is_over && tried.targets < TARGETS_MAX && !(is_late() && failed.next_host)
+        if tried.failed.is_none() {
+            return !self.open.is_empty();
+        }
+        let has_room = !tried.is_over && tried.targets < TARGETS_MAX;
+        !self.open.is_empty() && has_room && !is_late()
     }
 
     /// One host. Gives the failure that leaves recipients open.

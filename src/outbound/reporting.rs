@@ -100,7 +100,8 @@ impl Reports {
                 };
             }
             if is_changed && let Err(error) = self.book.file(&subject, &filed) {
-                tracing::warn!(domain = %subject.domain, day = %subject.day, %error, "the state of a report is not kept");
+                let Subject { day, domain } = &subject;
+                tracing::warn!(%domain, %day, %error, "the state of a report is not kept");
             }
         }
     }
@@ -110,15 +111,16 @@ impl Reports {
         let gathered = std::mem::take(&mut *self.gathered());
         for (subject, tally) in gathered {
             if let Err(error) = self.book.add(&tally, domains_max) {
+                let Subject { day, domain } = &subject;
                 self.metrics.tlsrpt_sessions_lost.inc();
                 match error {
                     // Once a day.
-                    NotCounted::TooMany if self.full_day().replace(subject.day) == Some(subject.day) => {}
+                    NotCounted::TooMany if self.full_day().replace(*day) == Some(*day) => {}
                     NotCounted::TooMany => {
-                        tracing::warn!(domain = %subject.domain, domains_max, "not counted for TLS reports: too many domains");
+                        tracing::warn!(%domain, domains_max, "not counted for TLS reports: too many domains");
                     }
                     NotCounted::Refused(error) => {
-                        tracing::error!(domain = %subject.domain, %error, "sessions are not counted for TLS reports");
+                        tracing::error!(%domain, %error, "sessions are not counted for TLS reports");
                     }
                 }
             }

@@ -68,7 +68,8 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
         usual: written.identity(&identity),
         needs_require_tls: published.asks.require_tls,
     };
-    if written.wants_identity() && !(facts.replaces_names && !written.names_identity()) {
+    let stands = written.names_identity() || !facts.replaces_names;
+    if written.wants_identity() && stands {
         let of = Evidence::Names(built.usual.clone());
         built.proofs.push(Proof { of, source: written.tls.source.clone() });
     }

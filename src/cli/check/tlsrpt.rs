@@ -32,21 +32,18 @@ mod tests {
     #[test]
     fn a_key_that_cannot_sign_is_told_with_the_line_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("empty.pem"), "").unwrap();
-        for (file, expected) in [("none.pem", "No such file"), ("empty.pem", "no private key")] {
-            let main = format!(
-                "hostname = \"mx.example.org\"\npostmaster = \"p@example.org\"\ndomains = \".\"\nspool.path = \"s\"\naudit = {{ path = \"a\", key = \"k\" }}\n\
-                 [[listener]]\nname = \"in\"\nbind = [\"[::1]:25\"]\nrole = \"mx\"\ntls = \"off\"\n\
-                 [tlsrpt]\ncontact = \"tls@example.org\"\ndkim = {{ selector = \"s\", key = \"{file}\" }}\n"
-            );
-            let folder = folder.path().join(file.replace(".pem", ""));
-            std::fs::create_dir_all(&folder).unwrap();
-            let path = folder.parent().unwrap().join("gatepost.conf");
-            std::fs::write(&path, main.replace("domains = \".\"", &format!("domains = \"{}\"", folder.display())))
-                .unwrap();
-            let (config, _) = config::load(&path).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::create_dir(folder.path().join("domains.d")).unwrap();
+        write("empty.pem", "");
+        for (key, expected) in [("none.pem", "No such file"), ("empty.pem", "no private key")] {
+            let main = "hostname = \"mx.example.org\"\npostmaster = \"p@example.org\"\nspool.path = \"s\"\n\
+                        audit = { path = \"a\", key = \"k\" }\n\
+                        [[listener]]\nname = \"in\"\nbind = [\"[::1]:25\"]\nrole = \"mx\"\ntls = \"off\"\n\
+                        [tlsrpt]\ncontact = \"tls@example.org\"\n";
+            write("gatepost.toml", &format!("{main}dkim = {{ selector = \"s\", key = \"{key}\" }}\n"));
+            let (config, _) = config::load(&folder.path().join("gatepost.toml")).unwrap();
             let found = findings(&config);
-            assert_eq!((found.len(), found[0].line, found[0].key.as_str()), (1, 13, "tlsrpt.dkim"));
+            assert_eq!((found.len(), found[0].line, found[0].key.as_str()), (1, 12, "tlsrpt.dkim"));
             assert!(found[0].message.contains(expected), "{found:?}");
         }
     }
