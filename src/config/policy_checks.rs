@@ -84,7 +84,6 @@ pub(super) fn check_refusal_text(own: &InboundKeys<'_>, default: Option<&Inbound
 pub(super) fn check_tls_keys(own: &TlsKeys<'_>, below: Option<&TlsKeys<'_>>) {
     check_off(own, below);
     check_identity(own, below);
-    check_mx_names(own, below);
 }
 
 /// A route answers to its own keys: there is no layer below.
@@ -145,20 +144,6 @@ fn check_identity(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) {
             format!("needs tls = \"verify\", and here it is \"{}\"", tls.as_str()),
             "write tls = \"verify\" beside it, or remove it",
         );
-    }
-}
-
-/// The name of an MX host can be trusted only where DNSSEC or MTA-STS vouches for it, and both are off.
-fn check_mx_names(own: &TlsKeys<'_>, default: Option<&TlsKeys<'_>>) {
-    let Some(names) = &own.match_names else { return };
-    let Some(mx) = names.value.iter().find(|name| name.value == NamePattern::Mx) else { return };
-    let fingerprints = own.fingerprints.is_some() || default.is_some_and(|default| default.fingerprints.is_some());
-    let alone = names.value.iter().all(|name| name.value == NamePattern::Mx);
-    let message = "\"mx\" can never match: MX names are not trusted while DNSSEC and MTA-STS are off";
-    if alone && !fingerprints {
-        mx.place.error(message, "write \"domain\" or the name of the certificate");
-    } else {
-        mx.place.warn(message, "remove it");
     }
 }
 

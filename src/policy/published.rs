@@ -15,7 +15,7 @@ pub struct Published {
     pub asks: Asks,
 }
 
-/// What TLSA records say about a host (RFC 7672 section 2.2). A failed look-up is not among these: it keeps the message.
+/// What TLSA records say about a host (RFC 7672 section 2.2). A failed look-up is not among these: it keeps the mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Dane {
     /// Nobody asked: it is switched off, or the addresses of the host are not signed.
