@@ -217,6 +217,8 @@ def is_forgotten(daemon):
     code, text = command(daemon, "learned", "forget", "bank.test")
     checks.matches("the operator may forget it", f"{code} {text}", "^0 .*bank.test is forgotten")
     checks.equal("then nothing is known", (learned(daemon, "bank.test"), command(daemon, "learned", "forget", "bank.test")[0]), (None, 1))
+    # What is durable in the journal reaches the log a moment later.
+    wait_for(lambda: details(daemon, "queue.admin"))
     checks.matches("on record with who asked", details(daemon, "queue.admin"), "all that was learned of bank.test is forgotten, asked for by uid 0")
 
 

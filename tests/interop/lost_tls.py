@@ -71,7 +71,7 @@ def it_waits(relay, domain, ident):
     sentence = relay.why(ident)
     checks.matches(f"{domain}: queue why, while it waits", sentence,
                    rf"^Delivery to b@{domain} failed (once|twice|\d+ times) with {LOST} at mx\.{domain} "
-                   r".*; it is tried again (now|in \d+ s)\.$")
+                   r".*; it is tried again (now|in \d+ s); it has waited for TLS for \d+ s\.$")
     code, answer, words = relay.gatepost("queue", "why", ident)
     said = " ".join(f"{code} {answer} {words}".split())
     checks.matches(f"{domain}: the same for people", said, rf"^0 Delivery to b@{domain} failed")
