@@ -13,7 +13,6 @@ use crate::dns::mx::RouteError;
 use crate::dns::{LookupError, Security, Service};
 use crate::facts::policy_host::{Answer, PolicyHost};
 use crate::model::address::{Address, Charset, ReversePath};
-use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
 use crate::model::tlsa::Tlsa;
 use crate::policy::outbound::{Decision, decide};
@@ -158,6 +157,7 @@ async fn each_version_is_tried_by_a_connection_of_its_own() {
 #[cfg(feature = "legacy-tls")]
 #[tokio::test]
 async fn an_old_host_is_reached_as_a_delivery_reaches_it() {
+    use crate::model::reason::Reason;
     use crate::tls::old_server::OldServer;
 
     let old = OldServer::only(ProtocolVersion::Tls1_0).context();
