@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::outbound::outcome::Failure;
 use crate::policy::outbound::Decision;
@@ -34,7 +35,9 @@ impl Standing<'_> {
     /// all else is tried until its lifetime is over.
     pub(super) fn fate(&self, failure: &Failure) -> Fate {
         let lacks_tls = failure.reason.is_outbound_tls();
-        let tls_bounces = self.decision.on_tls_failure.value == OnTlsFailure::Bounce && lacks_tls && !failure.mixed;
+        // RFC 7672 section 2.1.2: an answer that cannot be believed delays the mail.
+        let is_certain = lacks_tls && !failure.mixed && failure.reason != Reason::DnssecInvalid;
+        let tls_bounces = self.decision.on_tls_failure.value == OnTlsFailure::Bounce && is_certain;
         if failure.permanent || tls_bounces {
             return Fate::Bounce;
         }
@@ -70,7 +73,6 @@ impl Standing<'_> {
 mod tests {
     use super::*;
     use crate::model::address::{Host, ReversePath};
-    use crate::model::reason::Reason;
     use crate::policy::outbound::{Fallback, decide};
     use crate::policy::rules::PolicySet;
     use crate::policy::settings::{HostPort, IpChoice, OutboundLayer, Route, Source, Sourced};
@@ -116,6 +118,7 @@ mod tests {
             (Reason::StarttlsNotSupported, false, TlsBounce, Some(0), 0, Bounce),
             (Reason::CertificateHostMismatch, false, TlsBounce, Some(0), 0, Bounce),
             (Reason::DnsFailure, false, TlsBounce, None, 0, Retry),
+            (Reason::DnssecInvalid, false, TlsBounce, Some(0), 0, Retry),
             (Reason::StarttlsNotSupported, false, escrow(), Some(50), 50, Retry),
             (Reason::StarttlsNotSupported, false, escrow(), Some(50), 149, Retry),
             (Reason::StarttlsNotSupported, false, escrow(), Some(50), 150, rerouted()),

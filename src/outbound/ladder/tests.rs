@@ -1,7 +1,15 @@
 //! The ways as words: `R` and `O` are the libraries, `+` and `-` with and without a server name, `P` plaintext.
 
 use super::*;
-use crate::policy::settings::{OutboundTls, Sourced};
+use crate::model::address::ReversePath;
+use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
+use crate::policy::host_requirement::{HostRequirement, require};
+use crate::policy::outbound::{HostIdentity, decide};
+use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published, UsableRecords};
+use crate::policy::rules::PolicySet;
+use crate::policy::settings::{Learn, OutboundTls, Sourced};
+use crate::policy::timed::Asker;
 
 use FailureKind::*;
 use ProtocolVersion::*;
@@ -212,4 +220,64 @@ fn a_failure_goes_by_what_the_requirement_asks_for() {
     ] {
         assert_eq!(reason(&requirement, kind), expected, "{requirement:?} {kind:?}");
     }
+}
+
+/// Follows every sequence of failures from here on; gives how many ways were walked.
+fn walk_all(failed: &mut Vec<TlsFailure>, requirement: &HostRequirement) -> usize {
+    const FAILURES: [TlsFailure; 5] = [
+        TlsFailure::StartTls,
+        TlsFailure::Handshake(Alert(112)),
+        TlsFailure::Handshake(Alert(40)),
+        TlsFailure::Handshake(NoCommonVersion),
+        TlsFailure::Handshake(Closed),
+    ];
+    let mut ladder = Ladder::new(&requirement.session, true, None);
+    let mut way = Some(ladder.way());
+    for failure in failed.iter() {
+        way = ladder.failed(*failure);
+    }
+    let Some(way) = way else { return 0 };
+    let is_protected = !requirement.proofs.is_empty() || requirement.session.tls.value >= OutboundTls::Encrypt;
+    assert!(!(is_protected && way == Way::Plaintext), "plaintext after {failed:?} under {requirement:?}");
+    let mut walked = 1;
+    for failure in FAILURES {
+        failed.push(failure);
+        walked += walk_all(failed, requirement);
+        failed.pop();
+    }
+    walked
+}
+
+/// The requirements of all facts there are, and of every level; a host whose facts are not known has none and is not
+/// connected to.
+#[test]
+fn no_sequence_of_failures_leads_to_plaintext_under_what_is_published_learned_or_asked_for() {
+    let (recipient, mx) = (Domain::parse("bank.example").unwrap(), Domain::parse("mx.example").unwrap());
+    let asker = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
+    let written = decide(&PolicySet::default(), Some(&recipient), &asker);
+    let usable = || UsableRecords { records: None, base: None, names: Vec::new() };
+    let danes = [Dane::Inapplicable, Dane::Absent, Dane::Unusable, Dane::Usable(usable().into())];
+    let policies = [None, Some((false, true)), Some((true, true)), Some((true, false))];
+    let levels = [None, Some(Learned::Encrypt), Some(Learned::Verify(vec![mx.clone()]))];
+    let mut walked = 0;
+    for tls in OutboundTls::ALL {
+        for (dane, policy) in danes.iter().flat_map(|dane| policies.map(|policy| (dane, policy))) {
+            for (learned, require_tls) in levels.iter().flat_map(|level| [(level, false), (level, true)]) {
+                let mut decision = written.clone();
+                decision.requirement.tls = Sourced::built_in(tls);
+                decision.following.learn = Sourced::built_in(Learn::Enforce);
+                let published = Published {
+                    dane: dane.clone(),
+                    mta_sts: policy.map(|(is_enforced, lists_host)| MtaSts { is_enforced, lists_host }),
+                    learned: learned.clone(),
+                    asks: Asks { require_tls, ..Asks::default() },
+                };
+                let host = HostIdentity { recipient_domain: Some(&recipient), name: Some(&mx), name_is_trusted: false };
+                if let Ok(requirement) = require(&decision, &host, &published) {
+                    walked += walk_all(&mut Vec::new(), &requirement);
+                }
+            }
+        }
+    }
+    assert!(walked > 1_000, "the sequences are walked: {walked}");
 }
