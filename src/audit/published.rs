@@ -59,7 +59,7 @@ impl PublishedRecord {
             dane: match published.dane {
                 Dane::Inapplicable => None,
                 Dane::Absent => Some(DaneRecord::Absent),
-                Dane::Unusable => Some(DaneRecord::Unusable),
+                Dane::Unusable(_) => Some(DaneRecord::Unusable),
                 Dane::Usable(_) => Some(DaneRecord::Usable),
             },
             mta_sts: published.mta_sts.map(|sts| StsRecord { enforced: sts.is_enforced, lists_host: sts.lists_host }),
@@ -83,7 +83,7 @@ impl PublishedRecord {
             dane: match self.dane {
                 None => Dane::Inapplicable,
                 Some(DaneRecord::Absent) => Dane::Absent,
-                Some(DaneRecord::Unusable) => Dane::Unusable,
+                Some(DaneRecord::Unusable) => Dane::Unusable(Arc::default()),
                 Some(DaneRecord::Usable) => Dane::Usable(usable()),
             },
             mta_sts: self.mta_sts.map(|sts| MtaSts { is_enforced: sts.enforced, lists_host: sts.lists_host }),

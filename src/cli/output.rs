@@ -84,6 +84,15 @@ impl Failure {
         Self::new(Exit::Usage, message, help)
     }
 
+    /// What is wrong, for a command that goes on without.
+    pub(super) fn into_message(self) -> String {
+        match self {
+            Self::Told { message, .. } => message,
+            Self::Shown(_) => String::new(),
+            Self::Output(error) => error.to_string(),
+        }
+    }
+
     /// Writes `error: ...` and `help: ...`.
     pub(super) fn tell(self, console: &mut Console<'_>) -> Exit {
         match self {

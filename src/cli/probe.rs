@@ -13,10 +13,12 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock;
+use crate::config::Config;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::outbound::{Decision, NextHop, decide};
+use crate::policy::published::Learned;
 use crate::policy::rules::PolicySet;
 use crate::policy::timed::Asker;
 use crate::probe::Prober;
@@ -28,6 +30,7 @@ use crate::probe::publication::{Publication, Target, parse_target};
 use crate::probe::walk::Walk;
 
 use super::human::shown;
+use super::learned::source;
 use super::output::{Console, Exit, Failure};
 use arguments::Probe;
 use setting::Setting;
@@ -46,6 +49,8 @@ pub(in crate::cli) struct Report {
     pub(in crate::cli) hosts: Vec<HostReport>,
     /// What our policy has decided; `None` without a configuration, or without a domain to decide about.
     pub(in crate::cli) decision: Option<Decision>,
+    /// What was learned of the domain, where our policy goes by it; the error says why that is not known.
+    pub(in crate::cli) learned: Result<Option<Learned>, String>,
     pub(in crate::cli) findings: Vec<Finding>,
 }
 
@@ -60,10 +65,10 @@ pub(super) fn run(
     let runtime = setting::runtime()?;
     let _entered = runtime.enter();
     let prober = setting.prober(asked.ehlo.as_ref(), setting::patience(asked.timeout), setting::PAUSE)?;
-    let policies = setting.policies();
+    let config = setting.config();
     let mut reports = Vec::with_capacity(targets.len());
     for (text, target) in targets {
-        reports.push(runtime.block_on(probe(&prober, policies, asked, (text, target))));
+        reports.push(runtime.block_on(probe(&prober, config, asked, (text, target))));
         if let Some(report) = reports.last().filter(|_| !json) {
             let separator = if reports.len() > 1 { "\n" } else { "" };
             write!(console.out, "{separator}{}", page::page(report))?;
@@ -94,7 +99,7 @@ fn targets(asked: &Probe) -> Result<Vec<(&str, Target)>, Failure> {
 /// Asks about one target under a progress line, which shows itself only on a terminal.
 pub(in crate::cli) async fn probe(
     prober: &Prober,
-    policies: Option<&PolicySet>,
+    config: Option<&Config>,
     asked: &Probe,
     (text, mut target): (&str, Target),
 ) -> Report {
@@ -107,14 +112,20 @@ pub(in crate::cli) async fn probe(
     let at = clock::timestamp();
     let walk = asked.from.as_ref().zip(asked.to.as_ref()).map(|(from, to)| Walk { from, to });
     let sender = asked.from.as_ref().unwrap_or(&ReversePath::Null);
-    let decision = decision(policies, &target, &Asker { at, client: None, sender });
+    let decision =
+        decision(config.map(|config| config.policies.as_ref()), &target, &Asker { at, client: None, sender });
     if let Target::Host { is_by_mx, .. } = &mut target {
         *is_by_mx &= decision.as_ref().is_none_or(Decision::is_by_mx);
     }
     let publication = prober.publication(&target, policy_domain(decision.as_ref(), &target)).await;
+    let learned = match config.zip(decision.as_ref().filter(|decision| applies(decision, &target))) {
+        Some((config, decision)) => source::in_force(config, decision, target.domain()),
+        None => Ok(None),
+    };
     let inquiry = Inquiry {
         domain: target.domain(),
         mta_sts: &publication.mta_sts,
+        learned: learned.as_ref().ok().and_then(Option::as_ref),
         look: if asked.quick { Look::QUICK } else { Look::CLOSE },
         decision: decision.as_ref().filter(|decision| applies(decision, &target)),
         walk,
@@ -126,7 +137,7 @@ pub(in crate::cli) async fn probe(
     }
     bar.finish_and_clear();
     let findings = findings(&publication, &hosts, at);
-    Report { asked: text.to_owned(), target, at, publication, hosts, decision, findings }
+    Report { asked: text.to_owned(), target, at, publication, hosts, decision, learned, findings }
 }
 
 fn decision(policies: Option<&PolicySet>, target: &Target, asker: &Asker<'_>) -> Option<Decision> {

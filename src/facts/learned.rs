@@ -166,7 +166,7 @@ impl LearnedStore {
         let thresholds = state.terms.thresholds;
         // The usual answer costs one look.
         state.in_force(domain)?;
-        Some(state.look(domain)?.requirement(&thresholds, now)?.into())
+        state.look(domain)?.requirement(&thresholds, now)
     }
 
     /// Takes in what a session showed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::dns::{Alias, LookupError, Resolver, Security};
 use crate::model::domain::Domain;
-use crate::policy::published::{Dane, UsableRecords};
+use crate::policy::published::{Dane, UnusableRecords, UsableRecords};
 use crate::policy::tlsa::{TlsaSet, UsableTlsa, classify};
 
 /// A mail host as its addresses were found.
@@ -34,7 +34,9 @@ pub async fn look_up(resolver: &dyn Resolver, host: &Host<'_>) -> Result<Dane, L
             Ok(answer) if answer.security < Security::Secure => {}
             Ok(answer) => match classify(&answer.records) {
                 None => {}
-                Some(TlsaSet::Unusable(_)) => return Ok(Dane::Unusable),
+                Some(TlsaSet::Unusable(judged)) => {
+                    return Ok(Dane::Unusable(Arc::new(UnusableRecords { base: Some(base.clone()), judged })));
+                }
                 Some(TlsaSet::Usable(records)) => return Ok(Dane::Usable(usable(host, base, records))),
             },
             Err(error) if error.is_temporary() => return Err(error),
@@ -45,7 +47,7 @@ pub async fn look_up(resolver: &dyn Resolver, host: &Host<'_>) -> Result<Dane, L
 }
 
 /// The names to ask under, in order: where secure aliases lead, then the name itself. None where nothing is signed.
-pub fn base_domains<'a>(host: &Host<'a>) -> Vec<&'a Domain> {
+fn base_domains<'a>(host: &Host<'a>) -> Vec<&'a Domain> {
     match host.alias {
         None if host.security == Security::Secure => vec![host.name],
         None => Vec::new(),

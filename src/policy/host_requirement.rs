@@ -139,7 +139,7 @@ fn add_dane(
         let host = host.name.map_or_else(|| "the host".to_owned(), Domain::to_string);
         let what = match facts.dane {
             Dane::Usable(_) => "was found by an unsigned MX record",
-            Dane::Unusable => "has no TLSA record that can be used",
+            Dane::Unusable(_) => "has no TLSA record that can be used",
             Dane::Absent => "has no TLSA record",
             Dane::Inapplicable => "has no signed address, so no TLSA record counts",
         };
@@ -149,7 +149,7 @@ fn add_dane(
     match facts.dane {
         Dane::Inapplicable | Dane::Absent => {}
         // RFC 7672 section 2.2: never plaintext, and nothing to authenticate by.
-        Dane::Unusable => built.raise(OutboundTls::Encrypt, Fact::Tlsa),
+        Dane::Unusable(_) => built.raise(OutboundTls::Encrypt, Fact::Tlsa),
         Dane::Usable(records) => built.prove(Evidence::Tlsa(records.clone()), Fact::Tlsa),
     }
     Ok(())

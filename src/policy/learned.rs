@@ -163,21 +163,15 @@ pub struct InForce {
     pub evidence: Evidence,
 }
 
-/// What a delivery must meet because of what was learned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LearnedRequirement {
-    pub level: Level,
-    /// For `verify`: the hosts that have proved their own names. By a trusted root, the certificate must be for the
-    /// recipient domain or, if the host is one of these, for the host's name. Empty for `encrypt`.
-    pub hosts: Vec<Domain>,
-    pub since: Timestamp,
-}
-
-impl From<LearnedRequirement> for published::Learned {
-    fn from(requirement: LearnedRequirement) -> Self {
-        match requirement.level {
+/// What a delivery must meet by it. A certificate may be for the name of a host only if that host has proved it.
+impl From<&Evidence> for published::Learned {
+    fn from(evidence: &Evidence) -> Self {
+        match evidence.level {
             Level::Encrypt => Self::Encrypt,
-            Level::Verify => Self::Verify(requirement.hosts),
+            Level::Verify => {
+                let proved = evidence.hosts.iter().filter(|host| host.own_name);
+                Self::Verify(proved.map(|host| host.name.clone()).collect())
+            }
         }
     }
 }
@@ -287,11 +281,8 @@ impl Learned {
     }
 
     /// What a delivery must meet, if a level is in force.
-    pub fn requirement(&self, thresholds: &Thresholds, now: Timestamp) -> Option<LearnedRequirement> {
-        let InForce { since, evidence } = self.in_force(thresholds, now)?;
-        let is_named = |host: &&evidence::HostEvidence| evidence.level == Level::Verify && host.own_name;
-        let hosts = evidence.hosts.iter().filter(is_named).map(|host| host.name.clone()).collect();
-        Some(LearnedRequirement { level: evidence.level, hosts, since: *since })
+    pub fn requirement(&self, thresholds: &Thresholds, now: Timestamp) -> Option<published::Learned> {
+        self.in_force(thresholds, now).map(|in_force| (&in_force.evidence).into())
     }
 
     /// Forgets all, the evidence too: else it would put the level back at once.

@@ -1,10 +1,11 @@
 //! What is known of a host besides what is written: published by its domain, learned, or asked for by the message.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::domain::Domain;
 
-use super::tlsa::UsableTlsa;
+use super::tlsa::{Judged, UsableTlsa};
 
 /// All of it about one host, for one message. The default knows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +25,36 @@ pub enum Dane {
     /// There is no record, or none that is signed.
     Absent,
     /// There are signed records and none that can be used (RFC 7672 section 2.2): TLS, with whomever.
-    Unusable,
+    Unusable(Arc<UnusableRecords>),
     Usable(Arc<UsableRecords>),
+}
+
+impl Dane {
+    /// The TLSA base domain (RFC 7672 section 2.2.3), where records were found.
+    pub fn base(&self) -> Option<&Domain> {
+        match self {
+            Self::Inapplicable | Self::Absent => None,
+            Self::Unusable(records) => records.base.as_ref(),
+            Self::Usable(records) => records.base.as_ref(),
+        }
+    }
+
+    /// Every record that was found, those that count first.
+    pub fn judged(&self) -> &[Judged] {
+        match self {
+            Self::Inapplicable | Self::Absent => &[],
+            Self::Unusable(records) => &records.judged,
+            Self::Usable(records) => records.records.as_ref().map_or(&[], |usable| usable.judged()),
+        }
+    }
+}
+
+/// Records that no certificate can be held against. Which they were is not known any more where an audit record tells
+/// of them: that is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnusableRecords {
+    pub base: Option<Domain>,
+    pub judged: Vec<Judged>,
 }
 
 /// The records that a certificate is held against.
@@ -63,6 +92,16 @@ impl Learned {
             Self::Encrypt => "encrypt",
             Self::Verify(_) => "verify",
         }
+    }
+}
+
+/// `encrypt`; `verify, by the domain's name or mx1.bank.example`.
+impl fmt::Display for Learned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        let Self::Verify(hosts) = self else { return Ok(()) };
+        f.write_str(", by the domain's name")?;
+        hosts.iter().try_for_each(|host| write!(f, " or {host}"))
     }
 }
 

@@ -10,7 +10,6 @@ use crate::model::tls::ProtocolVersion;
 use crate::policy::sts_policy::Mode;
 use crate::policy::tlsa::Standing;
 
-use super::dane::DaneFound;
 use super::host::HostReport;
 use super::judge::Met;
 use super::observe::{End, VersionResult};
@@ -89,7 +88,7 @@ impl List {
                     let text = format!("{name} has an MX record and is not tried: no usable address, or not before us");
                     self.notice("host-left-out", text);
                 }
-                let has_tlsa = hosts.iter().any(|host| matches!(host.dane, DaneFound::Usable(_)));
+                let has_tlsa = hosts.iter().any(|host| host.dane.is_usable());
                 if found.mx.is_some_and(|mx| mx != Security::Secure) && has_tlsa {
                     let text = "the MX records are not signed, so TLSA records do not authenticate the domain's mail";
                     self.notice("mx-not-signed", text);
@@ -167,7 +166,7 @@ impl List {
     }
 
     fn of_tlsa(&mut self, host: &HostReport) {
-        if matches!(host.dane, DaneFound::Unusable { .. }) {
+        if host.dane.is_unusable() {
             self.wrong("tlsa-unusable", "none of the TLSA records can be used: TLS is a must, with whomever");
             return;
         }

@@ -9,6 +9,7 @@ use crate::model::reason::Reason;
 use crate::model::tls::ChainTrust;
 use crate::policy::host_requirement::{HostRequirement, Unmet};
 use crate::policy::outbound::{Decision, decide};
+use crate::policy::published::Learned;
 use crate::policy::rules::PolicySet;
 use crate::policy::session_check::is_strong_enough;
 use crate::policy::settings::Source;
@@ -28,6 +29,8 @@ pub struct Inquiry<'a> {
     /// The domain that the mail would be for.
     pub domain: Option<&'a Domain>,
     pub mta_sts: &'a StsFound,
+    /// What was learned of the domain, where our policy goes by it.
+    pub learned: Option<&'a Learned>,
     pub look: Look,
     /// What our policy has decided, if we have one.
     pub decision: Option<&'a Decision>,
@@ -73,10 +76,7 @@ impl HostReport {
 
 /// The TLSA base domain goes before the host's name (RFC 7672 section 8.1).
 pub fn server_name<'a>(found: &'a FoundHost, dane: &'a DaneFound) -> Option<&'a Domain> {
-    match dane {
-        DaneFound::Usable(records) => records.base.as_ref().or(found.name.as_ref()),
-        _ => found.name.as_ref(),
-    }
+    dane.base().filter(|_| dane.is_usable()).or(found.name.as_ref())
 }
 
 impl Prober {
@@ -102,6 +102,7 @@ impl Prober {
             host: &found,
             dane: &dane,
             mta_sts,
+            learned: inquiry.learned,
             roots: &self.roots,
             now: clock::timestamp(),
         };

@@ -9,7 +9,7 @@ use crate::model::tls::{ChainTrust, ProtocolVersion, TlsFacts, Verified};
 use crate::policy::host_requirement::{HostRequirement, Unmet, require};
 use crate::policy::names::Identity;
 use crate::policy::outbound::{Decision, HostIdentity};
-use crate::policy::published::{Asks, MtaSts, Published};
+use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
 use crate::policy::session_check::{self, IdentityCheck};
 use crate::policy::settings::{DaneUse, OutboundTls};
 use crate::tls::client::Peer;
@@ -123,6 +123,8 @@ pub struct Bench<'a> {
     pub host: &'a FoundHost,
     pub dane: &'a DaneFound,
     pub mta_sts: Option<MtaSts>,
+    /// What the policy holds the domain's own hosts to because they have shown it for long.
+    pub learned: Option<&'a Learned>,
     pub roots: &'a Roots,
     pub now: Timestamp,
 }
@@ -156,7 +158,7 @@ impl Bench<'_> {
             encrypt: no(),
             verify_mx: if_any(self.host.name.is_some()),
             verify_domain: if_any(self.domain.is_some()),
-            dane: if_any(matches!(self.dane, DaneFound::Usable(_) | DaneFound::NotLookedUp(_))),
+            dane: if_any(self.dane.is_usable() || self.dane.0.is_err()),
             mta_sts: if_any(self.mta_sts.is_some()),
         }
     }
@@ -185,12 +187,10 @@ impl Bench<'_> {
     }
 
     fn by_dane(&self, peer: &Peer) -> Met {
-        match self.dane {
-            DaneFound::NotSigned | DaneFound::Absent | DaneFound::Unusable { .. } => Met::NotApplicable,
-            DaneFound::NotLookedUp(error) => {
-                Met::no(dane_reason(*error), format!("the TLSA records cannot be looked up: {error}"))
-            }
-            DaneFound::Usable(records) => match &records.records {
+        match &self.dane.0 {
+            Ok(Dane::Inapplicable | Dane::Absent | Dane::Unusable(_)) => Met::NotApplicable,
+            Err(error) => Met::no(dane_reason(*error), format!("the TLSA records cannot be looked up: {error}")),
+            Ok(Dane::Usable(records)) => match &records.records {
                 Some(usable) => Met::of(evaluate_dane(&peer.chain, usable, &records.names, self.now)),
                 None => Met::NotApplicable,
             },
@@ -213,16 +213,17 @@ impl Bench<'_> {
 
     /// What our policy asks of a session with the host, or why nothing there could meet it.
     pub fn requirement(&self, decision: &Decision) -> Result<HostRequirement, Unmet> {
-        let dane = match self.dane.as_published() {
-            Ok(dane) => dane,
+        let dane = match &self.dane.0 {
+            Ok(dane) => dane.clone(),
             Err(error) if follows_dane(decision) => {
                 let detail = format!("the TLSA records cannot be looked up: {error}");
                 let source = decision.following.dane.source.clone();
-                return Err(Unmet { reason: dane_reason(error), detail, source });
+                return Err(Unmet { reason: dane_reason(*error), detail, source });
             }
-            Err(_) => crate::policy::published::Dane::Inapplicable,
+            Err(_) => Dane::Inapplicable,
         };
-        let published = Published { dane, mta_sts: self.mta_sts, learned: None, asks: Asks::default() };
+        let published =
+            Published { dane, mta_sts: self.mta_sts, learned: self.learned.cloned(), asks: Asks::default() };
         let identity = HostIdentity {
             recipient_domain: self.domain,
             name: self.host.name.as_ref(),

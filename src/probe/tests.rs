@@ -23,7 +23,7 @@ use crate::policy::timed::Asker;
 async fn probe(prober: &Prober, look: Look, decision: Option<&Decision>, walk: Option<Walk<'_>>) -> Report {
     let bank = domain(BANK);
     let publication = prober.publication(&Target::Domain(bank.clone()), Some(&bank)).await;
-    let inquiry = Inquiry { domain: Some(&bank), mta_sts: &publication.mta_sts, look, decision, walk };
+    let inquiry = Inquiry { domain: Some(&bank), mta_sts: &publication.mta_sts, learned: None, look, decision, walk };
     let mut hosts = Vec::new();
     for host in publication.hosts.iter().flat_map(|found| &found.hosts) {
         hosts.push(prober.host(host.clone(), &inquiry).await);
@@ -280,7 +280,14 @@ async fn a_name_that_leads_into_our_own_network_is_not_connected_to_but_a_writte
     let target = parse_target(&host.address.to_string(), None).unwrap();
     let publication = prober.publication(&target, None).await;
     let found = publication.hosts.unwrap().hosts.remove(0);
-    let inquiry = Inquiry { domain: None, mta_sts: &StsFound::Absent, look: Look::QUICK, decision: None, walk: None };
+    let inquiry = Inquiry {
+        domain: None,
+        mta_sts: &StsFound::Absent,
+        learned: None,
+        look: Look::QUICK,
+        decision: None,
+        walk: None,
+    };
     let report = prober.host(found, &inquiry).await;
     assert!(matches!(report.seen.addresses[0].end, End::Plaintext(_)), "{report:?}");
 }

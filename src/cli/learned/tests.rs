@@ -5,14 +5,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::source;
 use crate::cli::tests::run;
 use crate::clock;
 use crate::facts::learned::{Destination, LearnTerms, LearnedStore, Session};
 use crate::memory::Memory;
+use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::learned::{Proved, Shown};
+use crate::policy::outbound::decide;
 use crate::policy::settings::Learn;
+use crate::policy::timed::Asker;
 
 /// A configuration whose daemon does not run, and what that one saw of three domains in the last ten days.
 fn left_behind(folder: &Path) {
@@ -91,6 +95,25 @@ fn what_was_learned_is_listed_without_a_daemon() {
     let ran = run(folder.path(), "learned list --domain other.example");
     assert!(ran.exit == 1 && ran.err.contains("nothing is known of other.example"), "{ran:?}");
     assert_eq!(run(folder.path(), "learned forget bank.example").exit, 3);
+}
+
+#[test]
+fn what_was_learned_is_part_of_what_a_delivery_must_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    left_behind(folder.path());
+    let config = crate::config::load(&folder.path().join("gatepost.toml")).unwrap().0;
+    let in_force = |name: &str| {
+        let domain = Domain::parse(name).unwrap();
+        let asker = Asker { at: clock::timestamp(), client: None, sender: &ReversePath::Null };
+        let decision = decide(&config.policies, Some(&domain), &asker);
+        source::in_force(&config, &decision, Some(&domain)).map(|learned| learned.map(|learned| learned.to_string()))
+    };
+    assert_eq!(in_force("bank.example"), Ok(Some("verify, by the domain's name or mx.bank.example".to_owned())));
+    // Nothing is in force for one; the policy of the other does not go by what was learned.
+    assert_eq!((in_force("new.example"), in_force("written.example")), (Ok(None), Ok(None)));
+    let held = Memory::open(&folder.path().join("spool")).unwrap();
+    assert!(in_force("bank.example").unwrap_err().ends_with("is in use by another process"));
+    drop(held);
 }
 
 #[test]

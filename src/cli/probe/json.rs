@@ -7,6 +7,7 @@ use crate::dns::mx::RouteError;
 use crate::model::reply::Reply;
 use crate::model::tls::ChainTrust;
 use crate::policy::in_force::Because;
+use crate::policy::published::Learned;
 use crate::probe::findings::Finding;
 use crate::probe::host::{HostReport, HostVerdict, rule};
 use crate::probe::judge::{Meets, Met};
@@ -31,12 +32,21 @@ fn report(report: &Report) -> Value {
         "failure": report.publication.hosts.as_ref().err().map(|error| failure(*error)),
         "mta_sts": mta_sts(&report.publication.mta_sts),
         "tlsrpt": tlsrpt(&report.publication.tlsrpt),
+        "learned": learned(&report.learned),
         "hosts": report.hosts.iter().map(host).collect::<Vec<_>>(),
         "meets": report.meets().map(|meets| self::meets(&meets)),
         "route": report.other_route(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         "exit": report.exit().code(),
     })
+}
+
+fn learned(learned: &Result<Option<Learned>, String>) -> Value {
+    match learned {
+        Ok(None) => Value::Null,
+        Ok(Some(learned)) => json!({ "state": "in-force", "level": learned.as_str() }),
+        Err(why) => json!({ "state": "unknown", "detail": why }),
+    }
 }
 
 const fn dnssec(security: Security) -> &'static str {

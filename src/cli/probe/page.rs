@@ -40,6 +40,11 @@ fn domain(report: &Report) -> Vec<String> {
         lines.extend(labelled("MTA-STS", &mta_sts(&report.publication.mta_sts)));
         lines.extend(labelled("TLSRPT", &tlsrpt(&report.publication.tlsrpt)));
     }
+    match &report.learned {
+        Ok(Some(learned)) => lines.extend(labelled("learned", &learned.to_string())),
+        Ok(None) => {}
+        Err(why) => lines.extend(labelled("learned", &format!("what is in force is not known here: {why}"))),
+    }
     if let Some(route) = report.other_route() {
         let text = format!(
             "mail for the domain takes the route \"{}\" instead of these hosts; probe its hosts as HOST:PORT",

@@ -35,6 +35,10 @@ impl Setting {
         configuration::require(asked, console).map(|config| Self(Some(Box::new(config))))
     }
 
+    pub(in crate::cli) fn config(&self) -> Option<&Config> {
+        self.0.as_deref()
+    }
+
     pub(in crate::cli) fn policies(&self) -> Option<&PolicySet> {
         self.0.as_ref().map(|config| config.policies.as_ref())
     }

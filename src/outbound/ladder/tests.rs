@@ -256,7 +256,7 @@ fn no_sequence_of_failures_leads_to_plaintext_under_what_is_published_learned_or
     let asker = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
     let written = decide(&PolicySet::default(), Some(&recipient), &asker);
     let usable = || UsableRecords { records: None, base: None, names: Vec::new() };
-    let danes = [Dane::Inapplicable, Dane::Absent, Dane::Unusable, Dane::Usable(usable().into())];
+    let danes = [Dane::Inapplicable, Dane::Absent, Dane::Unusable(Default::default()), Dane::Usable(usable().into())];
     let policies = [None, Some((false, true)), Some((true, true)), Some((true, false))];
     let levels = [None, Some(Learned::Encrypt), Some(Learned::Verify(vec![mx.clone()]))];
     let mut walked = 0;

@@ -13,12 +13,10 @@ use crate::mail::tlsrpt::session::SessionResult;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::tls::TlsFacts;
-use crate::model::tlsa::Tlsa;
 use crate::outbound::Outbound;
 use crate::outbound::attempt::Attempt;
 use crate::outbound::session::{Connection, Known, OpenFailure};
 use crate::outbound::targets::Target;
-use crate::policy::published::Dane;
 use crate::policy::tlsrpt_record;
 
 use super::session::{End, Host, Opened, result};
@@ -82,7 +80,7 @@ impl Attempt {
 fn host(target: &Target, known: Option<Known>) -> Host {
     let address = known.is_some().then(|| target.address.ip());
     let Known { local, helo } = known.unwrap_or_default();
-    Host { name: target.name.clone(), address, port: target.address.port(), helo, local }
+    Host { name: target.name.clone(), address, helo, local }
 }
 
 /// Looks up who asks for reports, and writes down what is counted, within a second of the session. Ends never.
@@ -119,11 +117,7 @@ async fn judged(resolver: Arc<dyn Resolver>, session: Session) -> Option<(Subjec
     if !asks(resolver.as_ref(), &subject.domain).await {
         return None;
     }
-    let unusable = match (&opened.published.dane, &opened.host.name) {
-        (Dane::Unusable, Some(name)) => records(resolver.as_ref(), opened.host.port, name).await,
-        _ => Vec::new(),
-    };
-    let result = result(&subject.domain, &opened, &unusable)?;
+    let result = result(&subject.domain, &opened)?;
     Some((subject, result))
 }
 
@@ -133,9 +127,4 @@ async fn asks(resolver: &dyn Resolver, domain: &Domain) -> bool {
         Ok(answer) => tlsrpt_record::parse(&answer.records).is_ok_and(|targets| targets.is_some()),
         Err(error) => error.is_temporary(),
     }
-}
-
-/// The records that the host was found to have; the answer is in the cache.
-async fn records(resolver: &dyn Resolver, port: u16, host: &Domain) -> Vec<Tlsa> {
-    resolver.tlsa(port, host).await.map(|answer| answer.records).unwrap_or_default()
 }

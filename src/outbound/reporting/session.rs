@@ -38,7 +38,6 @@ pub(super) struct Host {
     pub(super) name: Option<Domain>,
     /// `None` where nobody connected.
     pub(super) address: Option<IpAddr>,
-    pub(super) port: u16,
     /// What it called itself.
     pub(super) helo: Option<String>,
     /// Our own address.
@@ -56,9 +55,8 @@ pub(super) enum End {
     },
 }
 
-/// What it is to the report about `domain`. `unusable` are the TLSA records of a host of which none can be used.
-/// `None`: it is nothing that is reported.
-pub(super) fn result(domain: &Domain, opened: &Opened, unusable: &[Tlsa]) -> Option<SessionResult> {
+/// What it is to the report about `domain`. `None`: it is nothing that is reported.
+pub(super) fn result(domain: &Domain, opened: &Opened) -> Option<SessionResult> {
     let failed = opened.failure();
     if failed.is_none() && opened.end != End::Ready {
         return None;
@@ -66,7 +64,7 @@ pub(super) fn result(domain: &Domain, opened: &Opened, unusable: &[Tlsa]) -> Opt
     // What every policy asks for is TLS.
     let general = failed.clone().filter(|_| opened.peer().is_none() && !opened.concerns_records());
     let mut applied: Vec<Applied> = Vec::new();
-    applied.extend(opened.by_records(unusable, general.as_ref()));
+    applied.extend(opened.by_records(general.as_ref()));
     applied.extend(opened.by_sts(domain, general.as_ref()));
     // Else it failed by what our own operator asks for.
     let is_told = general.is_some() || applied.iter().any(|applied| applied.failure.is_some());
@@ -109,18 +107,14 @@ impl Opened {
     }
 
     /// DANE: it counts wherever records were found, and where it should have been known whether there are any.
-    fn by_records(&self, unusable: &[Tlsa], general: Option<&Failure>) -> Option<Applied> {
-        let policy = match &self.published.dane {
-            Dane::Usable(usable) => {
-                let base = usable.base.as_ref().or(self.host.name.as_ref())?;
-                let judged = usable.records.iter().flat_map(|records| records.judged());
-                let records: Vec<Tlsa> = judged.map(|judged| judged.record.clone()).collect();
-                Policy::tlsa(base.clone(), &records)
-            }
-            Dane::Unusable => Policy::tlsa(self.host.name.clone()?, unusable),
-            Dane::Absent | Dane::Inapplicable if self.concerns_records() => Policy::tlsa(self.host.name.clone()?, &[]),
-            Dane::Absent | Dane::Inapplicable => return None,
-        };
+    fn by_records(&self, general: Option<&Failure>) -> Option<Applied> {
+        let dane = &self.published.dane;
+        if matches!(dane, Dane::Absent | Dane::Inapplicable) && !self.concerns_records() {
+            return None;
+        }
+        let base = dane.base().or(self.host.name.as_ref())?;
+        let records: Vec<Tlsa> = dane.judged().iter().map(|judged| judged.record.clone()).collect();
+        let policy = Policy::tlsa(base.clone(), &records);
         let own = self.failure().filter(|_| self.concerns_records());
         Some(Applied { policy, failure: own.or(general.cloned()) })
     }

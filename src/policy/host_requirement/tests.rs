@@ -38,6 +38,10 @@ fn usable() -> Dane {
     Dane::Usable(Arc::new(UsableRecords { records: Some(records), base, names: vec![domain("mx.example")] }))
 }
 
+fn unusable() -> Dane {
+    Dane::Unusable(Arc::default())
+}
+
 fn sts(is_enforced: bool, lists_host: bool) -> Option<MtaSts> {
     Some(MtaSts { is_enforced, lists_host })
 }
@@ -75,7 +79,7 @@ fn what_is_published_learned_and_asked_for_raises_what_is_written() {
         (Verify, true, nothing(), "verify [built-in: bank.example, mx.example]"),
         (Opportunistic, true, dane(Dane::Absent), "opportunistic"),
         // RFC 7672 section 2.2: TLS with whomever.
-        (Opportunistic, true, dane(Dane::Unusable), "encrypt"),
+        (Opportunistic, true, dane(unusable()), "encrypt"),
         (Opportunistic, true, dane(usable()), &format!("verify {TLSA}")),
         // It takes the place of names that nobody wrote, if the host was found securely.
         (Verify, true, dane(usable()), &format!("verify {TLSA}")),
@@ -142,7 +146,7 @@ fn required_dane_needs_records_that_can_be_used_of_a_host_that_was_found_securel
     for (dane, is_trusted, expected) in [
         (Dane::Inapplicable, true, "unmet dane-required"),
         (Dane::Absent, true, "unmet dane-required"),
-        (Dane::Unusable, true, "unmet dane-required"),
+        (unusable(), true, "unmet dane-required"),
         (usable(), false, "unmet dane-required"),
         (usable(), true, "verify [DANE: TLSA of mx.example (3 1 1)]"),
     ] {
@@ -161,7 +165,7 @@ fn a_tls_report_goes_out_whatever_is_written_published_or_learned() {
         decision.requirement.min_version = Some(Sourced::built_in(ProtocolVersion::Tls1_3));
         decision.requirement.cipher = Sourced::built_in(CipherGrade::Aead);
         decision.following.dane = Sourced::built_in(DaneUse::Required);
-        for dane in [Dane::Absent, Dane::Unusable, usable()] {
+        for dane in [Dane::Absent, unusable(), usable()] {
             let published = Published { dane, mta_sts: sts(true, false), learned: learned.clone(), asks };
             assert_eq!(describe(&decision, true, &published), "opportunistic", "{published:?}");
         }
@@ -219,7 +223,7 @@ fn decisions() -> impl Strategy<Value = Decision> {
 }
 
 fn facts() -> impl Strategy<Value = Published> {
-    let dane = select(vec![Dane::Inapplicable, Dane::Absent, Dane::Unusable, usable()]);
+    let dane = select(vec![Dane::Inapplicable, Dane::Absent, unusable(), usable()]);
     let policy = option::of((any::<bool>(), any::<bool>()));
     let learned = option::of(select(vec![
         Learned::Encrypt,
@@ -308,7 +312,7 @@ proptest! {
         let dane = if following.dane.value == DaneUse::Off { &Dane::Absent } else { &facts.dane };
         let is_learned = facts.learned.is_some() && following.learn.value == Learn::Enforce;
         let is_protected = is_enforced
-            || matches!(dane, Dane::Unusable | Dane::Usable(_))
+            || matches!(dane, Dane::Unusable(_) | Dane::Usable(_))
             || is_learned
             || facts.asks.require_tls
             || decision.requirement.tls.value >= OutboundTls::Encrypt;

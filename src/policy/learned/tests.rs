@@ -120,7 +120,7 @@ fn a_level_in_force_rises_and_ends_only_by_silence_or_by_the_operator() {
     let raised = learned.raise(&SEEN, noon(7)).unwrap();
     assert_eq!((raised.from, raised.evidence.level, raised.evidence.deliveries), (None, Level::Encrypt, 21));
     assert_eq!(learned.raise(&SEEN, noon(7)), None);
-    let requirement = LearnedRequirement { level: Level::Encrypt, hosts: Vec::new(), since: noon(7) };
+    let requirement = published::Learned::Encrypt;
     assert_eq!(learned.requirement(&DEFAULTS, noon(7)), Some(requirement.clone()));
 
     // What was met is gone, what is in force is not.
@@ -154,7 +154,7 @@ fn encryption_rises_to_verification_and_not_back() {
         observe(&mut learned, day, "a.x", TLS, 1);
     }
     assert_eq!((learned.level(&SEEN, noon(120)), learned.raise(&SEEN, noon(120))), (Some(Level::Encrypt), None));
-    assert_eq!(learned.requirement(&DEFAULTS, noon(120)).unwrap().level, Level::Verify);
+    assert_eq!(learned.level_in_force(), Some(Level::Verify));
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn verification_is_required_by_the_names_that_were_proved() {
         let mut learned = after(stretches);
         learned.raise(&SEEN, noon(7)).unwrap();
         let requirement = learned.requirement(&DEFAULTS, noon(7)).unwrap();
-        let hosts: Vec<_> = requirement.hosts.iter().map(Domain::as_str).collect();
-        assert_eq!((requirement.level, &*hosts), (Level::Verify, expected), "{stretches:?}");
+        let hosts = expected.iter().map(|host| domain(host)).collect();
+        assert_eq!(requirement, published::Learned::Verify(hosts), "{stretches:?}");
         // A host that comes later is not taken in, whatever it proves.
         observe(&mut learned, 8, "new.x", OWN, 1);
         learned.raise(&SEEN, noon(8));

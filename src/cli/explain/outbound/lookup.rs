@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::audit::published::PublishedRecord;
+use crate::cli::learned::source;
 use crate::cli::output::{Exit, Failure};
 use crate::clock;
 use crate::config::Config;
@@ -16,8 +17,9 @@ use crate::memory::Memory;
 use crate::model::reason::Reason;
 use crate::outbound::targets::{NextHost, Surroundings, next_hosts};
 use crate::policy::outbound::Decision;
-use crate::policy::published::{Asks, Dane, Published};
+use crate::policy::published::{Asks, Dane, Learned, Published};
 use crate::policy::settings::{DaneUse, OutboundTls};
+use crate::policy::tlsa::Judged;
 use crate::tls::roots::Roots;
 
 use super::ResolverOf;
@@ -60,14 +62,18 @@ async fn published(
         return hosts.into_iter().map(HostFact::from).collect();
     };
     let (now, asks) = (clock::timestamp(), Asks::default());
-    let facts = gatherer.domain(decision, question.to.domain(), asks, now).await;
+    let mut facts = gatherer.domain(decision, question.to.domain(), asks, now).await;
+    let learned = source::in_force(question.config, decision, question.to.domain());
+    facts.learned = learned.as_ref().ok().cloned().flatten();
     let mut found = Vec::with_capacity(hosts.len());
     for (place, host) in hosts.into_iter().enumerate() {
         let published = match place < HOSTS_ASKED_MAX {
             true => Some(gatherer.host(decision, &facts, &host.known(), now).await),
             false => None,
         };
-        found.push(told(decision, &facts, host, published));
+        let mut fact = told(decision, &facts, host, published);
+        fact.found.extend(learned_in_words(&learned));
+        found.push(fact);
     }
     found
 }
@@ -111,12 +117,20 @@ fn dane(decision: &Decision, published: &Published) -> Vec<String> {
         Dane::Inapplicable if decision.requirement.tls.value == OutboundTls::Off => Vec::new(),
         Dane::Inapplicable => vec!["DANE: no TLSA record counts, because the addresses are not signed".to_owned()],
         Dane::Absent => vec!["DANE: there is no TLSA record".to_owned()],
-        Dane::Unusable => vec!["DANE: there are TLSA records, and none can be used: TLS with anybody".to_owned()],
-        Dane::Usable(usable) => {
-            let base = usable.base.as_ref().map(ToString::to_string).unwrap_or_default();
-            let judged = usable.records.iter().flat_map(|records| records.judged());
-            judged.map(|one| format!("DANE: TLSA of {base}: {}, {}", one.record, one.standing)).collect()
+        dane @ (Dane::Unusable(_) | Dane::Usable(_)) => {
+            let base = dane.base().map(ToString::to_string).unwrap_or_default();
+            let of_each = |one: &Judged| format!("DANE: TLSA of {base}: {}, {}", one.record, one.standing);
+            let none =
+                matches!(dane, Dane::Unusable(_)).then(|| "DANE: no record can be used: TLS with anybody".to_owned());
+            dane.judged().iter().map(of_each).chain(none).collect()
         }
+    }
+}
+
+fn learned_in_words(learned: &Result<Option<Learned>, String>) -> Option<String> {
+    match learned {
+        Ok(learned) => learned.as_ref().map(|learned| format!("learned: {learned}")),
+        Err(why) => Some(format!("learned: what is in force is not known here: {why}")),
     }
 }
 

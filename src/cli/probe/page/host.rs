@@ -5,7 +5,7 @@ use crate::cli::output::{BOLD, DIM, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::dns::Security;
 use crate::model::tls::{ChainTrust, PeerCertificate, TlsFacts};
-use crate::probe::dane::DaneFound;
+use crate::policy::published::Dane;
 use crate::probe::host::{HostReport, HostVerdict, rule};
 use crate::probe::observe::{AddressSeen, End, Secured, VersionResult, VersionSeen};
 use crate::tls::inspect::inspect;
@@ -185,12 +185,12 @@ fn names(facts: &PeerCertificate) -> String {
 
 fn dane(host: &HostReport) -> Vec<String> {
     let base = host.dane.base().map(|base| format!("_{}._tcp.{base}", host.found.port)).unwrap_or_default();
-    let mut out = match &host.dane {
-        DaneFound::NotSigned => labelled("DANE", "not asked: the addresses are not secured by DNSSEC"),
-        DaneFound::Absent => labelled("DANE", "no signed TLSA record"),
-        DaneFound::NotLookedUp(error) => labelled("DANE", &format!("the records cannot be looked up: {error}")),
-        DaneFound::Unusable { .. } => labelled("DANE", &format!("no record of {base} can be used")),
-        DaneFound::Usable(_) => labelled("DANE", &format!("the records of {base}")),
+    let mut out = match &host.dane.0 {
+        Ok(Dane::Inapplicable) => labelled("DANE", "not asked: the addresses are not secured by DNSSEC"),
+        Ok(Dane::Absent) => labelled("DANE", "no signed TLSA record"),
+        Err(error) => labelled("DANE", &format!("the records cannot be looked up: {error}")),
+        Ok(Dane::Unusable(_)) => labelled("DANE", &format!("no record of {base} can be used")),
+        Ok(Dane::Usable(_)) => labelled("DANE", &format!("the records of {base}")),
     };
     for judged in host.dane.judged().iter().take(RECORDS_MAX) {
         let text = format!("{}: {}", judged.record.shortened(TLSA_DATA_BYTES_MAX), judged.standing);

@@ -53,7 +53,6 @@ fn opened(dane: Dane, sts: Option<StsAnswer>, end: End, tls: Option<TlsFacts>) -
     let host = Host {
         name: Some(domain(MX)),
         address: Some("203.0.113.5".parse().unwrap()),
-        port: 25,
         helo: Some("mx1".to_owned()),
         local: Some("192.0.2.1".parse().unwrap()),
     };
@@ -66,7 +65,7 @@ fn failed(reason: Reason) -> End {
 
 /// `tlsa ok, sts certificate-expired`, or `none starttls-not-supported`.
 fn told(opened: &Opened) -> String {
-    let Some(result) = result(&domain("dest.example"), opened, &[record()]) else { return "nothing".to_owned() };
+    let Some(result) = result(&domain("dest.example"), opened) else { return "nothing".to_owned() };
     let word = |failure: Option<&Failure>| failure.map_or("ok", |failure| failure.result_type.as_str());
     if result.applied.is_empty() {
         return format!("none {}", word(result.failure.as_ref()));
@@ -102,7 +101,7 @@ fn a_session_counts_under_each_policy_that_was_found_by_that_policys_own_measure
         (usable(), None, End::Ready, by_dane(NotTrusted, DaneResult::Match), "tlsa ok"),
         (usable(), None, failed(TlsaInvalid), by_dane(Trusted, DaneResult::NoMatch), "tlsa tlsa-invalid"),
         (usable(), None, failed(StarttlsNotSupported), None, "tlsa starttls-not-supported"),
-        (Dane::Unusable, None, End::Ready, Some(tls("x.example", NotTrusted, None)), "tlsa ok"),
+        (Dane::Unusable(Arc::default()), None, End::Ready, Some(tls("x.example", NotTrusted, None)), "tlsa ok"),
         (Dane::Absent, None, failed(DnssecInvalid), None, "tlsa dnssec-invalid"),
         (Dane::Absent, None, failed(DaneRequired), None, "tlsa dane-required"),
         // MTA-STS.
@@ -168,7 +167,7 @@ fn a_failure_names_both_ends_and_a_general_one_says_more() {
         (Reason::CertificateExpired, None),
     ] {
         let opened = opened(Dane::Absent, None, failed(reason), None);
-        let failure = result(&domain("dest.example"), &opened, &[]).unwrap().failure.unwrap();
+        let failure = result(&domain("dest.example"), &opened).unwrap().failure.unwrap();
         assert_eq!(failure.failure_reason_code.as_deref(), code);
         assert_eq!(failure.receiving_mx_hostname.as_deref(), Some(MX));
         assert_eq!(failure.receiving_mx_helo.as_deref(), Some("mx1"));
@@ -181,7 +180,7 @@ fn a_failure_names_both_ends_and_a_general_one_says_more() {
 fn policies_are_told_as_they_were_published() {
     let sts = Some(sts(Mode::Testing, "*.dest.example", None));
     let opened = opened(usable(), sts, End::Ready, Some(tls(MX, ChainTrust::Trusted, Some(DaneResult::Match))));
-    let result = result(&domain("dest.example"), &opened, &[]).unwrap();
+    let result = result(&domain("dest.example"), &opened).unwrap();
     let [records, sts] = &result.applied[..] else { panic!("{result:?}") };
     assert_eq!(
         (&records.policy.policy_domain, &records.policy.policy_string),

@@ -1,0 +1,119 @@
+//! Where what was learned is asked for: the daemon, or what it left behind where none runs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::admin::client::{self, AskError};
+use crate::admin::learned;
+use crate::admin::protocol::{LearnedDomain, Request, Response};
+use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::{configuration, socket};
+use crate::clock;
+use crate::config::Config;
+use crate::facts::learned::{LearnTerms, LearnedStore};
+use crate::memory::{Memory, MemoryError};
+use crate::model::domain::Domain;
+use crate::policy::outbound::Decision;
+use crate::policy::published::Learned;
+use crate::policy::settings::Learn;
+
+/// What a delivery is held to now because it was learned; nothing where the policy does not go by it. The error says
+/// why that cannot be known here.
+pub(in crate::cli) fn in_force(
+    config: &Config,
+    decision: &Decision,
+    domain: Option<&Domain>,
+) -> Result<Option<Learned>, String> {
+    let goes_by_it = decision.following.learn.value == Learn::Enforce && decision.is_by_mx();
+    let Some(domain) = domain.filter(|_| goes_by_it) else { return Ok(None) };
+    let at = &config.admin.socket;
+    if is_silent(at) {
+        return Ok(left_behind(config).map_err(Failure::into_message)?.requirement(domain, clock::timestamp()));
+    }
+    match socket::ask(at, &Request::LearnedList { domain: Some(domain.clone()), after: None })
+        .map_err(Failure::into_message)?
+    {
+        Response::Learned { domains, .. } => {
+            let found = domains.into_iter().find(|found| found.domain == *domain);
+            Ok(found.and_then(|found| found.in_force).map(|level| (&level.evidence).into()))
+        }
+        Response::NotFound => Ok(None),
+        _ => Err(socket::unexpected().into_message()),
+    }
+}
+
+/// No daemon runs.
+fn is_silent(at: &Path) -> bool {
+    match client::ask(at, &Request::Status) {
+        Err(AskError::NotRunning { source, .. }) => source.kind() != io::ErrorKind::PermissionDenied,
+        Err(AskError::BrokenOff(_) | AskError::Unintelligible(_)) | Ok(_) => false,
+    }
+}
+
+fn left_behind(config: &Config) -> Result<LearnedStore, Failure> {
+    let memory = match Memory::open_existing(&config.spool.path) {
+        Ok(memory) => memory.unwrap_or_else(Memory::ephemeral),
+        Err(error @ MemoryError::InUse { .. }) => {
+            let help = "a daemon runs that does not answer on its control socket; name that with --socket PATH";
+            return Err(Failure::new(Exit::Unreachable, error.to_string(), help));
+        }
+        Err(error @ MemoryError::Io { .. }) => {
+            return Err(Failure::new(Exit::Unreachable, error.to_string(), "run this as the daemon's account"));
+        }
+    };
+    let terms = LearnTerms { thresholds: config.learn.thresholds, ..LearnTerms::default() };
+    Ok(LearnedStore::open(memory, terms))
+}
+
+/// Who is asked.
+pub(super) enum Source {
+    Daemon(PathBuf),
+    /// No daemon runs: what it left behind.
+    File(Box<(LearnedStore, Config)>),
+}
+
+impl Source {
+    pub(super) fn open(config: Option<&Path>, at: PathBuf, console: &mut Console<'_>) -> Result<Self, Failure> {
+        if !is_silent(&at) {
+            return Ok(Self::Daemon(at));
+        }
+        let config = configuration::require(config, console)?;
+        Ok(Self::File(Box::new((left_behind(&config)?, config))))
+    }
+
+    /// Every domain, or the one that is asked for.
+    pub(super) fn all(&self, domain: Option<&Domain>) -> Result<Vec<LearnedDomain>, Failure> {
+        let mut all: Vec<LearnedDomain> = Vec::new();
+        loop {
+            let after = all.last().map(|last| last.domain.clone());
+            let (domains, more) = match self.ask(domain, after.as_ref())? {
+                Response::Learned { domains, more } => (domains, more),
+                Response::NotFound => return Err(unknown(domain)),
+                _ => return Err(socket::unexpected()),
+            };
+            // A page that does not lead on ends the walk, whatever it says.
+            let leads_on = domains.first().is_some_and(|first| after.is_none_or(|after| first.domain > after));
+            if leads_on {
+                all.extend(domains);
+            }
+            if !more || !leads_on {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn ask(&self, domain: Option<&Domain>, after: Option<&Domain>) -> Result<Response, Failure> {
+        match self {
+            Self::Daemon(at) => {
+                socket::ask(at, &Request::LearnedList { domain: domain.cloned(), after: after.cloned() })
+            }
+            Self::File(of) => Ok(learned::list(&of.0, &of.1.policies, (domain, after), clock::timestamp())),
+        }
+    }
+}
+
+pub(super) fn unknown(domain: Option<&Domain>) -> Failure {
+    let name = domain.map(ToString::to_string).unwrap_or_default();
+    let help = "a domain is known from the first delivery by TLS to its own mail hosts on, unless `learn` is \"off\"";
+    Failure::new(Exit::No, format!("nothing is known of {name}"), help)
+}
