@@ -1,7 +1,5 @@
 //! The end of an attempt: from outcomes to states, records, notices and metrics, written in one batch.
 
-mod fate;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use crate::model::reply::Reply;
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::outbound::Decision;
+use crate::policy::waiting::{Fate, Standing};
 use crate::random;
 use crate::schedule::backoff;
 use crate::spool::Stored;
@@ -27,10 +26,6 @@ use super::records::{Situation, Subject};
 use super::reporting;
 use super::targets::Target;
 use super::{Outbound, Snapshot};
-
-pub(super) use fate::Standing;
-
-use fate::Fate;
 
 /// An attempt that has run.
 #[derive(Debug)]
@@ -165,7 +160,7 @@ impl Attempted {
     fn fates(&self, failure: &Failure, places: &[u32], now: Timestamp) -> Vec<(Fate, Vec<u32>)> {
         let mut fates: Vec<(Fate, Vec<u32>)> = Vec::new();
         for place in places {
-            let fate = self.standing(*place, failure, now).fate(failure);
+            let fate = self.standing(*place, failure, now).fate(failure.setback());
             match fates.iter_mut().find(|(other, _)| *other == fate) {
                 Some((_, places)) => places.push(*place),
                 None => fates.push((fate, vec![*place])),

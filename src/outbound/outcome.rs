@@ -4,6 +4,7 @@ use crate::model::cipher::CipherGrade;
 use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::policy::waiting::Setback;
 use crate::smtp::client::RecipientOutcome;
 
 use super::targets::Target;
@@ -47,6 +48,11 @@ impl Failure {
         let mixed = self.mixed || other.mixed || own_tls != other_tls;
         let telling = if self.weight() > other.weight() { self } else { other };
         Self { permanent, mixed, ..telling }
+    }
+
+    /// What it means for those who wait.
+    pub(super) const fn setback(&self) -> Setback {
+        Setback { reason: self.reason, permanent: self.permanent, mixed: self.mixed }
     }
 
     fn weight(&self) -> (bool, Option<(ProtocolVersion, CipherGrade)>) {

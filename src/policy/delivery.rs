@@ -10,7 +10,6 @@ use super::outbound::{Decision, HostIdentity, decide};
 use super::published::Published;
 use super::rules::PolicySet;
 use super::session_check::{self, IdentityCheck};
-use super::settings::OnTlsFailure;
 use super::timed::Asker;
 
 /// One session with one host of the next hop, greeted and ready for MAIL FROM.
@@ -100,11 +99,9 @@ pub fn judge_session(
 }
 
 fn not_met(decision: &Decision, reason: Reason) -> (DeliveryVerdict, Option<Reason>) {
-    match &decision.on_tls_failure.value {
-        // The other route is taken later.
-        OnTlsFailure::Defer | OnTlsFailure::Route(_) => (DeliveryVerdict::Defer, Some(reason)),
-        OnTlsFailure::Bounce => (DeliveryVerdict::Bounce, Some(reason)),
-    }
+    // Another route is taken later.
+    let verdict = if decision.bounces(reason) { DeliveryVerdict::Bounce } else { DeliveryVerdict::Defer };
+    (verdict, Some(reason))
 }
 
 #[cfg(test)]
@@ -116,7 +113,7 @@ mod tests {
     use crate::model::time::Timestamp;
     use crate::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion};
     use crate::policy::rules::{Defaults, DomainPolicy};
-    use crate::policy::settings::{DeliveryLayer, OutboundLayer, OutboundTls, Sourced};
+    use crate::policy::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Sourced};
 
     fn policies(tls: OutboundTls, min: Option<ProtocolVersion>, end: OnTlsFailure) -> PolicySet {
         let layer = OutboundLayer {

@@ -27,3 +27,4 @@ pub mod timed;
 pub mod tlsa;
 pub mod tlsrpt_record;
 pub mod transaction;
+pub mod waiting;

@@ -165,12 +165,14 @@ fn over_time(explained: &Explained<'_>) -> Value {
 /// `null` where the message goes out, or nothing is asked.
 fn notice(explained: &Explained<'_>) -> Value {
     let Some((verdict, Some(reason))) = explained.verdict() else { return Value::Null };
-    let schedule = Schedule::of(explained);
+    let schedule = Schedule::of(explained, reason);
     let notice = notice::of(explained, verdict, reason);
     json!({
         "retry_seconds": schedule.retry.iter().map(|wait| wait.as_secs()).collect::<Vec<_>>(),
         "lifetime_seconds": schedule.lifetime.as_secs(),
         "warning_seconds": schedule.warning.map(|warning| warning.as_secs()),
+        "tls_warning_seconds": schedule.tls_warning.map(|warning| warning.as_secs()),
+        "reroute": schedule.reroute.map(|(route, after)| json!({ "route": *route, "after_seconds": after.as_secs() })),
         "warning_needs_trusted_client": schedule.warning_needs_trust,
         "status": notice.as_ref().map(|notice| notice.status.to_string()),
         "text": notice.and_then(|notice| notice.text),

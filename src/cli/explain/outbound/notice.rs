@@ -1,5 +1,6 @@
 //! What the sender is told, and when: the schedule of attempts and the notices that come of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::human::span;
@@ -8,6 +9,7 @@ use crate::model::address::ReversePath;
 use crate::model::reason::Reason;
 use crate::model::reply::EnhancedCode;
 use crate::policy::delivery::DeliveryVerdict;
+use crate::policy::waiting::Standing;
 
 use super::Explained;
 
@@ -20,6 +22,10 @@ pub(super) struct Schedule {
     pub(super) warning: Option<Duration>,
     /// The sender is warned only if the client that brought the message is trusted.
     pub(super) warning_needs_trust: bool,
+    /// The sender is told that the mail waits for TLS.
+    pub(super) tls_warning: Option<Duration>,
+    /// Another route is taken, as long as TLS is what is lacking.
+    pub(super) reroute: Option<(Arc<str>, Duration)>,
 }
 
 /// The notice that ends it.
@@ -30,18 +36,45 @@ pub(super) struct Notice {
 }
 
 impl Schedule {
-    pub(super) fn of(explained: &Explained<'_>) -> Self {
+    /// Of a message that came now and is held back for `reason` from now on.
+    pub(super) fn of(explained: &Explained<'_>, reason: Reason) -> Self {
         let (question, decision) = (&explained.question, &explained.decision);
         let spool = &question.config.spool;
         let is_null = *question.from == ReversePath::Null;
         let lifetime = decision.lifetime.unwrap_or(spool.lifetime);
         let hosted = question.from.domain().is_some_and(|domain| question.config.policies.is_hosted(domain));
+        let lifetime = if is_null { spool.bounce_lifetime } else { lifetime };
+        let at = question.at;
+        let standing = Standing {
+            decision,
+            lacks_tls_since: reason.is_outbound_tls().then_some(at),
+            now: at,
+            expires_at: at + lifetime,
+        };
+        let tls_warning = standing.notice_at().filter(|_| !is_null).map(|moment| moment.saturating_since(at));
+        let reroute = standing.reroute().map(|(route, moment)| (route, moment.saturating_since(at)));
         Self {
             retry: decision.retry.clone().unwrap_or_else(|| spool.retry.clone()),
-            lifetime: if is_null { spool.bounce_lifetime } else { lifetime },
+            lifetime,
             warning: (!is_null).then_some(spool.delay_warning),
             warning_needs_trust: !hosted,
+            tls_warning,
+            reroute,
         }
+    }
+
+    /// What happens while it waits.
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let end = self.reroute.as_ref().map_or(self.lifetime, |(_, after)| *after);
+        let mut rows = vec![("retries", format!("{}, until {} have passed", self.in_words(), span(end)))];
+        let condition = if self.warning_needs_trust { ", if a trusted client brought the message" } else { "" };
+        let warnings = [(self.tls_warning, " that it waits for TLS"), (self.warning, "")];
+        for (after, of_what) in warnings {
+            if let Some(after) = after.filter(|after| *after < end) {
+                rows.push(("warning", format!("to the sender after {}{of_what}{condition}", span(after))));
+            }
+        }
+        rows
     }
 
     /// `1m, 5m, 15m, then every 1h`.
@@ -70,15 +103,16 @@ pub(super) fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Re
 /// Labels and texts for the page; none where the message goes out.
 pub(super) fn rows(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
     let Some((verdict, Some(reason))) = explained.verdict() else { return Vec::new() };
-    let schedule = Schedule::of(explained);
+    let schedule = Schedule::of(explained, reason);
     let notice = of(explained, verdict, reason);
     let mut rows = Vec::new();
     if verdict == DeliveryVerdict::Defer {
-        rows.push(("retries", format!("{}, until {} have passed", schedule.in_words(), span(schedule.lifetime))));
-        if let Some(warning) = schedule.warning.filter(|warning| *warning < schedule.lifetime) {
-            let condition = if schedule.warning_needs_trust { ", if a trusted client brought the message" } else { "" };
-            rows.push(("warning", format!("to the sender after {}{condition}", span(warning))));
-        }
+        rows.extend(schedule.rows());
+    }
+    if let Some((route, after)) = schedule.reroute.filter(|_| verdict == DeliveryVerdict::Defer) {
+        let text = format!("after {}, by the route \"{route}\", which has a requirement of its own", span(after));
+        rows.push(("rerouted", text));
+        return rows;
     }
     let when = match verdict {
         DeliveryVerdict::Defer => format!("after {}", span(schedule.lifetime)),

@@ -24,6 +24,10 @@ name = "out"
 bind = ["127.0.0.1:2525"]
 role = "smarthost"
 tls = "off"
+[[route]]
+name = "escrow"
+hosts = ["portal.example.net:25"]
+tls = "verify"
 "#;
 
 const BANK: &str = r#"domains = ["bank.example"]
@@ -56,6 +60,14 @@ hosts = ["mx.named.example"]
 tls = "verify"
 "#;
 
+const ESCROWED: &str = r#"domains = ["escrowed.example"]
+[outbound]
+tls = "verify"
+on_tls_failure = "route:escrow"
+route_after = "2h"
+notify_sender = "30m"
+"#;
+
 const FACTS: &str = r#"{"hosts": [
     {"name": "mx1.host.example", "preference": 10, "addresses": ["192.0.2.1", "2001:db8::1"], "dnssec": "insecure"},
     {"name": "mx2.host.example", "preference": 20, "addresses": ["192.0.2.2"]}]}"#;
@@ -70,6 +82,7 @@ fn write(folder: &Path) {
     write("domains.d/bank.toml", BANK);
     write("domains.d/routed.toml", ROUTED);
     write("domains.d/named.toml", NAMED);
+    write("domains.d/escrowed.toml", ESCROWED);
     write("facts.json", FACTS);
 }
 
@@ -181,6 +194,24 @@ Note: There are exceptions for clients; --client names the one that brought the
 message.
 ";
     assert_eq!((ran.out.as_str(), ran.exit), (expected, 1), "{}", ran.err);
+}
+
+#[test]
+fn another_route_and_a_word_to_the_sender_are_told_as_the_daemon_does_them() {
+    let ran = ask("--to b@escrowed.example --plaintext --facts FACTS");
+    let expected = "\
+What comes of it
+retries   after 1m, 5m, 15m, then every 1h, until 2h have passed
+warning   to the sender after 30m that it waits for TLS, if a trusted client
+          brought the message
+rerouted  after 2h, by the route \"escrow\", which has a requirement of its own
+";
+    assert!(ran.out.contains(expected), "{}", ran.out);
+    let answer = ask("--to b@escrowed.example --plaintext --facts FACTS --json");
+    let answer: Value = serde_json::from_str(&answer.out).unwrap();
+    let notice = &answer["notice"];
+    assert_eq!((&notice["tls_warning_seconds"], &notice["reroute"]["after_seconds"]), (&1800.into(), &7200.into()));
+    assert_eq!(notice["reroute"]["route"], "escrow");
 }
 
 #[test]

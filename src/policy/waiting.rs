@@ -1,17 +1,17 @@
-//! What a failure means for one recipient: another try, another route, or the end. Pure.
+//! What a failure means for one recipient: another try, a word to the sender, another route, or the end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
-use crate::outbound::outcome::Failure;
-use crate::policy::outbound::Decision;
-use crate::policy::settings::OnTlsFailure;
+
+use super::outbound::Decision;
+use super::settings::OnTlsFailure;
 
 /// What becomes of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     Retry,
     Bounce,
     Expire,
@@ -19,30 +19,46 @@ pub(super) enum Fate {
     Reroute(Arc<str>),
 }
 
+/// A failed attempt, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setback {
+    pub reason: Reason,
+    /// Trying again does not help.
+    pub permanent: bool,
+    /// Some hosts failed their TLS requirement and others for another reason.
+    pub mixed: bool,
+}
+
+impl Decision {
+    /// The sender is told at once that TLS could not be met.
+    pub fn bounces(&self, lacking: Reason) -> bool {
+        // RFC 7672 section 2.1.2: an answer that cannot be believed delays the mail.
+        let is_certain = lacking.is_outbound_tls() && lacking != Reason::DnssecInvalid;
+        is_certain && self.on_tls_failure.value == OnTlsFailure::Bounce
+    }
+}
+
 /// Where a recipient stands when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::outbound) struct Standing<'a> {
-    pub(super) decision: &'a Decision,
+pub struct Standing<'a> {
+    pub decision: &'a Decision,
     /// The first attempt that lacked TLS; this one, if it is the first.
-    pub(super) lacks_tls_since: Option<Timestamp>,
-    pub(super) now: Timestamp,
+    pub lacks_tls_since: Option<Timestamp>,
+    pub now: Timestamp,
     /// The end of the message's lifetime.
-    pub(super) expires_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 impl Standing<'_> {
     /// The one map from a failure to what it means. What cannot pass bounces; what lacks TLS ends as the policy says;
     /// all else is tried until its lifetime is over.
-    pub(super) fn fate(&self, failure: &Failure) -> Fate {
-        let lacks_tls = failure.reason.is_outbound_tls();
-        // RFC 7672 section 2.1.2: an answer that cannot be believed delays the mail.
-        let is_certain = lacks_tls && !failure.mixed && failure.reason != Reason::DnssecInvalid;
-        let tls_bounces = self.decision.on_tls_failure.value == OnTlsFailure::Bounce && is_certain;
-        if failure.permanent || tls_bounces {
+    pub fn fate(&self, setback: Setback) -> Fate {
+        let Setback { reason, permanent, mixed } = setback;
+        if permanent || !mixed && self.decision.bounces(reason) {
             return Fate::Bounce;
         }
         // Before the end of its lifetime: the other route is the way to save it.
-        if let Some((name, at)) = self.reroute().filter(|_| lacks_tls)
+        if let Some((name, at)) = self.reroute().filter(|_| reason.is_outbound_tls())
             && at <= self.now
         {
             return Fate::Reroute(name);
@@ -51,18 +67,18 @@ impl Standing<'_> {
     }
 
     /// The other route, and the moment from which it is taken. No later than the end of the lifetime.
-    pub(in crate::outbound) fn reroute(&self) -> Option<(Arc<str>, Timestamp)> {
+    pub fn reroute(&self) -> Option<(Arc<str>, Timestamp)> {
         let (fallback, since) = self.decision.fallback.as_ref().zip(self.lacks_tls_since)?;
         Some((fallback.route.name.clone(), (since + fallback.after).min(self.expires_at)))
     }
 
     /// The moment from which the sender is told that the mail waits for TLS.
-    pub(in crate::outbound) fn notice_at(&self) -> Option<Timestamp> {
+    pub fn notice_at(&self) -> Option<Timestamp> {
         self.decision.notify_sender.zip(self.lacks_tls_since).map(|(after, since)| since + after)
     }
 
     /// The next attempt is no later than the moment at which something is to be decided.
-    pub(super) fn wait_max(&self) -> Duration {
+    pub fn wait_max(&self) -> Duration {
         let moments = [self.reroute().map(|(_, at)| at), self.notice_at(), Some(self.expires_at)];
         let coming = moments.into_iter().flatten().filter(|at| *at > self.now).min();
         coming.map_or(Duration::from_secs(1), |at| at.saturating_since(self.now)).max(Duration::from_secs(1))
@@ -133,7 +149,7 @@ mod tests {
             let decision = decision(end);
             let standing =
                 Standing { decision: &decision, lacks_tls_since: since.map(at), now: at(now), expires_at: at(500) };
-            assert_eq!(standing.fate(&Failure::ours(reason, permanent, String::new())), expected, "{shown}");
+            assert_eq!(standing.fate(Setback { reason, permanent, mixed: false }), expected, "{shown}");
         }
     }
 
