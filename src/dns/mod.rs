@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::model::domain::Domain;
+use crate::model::reason::Reason;
 use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
@@ -149,6 +150,14 @@ impl LookupError {
     /// Whether the same question may be answered later. Else the answer is a "no" that the DNS stands by.
     pub const fn is_temporary(self) -> bool {
         !matches!(self, Self::NoSuchName | Self::NoData)
+    }
+
+    /// Why a host is not connected to where it is not known whether it has TLSA records (RFC 7672 section 2.2).
+    pub const fn of_tlsa(self) -> Reason {
+        match self {
+            Self::Bogus => Reason::DnssecInvalid,
+            _ => Reason::DnsFailure,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::outbound::Decision;
 use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
-use crate::policy::settings::{DaneUse, Learn, OutboundTls, StsUse, TlsRequiredNo};
+use crate::policy::settings::Learn;
 use crate::policy::sts_policy::{Mode, StsPolicy};
 
 use super::learned::LearnedStore;
@@ -57,7 +57,7 @@ impl Gatherer {
         asks: Asks,
         now: Timestamp,
     ) -> DomainFacts {
-        let sts = match domain.filter(|_| decision.is_by_mx() && follows_sts(decision, asks)) {
+        let sts = match domain.filter(|_| decision.is_by_mx() && decision.heeds_sts(asks)) {
             Some(domain) => Some(self.sts.policy(domain, now).await),
             None => None,
         };
@@ -78,7 +78,7 @@ impl Gatherer {
         host: &KnownHost<'_>,
         now: Timestamp,
     ) -> Result<Published, LookupError> {
-        let dane = match host.name.filter(|_| follows_dane(decision, facts.asks)) {
+        let dane = match host.name.filter(|_| decision.heeds_dane(facts.asks)) {
             Some(name) => {
                 let host = tlsa_lookup::Host {
                     name,
@@ -92,7 +92,7 @@ impl Gatherer {
             }
             None => Dane::Inapplicable,
         };
-        let of_route = match host.name.filter(|_| !decision.is_by_mx() && follows_sts(decision, facts.asks)) {
+        let of_route = match host.name.filter(|_| !decision.is_by_mx() && decision.heeds_sts(facts.asks)) {
             Some(name) => Some(self.sts.policy(name, now).await),
             None => None,
         };
@@ -110,25 +110,4 @@ fn mta_sts(policy: &StsPolicy, host: Option<&Domain>) -> Option<MtaSts> {
         Mode::None => return None,
     };
     Some(MtaSts { is_enforced, lists_host: host.is_some_and(|host| policy.matches(host)) })
-}
-
-fn is_waived(decision: &Decision, asks: Asks) -> bool {
-    let honours = decision.following.tls_required_no.value == TlsRequiredNo::Honour;
-    honours && asks.tls_required_no && !asks.require_tls
-}
-
-/// Whether a policy would make a difference.
-fn follows_sts(decision: &Decision, asks: Asks) -> bool {
-    let is_off = decision.requirement.tls.value == OutboundTls::Off || asks.tls_report;
-    decision.following.mta_sts.value == StsUse::Auto && !is_off && !is_waived(decision, asks)
-}
-
-/// Whether TLSA records would make a difference: where they do not, a failure to look them up makes none either.
-fn follows_dane(decision: &Decision, asks: Asks) -> bool {
-    match decision.following.dane.value {
-        _ if asks.tls_report => false,
-        DaneUse::Off => false,
-        DaneUse::Auto => !is_waived(decision, asks) && decision.requirement.tls.value != OutboundTls::Off,
-        DaneUse::Required => true,
-    }
 }

@@ -11,11 +11,11 @@ use crate::model::tls::ProtocolVersion;
 use super::in_force::Because;
 use super::names::Identity;
 use super::outbound::{Decision, HostIdentity, Requirement};
-use super::published::{Dane, Learned, Published, UsableRecords};
+use super::published::{Asks, Dane, Learned, Published, UsableRecords};
 use super::settings::{DaneUse, Fact, Learn, OutboundTls, Source, Sourced, StsUse, TlsRequiredNo};
 
 /// RFC 8461 section 7.2: whoever publishes a policy speaks at least this.
-const STS_VERSION_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
+pub const STS_VERSION_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
 
 /// What a session with one host must be before the message goes over it: a conjunction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,32 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
     Ok(built)
 }
 
+impl Decision {
+    /// Whether TLSA records make a difference to a message: where they do not, a failure to look them up makes none
+    /// either.
+    pub fn heeds_dane(&self, asks: Asks) -> bool {
+        match self.following.dane.value {
+            DaneUse::Off => false,
+            _ if asks.tls_report => false,
+            DaneUse::Auto => self.requirement.tls.value != OutboundTls::Off && !self.waives(asks),
+            // It is written, so no field of the message takes it away.
+            DaneUse::Required => true,
+        }
+    }
+
+    /// The same of a policy of MTA-STS.
+    pub fn heeds_sts(&self, asks: Asks) -> bool {
+        let is_off = self.following.mta_sts.value == StsUse::Off || self.requirement.tls.value == OutboundTls::Off;
+        !is_off && !asks.tls_report && !self.waives(asks)
+    }
+
+    /// RFC 8689 section 4.1: REQUIRETLS goes before the header field.
+    fn waives(&self, asks: Asks) -> bool {
+        let honours = self.following.tls_required_no.value == TlsRequiredNo::Honour;
+        honours && asks.tls_required_no && !asks.require_tls
+    }
+}
+
 /// What counts of the facts, by what is written about them.
 struct Followed<'a> {
     dane: &'a Dane,
@@ -101,24 +127,14 @@ struct Followed<'a> {
 
 impl<'a> Followed<'a> {
     fn of(decision: &Decision, host: &HostIdentity<'_>, published: &'a Published) -> Self {
-        let following = &decision.following;
         let Published { dane, mta_sts, learned, asks } = published;
-        // RFC 8689 section 4.1: REQUIRETLS goes before the header field.
-        let is_waived = asks.tls_required_no && !asks.require_tls;
-        let is_waived = is_waived && following.tls_required_no.value == TlsRequiredNo::Honour;
-        let uses_dane = match following.dane.value {
-            DaneUse::Off => false,
-            DaneUse::Auto => !is_waived,
-            // It is written.
-            DaneUse::Required => true,
-        };
-        let dane = if uses_dane { dane } else { &Dane::Inapplicable };
-        let sts = mta_sts.filter(|_| following.mta_sts.value == StsUse::Auto && !is_waived);
+        let dane = if decision.heeds_dane(*asks) { dane } else { &Dane::Inapplicable };
+        let sts = mta_sts.filter(|_| decision.heeds_sts(*asks));
         let was_found_securely = host.name_is_trusted;
         Self {
             dane,
             sts: sts.filter(|sts| sts.is_enforced).map(|sts| sts.lists_host),
-            learned: learned.as_ref().filter(|_| following.learn.value == Learn::Enforce),
+            learned: learned.as_ref().filter(|_| decision.following.learn.value == Learn::Enforce),
             name_is_trusted: was_found_securely || sts.is_some_and(|sts| sts.lists_host),
             replaces_names: was_found_securely && matches!(dane, Dane::Usable(_)),
             was_found_securely,
@@ -202,12 +218,14 @@ fn add_require_tls(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: 
 }
 
 impl HostRequirement {
-    /// The requirement as it is written, where nothing else is known.
-    pub fn as_written(decision: &Decision, host: &HostIdentity<'_>) -> Self {
-        let session = decision.requirement.clone();
-        let of = |of| Proof { of: Evidence::Names(of), source: session.tls.source.clone() };
-        let proofs = session.wants_identity().then(|| of(session.identity(host))).into_iter().collect();
-        Self { usual: session.identity(host), session, proofs, needs_require_tls: false }
+    /// What no session meets: that of a host which cannot be used, whatever it shows.
+    pub fn out_of_reach(decision: &Decision) -> Self {
+        let source = decision.requirement.tls.source.clone();
+        let tls = Sourced { value: OutboundTls::Verify, source: source.clone() };
+        let session = Requirement { tls, ..decision.requirement.clone() };
+        let nobody = Identity::default();
+        let proofs = vec![Proof { of: Evidence::Names(nobody.clone()), source }];
+        Self { session, proofs, usual: nobody, needs_require_tls: false }
     }
 
     /// RFC 8460 section 3: reports are delivered despite any failure of TLS. The best that the host can do is enough,

@@ -1,17 +1,15 @@
 //! What a host meets by what it did, and whether our own policy would send mail there. Pure: what was seen is handed
 //! in, the same engine as that of deliveries answers.
 
-use crate::dns::LookupError;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
-use crate::model::tls::{ChainTrust, ProtocolVersion, TlsFacts, Verified};
-use crate::policy::host_requirement::{HostRequirement, Unmet, require};
+use crate::model::tls::{ChainTrust, TlsFacts, Verified};
+use crate::policy::host_requirement::{HostRequirement, STS_VERSION_MIN, Unmet, require};
 use crate::policy::names::Identity;
 use crate::policy::outbound::{Decision, HostIdentity};
 use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
 use crate::policy::session_check::{self, IdentityCheck};
-use crate::policy::settings::{DaneUse, OutboundTls};
 use crate::tls::client::Peer;
 use crate::tls::dane::evaluate_dane;
 use crate::tls::evaluate::{Evaluation, evaluate, evaluate_all};
@@ -20,9 +18,6 @@ use crate::tls::roots::Roots;
 use super::dane::DaneFound;
 use super::observe::{AddressSeen, End, Observation, Secured};
 use super::publication::FoundHost;
-
-/// RFC 8461 section 7.2.
-const STS_VERSION_MIN: ProtocolVersion = ProtocolVersion::Tls1_2;
 
 /// Whether a level is met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +184,7 @@ impl Bench<'_> {
     fn by_dane(&self, peer: &Peer) -> Met {
         match &self.dane.0 {
             Ok(Dane::Inapplicable | Dane::Absent | Dane::Unusable(_)) => Met::NotApplicable,
-            Err(error) => Met::no(dane_reason(*error), format!("the TLSA records cannot be looked up: {error}")),
+            Err(error) => Met::no(error.of_tlsa(), format!("the TLSA records cannot be looked up: {error}")),
             Ok(Dane::Usable(records)) => match &records.records {
                 Some(usable) => Met::of(evaluate_dane(&peer.chain, usable, &records.names, self.now)),
                 None => Met::NotApplicable,
@@ -215,10 +210,10 @@ impl Bench<'_> {
     pub fn requirement(&self, decision: &Decision) -> Result<HostRequirement, Unmet> {
         let dane = match &self.dane.0 {
             Ok(dane) => dane.clone(),
-            Err(error) if follows_dane(decision) => {
+            Err(error) if decision.heeds_dane(Asks::default()) => {
                 let detail = format!("the TLSA records cannot be looked up: {error}");
                 let source = decision.following.dane.source.clone();
-                return Err(Unmet { reason: dane_reason(*error), detail, source });
+                return Err(Unmet { reason: error.of_tlsa(), detail, source });
             }
             Err(_) => Dane::Inapplicable,
         };
@@ -230,19 +225,6 @@ impl Bench<'_> {
             name_is_trusted: self.host.name_is_trusted,
         };
         require(decision, &identity, &published)
-    }
-}
-
-/// RFC 7672 section 2.2: of such a host it is not known whether it has records, so mail waits.
-fn dane_reason(error: LookupError) -> Reason {
-    if error == LookupError::Bogus { Reason::DnssecInvalid } else { Reason::DnsFailure }
-}
-
-fn follows_dane(decision: &Decision) -> bool {
-    match decision.following.dane.value {
-        DaneUse::Off => false,
-        DaneUse::Auto => decision.requirement.tls.value != OutboundTls::Off,
-        DaneUse::Required => true,
     }
 }
 

@@ -59,10 +59,9 @@ impl Attempt {
 
     /// RFC 7672 section 2.2: a host of which it is not known whether it has TLSA records is not connected to.
     fn not_looked_up(&self, host: &NextHost, error: LookupError) -> Failure {
-        let reason = if error == LookupError::Bogus { Reason::DnssecInvalid } else { Reason::DnsFailure };
         let name = host.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let detail = format!("the TLSA records of {name} cannot be looked up: {error}");
-        self.unusable(host, Arc::default(), reason, detail)
+        self.unusable(host, Arc::default(), error.of_tlsa(), detail)
     }
 
     fn unmet(&self, host: &NextHost, published: Arc<Published>, unmet: Unmet) -> Failure {
@@ -87,11 +86,7 @@ impl Attempt {
 
     /// What a session there must be.
     pub(in crate::outbound) fn requirement(&self, target: &Target) -> Arc<HostRequirement> {
-        let as_written = || {
-            let identity = HostIdentity { recipient_domain: None, name: None, name_is_trusted: false };
-            Arc::new(HostRequirement::as_written(&self.decision, &identity))
-        };
-        target.requirement.clone().unwrap_or_else(as_written)
+        target.requirement.clone().unwrap_or_else(|| Arc::new(HostRequirement::out_of_reach(&self.decision)))
     }
 
     /// Who may vouch for hosts under this requirement.

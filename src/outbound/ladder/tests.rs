@@ -4,7 +4,7 @@ use super::*;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
-use crate::policy::host_requirement::{HostRequirement, require};
+use crate::policy::host_requirement::require;
 use crate::policy::outbound::{HostIdentity, decide};
 use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published, UsableRecords};
 use crate::policy::rules::PolicySet;
@@ -223,7 +223,7 @@ fn a_failure_goes_by_what_the_requirement_asks_for() {
 }
 
 /// Follows every sequence of failures from here on; gives how many ways were walked.
-fn walk_all(failed: &mut Vec<TlsFailure>, requirement: &HostRequirement) -> usize {
+fn walk_all(failed: &mut Vec<TlsFailure>, known: Option<Worked>, requirement: &Requirement) -> usize {
     const FAILURES: [TlsFailure; 5] = [
         TlsFailure::StartTls,
         TlsFailure::Handshake(Alert(112)),
@@ -231,18 +231,17 @@ fn walk_all(failed: &mut Vec<TlsFailure>, requirement: &HostRequirement) -> usiz
         TlsFailure::Handshake(NoCommonVersion),
         TlsFailure::Handshake(Closed),
     ];
-    let mut ladder = Ladder::new(&requirement.session, true, None);
+    let mut ladder = Ladder::new(requirement, true, known);
     let mut way = Some(ladder.way());
     for failure in failed.iter() {
         way = ladder.failed(*failure);
     }
     let Some(way) = way else { return 0 };
-    let is_protected = !requirement.proofs.is_empty() || requirement.session.tls.value >= OutboundTls::Encrypt;
-    assert!(!(is_protected && way == Way::Plaintext), "plaintext after {failed:?} under {requirement:?}");
+    assert!(way != Way::Plaintext, "after {failed:?} under {requirement:?}");
     let mut walked = 1;
     for failure in FAILURES {
         failed.push(failure);
-        walked += walk_all(failed, requirement);
+        walked += walk_all(failed, known, requirement);
         failed.pop();
     }
     walked
@@ -259,6 +258,10 @@ fn no_sequence_of_failures_leads_to_plaintext_under_what_is_published_learned_or
     let danes = [Dane::Inapplicable, Dane::Absent, Dane::Unusable(Default::default()), Dane::Usable(usable().into())];
     let policies = [None, Some((false, true)), Some((true, true)), Some((true, false))];
     let levels = [None, Some(Learned::Encrypt), Some(Learned::Verify(vec![mx.clone()]))];
+    // What a host without TLS was last reached by, and one with it.
+    let by = |way, version| Some(Worked { way, version, grade: CipherGrade::Any });
+    let old = TlsWay { stack: Stack::Openssl, sni: false };
+    let known = [None, by(old, Tls1_0), by(TlsWay { stack: Stack::Rustls, sni: true }, Tls1_3)];
     let mut walked = 0;
     for tls in OutboundTls::ALL {
         for (dane, policy) in danes.iter().flat_map(|dane| policies.map(|policy| (dane, policy))) {
@@ -273,8 +276,14 @@ fn no_sequence_of_failures_leads_to_plaintext_under_what_is_published_learned_or
                     asks: Asks { require_tls, ..Asks::default() },
                 };
                 let host = HostIdentity { recipient_domain: Some(&recipient), name: Some(&mx), name_is_trusted: false };
-                if let Ok(requirement) = require(&decision, &host, &published) {
-                    walked += walk_all(&mut Vec::new(), &requirement);
+                let is_protected = tls >= OutboundTls::Encrypt
+                    || matches!(dane, Dane::Unusable(_) | Dane::Usable(_)) && tls != OutboundTls::Off
+                    || policy.is_some_and(|(is_enforced, _)| is_enforced) && tls != OutboundTls::Off
+                    || learned.is_some()
+                    || require_tls;
+                let built = require(&decision, &host, &published).ok().filter(|_| is_protected);
+                for (requirement, known) in built.iter().flat_map(|built| known.map(|known| (&built.session, known))) {
+                    walked += walk_all(&mut Vec::new(), known, requirement);
                 }
             }
         }

@@ -334,6 +334,13 @@ proptest! {
     }
 
     #[test]
+    fn no_session_meets_what_is_out_of_reach(decision in decisions(), session in sessions()) {
+        let built = HostRequirement::out_of_reach(&decision);
+        prop_assert!(!built.session.permits_plaintext());
+        prop_assert!(!passes(&Ok(built), session.as_ref()));
+    }
+
+    #[test]
     fn all_proofs_must_hold_and_the_strongest_is_told(checks in prop::collection::vec(
         select(vec![
             IdentityCheck::Verified(Verified::Webpki),

@@ -101,10 +101,9 @@ fn told(
             fact.published = PublishedRecord::of(&published);
         }
         Some(Err(error)) => {
-            let reason = if error == LookupError::Bogus { Reason::DnssecInvalid } else { Reason::DnsFailure };
             let detail = format!("its TLSA records cannot be looked up: {error}");
             fact.found = vec![detail.clone()];
-            fact.unusable = Some(NoHost { reason, permanent: false, detail });
+            fact.unusable = Some(NoHost { reason: error.of_tlsa(), permanent: false, detail });
         }
         None => {}
     }

@@ -22,8 +22,9 @@ use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
 use crate::policy::assumed::HostCertificate;
 use crate::policy::delivery::DeliveryVerdict;
-use crate::policy::host_requirement::HostRequirement;
+use crate::policy::host_requirement::require;
 use crate::policy::outbound::{Decision, HostIdentity, NextHop, decide};
+use crate::policy::published::Published;
 use crate::policy::session_check::{IdentityCheck, all, prove, verify};
 use crate::policy::settings::OnTlsFailure;
 use crate::policy::timed::Asker;
@@ -91,7 +92,7 @@ impl Dispatch {
             None => facts,
         });
         let identity = HostIdentity { recipient_domain: self.to.domain(), name, name_is_trusted: is_written };
-        let requirement = HostRequirement::as_written(&decision, &identity);
+        let requirement = require(&decision, &identity, &Published::default()).unwrap();
         let peer = tls.as_ref().and_then(|facts| facts.peer.as_ref());
         let checked = all(requirement.proofs.iter().map(|proof| prove(&proof.of, peer)));
         assert_ne!(checked, IdentityCheck::Unknown, "a session that stands tells");
