@@ -92,7 +92,7 @@ impl Decision {
         match self.following.dane.value {
             DaneUse::Off => false,
             _ if asks.tls_report => false,
-            DaneUse::Auto => self.requirement.tls.value != OutboundTls::Off && !self.waives(asks),
+            DaneUse::Auto => !self.waives(asks),
             // It is written, so no field of the message takes it away.
             DaneUse::Required => true,
         }
@@ -100,8 +100,7 @@ impl Decision {
 
     /// The same of a policy of MTA-STS.
     pub fn heeds_sts(&self, asks: Asks) -> bool {
-        let is_off = self.following.mta_sts.value == StsUse::Off || self.requirement.tls.value == OutboundTls::Off;
-        !is_off && !asks.tls_report && !self.waives(asks)
+        self.following.mta_sts.value == StsUse::Auto && !asks.tls_report && !self.waives(asks)
     }
 
     /// RFC 8689 section 4.1: REQUIRETLS goes before the header field.

@@ -277,8 +277,8 @@ fn no_sequence_of_failures_leads_to_plaintext_under_what_is_published_learned_or
                 };
                 let host = HostIdentity { recipient_domain: Some(&recipient), name: Some(&mx), name_is_trusted: false };
                 let is_protected = tls >= OutboundTls::Encrypt
-                    || matches!(dane, Dane::Unusable(_) | Dane::Usable(_)) && tls != OutboundTls::Off
-                    || policy.is_some_and(|(is_enforced, _)| is_enforced) && tls != OutboundTls::Off
+                    || matches!(dane, Dane::Unusable(_) | Dane::Usable(_))
+                    || policy.is_some_and(|(is_enforced, _)| is_enforced)
                     || learned.is_some()
                     || require_tls;
                 let built = require(&decision, &host, &published).ok().filter(|_| is_protected);
