@@ -88,6 +88,11 @@ impl OpenFailure {
         self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Permanent)
             && !matches!(self.stage, Stage::StartTls | Stage::Tls)
     }
+
+    /// Whether the host said that it cannot now.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Transient)
+    }
 }
 
 impl From<Fault> for OpenFailure {

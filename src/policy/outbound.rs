@@ -221,6 +221,7 @@ impl Decision {
             exception: None,
             on_tls_failure: Sourced { value: OnTlsFailure::Defer, source: self.on_tls_failure.source },
             fallback: None,
+            following: self.following.where_published(),
             ..self
         })
     }
@@ -235,6 +236,15 @@ impl Following {
             tls_required_no: delivery(layers, |layer| &layer.tls_required_no)
                 .unwrap_or(Sourced::built_in(TlsRequiredNo::Ignore)),
         }
+    }
+
+    /// DANE that is demanded of the domain's own hosts is used with others as far as they have it.
+    fn where_published(self) -> Self {
+        let dane = match self.dane.value {
+            DaneUse::Required => Sourced { value: DaneUse::Auto, ..self.dane },
+            DaneUse::Auto | DaneUse::Off => self.dane,
+        };
+        Self { dane, ..self }
     }
 
     fn is_like(&self, other: &Self) -> bool {
@@ -288,13 +298,17 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
             (guard(Requirement::of(&laid.layers), &levels, asker), laid.exception.cloned())
         }
     };
+    let following = Following::of(&delivery);
+    // A route of its own has what stands beside it.
+    let is_own_route = policy.is_some_and(|policy| policy.route.is_some() && policy.delivery.dane.is_none());
+    let following = if is_own_route { following.where_published() } else { following };
     let on_tls_failure =
         self::delivery(&delivery, |layer| &layer.on_tls_failure).unwrap_or(Sourced::built_in(OnTlsFailure::Defer));
     Decision {
         next_hop: route.map_or(NextHop::Mx, |route| NextHop::Route(route.clone())),
         requirement,
         exception,
-        following: Following::of(&delivery),
+        following,
         fallback: fallback(policies, &on_tls_failure.value, &delivery),
         on_tls_failure,
         notify_sender: self::delivery(&delivery, |layer| &layer.notify_sender).map(|after| after.value),
@@ -425,6 +439,38 @@ mod tests {
         ] {
             let policies = PolicySet::new(defaults, files()).unwrap();
             assert_eq!(describe(&policies, name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn dane_that_is_required_of_a_domain_is_not_required_of_hosts_that_were_written_down_elsewhere() {
+        use DaneUse::{Auto, Off, Required};
+        let delivery = |dane: Option<DaneUse>| DeliveryLayer {
+            dane: dane.map(Sourced::built_in),
+            on_tls_failure: Some(Sourced::built_in(OnTlsFailure::Route("escrow".into()))),
+            ..DeliveryLayer::default()
+        };
+        for (default, default_route, own, own_route, expected) in [
+            (Some(Required), false, None, false, Required),
+            (Some(Required), true, None, false, Required),
+            (Some(Required), false, None, true, Auto),
+            (Some(Off), false, None, true, Off),
+            (Some(Auto), false, Some(Required), true, Required),
+            (Some(Auto), true, Some(Required), false, Required),
+        ] {
+            let route = |is_there: bool| is_there.then(|| route("hop", OutboundLayer::default()));
+            let defaults = Defaults { delivery: delivery(default), route: route(default_route), ..Defaults::default() };
+            let policy = DomainPolicy {
+                patterns: vec![DomainPattern::parse("bank.example").unwrap()],
+                delivery: delivery(own),
+                route: route(own_route),
+                ..DomainPolicy::default()
+            };
+            let mut policies = PolicySet::new(defaults, vec![policy]).unwrap();
+            policies.routes.insert("escrow".into(), self::route("escrow", OutboundLayer::default()));
+            let decision = decide(&policies, Some(&domain("bank.example")), &ASKER);
+            assert_eq!(decision.following.dane.value, expected, "{default:?} {own:?} {default_route} {own_route}");
+            assert_ne!(decision.rerouted().unwrap().following.dane.value, Required);
         }
     }
 
