@@ -203,6 +203,10 @@ DEMANDS = {"txt": (), "asks": "requiretls", "sender": "a@home.test"}
 OFFERS = {"offers": ("REQUIRETLS",)}
 WAIVES = {"asks": "tls-required-no", "keys": 'tls_required_no = "honour"'}
 REQUIRETLS = [
+    # Whoever can cut off STARTTLS can say this as well.
+    Case("turned-away-before-tls", "8461 5", "deferred remote-refused", (Host(fault="turns-away"),), known=ENFORCED),
+    Case("turned-away-and-written", "contract 3.3", "deferred remote-refused", (Host(fault="turns-away"),), txt=(), keys='tls = "encrypt"'),
+    Case("turned-away-of-nobody-in-particular", "RFC 5321 3.1", "bounced remote-refused", (Host(fault="turns-away"),), txt=()),
     Case("demand-dane", "RFC 8689 4.2.1", DANE, (Host("self", **OFFERS),), zone=SIGNED, tlsa=FIT, **DEMANDS),
     Case("demand-secure-mx", "RFC 8689 4.2.1", WEBPKI, (Host(**OFFERS),), zone=SIGNED, **DEMANDS),
     Case("demand-secure-mx-self-signed", "RFC 8689 4.2.1", "bounced certificate-not-trusted", (Host("self", **OFFERS),), zone=SIGNED, **DEMANDS),

@@ -106,6 +106,13 @@ impl Attempt {
         }
     }
 
+    /// Nobody in particular is asked for, so that whoever answers speaks for the host. Else a "no" for good may be that of
+    /// anybody on the way, and is one for now.
+    fn is_open_to_all(&self, target: &Target) -> bool {
+        let requirement = self.requirement(target);
+        requirement.session.permits_plaintext() && requirement.proofs.is_empty()
+    }
+
     /// Whether the message goes back once no host has what it asks for itself (RFC 8689 section 4.2.1).
     fn ends_by_message(&self, target: &Target, reason: Reason) -> bool {
         self.requirement(target).is_for_message_alone(reason)
@@ -180,7 +187,7 @@ impl Attempt {
         self.record_attempt(&situation);
         Failure {
             reason,
-            permanent: failure.is_permanent() || ends,
+            permanent: ends || failure.is_permanent() && self.is_open_to_all(target),
             mixed: false,
             next_host: true,
             detail: failure.detail,
