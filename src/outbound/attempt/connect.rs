@@ -106,8 +106,8 @@ impl Attempt {
         }
     }
 
-    /// Nobody in particular is asked for, so that whoever answers speaks for the host. Else a "no" for good may be that of
-    /// anybody on the way, and is one for now.
+    /// Nobody in particular is asked for, so that whoever answers speaks for the host. Else a "no" for good may be that
+    /// of anybody on the way, and is one for now.
     fn is_open_to_all(&self, target: &Target) -> bool {
         let requirement = self.requirement(target);
         requirement.session.permits_plaintext() && requirement.proofs.is_empty()
