@@ -71,3 +71,6 @@ fn usable(host: &Host<'_>, base: &Domain, records: Arc<UsableTlsa>) -> Arc<Usabl
     }
     Arc::new(UsableRecords { records: Some(records), base: Some(base.clone()), names })
 }
+
+#[cfg(test)]
+mod tests;
