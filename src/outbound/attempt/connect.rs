@@ -135,7 +135,7 @@ impl Attempt {
     /// TLS with the route's certificate if it has one.
     fn tls(&self) -> &ClientTls {
         let pair = match &self.decision.next_hop {
-            NextHop::Route(route) => route.client_certificate.as_ref(),
+            NextHop::Route(route) => route.client_certificate.as_ref().map(|pair| &pair.value),
             NextHop::Mx => None,
         };
         pair.and_then(|pair| self.snapshot.client_tls.get(pair)).unwrap_or(&self.outbound.tls)
