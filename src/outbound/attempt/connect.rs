@@ -176,6 +176,7 @@ impl Attempt {
             reply: failure.reply,
             target: Some(target.clone()),
             tls: failure.facts,
+            others: Vec::new(),
         }
     }
 
@@ -215,6 +216,7 @@ impl Attempt {
             reply: None,
             target: Some(connection.target.clone()),
             tls: connection.tls().cloned(),
+            others: Vec::new(),
         }
     }
 }
