@@ -102,7 +102,9 @@ fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> T
     let permanent = action == Action::Failed;
     let status = match &failure.reply {
         _ if expired => status_for(Reason::Expired, permanent),
-        Some(reply) => status_of_reply(reply),
+        Some(reply) if permanent => status_of_reply(reply),
+        // A "no" for good that is not taken for one still tells what it is about.
+        Some(reply) => EnhancedCode { class: 4, ..status_of_reply(reply) },
         None => status_for(failure.reason, permanent),
     };
     Told {

@@ -203,16 +203,24 @@ DEMANDS = {"txt": (), "asks": "requiretls", "sender": "a@home.test"}
 OFFERS = {"offers": ("REQUIRETLS",)}
 WAIVES = {"asks": "tls-required-no", "keys": 'tls_required_no = "honour"'}
 REQUIRETLS = [
+    # Whoever can cut off STARTTLS can say this as well.
+    Case("turned-away-before-tls", "8461 5", "deferred remote-refused", (Host(fault="turns-away"),), known=ENFORCED),
+    Case("turned-away-and-written", "contract 3.3", "deferred remote-refused", (Host(fault="turns-away"),), txt=(), keys='tls = "encrypt"'),
+    Case("turned-away-of-nobody-in-particular", "RFC 5321 3.1", "bounced remote-refused", (Host(fault="turns-away"),), txt=()),
     Case("demand-dane", "RFC 8689 4.2.1", DANE, (Host("self", **OFFERS),), zone=SIGNED, tlsa=FIT, **DEMANDS),
     Case("demand-secure-mx", "RFC 8689 4.2.1", WEBPKI, (Host(**OFFERS),), zone=SIGNED, **DEMANDS),
-    Case("demand-secure-mx-self-signed", "RFC 8689 4.2.1", UNTRUSTED, (Host("self", **OFFERS),), zone=SIGNED, **DEMANDS),
+    Case("demand-secure-mx-self-signed", "RFC 8689 4.2.1", "bounced certificate-not-trusted", (Host("self", **OFFERS),), zone=SIGNED, **DEMANDS),
     Case("demand-sts", "RFC 8689 4.2.1", WEBPKI, (Host(**OFFERS),), known=ENFORCED, **{**DEMANDS, "txt": (RECORD,)}),
     Case("demand-testing-sts", "RFC 8689 4.2.1", WEBPKI, (Host(**OFFERS),), "testing mx", known=TESTED, **{**DEMANDS, "txt": (RECORD,)}),
     Case("demand-insecure-name-of-the-domain", "RFC 8689 4.2.1", WEBPKI, (Host(names=("@",), **OFFERS),), **DEMANDS),
-    Case("demand-insecure-name-of-the-host", "RFC 8689 4.2.1", MISMATCH, (Host(**OFFERS),), **DEMANDS),
-    Case("demand-stripped", "RFC 8689 4.2.1", "deferred starttls-not-supported", (Host(fault="no-starttls", **OFFERS),), zone=SIGNED, **DEMANDS),
+    Case("demand-insecure-name-of-the-host", "RFC 8689 4.2.1", "bounced certificate-host-mismatch", (Host(**OFFERS),), **DEMANDS),
+    Case("demand-stripped", "RFC 8689 4.2.1", "bounced requiretls-not-supported", (Host(fault="no-starttls", **OFFERS),), zone=SIGNED, **DEMANDS),
+    Case("demand-stripped-and-written", "RFC 8689 4.2.1", "deferred starttls-not-supported",
+         (Host(fault="no-starttls", **OFFERS),), zone=SIGNED, keys='tls = "encrypt"', **DEMANDS),
     Case("demand-lacking", "RFC 8689 4.2.1, 5", "bounced requiretls-not-supported", zone=SIGNED, **DEMANDS),
     Case("demand-lacking-bare-sender", "RFC 8689 5", "bounced requiretls-not-supported", zone=SIGNED, **{**DEMANDS, "sender": "a@bare.test"}),
+    Case("demand-lacking-strange-sender", "RFC 8689 5", "bounced requiretls-not-supported", zone=SIGNED,
+         **{**DEMANDS, "sender": "a@stranger.test"}),
     Case("demand-second-host", "RFC 8689 4.2.1", WEBPKI, (GOOD, Host(names=("mx2",), **OFFERS)), zone=SIGNED, delivers=2, **DEMANDS),
     # TLS-Required: No
     Case("waived-self-signed", "RFC 8689 3, 4.2.2", ENCRYPTED, (SELF_SIGNED,), **WAIVES),
