@@ -22,7 +22,7 @@ use super::fold::field;
 use encode::quoted_printable;
 
 pub use decide::{notice_due, returned_part};
-pub use human::{explanation_for, waiting_for};
+pub use human::{AskedBy, explanation_for, waiting_for};
 pub use status::{status_for, status_of_reply};
 
 /// Largest message that a notice returns whole. Of a larger one it returns the header.
@@ -68,6 +68,8 @@ pub struct RecipientNotice<'a> {
     pub last_attempt: Option<Timestamp>,
     /// For `Delayed`: when the relay gives up.
     pub retry_until: Option<Timestamp>,
+    /// For `Delayed`: when it goes by another route, should TLS be lacking still.
+    pub other_route_from: Option<Timestamp>,
 }
 
 /// What the notice returns of the message. See [`returned_part`].

@@ -279,6 +279,22 @@ impl HostRequirement {
         })
     }
 
+    /// Who asks that it is protected, each once; none where plaintext would do.
+    pub fn asked_by(&self) -> Vec<Source> {
+        let is_asked = |row: &Because| match row.key {
+            "tls" => self.session.tls.value > OutboundTls::Opportunistic,
+            "cipher" => self.session.cipher.value > CipherGrade::Any,
+            _ => true,
+        };
+        let mut sources = Vec::new();
+        for row in self.because().into_iter().filter(is_asked) {
+            if !sources.contains(&row.source) {
+                sources.push(row.source);
+            }
+        }
+        sources
+    }
+
     /// Every part with its source.
     pub fn because(&self) -> Vec<Because> {
         let mut rows = self.session.floor();

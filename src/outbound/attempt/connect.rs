@@ -147,7 +147,7 @@ impl Attempt {
     /// TLS with the route's certificate if it has one.
     fn tls(&self) -> &ClientTls {
         let pair = match &self.decision.next_hop {
-            NextHop::Route(route) => route.client_certificate.as_ref(),
+            NextHop::Route(route) => route.client_certificate.as_ref().map(|pair| &pair.value),
             NextHop::Mx => None,
         };
         pair.and_then(|pair| self.snapshot.client_tls.get(pair)).unwrap_or(&self.outbound.tls)
@@ -194,6 +194,7 @@ impl Attempt {
             reply: failure.reply,
             target: Some(target.clone()),
             tls: failure.facts,
+            others: Vec::new(),
         }
     }
 
@@ -233,6 +234,7 @@ impl Attempt {
             reply: None,
             target: Some(connection.target.clone()),
             tls: connection.tls().cloned(),
+            others: Vec::new(),
         }
     }
 }
