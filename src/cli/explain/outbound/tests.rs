@@ -72,7 +72,13 @@ const FACTS: &str = r#"{"hosts": [
     {"name": "mx1.host.example", "preference": 10, "addresses": ["192.0.2.1", "2001:db8::1"], "dnssec": "insecure"},
     {"name": "mx2.host.example", "preference": 20, "addresses": ["192.0.2.2"]}]}"#;
 
-fn write(folder: &Path) {
+const PINNED: &str = r#"domains = ["pinned.example"]
+[outbound]
+dane = "required"
+on_tls_failure = "bounce"
+"#;
+
+pub(super) fn write(folder: &Path) {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -83,6 +89,7 @@ fn write(folder: &Path) {
     write("domains.d/routed.toml", ROUTED);
     write("domains.d/named.toml", NAMED);
     write("domains.d/escrowed.toml", ESCROWED);
+    write("domains.d/pinned.toml", PINNED);
     write("facts.json", FACTS);
 }
 
@@ -95,7 +102,7 @@ fn ask(line: &str) -> Ran {
 }
 
 /// The same with answers of the DNS.
-fn ask_dns(line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
+pub(super) fn ask_dns(line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let words = format!("gatepost policy explain --direction outbound --from a@x.example {line}");
@@ -315,9 +322,12 @@ fn a_route_needs_no_look_up_of_mail_hosts_and_answers_to_its_own_keys() {
     assert_eq!(ran.exit, 1);
 }
 
+pub(super) fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
 #[test]
 fn what_the_dns_says_decides_before_any_session() {
-    let domain = |name: &str| Domain::parse(name).unwrap();
     let good = FakeResolver::new()
         .with_mx_answer(
             domain("y.example"),
