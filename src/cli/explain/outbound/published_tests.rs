@@ -1,10 +1,11 @@
 //! Explanations of deliveries to hosts of which something is published.
 
 use std::fs;
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::tests::{ask_dns, domain, write};
+use super::tests::{ask_dns, ask_dns_in, domain, write};
 use super::*;
 use crate::cli::tests::run;
 use crate::dns::fake::FakeResolver;
@@ -166,4 +167,34 @@ fn the_proof_that_fails_is_blamed_and_not_what_is_written_beside_it() {
         let answer: Value = serde_json::from_str(&ran.out).unwrap();
         assert_eq!((&answer["reason"], &answer["rule"]), (&"certificate-host-mismatch".into(), &rule.into()));
     }
+}
+
+#[test]
+fn policies_that_the_daemon_left_behind_count_though_nothing_is_published_any_more() {
+    use crate::facts::sts_cache::StsCache;
+    use crate::facts::sts_fetch::StsFetcher;
+    use crate::facts::sts_plan::CachedPolicy;
+    use crate::memory::Memory;
+    use crate::policy::sts_policy::StsPolicy;
+    use crate::policy::sts_record::StsId;
+    use crate::tls::roots::Roots;
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    fs::create_dir(folder.path().join("spool")).unwrap();
+    let (line, dns) = ("--to b@y.example --plaintext", || two_hosts(Err(LookupError::NoData)));
+    assert_eq!(ask_dns_in(folder.path(), line, dns()).2, Exit::Done);
+    let memory = Memory::open(&folder.path().join("spool")).unwrap();
+    let fetcher = StsFetcher::new(Arc::new(dns()), Default::default(), &Roots::empty()).unwrap();
+    let policy = StsPolicy::parse(b"version: STSv1\nmode: enforce\nmx: *.y.example\nmax_age: 604800\n").unwrap();
+    let kept = CachedPolicy { id: StsId::parse("7").unwrap(), policy, fetched: clock::timestamp() };
+    StsCache::new(memory.clone(), fetcher).know(&domain("y.example"), &kept, clock::timestamp());
+    memory.flush().unwrap();
+    let (page, _, exit) = ask_dns_in(folder.path(), line, dns());
+    let flat = |page: &str| page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(&page).contains("policies that are kept are not known here") && exit == Exit::Done, "{page}");
+    drop(memory);
+    let (page, answer, exit) = ask_dns_in(folder.path(), line, dns());
+    assert!(flat(&page).contains(", kept by the daemon"), "{page}");
+    let words = (&answer["verdict"], &answer["reason"], &answer["rule"], exit);
+    assert_eq!(words, (&"defer".into(), &"starttls-not-supported".into(), &"MTA-STS".into(), Exit::No), "{page}");
 }

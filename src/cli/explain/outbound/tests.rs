@@ -19,6 +19,8 @@ audit = { path = "audit" }
 relay = { trusted = ["10.0.0.0/8"] }
 [dns]
 servers = ["127.0.0.1:1"]
+[admin]
+socket = "none.sock"
 [[listener]]
 name = "out"
 bind = ["127.0.0.1:2525"]
@@ -105,13 +107,17 @@ fn ask(line: &str) -> Ran {
 pub(super) fn ask_dns(line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
+    ask_dns_in(folder.path(), line, resolver)
+}
+
+pub(super) fn ask_dns_in(folder: &Path, line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
     let words = format!("gatepost policy explain --direction outbound --from a@x.example {line}");
     let Command::Policy { command: PolicyCommand::Explain(asked) } =
         Arguments::try_parse_from(words.split_whitespace()).unwrap().command
     else {
         panic!("{line}")
     };
-    let config = crate::config::load(&folder.path().join("gatepost.toml")).unwrap().0;
+    let config = crate::config::load(&folder.join("gatepost.toml")).unwrap().0;
     let chosen = session::chosen(&asked).unwrap();
     let resolver: Arc<dyn Resolver> = Arc::new(resolver);
     let explained = explain(&config, &asked, chosen, None, &|_| Ok(resolver.clone())).unwrap();
