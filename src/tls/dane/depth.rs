@@ -18,9 +18,9 @@ pub(super) fn path_length(der: &[u8]) -> Option<usize> {
     usize::try_from(parsed).ok()
 }
 
-/// The sets of certificates by which `leaf` may lead to the issuer with this name (as an anchor has it) and no more than
-/// `authorities_max` between; an authority that issued itself a new certificate does not count (RFC 5280 section 6.1.4). Nothing is
-/// verified: the chain must lead there with one of these sets and no other certificate.
+/// The sets of certificates by which `leaf` may lead to the issuer with this name (as an anchor has it) with no more
+/// than `authorities_max` between; an authority that issued itself a new certificate does not count (RFC 5280 section
+/// 6.1.4). Nothing is verified: the chain must lead there with one of these sets and no other certificate.
 pub(super) fn short_chains<'a>(
     leaf: &CertificateDer<'_>,
     issuers: &[CertificateDer<'a>],

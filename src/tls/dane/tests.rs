@@ -139,7 +139,8 @@ fn an_issuer_that_is_bound_to_names_stays_bound() {
     }
 }
 
-/// RFC 7672 section 3.1.2, RFC 7671 section 5.2.1; what an authority issued itself counts as none (RFC 5280 section 6.1.4).
+/// RFC 7672 section 3.1.2, RFC 7671 section 5.2.1. What an authority issued itself counts as none (RFC 5280 section
+/// 6.1.4).
 #[test]
 fn no_more_authorities_stand_below_an_issuer_than_its_certificate_permits() {
     for form in ["2 0 1", "2 0 2", "2 1 1", "2 0 0", "2 1 0"] {
