@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{self, Command};
 use crate::outbound::reporting::{self, Reports, Sessions};
-use crate::outbound::{self, KnownHosts, Outbound, Pool};
+use crate::outbound::{self, KnownHosts, Looks, Outbound, Pool};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
@@ -349,6 +349,7 @@ fn deliveries(
         roots: environment.roots,
         pool: Pool::default(),
         known_hosts: KnownHosts::default(),
+        looks: Looks::default(),
         back_ends: Arc::default(),
         timeouts: environment.timeouts,
         reports,

@@ -7,11 +7,9 @@ use std::time::Duration;
 use crate::model::domain::Domain;
 use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
+use crate::policy::tlsa;
 
-use super::{
-    ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service,
-    TLSA_RECORDS_MAX,
-};
+use super::{ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service};
 
 const TTL: Duration = Duration::from_secs(300);
 
@@ -97,7 +95,7 @@ impl FakeResolver {
         result: Result<Vec<Tlsa>, LookupError>,
         security: Security,
     ) -> Self {
-        let result = result.map(|records| records.into_iter().take(TLSA_RECORDS_MAX).collect());
+        let result = result.map(|records| tlsa::foremost(&records));
         self.tlsa.insert((port, base), Entry { result, security });
         self
     }

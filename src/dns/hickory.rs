@@ -10,11 +10,10 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use crate::model::domain::Domain;
 use crate::model::tlsa::Tlsa;
+use crate::policy::tlsa;
 
 use super::servers::{Dnssec, Servers, SetupError};
-use super::{
-    ADDRESSES_MAX, Alias, Answer, LookupError, MX_RECORDS_MAX, Miss, Mx, Security, Service, TEXTS_MAX, TLSA_RECORDS_MAX,
-};
+use super::{ADDRESSES_MAX, Alias, Answer, LookupError, MX_RECORDS_MAX, Miss, Mx, Security, Service, TEXTS_MAX};
 
 use reading::Reading;
 use upstream::Upstream;
@@ -29,6 +28,8 @@ mod witness;
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a question is asked before the look-up fails.
 pub const TRIES_MAX: u32 = 2;
+/// TLSA records read in one answer, which has room for no more; those that count for most are taken.
+const TLSA_RECORDS_READ_MAX: usize = 4096;
 /// Questions to which one look-up may lead because a server answers with an alias alone.
 const REDIRECTS_MAX: usize = 8;
 /// The lifetime of what is known without asking anybody.
@@ -100,11 +101,13 @@ impl HickoryResolver {
         self.ask(Question { name, kind: RecordType::AAAA, records_max: ADDRESSES_MAX, pick: records::v6 }).await
     }
 
-    /// The TLSA records of a port of `base`, at most [`TLSA_RECORDS_MAX`].
+    /// The TLSA records of a port of `base`, at most [`TLSA_RECORDS_MAX`](crate::policy::tlsa::TLSA_RECORDS_MAX).
     pub async fn tlsa(&self, port: u16, base: &Domain) -> Result<Answer<Vec<Tlsa>>, Miss> {
         let name = records::name(&format!("_{port}._tcp"), base);
         let kind = RecordType::TLSA;
-        self.ask(Question { name, kind, records_max: TLSA_RECORDS_MAX, pick: records::tlsa }).await
+        let records_max = TLSA_RECORDS_READ_MAX;
+        let answer = self.ask(Question { name, kind, records_max, pick: records::tlsa }).await?;
+        Ok(Answer { records: tlsa::foremost(&answer.records), ..answer })
     }
 
     /// What `domain` says about a service, at most [`TEXTS_MAX`] records.

@@ -25,8 +25,6 @@ pub mod targets;
 pub const MX_RECORDS_MAX: usize = 100;
 /// Addresses of one IP version taken from one answer; the rest is dropped.
 pub const ADDRESSES_MAX: usize = 32;
-/// TLSA records taken from one answer; the rest is dropped.
-pub const TLSA_RECORDS_MAX: usize = 64;
 /// TXT records taken from one answer; the rest is dropped.
 pub const TEXTS_MAX: usize = 32;
 
@@ -42,7 +40,8 @@ pub trait Resolver: Send + Sync + fmt::Debug {
     /// With [`IpChoice::Any`] one version suffices, even if the look-up of the other fails.
     fn addresses<'a>(&'a self, name: &'a Domain, ip: IpChoice) -> Lookup<'a, Vec<IpAddr>>;
 
-    /// The TLSA records at `_port._tcp.base` (RFC 7672 section 2.2.3): at most [`TLSA_RECORDS_MAX`].
+    /// The TLSA records at `_port._tcp.base` (RFC 7672 section 2.2.3): those that count for most, at most
+    /// [`TLSA_RECORDS_MAX`](crate::policy::tlsa::TLSA_RECORDS_MAX).
     fn tlsa<'a>(&'a self, port: u16, base: &'a Domain) -> Lookup<'a, Vec<Tlsa>>;
 
     /// The TXT records in which a domain says something about a service: at most [`TEXTS_MAX`]. The strings of one

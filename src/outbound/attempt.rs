@@ -31,6 +31,8 @@ use super::session::Connection;
 use super::targets::{self, NextHost, TARGETS_MAX, Target};
 use super::{Outbound, Snapshot};
 
+pub use look::Looks;
+
 /// One job of the dispatcher.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
@@ -131,6 +133,8 @@ pub(super) struct Attempt {
     /// Recipients without an outcome yet.
     open: Vec<u32>,
     outcomes: Vec<(u32, Outcome)>,
+    /// Nothing is sent: hosts are only looked at.
+    is_look: bool,
 }
 
 impl Attempt {
@@ -167,6 +171,7 @@ impl Attempt {
             sts: None,
             open: recipients,
             outcomes: Vec::new(),
+            is_look: false,
         }
     }
 
@@ -187,10 +192,10 @@ impl Attempt {
                 self.settle_open(&Outcome::Failed(Failure { reply: none.reply, ..ours }));
             }
         }
-        let look = self.look();
+        let (look, outbound) = (self.look(), Arc::clone(&self.outbound));
         let ended = self.conclude().await;
         if let Some(look) = look {
-            tokio::spawn(look.run());
+            outbound.looks.begin(look.run());
         }
         ended
     }
@@ -322,9 +327,9 @@ impl Attempt {
         Ok(broken)
     }
 
-    /// Whether there is mail for the host; else it is only looked at.
+    /// Whether there is mail for the hosts; else they are only looked at.
     pub(super) fn carries_mail(&self) -> bool {
-        !self.open.is_empty()
+        !self.is_look
     }
 
     /// Whether the message is a TLS report of ours.

@@ -319,6 +319,7 @@ impl Dispatcher {
         while let Some(ended) = self.running.join_next_with_id().await {
             self.take_end(ended);
         }
+        self.outbound.looks.end().await;
         self.outbound.pool.close().await;
     }
 }

@@ -15,8 +15,8 @@ use super::ladder::TlsWay;
 const HOSTS_MAX: usize = 8192;
 /// After this the usual way is tried again: hosts are mended, too.
 const KNOWN_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// The same where what was negotiated is nothing that only OpenSSL has: the failure before may have been an accident,
-/// or forged.
+/// The same where what was negotiated is nothing that only OpenSSL has, or where a host is not asked for its name: the
+/// failure before may have been an accident, or forged.
 const DOUBTFUL_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// A host as it was connected to.
@@ -42,14 +42,14 @@ impl KnownHosts {
     pub(super) fn find(&self, host: &KnownHost, now: Instant) -> Option<Worked> {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (worked, since) = *hosts.get(host)?;
-        if is_over(worked, since, now) {
+        if is_over(host, worked, since, now) {
             hosts.remove(host);
             return None;
         }
         Some(worked)
     }
 
-    /// A handshake succeeded. The usual way need not be remembered; another one is, from its first success on.
+    /// A session was good enough. The usual way need not be remembered; another one is, from its first success on.
     pub(super) fn worked(&self, host: KnownHost, worked: Worked, now: Instant) {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_usual = worked.way == TlsWay { stack: Stack::Rustls, sni: host.name.is_some() };
@@ -57,8 +57,8 @@ impl KnownHosts {
             hosts.remove(&host);
             return;
         }
-        let before =
-            hosts.get(&host).filter(|(before, since)| before.way == worked.way && !is_over(*before, *since, now));
+        let holds = |before: Worked, since| before.way == worked.way && !is_over(&host, before, since, now);
+        let before = hosts.get(&host).filter(|(before, since)| holds(*before, *since));
         let since = before.map_or(now, |(_, since)| *since);
         if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&host) {
             make_room(&mut hosts, now);
@@ -66,22 +66,24 @@ impl KnownHosts {
         hosts.insert(host, (worked, since));
     }
 
-    /// What was known has failed.
+    /// What was known has failed, or led to a session that is not good enough.
     pub(super) fn forget(&self, host: &KnownHost) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
     }
 }
 
-fn is_over(worked: Worked, since: Instant, now: Instant) -> bool {
+fn is_over(host: &KnownHost, worked: Worked, since: Instant, now: Instant) -> bool {
     let rustls_could = worked.way.stack == Stack::Openssl
         && worked.version >= ProtocolVersion::Tls1_2
         && worked.grade == CipherGrade::Aead;
-    now.saturating_since(since) >= if rustls_could { DOUBTFUL_TIME_MAX } else { KNOWN_TIME_MAX }
+    let leaves_out_name = host.name.is_some() && !worked.way.sni;
+    let is_doubtful = rustls_could || leaves_out_name;
+    now.saturating_since(since) >= if is_doubtful { DOUBTFUL_TIME_MAX } else { KNOWN_TIME_MAX }
 }
 
 /// Drops what is out of date, and if that is nothing the oldest.
 fn make_room(hosts: &mut HashMap<KnownHost, (Worked, Instant)>, now: Instant) {
-    hosts.retain(|_, (worked, since)| !is_over(*worked, *since, now));
+    hosts.retain(|host, (worked, since)| !is_over(host, *worked, *since, now));
     if hosts.len() >= HOSTS_MAX
         && let Some(oldest) = hosts.values().map(|(_, since)| *since).min()
     {
@@ -117,7 +119,9 @@ mod tests {
             (&[(0, OPENSSL)], 24, None),
             (&[(0, OPENSSL), (20, OPENSSL)], 25, None),
             (&[(0, OPENSSL), (25, OPENSSL)], 26, Some(OPENSSL)),
-            (&[(0, OPENSSL), (20, NAMELESS)], 25, Some(NAMELESS)),
+            (&[(0, OPENSSL), (20, NAMELESS)], 20, Some(NAMELESS)),
+            (&[(0, OPENSSL), (20, NAMELESS)], 21, None),
+            (&[(0, NAMELESS), (23, OPENSSL)], 46, Some(OPENSSL)),
             (&[(0, OPENSSL), (20, USUAL)], 21, None),
             (&[(0, USUAL)], 1, None),
         ] {
@@ -133,13 +137,22 @@ mod tests {
     }
 
     #[test]
-    fn what_rustls_could_have_done_too_is_known_for_minutes_only() {
-        let (version, grade) = (ProtocolVersion::Tls1_3, CipherGrade::Aead);
-        for (way, minutes, expected) in [(OPENSSL, 9, true), (OPENSSL, 10, false), (NAMELESS, 10, true)] {
+    fn what_rustls_or_a_name_could_have_done_too_is_known_for_minutes_only() {
+        let old = (ProtocolVersion::Tls1_0, CipherGrade::Strong);
+        let today = (ProtocolVersion::Tls1_3, CipherGrade::Aead);
+        let unnamed = KnownHost { name: None, ..host(25) };
+        let (old_nameless, stays) = (TlsWay { sni: false, ..OPENSSL }, 24 * 60);
+        for (host, way, (version, grade), lasts_minutes) in [
+            (host(25), OPENSSL, today, 10),
+            (host(25), OPENSSL, old, stays),
+            (host(25), NAMELESS, today, 10),
+            (host(25), old_nameless, old, 10),
+            (unnamed, old_nameless, old, stays),
+        ] {
             let hosts = KnownHosts::default();
-            hosts.worked(host(25), Worked { way, version, grade }, at(0));
-            let later = at(0) + Duration::from_secs(minutes * 60);
-            assert_eq!(hosts.find(&host(25), later).is_some(), expected, "{way:?} {minutes}");
+            hosts.worked(host.clone(), Worked { way, version, grade }, at(0));
+            let found = |minutes: u64| hosts.find(&host, at(0) + Duration::from_secs(minutes * 60)).is_some();
+            assert_eq!((found(lasts_minutes - 1), found(lasts_minutes)), (true, false), "{host:?} {way:?}");
         }
     }
 

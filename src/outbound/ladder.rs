@@ -61,13 +61,15 @@ pub(crate) struct Ladder<'a> {
 
 impl<'a> Ladder<'a> {
     /// `named` says whether the host has a name to send. What worked before comes first, unless the requirement asks
-    /// for more than was negotiated then.
+    /// for more than was negotiated then. Where the host must prove who it is, its name is sent at first in any case:
+    /// without it the certificate may be another one (RFC 7672 section 8.1, RFC 8461 section 7.1).
     pub(super) fn new(requirement: &'a Requirement, named: bool, known: Option<Worked>) -> Self {
         let usual = TlsWay { stack: Stack::Rustls, sni: named };
         let known = known.filter(|known| {
             known.version >= floor(requirement)
                 && known.grade >= requirement.cipher.value
                 && (named || !known.way.sni)
+                && (known.way.sni || !named || !requirement.wants_identity())
                 && is_built(known.way.stack)
         });
         let first = known.map_or(usual, |known| known.way);

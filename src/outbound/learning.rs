@@ -58,7 +58,9 @@ impl Attempt {
     }
 
     fn tell(&self, news: Vec<News>, tls: Option<&TlsFacts>, now: Timestamp) {
-        let told = Told { stamp: &self.snapshot.stamp, subject: Some(&self.subject), tls, now };
+        // Of a message that was never sent there nothing is told.
+        let subject = self.carries_mail().then_some(&self.subject);
+        let told = Told { stamp: &self.snapshot.stamp, subject, tls, now };
         for news in news {
             match news {
                 News::Unseen(hosts) => _ = self.unseen.set(hosts),

@@ -43,6 +43,7 @@ use crate::spool::Spool;
 use crate::tls::client::ClientTls;
 use crate::tls::roots::Roots;
 
+pub use attempt::Looks;
 pub use known_hosts::KnownHosts;
 pub use pool::Pool;
 use reporting::{Reporter, Reports};
@@ -86,6 +87,7 @@ pub struct Outbound {
     pub roots: Roots,
     pub pool: Pool,
     pub known_hosts: KnownHosts,
+    pub looks: Looks,
     /// What the hosts of routes said of REQUIRETLS; mail for them is taken by it.
     pub back_ends: Arc<BackEnds>,
     pub timeouts: Timeouts,

@@ -26,7 +26,7 @@ pub(super) struct Key {
     pub(super) address: SocketAddr,
     /// The host's name: certificate and MTA-STS are judged by it.
     pub(super) name: Option<Domain>,
-    /// The TLSA base domain that was asked for in its place.
+    /// The name that is asked for in the handshake: it may be the TLSA base domain.
     pub(super) sni: Option<Domain>,
     pub(super) source: Option<IpAddr>,
     pub(super) ehlo: Domain,

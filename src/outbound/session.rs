@@ -23,7 +23,7 @@ use crate::smtp::client::{
 };
 use crate::smtp::data::Encoder;
 use crate::spool::{Body, BodyError};
-use crate::tls::client::{ClientHandshake, ClientTls, Peer};
+use crate::tls::client::{CertificateUse, ClientHandshake, ClientTls, Peer};
 use crate::tls::evaluate::{Evaluation, evaluate, evaluate_all};
 use crate::tls::failure::FailureKind;
 use crate::tls::roots::Roots;
@@ -46,6 +46,7 @@ pub(super) struct Opening<'a> {
     pub(super) ehlo: &'a Domain,
     pub(super) tls: &'a ClientTls,
     pub(super) way: Way,
+    pub(super) certificate: CertificateUse,
     pub(super) requirement: &'a HostRequirement,
 }
 
@@ -124,6 +125,9 @@ pub(super) struct Connection {
     session: ClientSession,
     stream: Stream,
     pub(super) target: Target,
+    pub(super) way: Way,
+    /// What the certificate was for when it was opened.
+    pub(super) certificate: CertificateUse,
     /// `None` for plaintext.
     peer: Option<Peer>,
     /// Messages sent over it.
@@ -167,7 +171,9 @@ impl Connection {
             Settings { ehlo_name: opening.ehlo.to_string(), tls: opening.plan(), timeouts: outbound.timeouts };
         let session = ClientSession::new(settings, clock::now());
         let stream = Stream::Plain(tcp);
-        let mut connection = Self { session, stream, target: target.clone(), peer: None, messages: 0 };
+        let Opening { way, certificate, .. } = opening;
+        let mut connection =
+            Self { session, stream, target: target.clone(), way, certificate, peer: None, messages: 0 };
         loop {
             match connection.step().await {
                 Step::Ready => return Ok(Box::new(connection)),
@@ -194,7 +200,7 @@ impl Connection {
     async fn start_tls(self, outbound: &Outbound, opening: &Opening<'_>) -> Result<Self, OpenFailure> {
         let began = clock::now();
         let known = self.known();
-        let Self { mut session, stream, target, messages, .. } = self;
+        let Self { mut session, stream, target, way, certificate, messages, .. } = self;
         let failed = |kind: FailureKind, detail: String| OpenFailure {
             reason: ladder::reason(&opening.requirement.session, kind),
             stage: Stage::Tls,
@@ -204,12 +210,13 @@ impl Connection {
             facts: None,
             known: known.clone(),
         };
-        let (Way::Tls(way), Some(tcp)) = (opening.way, stream.into_plain()) else {
+        let (Way::Tls(by), Some(tcp)) = (way, stream.into_plain()) else {
             return Err(failed(FailureKind::Other, "TLS was not to begin here".to_owned()));
         };
         let handshake = ClientHandshake {
-            stack: way.stack,
-            server_name: opening.requirement.tlsa_base().or(target.name.as_ref()).cloned().filter(|_| way.sni),
+            stack: by.stack,
+            server_name: target.server_name().cloned().filter(|_| by.sni),
+            certificate,
             port: target.address.port(),
             min_grade: opening.requirement.session.cipher.value,
             min_version: opening.requirement.session.min_version.as_ref().map(|minimum| minimum.value),
@@ -219,7 +226,7 @@ impl Connection {
             opening.tls.connect(tcp, handshake).await.map_err(|refused| failed(refused.kind, refused.to_string()))?;
         outbound.metrics.delivery_phase(Phase::Tls, clock::now().saturating_since(began));
         session.handle_tls(clock::now());
-        Ok(Self { session, stream: Stream::Tls(stream), target, peer: Some(peer), messages })
+        Ok(Self { session, stream: Stream::Tls(stream), target, way, certificate, peer: Some(peer), messages })
     }
 
     /// Holds what was negotiated against a requirement: when the connection is new, and again for each message.

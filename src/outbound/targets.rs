@@ -39,6 +39,12 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// The name to ask for in the handshake: the TLSA base domain, whether its records can be used or not, goes before
+    /// the host's own (RFC 7672 section 8.1).
+    pub(super) fn server_name(&self) -> Option<&Domain> {
+        self.published.dane.base().or(self.name.as_ref())
+    }
+
     /// As a route names it.
     pub(super) fn host(&self) -> HostPort {
         let literal = || Host::Literal(self.address.ip());
@@ -237,4 +243,33 @@ fn of_literal(around: &Surroundings<'_>, ip: IpAddr) -> Result<Vec<NextHost>, No
         next_hop_domains: Arc::default(),
         is_by_mx: false,
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::published::{Dane, UnusableRecords, UsableRecords};
+
+    #[test]
+    fn a_host_is_asked_for_its_tlsa_base_domain_whether_the_records_can_be_used_or_not() {
+        let base = Domain::parse("base.example").ok();
+        let unusable = UnusableRecords { base: base.clone(), judged: Vec::new() };
+        let usable = UsableRecords { records: None, base, names: Vec::new() };
+        for (dane, expected) in [
+            (Dane::Inapplicable, "mx.example"),
+            (Dane::Absent, "mx.example"),
+            (Dane::Unusable(Arc::new(unusable)), "base.example"),
+            (Dane::Usable(Arc::new(usable)), "base.example"),
+        ] {
+            let target = Target {
+                name: Domain::parse("mx.example").ok(),
+                name_is_trusted: false,
+                address: ([192, 0, 2, 1], 25).into(),
+                security: Security::Secure,
+                published: Arc::new(Published { dane, ..Published::default() }),
+                requirement: None,
+            };
+            assert_eq!(target.server_name().map(Domain::as_str), Some(expected), "{target:?}");
+        }
+    }
 }

@@ -135,6 +135,12 @@ pub fn classify(records: &[Tlsa]) -> Option<TlsaSet> {
     }
 }
 
+/// The records of an answer that count for most, each once and no more than [`TLSA_RECORDS_MAX`].
+pub fn foremost(records: &[Tlsa]) -> Vec<Tlsa> {
+    let set = classify(records);
+    set.iter().flat_map(TlsaSet::judged).map(|one| one.record.clone()).collect()
+}
+
 /// Usage and selector: digests are chosen among records that have both in common.
 const fn kind_of(record: &Tlsa) -> (u8, u8) {
     (record.usage, record.selector)

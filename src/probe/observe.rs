@@ -10,7 +10,7 @@ use crate::net::talk::Talk;
 use crate::outbound::ladder::{Ladder, TlsWay, Way};
 use crate::policy::outbound::Requirement;
 use crate::tls::client::by_key::{self, KeyKind};
-use crate::tls::client::{ClientHandshake, ClientTls, Peer};
+use crate::tls::client::{CertificateUse, ClientHandshake, ClientTls, Peer};
 use crate::tls::failure::{FailureKind, HandshakeFailure};
 use crate::tls::probe::{VersionProbe, can_speak, shake_version};
 use crate::tls::stream::Stream;
@@ -241,9 +241,12 @@ impl Prober {
         way: TlsWay,
     ) -> Result<(Talk<Stream>, Secured), Trouble> {
         let tcp = greeted.start_tls().await?;
+        let proves = requirement.wants_identity();
+        let certificate = if proves { CertificateUse::Required } else { CertificateUse::Noted };
         let handshake = ClientHandshake {
             stack: way.stack,
             server_name: subject.server_name.cloned().filter(|_| way.sni),
+            certificate,
             port: address.port(),
             min_version: requirement.min_version.as_ref().map(|minimum| minimum.value),
             min_grade: requirement.cipher.value,

@@ -2,6 +2,8 @@
 //!
 //! Pure: records, names and the moment are handed in.
 
+mod depth;
+
 use aws_lc_rs::digest::{Digest, SHA256, SHA512, digest};
 use rustls::pki_types::{CertificateDer, Der, TrustAnchor};
 use x509_parser::asn1_rs::{Any, FromDer};
@@ -31,6 +33,8 @@ pub const DANE_ANCHORS_MAX: usize = 10;
 const NAME_URGENCY: u8 = 2;
 /// Said of a chain that has nothing to do with the issuer.
 const LEADS_ELSEWHERE: &str = "the server's certificate does not lead to it";
+/// Said of a chain that is longer than the issuer permits.
+const TOO_DEEP: &str = "more authorities stand between it and the server than it permits";
 /// Bytes of a record's data in a detail.
 const DETAIL_DATA_BYTES_MAX: usize = 8;
 
@@ -42,9 +46,9 @@ const DETAIL_DATA_BYTES_MAX: usize = 8;
 /// Usage 2 names an issuer, which becomes the only trusted one. The chain must lead to it, be valid now below it, and
 /// be for one of `names`: the TLSA base domain and, where they come by DNSSEC, the next-hop domain and what its aliases
 /// lead to (RFC 7672 sections 3.1.2 and 3.2.2). The issuer's own dates do not matter: an anchor is a name and a key
-/// (RFC 5280 section 6.1.1), with the constraints of its certificate (RFC 7671 section 5.2.1). A record of a digest
-/// needs the issuer in the chain; one that holds the certificate or key itself does not (RFC 7671 sections 5.2.2 and
-/// 5.2.3). A server is never its own issuer.
+/// (RFC 5280 section 6.1.1), with the constraints and the path length of its certificate (RFC 7671 section 5.2.1). A
+/// record of a digest needs the issuer in the chain; one that holds the certificate or key itself does not (RFC 7671
+/// sections 5.2.2 and 5.2.3). A server is never its own issuer.
 ///
 /// Where no record matches, the reason is `tlsa-invalid`: none of them was found to be valid (RFC 8460 section
 /// 4.3.2.1), and either they or the certificate must be put right. Where one names an issuer, the reason is what is
@@ -152,6 +156,8 @@ struct Candidate<'a> {
     record: &'a Tlsa,
     /// The name and key of a certificate, or a bare key under each name that it may have.
     anchors: Anchors,
+    /// How many authorities may stand below it, where its certificate says so.
+    path_length: Option<usize>,
     /// Nobody knows yet whether the key signed anything in the chain.
     is_bare_key: bool,
 }
@@ -161,7 +167,10 @@ fn candidates<'a>(tlsa: &'a UsableTlsa, leaf: &Sent<'_>, issuers: &[Sent<'_>]) -
     let mut all: Vec<Candidate<'_>> = Vec::new();
     for record in tlsa.records().filter(|record| record.usage == USAGE_DANE_TA) {
         for candidate in candidates_of(record, leaf, issuers) {
-            let is_new = !all.iter().any(|known| known.anchors == candidate.anchors);
+            let is_same = |known: &Candidate<'_>| {
+                known.anchors == candidate.anchors && known.path_length == candidate.path_length
+            };
+            let is_new = !all.iter().any(is_same);
             if is_new && !candidate.anchors.is_empty() && all.len() < DANE_ANCHORS_MAX {
                 all.push(candidate);
             }
@@ -172,21 +181,25 @@ fn candidates<'a>(tlsa: &'a UsableTlsa, leaf: &Sent<'_>, issuers: &[Sent<'_>]) -
 
 /// The certificates of the chain that a record names, else the issuer that stands in the record itself.
 fn candidates_of<'a>(record: &'a Tlsa, leaf: &Sent<'_>, issuers: &[Sent<'_>]) -> Vec<Candidate<'a>> {
-    let named = |anchors| Candidate { record, anchors, is_bare_key: false };
+    let named = |der: &[u8], anchors| {
+        let path_length = depth::path_length(der);
+        Candidate { record, anchors, path_length, is_bare_key: false }
+    };
+    let of_sent = |issuer: &Sent<'_>| named(issuer.certificate.full, certificate_anchor(issuer.certificate.full));
     let is_issuer = |one: &&Sent<'_>| one.certificate.full != leaf.certificate.full && one.is_covered_by(record);
     let mut sent = issuers.iter().filter(is_issuer).peekable();
     match record.selector {
-        _ if sent.peek().is_some() => sent.map(|issuer| named(certificate_anchor(issuer.certificate.full))).collect(),
+        _ if sent.peek().is_some() => sent.map(of_sent).collect(),
         _ if record.matching != MATCHING_FULL || leaf.is_covered_by(record) => Vec::new(),
         SELECTOR_CERTIFICATE => {
             let names = issuer_names(leaf, issuers);
             let mut anchors = certificate_anchor(&record.data);
             anchors.retain(|anchor| names.contains(&anchor.subject.as_ref()));
-            vec![named(anchors)]
+            vec![named(&record.data, anchors)]
         }
         _ => {
             let anchors = key_anchors(&record.data, &issuer_names(leaf, issuers));
-            vec![Candidate { record, anchors, is_bare_key: true }]
+            vec![Candidate { record, anchors, path_length: None, is_bare_key: true }]
         }
     }
 }
@@ -219,13 +232,22 @@ fn key_anchors(key: &[u8], names: &[&[u8]]) -> Anchors {
 fn leads_to(candidate: &Candidate<'_>, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), Fault> {
     let (leaf, issuers) = chain.split_first().ok_or_else(no_certificate)?;
     let roots = Roots::from_anchors(candidate.anchors.clone());
-    parsed(leaf)
-        .and_then(|parsed| leads_to_root(&parsed, issuers, &roots, now))
-        .and_then(|()| has_strong_key(leaf))
-        .map_err(|fault| match fault.detail.as_str() {
-            NO_ROOT => Fault::new(fault.reason, LEADS_ELSEWHERE),
-            _ => fault,
-        })
+    let leads_by = |issuers: &[CertificateDer<'_>]| {
+        parsed(leaf)
+            .and_then(|parsed| leads_to_root(&parsed, issuers, &roots, now))
+            .and_then(|()| has_strong_key(leaf))
+            .map_err(|fault| match fault.detail.as_str() {
+                NO_ROOT => Fault::new(fault.reason, LEADS_ELSEWHERE),
+                _ => fault,
+            })
+    };
+    leads_by(issuers)?;
+    let (Some(length), Some(anchor)) = (candidate.path_length, candidate.anchors.first()) else { return Ok(()) };
+    let chains = depth::short_chains(leaf, issuers, &anchor.subject, length);
+    match chains.iter().any(|chain| leads_by(chain).is_ok()) {
+        true => Ok(()),
+        false => Err(Fault::new(Reason::CertificateNotTrusted, TOO_DEEP)),
+    }
 }
 
 /// Whether a fault is what a key gives that has nothing to do with the chain.

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use rustls::CertificateError;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{CertificateError, OtherError};
 
 use crate::model::escape::peer_text;
 use crate::model::reason::Reason;
@@ -27,6 +27,9 @@ use super::roots::Roots;
 pub const EVALUATION_DETAIL_BYTES_MAX: usize = 400;
 /// Said of a chain that ends nowhere.
 pub(super) const NO_ROOT: &str = "the certificate leads to no trusted root";
+/// Said of a chain for whose fault there is no better word.
+const NOT_ACCEPTABLE: &str = "the chain is not acceptable";
+const UNKNOWN_EXTENSION: &str = "a certificate of the chain has a critical extension that is not known here";
 /// How many names of each side a detail lists.
 const DETAIL_NAMES_MAX: usize = 5;
 
@@ -215,7 +218,7 @@ fn unix_time(at: Timestamp) -> UnixTime {
 /// RFC 8460 section 4.3: what concerns the chain is `certificate-not-trusted`, what fits nowhere `validation-failure`.
 fn fault_of(error: &rustls::Error) -> Fault {
     let rustls::Error::InvalidCertificate(error) = error else {
-        return Fault::new(Reason::ValidationFailure, error.to_string());
+        return Fault::new(Reason::ValidationFailure, NOT_ACCEPTABLE);
     };
     let day = |moment: UnixTime| Timestamp::from_secs(i64::try_from(moment.as_secs()).unwrap_or(i64::MAX)).day();
     match error {
@@ -226,16 +229,54 @@ fn fault_of(error: &rustls::Error) -> Fault {
             Reason::CertificateExpired,
             format!("a certificate of the chain is not valid before {}", day(*not_before)),
         ),
+        // With dates it is told otherwise.
         CertificateError::Expired | CertificateError::NotValidYet => {
-            Fault::new(Reason::CertificateExpired, error.to_string())
+            Fault::new(Reason::CertificateExpired, "the dates of a certificate of the chain make no sense")
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             Fault::new(Reason::CertificateNotTrusted, NO_ROOT)
         }
-        CertificateError::BadEncoding | CertificateError::Revoked => {
-            Fault::new(Reason::ValidationFailure, error.to_string())
+        CertificateError::BadEncoding => {
+            Fault::new(Reason::ValidationFailure, "a certificate of the chain cannot be read")
         }
-        other => Fault::new(Reason::CertificateNotTrusted, format!("the chain is not acceptable: {other}")),
+        CertificateError::Revoked => Fault::new(Reason::ValidationFailure, "a certificate of the chain is revoked"),
+        other => Fault::new(Reason::CertificateNotTrusted, in_words(other)),
+    }
+}
+
+fn in_words(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "a certificate of the chain is for another purpose than servers"
+        }
+        CertificateError::UnhandledCriticalExtension => UNKNOWN_EXTENSION,
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "a certificate of the chain is signed in a way that proves nothing here"
+        }
+        // The library beneath has no type for it that could be named here.
+        CertificateError::Other(OtherError(inner)) => of_webpki(&inner.to_string()),
+        _ => NOT_ACCEPTABLE,
+    }
+}
+
+fn of_webpki(name: &str) -> &'static str {
+    match name {
+        "CaUsedAsEndEntity" => "the certificate is one of an authority, not of a server",
+        "EndEntityUsedAsCa" => "a certificate that is no authority's has issued another one of the chain",
+        "NameConstraintViolation" => "an authority of the chain may not vouch for a name in the certificate",
+        "PathLenConstraintViolated" => "more authorities stand in the chain than one of them permits",
+        "MaximumPathDepthExceeded" => "the chain is too long",
+        "MaximumSignatureChecksExceeded"
+        | "MaximumPathBuildCallsExceeded"
+        | "MaximumNameConstraintComparisonsExceeded" => "the chain takes too long to verify",
+        "UnsupportedCriticalExtension" => UNKNOWN_EXTENSION,
+        "UnsupportedCertVersion" => "a certificate of the chain is older than X.509 version 3",
+        "SignatureAlgorithmMismatch" => "a certificate of the chain names two ways in which it is signed",
+        "EmptyEkuExtension" | "ExtensionValueInvalid" | "MalformedExtensions" | "MalformedNameConstraint" => {
+            "an extension of a certificate of the chain cannot be read"
+        }
+        _ => NOT_ACCEPTABLE,
     }
 }
 

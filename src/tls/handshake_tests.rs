@@ -18,7 +18,7 @@ use crate::model::tls::{ProtocolVersion, Stack, TlsFacts, Verified};
 use crate::policy::names::Identity;
 
 use super::certificates::{CertificatePaths, ServerCertificate};
-use super::client::{AnyCertificate, ClientHandshake, ClientTls, Peer};
+use super::client::{AnyCertificate, CertificateUse, ClientHandshake, ClientTls, Peer};
 use super::demo_authority::{DemoAuthority, KeyKind};
 use super::evaluate::evaluate;
 use super::failure::{FailureKind, HandshakeFailure};
@@ -55,6 +55,7 @@ fn asking(server_name: Option<&str>) -> ClientHandshake {
     ClientHandshake {
         stack: Stack::Rustls,
         server_name,
+        certificate: CertificateUse::Ignored,
         port: 25,
         min_version: None,
         min_grade: CipherGrade::Any,

@@ -160,7 +160,7 @@ mod library {
     use rustls::crypto::CryptoProvider;
 
     use super::*;
-    use crate::tls::client::with_rustls::Offer;
+    use crate::tls::client::with_rustls::{Hello, Offer};
     use crate::tls::provider::provider;
 
     pub(super) fn can(version: ProtocolVersion, suite: &CipherSuite) -> bool {
@@ -186,7 +186,8 @@ mod library {
         let is_newest = probe.version == ProtocolVersion::Tls1_3;
         let version = if is_newest { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
         let offer = Offer::new(provider(), &[version], None).map_err(|error| HandshakeFailure::of_setup(&error))?;
-        offer.connect(stream, probe.server_name.as_ref(), probe.timeout).await
+        let hello = Hello { server_name: probe.server_name.as_ref(), resumes: false, timeout: probe.timeout };
+        offer.connect(stream, hello).await
     }
 
     fn is(known: &SupportedCipherSuite, suite: &CipherSuite) -> bool {
@@ -201,7 +202,8 @@ mod library {
         narrow.cipher_suites.retain(|known| is(known, probe.suite));
         let version = if probe.suite.is_tls13() { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
         let offer = Offer::new(narrow.into(), &[version], None).map_err(|error| HandshakeFailure::of_setup(&error))?;
-        offer.connect(stream, probe.server_name.as_ref(), probe.timeout).await
+        let hello = Hello { server_name: probe.server_name.as_ref(), resumes: false, timeout: probe.timeout };
+        offer.connect(stream, hello).await
     }
 }
 

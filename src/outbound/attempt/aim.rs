@@ -69,7 +69,7 @@ impl Attempt {
 
     fn unusable(&self, host: &NextHost, published: Arc<Published>, reason: Reason, detail: String) -> Failure {
         if reason.is_outbound_tls() {
-            self.outbound.metrics.outbound_tls_failed(reason);
+            self.count_tls_failed(reason);
         }
         let target = host.first_target(published);
         if let Some(target) = &target {

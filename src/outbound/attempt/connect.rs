@@ -14,8 +14,11 @@ use crate::outbound::reporting::Failed;
 use crate::outbound::seen::What;
 use crate::outbound::session::{Connection, OpenFailure, Opening};
 use crate::outbound::targets::Target;
+use crate::policy::host_requirement::HostRequirement;
 use crate::policy::outbound::NextHop;
-use crate::tls::client::ClientTls;
+use crate::policy::published::Published;
+use crate::policy::settings::Learn;
+use crate::tls::client::{CertificateUse, ClientTls};
 
 use super::Attempt;
 
@@ -26,7 +29,7 @@ impl Attempt {
         while let Some(mut connection) = self.outbound.pool.take(&key) {
             // What is known of the host may be newer than the connection.
             connection.target = target.clone();
-            if self.check(&mut connection).is_ok() {
+            if connection.certificate >= self.certificate_use(target) && self.check(&mut connection).is_ok() {
                 return Ok(connection);
             }
             connection.quit().await;
@@ -40,7 +43,8 @@ impl Attempt {
         self.note_back_end(target, connection.tls().is_some() && connection.offers_requiretls());
         match self.check(&mut connection) {
             Ok(verified) => {
-                if let Some(facts) = connection.tls() {
+                self.remember(&connection);
+                if let Some(facts) = connection.tls().filter(|_| self.carries_mail()) {
                     self.outbound.metrics.outbound_tls(facts, verified);
                 }
                 self.saw(target, What::Connected(connection.tls()));
@@ -48,6 +52,7 @@ impl Attempt {
                 Ok(connection)
             }
             Err((reason, detail)) => {
+                self.outbound.known_hosts.forget(&known_host(target));
                 let failure = self.not_good_enough(&connection, reason, detail);
                 connection.quit().await;
                 Err(failure)
@@ -58,17 +63,14 @@ impl Attempt {
     /// Opens a connection, one way after the other.
     async fn open(&self, target: &Target) -> Result<Box<Connection>, OpenFailure> {
         let requirement = &self.requirement(target).session;
-        let host = KnownHost { address: target.address, name: target.name.clone() };
+        let host = known_host(target);
         let known = self.outbound.known_hosts.find(&host, clock::now());
         let mut ladder = Ladder::new(requirement, target.name.is_some(), known);
         let mut failures: Vec<OpenFailure> = Vec::new();
         loop {
             let way = ladder.way();
             let failure = match self.open_by(target, way).await {
-                Ok(connection) => {
-                    self.remember(host, way, &connection);
-                    return Ok(connection);
-                }
+                Ok(connection) => return Ok(connection),
                 Err(failure) => failure,
             };
             if known.is_some_and(|known| way == Way::Tls(known.way)) {
@@ -95,7 +97,9 @@ impl Attempt {
     async fn open_by(&self, target: &Target, way: Way) -> Result<Box<Connection>, OpenFailure> {
         let (source, ehlo) = self.sender();
         let requirement = self.requirement(target);
-        let opening = Opening { target, source, ehlo: &ehlo, tls: self.tls(), way, requirement: &requirement };
+        let certificate = self.certificate_use(target);
+        let opening =
+            Opening { target, source, ehlo: &ehlo, tls: self.tls(), way, certificate, requirement: &requirement };
         Connection::open(&self.outbound, opening).await
     }
 
@@ -118,12 +122,17 @@ impl Attempt {
         self.requirement(target).is_for_message_alone(reason)
     }
 
-    /// Keeps in mind what works with this host. A host that was content with plaintext has taught us nothing.
-    fn remember(&self, host: KnownHost, way: Way, connection: &Connection) {
-        if let (Way::Tls(way), Some(facts)) = (way, connection.tls()) {
+    /// Keeps in mind by what way this host was good enough. One that was content with plaintext has taught us nothing.
+    fn remember(&self, connection: &Connection) {
+        if let (Way::Tls(way), Some(facts)) = (connection.way, connection.tls()) {
             let worked = Worked { way, version: facts.version, grade: facts.grade() };
-            self.outbound.known_hosts.worked(host, worked, clock::now());
+            self.outbound.known_hosts.worked(known_host(&connection.target), worked, clock::now());
         }
+    }
+
+    fn certificate_use(&self, target: &Target) -> CertificateUse {
+        let learn = if self.decision.is_by_mx() { self.decision.following.learn.value } else { Learn::Off };
+        certificate_use(&self.requirement(target), &target.published, learn)
     }
 
     fn check(&self, connection: &mut Connection) -> Result<Verified, (Reason, String)> {
@@ -162,14 +171,21 @@ impl Attempt {
             source,
             ehlo,
             identity: self.tls().identity(),
-            sni: requirement.tlsa_base().cloned(),
+            sni: target.server_name().cloned(),
             permits_tls: requirement.session.permits_tls(),
+        }
+    }
+
+    /// What is only looked at is no delivery that failed.
+    pub(super) fn count_tls_failed(&self, reason: Reason) {
+        if self.carries_mail() {
+            self.outbound.metrics.outbound_tls_failed(reason);
         }
     }
 
     fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
         if failure.tls.is_some() || failure.reason.is_outbound_tls() {
-            self.outbound.metrics.outbound_tls_failed(failure.reason);
+            self.count_tls_failed(failure.reason);
             self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: true });
             self.count_failure(target, Failed::of(&failure));
         }
@@ -201,7 +217,7 @@ impl Attempt {
     /// Another way to TLS is no failure yet; to give it up for plaintext is one.
     fn note_tls_failure(&self, target: &Target, failure: &OpenFailure, next: Way) {
         if next == Way::Plaintext {
-            self.outbound.metrics.outbound_tls_failed(failure.reason);
+            self.count_tls_failed(failure.reason);
             self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: false });
             self.count_failure(target, Failed::of(failure));
         }
@@ -212,7 +228,7 @@ impl Attempt {
     }
 
     fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
-        self.outbound.metrics.outbound_tls_failed(reason);
+        self.count_tls_failed(reason);
         self.saw(&connection.target, What::Failed { reason, tls: connection.tls(), lost: true });
         let known = Some(connection.known());
         self.count_failure(&connection.target, Failed { reason, detail: &detail, tls: connection.tls(), known });
@@ -239,6 +255,21 @@ impl Attempt {
     }
 }
 
+fn known_host(target: &Target) -> KnownHost {
+    KnownHost { address: target.address, name: target.name.clone() }
+}
+
+/// Who looks at the certificate of a host: the requirement, or those who learn and report.
+fn certificate_use(requirement: &HostRequirement, published: &Published, learn: Learn) -> CertificateUse {
+    if !requirement.proofs.is_empty() {
+        return CertificateUse::Required;
+    }
+    match learn {
+        Learn::Off if published.mta_sts.is_none() => CertificateUse::Ignored,
+        _ => CertificateUse::Noted,
+    }
+}
+
 /// What is tried next, for the record.
 const fn in_words(next: Way) -> &'static str {
     match next {
@@ -247,5 +278,44 @@ const fn in_words(next: Way) -> &'static str {
         Way::Tls(TlsWay { stack: Stack::Rustls, sni: false }) => "tried next with rustls and no server name",
         Way::Tls(TlsWay { stack: Stack::Openssl, sni: true }) => "tried next with OpenSSL",
         Way::Tls(TlsWay { stack: Stack::Openssl, sni: false }) => "tried next with OpenSSL and no server name",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::address::ReversePath;
+    use crate::model::time::Timestamp;
+    use crate::policy::host_requirement::require;
+    use crate::policy::outbound::{HostIdentity, decide};
+    use crate::policy::published::{Learned, MtaSts};
+    use crate::policy::rules::PolicySet;
+    use crate::policy::settings::{OutboundTls, Sourced};
+    use crate::policy::timed::Asker;
+
+    #[test]
+    fn a_session_is_resumed_only_where_nobody_looks_at_its_certificate() {
+        use CertificateUse::{Ignored, Noted, Required};
+        let (bank, mx) = (Domain::parse("bank.example").unwrap(), Domain::parse("mx.example").unwrap());
+        let asker = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
+        let sts = |is_enforced| Some(MtaSts { is_enforced, lists_host: true });
+        for (tls, mta_sts, learned, learn, expected) in [
+            (OutboundTls::Opportunistic, None, None, Learn::Off, Ignored),
+            (OutboundTls::Encrypt, None, None, Learn::Off, Ignored),
+            (OutboundTls::Encrypt, None, None, Learn::Propose, Noted),
+            (OutboundTls::Opportunistic, None, Some(Learned::Encrypt), Learn::Enforce, Noted),
+            (OutboundTls::Opportunistic, sts(false), None, Learn::Off, Noted),
+            (OutboundTls::Opportunistic, sts(true), None, Learn::Off, Required),
+            (OutboundTls::Opportunistic, None, Some(Learned::Verify(vec![mx.clone()])), Learn::Enforce, Required),
+            (OutboundTls::Verify, None, None, Learn::Off, Required),
+        ] {
+            let mut decision = decide(&PolicySet::default(), Some(&bank), &asker);
+            decision.requirement.tls = Sourced::built_in(tls);
+            decision.following.learn = Sourced::built_in(learn);
+            let published = Published { mta_sts, learned, ..Published::default() };
+            let host = HostIdentity { recipient_domain: Some(&bank), name: Some(&mx), name_is_trusted: false };
+            let requirement = require(&decision, &host, &published).unwrap();
+            assert_eq!(certificate_use(&requirement, &published, learn), expected, "{tls:?} {published:?} {learn:?}");
+        }
     }
 }

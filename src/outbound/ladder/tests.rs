@@ -33,6 +33,10 @@ fn encrypt() -> Requirement {
     requirement(OutboundTls::Encrypt, None, CipherGrade::Any)
 }
 
+fn verify() -> Requirement {
+    requirement(OutboundTls::Verify, None, CipherGrade::Any)
+}
+
 fn minimum(version: ProtocolVersion) -> Requirement {
     requirement(OutboundTls::Encrypt, Some(version), CipherGrade::Any)
 }
@@ -168,6 +172,11 @@ fn what_worked_before_comes_first_unless_the_requirement_excludes_it() {
             "O+ O- R+ R- P end",
         ),
         (encrypt(), true, known("O+", Tls1_0, strong), &[Timeout], "O+ end"),
+        // Whoever must prove who it is, is asked for its name, whatever somebody made of that before.
+        (verify(), true, known("R-", Tls1_3, strong), &[], "R+"),
+        (verify(), true, known("O-", Tls1_0, strong), &[Alert(112), Alert(40)], "R+ R- O-"),
+        (verify(), true, known("O+", Tls1_0, strong), &[], "O+"),
+        (verify(), false, known("O-", Tls1_0, strong), &[], "O-"),
     ] {
         assert_eq!(walk(Ladder::new(&requirement, named, known), failures), expected, "{requirement:?} {known:?}");
     }

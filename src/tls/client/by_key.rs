@@ -14,7 +14,7 @@ use crate::tls::provider::provider;
 use crate::tls::stream::TlsStream;
 
 use super::Peer;
-use super::with_rustls::{AnyCertificate, Offer};
+use super::with_rustls::{AnyCertificate, Hello, Offer};
 
 /// Kinds of key that servers have side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ where
     let verifier = OneKind { any: AnyCertificate(provider.signature_verification_algorithms), kind };
     let offer = Offer::judging(Arc::new(verifier), provider, rustls::ALL_VERSIONS, None)
         .map_err(|error| HandshakeFailure::of_setup(&error))?;
-    offer.connect(stream, server_name, timeout).await
+    offer.connect(stream, Hello { server_name, resumes: false, timeout }).await
 }
 
 /// Takes every certificate with a key of one kind; says so in the hello, so that the server can choose.

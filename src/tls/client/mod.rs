@@ -27,7 +27,7 @@ use self::certificate::ClientCertificate;
 use self::with_openssl::Contexts;
 #[cfg(test)]
 pub(super) use self::with_rustls::AnyCertificate;
-use self::with_rustls::Offer;
+use self::with_rustls::{Hello, Offer};
 use super::evaluate::Evaluation;
 #[cfg(not(feature = "legacy-tls"))]
 use super::failure::FailureKind;
@@ -35,8 +35,17 @@ use super::failure::{HandshakeFailure, SetupError};
 use super::provider::provider;
 use super::stream::TlsStream;
 
-/// Sessions kept to be resumed, by each library.
-const SESSIONS_MAX: usize = 4096;
+/// What the server's certificate is for. Whoever asks for more can do with less, not the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CertificateUse {
+    /// Nobody looks at it, so the session of an earlier connection may be resumed, with the chain of then.
+    Ignored,
+    /// Somebody takes note of it, so it must be the one of today: no session is resumed.
+    Noted,
+    /// It must prove who the server is. Besides, servers older than RFC 5746 are refused: who stands between could put
+    /// something of his own before what we say.
+    Required,
+}
 
 /// What to ask of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +56,7 @@ pub struct ClientHandshake {
     pub stack: Stack,
     /// The name to ask for (SNI) and to resume sessions by; with `None` neither is done.
     pub server_name: Option<Domain>,
+    pub certificate: CertificateUse,
     /// Where the server listens: another port may be another server.
     pub port: u16,
     /// The lowest version to offer; below what the library has it changes nothing.
@@ -133,7 +143,12 @@ impl ClientTls {
                     Some(ProtocolVersion::Tls1_3) => &self.tls13,
                     _ => &self.tls12_and_13,
                 };
-                offer.connect(stream, handshake.server_name.as_ref(), handshake.timeout).await
+                let hello = Hello {
+                    server_name: handshake.server_name.as_ref(),
+                    resumes: handshake.certificate == CertificateUse::Ignored,
+                    timeout: handshake.timeout,
+                };
+                offer.connect(stream, hello).await
             }
             #[cfg(feature = "legacy-tls")]
             Stack::Openssl => self.openssl.connect(stream, handshake).await,

@@ -8,8 +8,8 @@ use crate::model::domain::Domain;
 use crate::model::time::Instant;
 use crate::model::tls::ProtocolVersion;
 
-use super::SESSIONS_MAX;
-
+/// Kept in all. With `SESSION_BYTES_MAX` this makes 24 MiB at most.
+const SESSIONS_MAX: usize = 1024;
 /// Kept for one server: as many as servers of TLS 1.3 send tickets at once.
 const SESSIONS_PER_SERVER_MAX: usize = 2;
 /// However long the server says that a session lasts; the chain of its certificate lasts as long with us.
@@ -20,6 +20,8 @@ const SESSION_AGE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 pub(super) struct Floor {
     pub(super) version: ProtocolVersion,
     pub(super) grade: CipherGrade,
+    /// No servers older than RFC 5746, which can be made to take our handshake for the second of an attacker's session.
+    pub(super) renegotiates_safely: bool,
 }
 
 /// What must be the same for a session to be offered again.
@@ -111,7 +113,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
     fn key(name: &str, port: u16, version: ProtocolVersion) -> Key {
-        let floor = Floor { version, grade: CipherGrade::Any };
+        let floor = Floor { version, grade: CipherGrade::Any, renegotiates_safely: false };
         Key { floor, server_name: Domain::parse(name).unwrap(), port }
     }
 

@@ -24,6 +24,7 @@ fn asking(stack: Stack) -> ClientHandshake {
     ClientHandshake {
         stack,
         server_name: Domain::parse("mx.example").ok(),
+        certificate: CertificateUse::Ignored,
         port: 25,
         min_version: None,
         min_grade: Any,
@@ -147,6 +148,8 @@ async fn a_second_handshake_resumes_and_its_chain_is_judged_as_the_first_ones_wa
         let other_name = ClientHandshake { server_name: Domain::parse("mx2.example").ok(), ..ask.clone() };
         let other_floor = ClientHandshake { min_grade: Strong, ..ask.clone() };
         let nameless = ClientHandshake { server_name: None, ..ask.clone() };
+        let noted = ClientHandshake { certificate: CertificateUse::Noted, ..ask.clone() };
+        let required = ClientHandshake { certificate: CertificateUse::Required, ..ask.clone() };
         let stranger = ClientTls::new(None).unwrap();
         for (tls, ask, resumed) in [
             (&tls, &ask, false),
@@ -158,6 +161,9 @@ async fn a_second_handshake_resumes_and_its_chain_is_judged_as_the_first_ones_wa
             (&stranger, &ask, false),
             (&tls, &nameless, false),
             (&tls, &nameless, false),
+            (&tls, &noted, false),
+            (&tls, &required, false),
+            (&tls, &required, false),
             (&tls, &ask, true),
         ] {
             let mut peer = connect(tls, &server, ask.clone()).await.0.unwrap();
@@ -172,6 +178,22 @@ async fn a_second_handshake_resumes_and_its_chain_is_judged_as_the_first_ones_wa
             peer.record(&evaluation);
             assert_eq!(peer.facts.peer.unwrap().verified, Verified::Fingerprint, "{shown}");
         }
+    }
+}
+
+#[test]
+fn servers_that_renegotiate_unsafely_are_taken_only_where_nothing_is_asked_for() {
+    use CertificateUse::{Ignored, Noted, Required};
+    for (certificate, min_version, min_grade, expected) in [
+        (Ignored, None, Any, false),
+        (Ignored, Some(Ssl3), Any, false),
+        (Noted, Some(Tls1_0), Any, false),
+        (Required, None, Any, true),
+        (Ignored, Some(Tls1_1), Any, true),
+        (Ignored, None, Strong, true),
+    ] {
+        let ask = ClientHandshake { certificate, min_version, min_grade, ..asking(Stack::Openssl) };
+        assert_eq!(with_openssl::floor(&ask).renegotiates_safely, expected, "{ask:?}");
     }
 }
 

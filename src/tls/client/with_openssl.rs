@@ -26,7 +26,7 @@ use crate::tls::stream::TlsStream;
 
 use super::certificate::ClientCertificate;
 use super::sessions::{Floor, Key, Sessions};
-use super::{ClientHandshake, Peer};
+use super::{CertificateUse, ClientHandshake, Peer};
 
 /// Reading SSL 3.0 takes an attacker in the middle a few hundred requests (POODLE), so it protects too little to be
 /// worth its code: who can do no more is served in plaintext, where that is permitted.
@@ -43,7 +43,7 @@ pub(super) struct Contexts(Arc<Shared>);
 
 struct Shared {
     certificate: Option<ClientCertificate>,
-    /// Made when first wanted: one for each of four versions and four grades.
+    /// Made when first wanted: one for each of four versions and four grades, and one more for old servers.
     contexts: Mutex<HashMap<Floor, SslContext>>,
     sessions: Arc<Mutex<Sessions<SslSession>>>,
 }
@@ -85,10 +85,11 @@ impl Contexts {
 
 impl Shared {
     fn prepare(&self, handshake: &ClientHandshake) -> Result<Ssl, SetupError> {
-        let floor = Floor { version: handshake.min_version.unwrap_or(LOWEST).max(LOWEST), grade: handshake.min_grade };
+        let floor = floor(handshake);
         let context = self.context(floor)?;
         let mut ssl = Ssl::new(&context)?;
-        if let Some(server_name) = handshake.server_name.clone() {
+        let resumes = handshake.certificate == CertificateUse::Ignored;
+        if let Some(server_name) = handshake.server_name.clone().filter(|_| resumes) {
             let key = Key { floor, server_name, port: handshake.port };
             let session = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).take(&key, clock::now());
             if let Some(session) = session {
@@ -106,9 +107,7 @@ impl Shared {
         }
         let mut builder = builder(floor.version)?;
         builder.set_cipher_list(&context::cipher_list(floor.grade))?;
-        if floor == (Floor { version: LOWEST, grade: CipherGrade::Any }) {
-            // Servers older than RFC 5746 can be made to take our handshake for the second of an attacker's session, so
-            // they are good enough only where nothing is asked for.
+        if !floor.renegotiates_safely {
             builder.set_options(SslOptions::from_bits_retain(SSL_OP_LEGACY_SERVER_CONNECT));
         }
         if let Some(own) = &self.certificate {
@@ -127,7 +126,15 @@ impl Shared {
     }
 }
 
-/// Keeps a session of this connection. Connections without a name have no key to keep it by.
+/// The least to offer. Old servers are good enough only where nothing is asked for.
+pub(super) fn floor(handshake: &ClientHandshake) -> Floor {
+    let version = handshake.min_version.unwrap_or(LOWEST).max(LOWEST);
+    let grade = handshake.min_grade;
+    let asks = version > LOWEST || grade > CipherGrade::Any || handshake.certificate == CertificateUse::Required;
+    Floor { version, grade, renegotiates_safely: asks }
+}
+
+/// Keeps a session of this connection. Connections that are not to be resumed have no key to keep it by.
 fn keep(sessions: &Mutex<Sessions<SslSession>>, ssl: &SslRef, session: Option<SslSession>) {
     let key = key_index().ok().and_then(|index| ssl.ex_data(index)).cloned();
     if let (Some(key), Some(session)) = (key, session)

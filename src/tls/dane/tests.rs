@@ -139,6 +139,35 @@ fn an_issuer_that_is_bound_to_names_stays_bound() {
     }
 }
 
+/// RFC 7672 section 3.1.2, RFC 7671 section 5.2.1. What an authority issued itself counts as none (RFC 5280 section
+/// 6.1.4).
+#[test]
+fn no_more_authorities_stand_below_an_issuer_than_its_certificate_permits() {
+    for form in ["2 0 1", "2 0 2", "2 1 1", "2 0 0", "2 1 0"] {
+        for (shown, anchor, expected) in [
+            ("of-short short", "short", MATCH),
+            ("of-sub sub short", "short", UNTRUSTED),
+            ("of-sub short sub", "short", UNTRUSTED),
+            ("of-sub sub", "sub", MATCH),
+            ("of-sub sub short", "sub", MATCH),
+            ("of-twin twin short", "short", MATCH),
+            ("of-short sub other short", "short", MATCH),
+            ("of-mid mid wide", "wide", MATCH),
+            ("of-mid low mid wide", "wide", MATCH),
+            ("of-low low mid wide", "wide", UNTRUSTED),
+            ("of-low wide mid inter low", "wide", UNTRUSTED),
+        ] {
+            check(shown, &[&format!("{form} {anchor}")], expected);
+        }
+    }
+    check("of-sub sub", &["2 0 0 short"], UNTRUSTED);
+    // Of a bare key nobody knows what it permits.
+    check("of-sub sub", &["2 1 0 short"], MATCH);
+    check("of-sub sub short", &["2 0 1 short", "2 0 1 sub"], MATCH);
+    let detail = judge(&chain("of-sub sub short"), &[record("2 0 1 short")]).detail;
+    assert!(detail.ends_with("but more authorities stand between it and the server than it permits"), "{detail}");
+}
+
 #[test]
 fn any_one_of_the_names_suffices() {
     let names = |text: &str| -> Vec<Domain> { text.split_whitespace().map(|n| Domain::parse(n).unwrap()).collect() };

@@ -323,6 +323,35 @@ fn the_detail_names_both_sides_escaped_and_within_a_bound() {
     assert!(detail.len() <= EVALUATION_DETAIL_BYTES_MAX + 3, "{detail}");
 }
 
+#[test]
+fn what_is_wrong_with_a_chain_is_said_in_plain_words() {
+    use rcgen::{CertifiedIssuer, CustomExtension, ExtendedKeyUsagePurpose, KeyPair};
+    let authority = DemoAuthority::new(NOW).unwrap();
+    let params = || crate::tls::self_signed::server_params(&["mx.example"], VALID).unwrap();
+    let mut of_client = params();
+    of_client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let mut strange = params();
+    let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+    extension.set_criticality(true);
+    strange.custom_extensions = vec![extension];
+    let own = |params| CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap().der().clone();
+    for (shown, expected) in [
+        (authority.certificate_der().clone(), "the certificate is one of an authority, not of a server"),
+        (own(of_client), "a certificate of the chain is for another purpose than servers"),
+        (own(strange), "a certificate of the chain has a critical extension that is not known here"),
+        (CertificateDer::from(vec![0x30; 40]), "a certificate of the chain cannot be read"),
+    ] {
+        let roots = Roots::from_der([shown.clone(), authority.certificate_der().clone()]);
+        let identity = Identity { names: domains(&["mx.example"]), ..Identity::default() };
+        let detail = evaluate(std::slice::from_ref(&shown), &identity, &roots, NOW).detail;
+        let also = detail.split("; also ").last();
+        assert_eq!(also, Some(expected), "{detail}");
+    }
+    // What a later version of the library may say.
+    let unheard = CertificateError::Other(OtherError(Arc::new(std::fmt::Error)));
+    assert_eq!(fault_of(&rustls::Error::InvalidCertificate(unheard)).detail, "the chain is not acceptable");
+}
+
 #[cfg(feature = "legacy-tls")]
 #[test]
 fn a_short_rsa_key_identifies_nobody_but_by_fingerprint() {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, SOA};
+use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, SOA, TLSA};
 use hickory_server::Server;
 use hickory_server::net::runtime::{Time, TokioRuntimeProvider};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -36,6 +37,12 @@ fn zone() -> InMemoryZoneHandler<TokioRuntimeProvider> {
         add("many.example.", 300, RData::MX(MX::new(number, host(&format!("host-{number}.example.")))));
         add("wide.example.", 300, RData::A(A::new(192, 0, 2, u8::try_from(number).unwrap())));
     }
+    let tlsa = |usage, number| RData::TLSA(TLSA::new(usage, Selector::Spki, Matching::Sha256, vec![number; 32]));
+    for number in 0..150 {
+        add("_25._tcp.crowd.example.", 300, tlsa(CertUsage::PkixTa, number));
+    }
+    add("_25._tcp.crowd.example.", 300, tlsa(CertUsage::DaneEe, 150));
+    add("_25._tcp.crowd.example.", 300, tlsa(CertUsage::DaneTa, 151));
     zone
 }
 
@@ -139,6 +146,14 @@ async fn answers_too_large_for_udp_come_over_tcp_and_are_cut() {
     assert_eq!(dns.mx(&domain("many.example")).await.unwrap().records.len(), MX_RECORDS_MAX);
     let wide = dns.addresses(&domain("wide.example"), IpChoice::V4).await.unwrap();
     assert_eq!(wide.records.len(), ADDRESSES_MAX);
+}
+
+#[tokio::test]
+async fn a_crowd_of_tlsa_records_hides_none_that_can_be_used() {
+    let (_server, dns) = serve().await;
+    let records = dns.tlsa(25, &domain("crowd.example")).await.unwrap().records;
+    let first: Vec<u8> = records.iter().take(3).map(|record| record.usage).collect();
+    assert_eq!((records.len(), first), (tlsa::TLSA_RECORDS_MAX, vec![3, 2, 0]));
 }
 
 #[tokio::test]

@@ -32,6 +32,13 @@ fn authority_params(name: &str, validity: Validity) -> CertificateParams {
     params
 }
 
+/// An authority that lets so many others stand below it.
+fn limited(name: &str, path_length: u8) -> Authority {
+    let mut params = authority_params(name, VALID);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
 fn root(name: &str, validity: Validity) -> Authority {
     CertifiedIssuer::self_signed(authority_params(name, validity), KeyPair::generate().unwrap()).unwrap()
 }
@@ -70,7 +77,22 @@ static ALL: LazyLock<BTreeMap<&str, CertificateDer<'static>>> = LazyLock::new(||
     let inter = below("inter", VALID, &root_one);
     let stale = below("stale", PAST, &root_one);
     let (faded, other, bound) = (root("faded", PAST), root("other", VALID), bound());
+    let (short, wide) = (limited("short", 0), limited("wide", 1));
+    let (sub, twin) = (below("sub", VALID, &short), below("short", VALID, &short));
+    let mid = below("mid", VALID, &wide);
+    let low = below("low", VALID, &mid);
     BTreeMap::from([
+        ("of-short", server(&["mx.example"], VALID, &short)),
+        ("of-sub", server(&["mx.example"], VALID, &sub)),
+        ("of-twin", server(&["mx.example"], VALID, &twin)),
+        ("of-mid", server(&["mx.example"], VALID, &mid)),
+        ("of-low", server(&["mx.example"], VALID, &low)),
+        ("short", short.der().clone()),
+        ("sub", sub.der().clone()),
+        ("twin", twin.der().clone()),
+        ("wide", wide.der().clone()),
+        ("mid", mid.der().clone()),
+        ("low", low.der().clone()),
         ("leaf", server(&["mx.example"], VALID, &inter)),
         ("alien", server(&["other.example"], VALID, &inter)),
         ("star", server(&["*.mx.example"], VALID, &inter)),
