@@ -44,8 +44,8 @@ fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
 }
 
 fn unmet(config: &Config, dane: &Sourced<DaneUse>) -> Diagnostic {
-    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that \
-                   no TLSA record counts";
+    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so \
+                   that no TLSA record counts";
     let remedy = "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]";
     placed::error(config, (&dane.source, "outbound.dane"), (message, remedy))
 }
