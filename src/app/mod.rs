@@ -10,18 +10,14 @@ mod calendar;
 mod certificates;
 mod evidence;
 mod maintenance;
-#[cfg(all(test, feature = "legacy-tls"))]
-mod old_next_hops;
-#[cfg(test)]
-mod own_decisions;
-#[cfg(test)]
-mod own_reports;
 mod privileges;
 mod reload;
 mod running;
 mod sockets;
 mod status;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;

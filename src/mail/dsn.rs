@@ -113,7 +113,7 @@ pub struct Composed {
     pub eight_bit: bool,
     /// Whether the header says `TLS-Required: No`, as that of the message did.
     pub tls_required_no: bool,
-    /// Whether MAIL needs the SMTPUTF8 parameter: the address that it goes to is not ASCII (RFC 6533 section 2).
+    /// Whether MAIL needs the SMTPUTF8 parameter: the address that it goes to is not ASCII (RFC 6531).
     pub smtputf8: bool,
 }
 
@@ -192,7 +192,7 @@ fn machine_part(notice: &Notice<'_>, charset: Charset) -> Part {
     Part { description: "Delivery report", kind, encoding, body }
 }
 
-/// The third part (RFC 6522 section 4, RFC 6533 section 5).
+/// The third part (RFC 6522 section 4, RFC 6533 sections 4.2 to 4.4).
 fn returned(notice: &Notice<'_>, charset: Charset) -> Part {
     let utf8_header = notice.envelope.sender.smtputf8;
     match notice.original {

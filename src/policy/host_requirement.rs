@@ -171,7 +171,8 @@ fn add_dane(
     Ok(())
 }
 
-/// RFC 8461 section 4.1. DANE goes before it (section 2), but takes nothing from the session itself.
+/// RFC 8461 sections 4 and 5. It never saves what DANE fails (section 2). That usable TLSA records take its place as
+/// proof of identity is our own decision, and what it asks of the session stays.
 fn add_sts(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) -> Result<(), Unmet> {
     let Some(lists_host) = facts.sts else { return Ok(()) };
     built.raise(OutboundTls::Encrypt, Fact::MtaSts);
