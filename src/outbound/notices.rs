@@ -12,6 +12,7 @@ use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::reply::{EnhancedCode, Reply};
 use crate::model::time::Timestamp;
+use crate::policy::host_requirement::HostRequirement;
 use crate::policy::settings::{Fact, Source};
 use crate::random;
 use crate::spool::NewMessage;
@@ -123,11 +124,11 @@ fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> T
 /// Whose demand is not met.
 fn asked_by(failure: &Failure) -> AskedBy {
     let requirement = failure.target.as_ref().and_then(|target| target.requirement.as_ref());
-    let rule = requirement.map(|requirement| requirement.session.rule(Some(failure.reason)));
-    match rule {
-        Some(Source::Fact(Fact::RequireTls)) => AskedBy::Sender,
-        _ => AskedBy::Policy,
-    }
+    let is_by_sender = |requirement: &Arc<HostRequirement>| {
+        let is_raised = *requirement.session.rule(Some(failure.reason)) == Source::Fact(Fact::RequireTls);
+        requirement.is_for_message_alone(failure.reason) || is_raised && failure.reason == Reason::ValidationFailure
+    };
+    if requirement.is_some_and(is_by_sender) { AskedBy::Sender } else { AskedBy::Policy }
 }
 
 fn due(attempted: &Attempted, places: &[u32], action: Action) -> impl Iterator<Item = u32> {
@@ -223,7 +224,14 @@ fn envelope_of(about: &Envelope, notice: &Composed, id: MessageId, now: Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::Security;
     use crate::model::id::SessionId;
+    use crate::policy::host_requirement::require;
+    use crate::policy::outbound::{HostIdentity, decide};
+    use crate::policy::published::{Asks, Published};
+    use crate::policy::rules::{Defaults, PolicySet};
+    use crate::policy::settings::{OutboundLayer, OutboundTls, Sourced};
+    use crate::policy::timed::{Asker, Rules};
 
     fn message(sender: Sender, tls_required_no: bool) -> Envelope {
         Envelope {
@@ -244,6 +252,40 @@ mod tests {
             eight_bit: false,
             tls_required_no,
             tls_report: false,
+        }
+    }
+
+    #[test]
+    fn the_sender_is_named_for_what_the_message_alone_demands() {
+        use OutboundTls::{Encrypt, Opportunistic, Verify};
+        use Reason::{CertificateExpired, StarttlsNotSupported, ValidationFailure, VersionBelowMinimum};
+        for (level, require_tls, reason, expected) in [
+            (Opportunistic, true, StarttlsNotSupported, AskedBy::Sender),
+            (Opportunistic, true, CertificateExpired, AskedBy::Sender),
+            (Opportunistic, true, ValidationFailure, AskedBy::Sender),
+            (Encrypt, true, StarttlsNotSupported, AskedBy::Policy),
+            (Encrypt, true, CertificateExpired, AskedBy::Sender),
+            (Encrypt, true, VersionBelowMinimum, AskedBy::Policy),
+            (Verify, true, CertificateExpired, AskedBy::Policy),
+            (Encrypt, false, StarttlsNotSupported, AskedBy::Policy),
+        ] {
+            let layer = OutboundLayer { tls: Some(Sourced::built_in(level)), ..OutboundLayer::default() };
+            let defaults = Defaults { outbound: Rules::from(layer), ..Defaults::default() };
+            let policies = PolicySet::new(defaults, Vec::new()).unwrap();
+            let asker = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
+            let decision = decide(&policies, None, &asker);
+            let published = Published { asks: Asks { require_tls, ..Asks::default() }, ..Published::default() };
+            let host = HostIdentity { recipient_domain: None, name: None, name_is_trusted: false };
+            let target = Target {
+                name: None,
+                name_is_trusted: false,
+                address: ([192, 0, 2, 1], 25).into(),
+                security: Security::Unknown,
+                requirement: Some(Arc::new(require(&decision, &host, &published).unwrap())),
+                published: Arc::new(published),
+            };
+            let failure = Failure { target: Some(target), ..Failure::ours(reason, false, String::new()) };
+            assert_eq!(asked_by(&failure), expected, "{level:?} {require_tls} {reason}");
         }
     }
 

@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn states_of_older_versions_are_read() {
-        let text = r#"{"pending":{"attempts":2,"last":{"at":"2027-01-02T03:04:05.000000Z","reason":"certificate-expired",
-                       "mx":"mx.b.example","detail":"d"},"delay_notified":true,"lacks_tls_since":
-                       "2027-01-02T03:04:05.000000Z"}}"#;
+        let text = r#"{"pending":{"attempts":2,"last":{"at":"2027-01-02T03:04:05.000000Z",
+                       "reason":"certificate-expired","mx":"mx.b.example","detail":"d"},"delay_notified":true,
+                       "lacks_tls_since":"2027-01-02T03:04:05.000000Z"}}"#;
         let state: RecipientState = serde_json::from_str(text).unwrap();
         let last = state.pending().unwrap().last.clone().unwrap();
         assert_eq!((last.reason, last.asked_by.len(), last.others.len()), (Reason::CertificateExpired, 0, 0));

@@ -1,4 +1,5 @@
-//! The files that listeners, policies and routes name: roots that vouch for others, and certificates shown to next hops.
+//! The files that listeners, policies and routes name: roots that vouch for others, and certificates shown to next
+//! hops.
 
 use std::path::Path;
 

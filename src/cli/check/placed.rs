@@ -1,5 +1,5 @@
-//! Errors about values of which a loaded configuration knows file and line: the column and the line itself are read from
-//! the file.
+//! Errors about values of which a loaded configuration knows file and line: the column and the line itself are read
+//! from the file.
 
 use std::fs;
 use std::path::Path;

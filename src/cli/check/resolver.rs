@@ -69,8 +69,8 @@ fn without_effect(config: &Config) -> Option<Diagnostic> {
 }
 
 fn unmet(config: &Config, dane: &Sourced<DaneUse>) -> Diagnostic {
-    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that \
-                   no TLSA record counts";
+    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so \
+                   that no TLSA record counts";
     placed::error(config, (&dane.source, "outbound.dane"), (message, REMEDY))
 }
 
