@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::diagnostic::Diagnostic;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::facts::tlsrpt::filed::FiledTarget;
 use crate::mail::tlsrpt::day::Day;
 use crate::model::domain::Domain;
@@ -11,6 +12,9 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::policy::changes::ExceptionCounts;
 use crate::policy::learned::evidence::Evidence;
+use crate::policy::sts_policy::StsPolicy;
+use crate::policy::sts_record::StsId;
+use crate::spool::state::OtherHost;
 
 use super::tlsrpt::{Shown, Tallies, Which};
 
@@ -56,6 +60,10 @@ pub enum Request {
     },
     /// Forget all about a domain.
     LearnedForget {
+        domain: Domain,
+    },
+    /// The MTA-STS policy that is kept of a domain.
+    StsShow {
         domain: Domain,
     },
     /// What was counted for TLS reports.
@@ -124,6 +132,10 @@ pub enum Response {
         more: bool,
     },
     Forgotten,
+    Sts {
+        /// Whether or not it holds.
+        kept: Option<KeptPolicy>,
+    },
     /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
     Checkpoint {
         line: String,
@@ -181,6 +193,9 @@ pub struct Status {
     pub audit: AuditStatus,
     #[serde(default)]
     pub destinations: DestinationsStatus,
+    /// `trust-ad`, `validate`, or `off`: no answer of the DNS counts as secure. Empty: not told.
+    #[serde(default)]
+    pub dnssec: String,
     pub draining: bool,
 }
 
@@ -252,6 +267,27 @@ pub struct LearnedHost {
     pub plaintext: Option<Timestamp>,
     pub encrypt: Option<Timestamp>,
     pub verify: Option<Timestamp>,
+}
+
+/// An MTA-STS policy as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPolicy {
+    pub id: StsId,
+    /// In its own grammar.
+    pub policy: String,
+    pub fetched: Timestamp,
+}
+
+impl KeptPolicy {
+    pub fn of(cached: &CachedPolicy) -> Self {
+        Self { id: cached.id.clone(), policy: cached.policy.to_string(), fetched: cached.fetched }
+    }
+
+    /// `None` if the text is no policy to this release.
+    pub fn cached(&self) -> Option<CachedPolicy> {
+        let policy = StsPolicy::parse(self.policy.as_bytes()).ok()?;
+        Some(CachedPolicy { id: self.id.clone(), policy, fetched: self.fetched })
+    }
 }
 
 /// How the evidence stands.
@@ -410,6 +446,34 @@ pub struct QueueRecipient {
     /// The route that it goes by, because TLS could not be met for too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    #[serde(flatten)]
+    pub prospects: Prospects,
+}
+
+/// Why a recipient waits, beyond the one reason, and what comes next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prospects {
+    /// Who asks for the TLS that is lacking: `domains.d/bank.toml:12`, `DANE`, `MTA-STS`, `learned`, `REQUIRETLS`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked_by: Vec<String>,
+    /// The other hosts of the last attempt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_hosts: Vec<OtherHost>,
+    /// When the message is given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The route that comes before that, and from when on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reroute_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reroute_at: Option<Timestamp>,
+    /// When the sender was told that it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+    /// When the sender is told so next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
