@@ -55,15 +55,15 @@ fn without_effect(config: &Config) -> Option<Diagnostic> {
     let is_mx = |names: &Vec<NamePattern>| !names.is_empty() && names.iter().all(|name| *name == NamePattern::Mx);
     let by_mx = names.into_iter().find(|names| is_mx(&names.value));
     let by_mx =
-        by_mx.map(|names| (&names.source, "outbound.match", "\"mx\" alone is met by a policy of MTA-STS alone"));
+        by_mx.map(|names| (&names.source, "outbound.match", "\"mx\" alone is met only where MTA-STS names the host"));
     let (source, key, what) = dane.or(by_mx)?;
     let message = format!("{what}: DNSSEC is off here, so nothing in the DNS counts as signed");
     Some(Diagnostic { severity: Severity::Warning, key: key.to_owned(), message, ..at(source) })
 }
 
 fn unmet(dane: &Sourced<DaneUse>) -> Diagnostic {
-    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that \
-                   no TLSA record counts";
+    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so \
+                   that no TLSA record counts";
     Diagnostic { message: message.to_owned(), ..at(&dane.source) }
 }
 
