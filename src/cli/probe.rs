@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::app::build;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, DnsConfig};
 use crate::facts::sts_plan::CachedPolicy;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
@@ -168,7 +168,7 @@ pub(in crate::cli) async fn probe(
     }
     bar.finish_and_clear();
     let findings = findings(&publication, &hosts, at);
-    let dnssec_is_off = config.is_some_and(|config| build::is_dnssec_off(&config.dns));
+    let dnssec_is_off = build::is_dnssec_off(config.map_or(&DnsConfig::default(), |config| &config.dns));
     Report { asked: text.to_owned(), target, at, publication, hosts, decision, learned, kept, dnssec_is_off, findings }
 }
 

@@ -122,9 +122,17 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(names: &[&str]) -> Self {
+        Self::valid(names, Validity::starting(clock::timestamp(), 90 * DAY))
+    }
+
+    pub(crate) fn expired(names: &[&str]) -> Self {
         let now = clock::timestamp();
-        let authority = DemoAuthority::new(now).unwrap();
-        let issued = authority.issue(names, KeyKind::P256, Validity::starting(now, 90 * DAY)).unwrap();
+        Self::valid(names, Validity { not_before: now - 2 * DAY, not_after: now - DAY })
+    }
+
+    fn valid(names: &[&str], validity: Validity) -> Self {
+        let authority = DemoAuthority::new(clock::timestamp()).unwrap();
+        let issued = authority.issue(names, KeyKind::P256, validity).unwrap();
         Self { roots: authority.roots(), issued, authority }
     }
 

@@ -248,6 +248,22 @@ async fn the_proof_that_fails_is_blamed_and_the_session_tells_what_its_certifica
 }
 
 #[tokio::test]
+async fn an_expired_certificate_is_wrong_unless_nobody_looks_at_its_dates() {
+    let identity = Identity::expired(&[MX]);
+    for (level, words) in [
+        (None, "certificate-ends"),
+        (Some(OutboundTls::Encrypt), "[certificate-ends]"),
+        (Some(OutboundTls::Verify), "policy certificate-ends"),
+    ] {
+        let host = MailHost { tls: identity.tls(), ..MailHost::default() }.start("127.0.0.1");
+        let decision = level.map(|level| decision(level, None));
+        let prober = prober(dns(Security::Insecure), &host, &identity.roots);
+        let report = probe(&prober, Look::QUICK, decision.as_ref(), None).await;
+        assert_eq!(report.words(), words, "{level:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_policy_that_is_kept_counts_though_nothing_is_published_any_more() {
     use crate::facts::sts_plan::CachedPolicy;
     use crate::model::reason::Reason;

@@ -62,7 +62,7 @@ fn without_effect(config: &Config) -> Option<Diagnostic> {
     let is_mx = |names: &Vec<NamePattern>| !names.is_empty() && names.iter().all(|name| *name == NamePattern::Mx);
     let by_mx = names.into_iter().find(|names| is_mx(&names.value));
     let by_mx =
-        by_mx.map(|names| (&names.source, "outbound.match", "\"mx\" alone is met by a policy of MTA-STS alone"));
+        by_mx.map(|names| (&names.source, "outbound.match", "\"mx\" alone is met only where MTA-STS names the host"));
     let (source, key, what) = dane.or(by_mx)?;
     let message = format!("{what}: DNSSEC is off here, so nothing in the DNS counts as signed");
     Some(Diagnostic { severity: Severity::Warning, ..placed::error(config, (source, key), (&message, REMEDY)) })

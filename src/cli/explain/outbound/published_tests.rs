@@ -86,7 +86,10 @@ fn what_is_published_decides_what_is_said_where_no_session_is_asked_about() {
 fn a_host_outside_the_enforced_policy_is_told_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
-    let listed = |lists: bool, name: &str| serde_json::json!({ "name": name, "published": { "mta_sts": { "enforced": true, "lists_host": lists } } });
+    let listed = |lists: bool, name: &str| {
+        let policy = serde_json::json!({ "enforced": true, "lists_host": lists });
+        serde_json::json!({ "name": name, "published": { "mta_sts": policy } })
+    };
     for (hosts, exit, headline) in [
         (vec![listed(false, "a.example"), listed(false, "b.example")], 1, "Would be deferred: validation-failure\n"),
         (
