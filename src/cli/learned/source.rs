@@ -51,16 +51,14 @@ fn is_silent(at: &Path) -> bool {
 }
 
 fn left_behind(config: &Config) -> Result<LearnedStore, Failure> {
-    let memory = match Memory::open_existing(&config.spool.path) {
-        Ok(memory) => memory.unwrap_or_else(Memory::ephemeral),
-        Err(error @ MemoryError::InUse { .. }) => {
-            let help = "a daemon runs that does not answer on its control socket; name that with --socket PATH";
-            return Err(Failure::new(Exit::Unreachable, error.to_string(), help));
-        }
-        Err(error @ MemoryError::Io { .. }) => {
-            return Err(Failure::new(Exit::Unreachable, error.to_string(), "run this as the daemon's account"));
-        }
-    };
+    let memory = Memory::peek(&config.spool.path).map_err(|error| {
+        let help = match error {
+            MemoryError::Damaged { .. } => "the daemon sets it aside at its next start and learns anew",
+            MemoryError::InUse { .. } | MemoryError::Io { .. } => "run this as the daemon's account",
+        };
+        Failure::new(Exit::Unreachable, error.to_string(), help)
+    })?;
+    let memory = memory.unwrap_or_else(Memory::ephemeral);
     let terms = LearnTerms { thresholds: config.learn.thresholds, ..LearnTerms::default() };
     Ok(LearnedStore::open(memory, terms))
 }
