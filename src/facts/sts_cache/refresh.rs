@@ -45,12 +45,12 @@ impl StsCache {
             }
             let kept = serde_json::from_slice(&value).ok().map(|kept: Kept| (kept.used, kept.cached()));
             let (Ok(domain), Some((used, Some(cached)))) = (Domain::parse(&key), kept) else {
-                self.0.memory.remove(Table::Sts, &key);
+                self.0.forget(&key);
                 round.forgotten += 1;
                 continue;
             };
             if now.saturating_since(cached.expires()) > EXPIRED_KEPT {
-                self.0.memory.remove(Table::Sts, &key);
+                self.0.forget(&key);
                 round.forgotten += 1;
             } else if is_due(&cached, now) && now.saturating_since(used) <= REFRESH_IF_USED_WITHIN {
                 due.push((domain, cached));
