@@ -26,7 +26,7 @@ pub mod refresh;
 #[cfg(test)]
 mod tests;
 
-use kept::{Kept, Places};
+use kept::{Kept, Place, Places};
 
 /// Longest that mail for a domain waits for DNS and for the web server, each, if a policy is kept that may be used.
 pub const WAIT_WITH_POLICY_MAX: Duration = Duration::from_secs(5);
@@ -217,12 +217,15 @@ impl Inner {
     /// What is kept, for mail that is about to go.
     fn use_kept(&self, domain: &Domain, now: Timestamp) -> Option<CachedPolicy> {
         let kept = self.kept(domain)?;
-        if kept.is_use_worth_noting(now) {
-            let mut places = self.places();
-            let latest = self.kept(domain).unwrap_or_else(|| kept.clone());
-            self.write(&mut places, domain, &Kept { used: now, used_again: true, ..latest }, now);
+        if !kept.is_use_worth_noting(now) {
+            return kept.cached();
         }
-        kept.cached()
+        let mut places = self.places();
+        // It may have been fetched again meanwhile.
+        let kept = Kept { used: now, used_again: true, ..self.kept(domain).unwrap_or(kept) };
+        let cached = kept.clone().cached()?;
+        self.write(&mut places, domain, (&kept, &cached), now);
+        Some(cached)
     }
 
     /// Keeps a policy that was just fetched.
@@ -230,23 +233,27 @@ impl Inner {
         let mut places = self.places();
         let (used, used_again) = self.kept(domain).map_or((now, false), |kept| (kept.used, kept.used_again));
         let (id, policy) = (cached.id.clone(), cached.policy.to_string());
-        self.write(&mut places, domain, &Kept { id, policy, fetched: cached.fetched, used, used_again }, now);
+        let kept = Kept { id, policy, fetched: cached.fetched, used, used_again };
+        self.write(&mut places, domain, (&kept, cached), now);
     }
 
-    fn write(&self, places: &mut Places, domain: &Domain, kept: &Kept, now: Timestamp) {
+    fn write(&self, places: &mut Places, domain: &Domain, (kept, cached): (&Kept, &CachedPolicy), now: Timestamp) {
         // It has no part that JSON cannot say.
         let Ok(value) = serde_json::to_vec(kept) else { return };
+        let place = Place::of(kept, cached);
         let mut result = self.memory.put(Table::Sts, domain.as_str(), value.as_slice());
         if result == Err(Refused::Full) {
-            for key in places.given_up_for(kept, now) {
+            for key in places.given_up_for(&place, now) {
                 self.memory.remove(Table::Sts, &key);
                 places.remove(&key);
             }
             result = self.memory.put(Table::Sts, domain.as_str(), value);
         }
         match result {
-            Ok(()) => places.put(domain.as_str(), kept),
-            Err(error) => tracing::warn!(%domain, %error, "an MTA-STS policy is not kept; it is fetched for each message"),
+            Ok(()) => places.put(domain.as_str(), place),
+            Err(error) => {
+                tracing::warn!(%domain, %error, "an MTA-STS policy is not kept; it is fetched for each message");
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub(in crate::cli) fn in_force(
     let Some(domain) = domain.filter(|_| goes_by_it) else { return Ok(None) };
     let at = &config.admin.socket;
     if is_silent(at) {
-        return Ok(left_behind(config).map_err(Failure::into_message)?.requirement(domain, clock::timestamp()));
+        return Ok(left_behind(config).map_err(Failure::into_message)?.requirement(domain));
     }
     match socket::ask(at, &Request::LearnedList { domain: Some(domain.clone()), after: None })
         .map_err(Failure::into_message)?

@@ -70,7 +70,7 @@ pub(super) enum Worth {
 
 /// What decides about the place of a policy.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     expires: Timestamp,
     used: Timestamp,
     used_again: bool,
@@ -79,15 +79,15 @@ struct Place {
 }
 
 impl Place {
-    fn of(kept: &Kept) -> Option<Self> {
-        let cached = kept.clone().cached()?;
-        Some(Self {
+    /// `cached` is what `kept` says.
+    pub(super) fn of(kept: &Kept, cached: &CachedPolicy) -> Self {
+        Self {
             expires: cached.expires(),
             used: kept.used,
             used_again: kept.used_again,
             is_enforced: cached.policy.mode == Mode::Enforce,
             is_long: kept.policy.len() > LASTING_POLICY_BYTES_MAX,
-        })
+        }
     }
 
     fn worth(&self, now: Timestamp) -> Worth {
@@ -112,12 +112,16 @@ pub(super) struct Places(HashMap<Box<str>, Option<Place>>);
 impl Places {
     /// Reads the whole table, which may take a part of a second.
     pub(super) fn read(memory: &Memory) -> Self {
-        let place = |value: &[u8]| serde_json::from_slice(value).ok().and_then(|kept| Place::of(&kept));
+        let place = |value: &[u8]| {
+            let kept: Kept = serde_json::from_slice(value).ok()?;
+            let cached = kept.clone().cached()?;
+            Some(Place::of(&kept, &cached))
+        };
         Self(memory.entries(Table::Sts).map(|(key, value)| (key.into(), place(&value))).collect())
     }
 
-    pub(super) fn put(&mut self, key: &str, kept: &Kept) {
-        self.0.insert(key.into(), Place::of(kept));
+    pub(super) fn put(&mut self, key: &str, place: Place) {
+        self.0.insert(key.into(), Some(place));
     }
 
     pub(super) fn remove(&mut self, key: &str) {
@@ -126,9 +130,9 @@ impl Places {
 
     /// Whose places go for a policy: none that counts for more than it does, and none that lasts. Those that count least
     /// go first, then those that were not used for the longest time.
-    pub(super) fn given_up_for(&self, kept: &Kept, now: Timestamp) -> Vec<Box<str>> {
+    pub(super) fn given_up_for(&self, newcomer: &Place, now: Timestamp) -> Vec<Box<str>> {
+        let newcomer = newcomer.worth(now);
         let worth = |place: Option<&Place>| place.map_or(Worth::Over, |place| place.worth(now));
-        let newcomer = worth(Place::of(kept).as_ref());
         let mut going: Vec<(Worth, Timestamp, &str)> = self
             .0
             .iter()
@@ -163,13 +167,16 @@ mod tests {
         }
     }
 
+    fn place(kept: &Kept) -> Place {
+        Place::of(kept, &kept.clone().cached().unwrap())
+    }
+
     #[test]
     fn room_is_made_by_what_counts_least_and_by_nothing_that_counts_for_more_or_lasts() {
-        let mut places = Places::default();
+        let mut places = Places([("unreadable".into(), None)].into());
         let over = Kept { fetched: now() - Duration::from_secs(400 * DAY), ..kept("enforce", 1, 0, true) };
         for (key, kept) in [
             ("over", &over),
-            ("unreadable", &Kept { policy: String::new(), ..over.clone() }),
             ("none", &kept("none", 0, 1, true)),
             ("testing", &kept("testing", 1, 0, true)),
             ("long", &kept("enforce", 500, 0, true)),
@@ -178,13 +185,13 @@ mod tests {
             ("long ago", &kept("enforce", 1, 61, true)),
             ("lasting", &kept("enforce", 1, 59, true)),
         ] {
-            places.put(key, kept);
+            places.put(key, place(kept));
         }
         let check = |newcomer: &Kept, expected: &[&str]| {
             let mut places = Places(places.0.clone());
             let mut gone = Vec::new();
             loop {
-                let going = places.given_up_for(newcomer, now());
+                let going = places.given_up_for(&place(newcomer), now());
                 if going.is_empty() {
                     break;
                 }

@@ -345,22 +345,33 @@ fn longest(now: Timestamp) -> CachedPolicy {
 
 #[tokio::test]
 async fn policies_of_strangers_push_out_none_that_mail_has_asked_for_again() {
-    let world = World::new(FIRST, Answer::policy(POLICY)).await;
+    let memory = Memory::ephemeral();
+    // Nobody has used any of them less lately than ours, as far as that is written down.
+    let now = start() + DAY - MINUTE;
+    let stranger = Kept {
+        id: StsId::parse("a").unwrap(),
+        policy: with_mode("enforce"),
+        fetched: now,
+        used: now,
+        used_again: false,
+    };
+    let mut text = serde_json::to_string(&stranger).unwrap();
+    text.push_str(&" ".repeat(crate::memory::VALUE_BYTES_MAX - text.len()));
+    let put = |n: usize| memory.put(Table::Sts, &format!("d{n}.example"), text.as_bytes());
+    let count = (0..).take_while(|n| put(*n).is_ok()).count();
+    let world = World::with_memory(memory.clone(), FIRST, Answer::policy(POLICY)).await;
     for _ in 0..2 {
         world.ask(Duration::ZERO).await;
     }
-    // Not used since, for as long as that is not written down.
-    let now = world.start + DAY - MINUTE;
-    let stranger = longest(now);
-    for n in 0..1200 {
-        let domain = Domain::parse(&format!("d{n}.example")).unwrap();
-        world.cache.0.keep(&domain, &stranger, now);
-        world.cache.0.use_kept(&domain, now);
-    }
-    assert!(world.cache.0.memory.len(Table::Sts) < 1201);
+    let longest = longest(now);
+    // More than find room beside the others.
+    let long: Vec<Domain> = (0..90).map(|n| Domain::parse(&format!("long{n}.example")).unwrap()).collect();
+    long.iter().for_each(|domain| world.cache.0.keep(domain, &longest, now));
+    assert!(long.iter().filter(|domain| world.cache.0.kept(domain).is_some()).count() < 80);
+    assert!((0..count).all(|n| memory.get(Table::Sts, &format!("d{n}.example")).is_some()));
     assert_eq!(world.told(DAY).await, (of(Mode::Enforce, "first"), None));
     // Short ones find room among them.
-    let short = CachedPolicy { policy: StsPolicy::parse(POLICY.as_bytes()).unwrap(), ..stranger };
+    let short = CachedPolicy { policy: StsPolicy::parse(POLICY.as_bytes()).unwrap(), ..longest };
     let new = Domain::parse("new.example").unwrap();
     world.cache.0.keep(&new, &short, now);
     assert_eq!(world.cache.cached(&new), Some(short));
