@@ -73,7 +73,8 @@ type Landing = watch::Receiver<Option<Landed>>;
 type Landed = Result<Arc<CachedPolicy>, FetchError>;
 
 impl StsCache {
-    /// Reads what `memory` has, which may take a part of a second. Policies are kept there and fetched by `fetcher`, whose resolver also answers for the TXT records.
+    /// Reads what `memory` has, which may take a part of a second. Policies are kept there and fetched by `fetcher`,
+    /// whose resolver also answers for the TXT records.
     pub fn new(memory: Memory, fetcher: StsFetcher) -> Self {
         Self::waiting(memory, fetcher, WAIT_WITH_POLICY_MAX)
     }

@@ -4,8 +4,8 @@
 //! therefore a level and, for `verify`, the hosts that have proved their own names: from then on a certificate counts
 //! if it is for the recipient domain, or if it is for the host and the host is one of those.
 //!
-//! Must not: lower a level in force. It ends only when nobody has tried the domain for long, or by the operator. Whoever
-//! ends it answers for the clock: no attempt and no question does, whatever day it seems to be.
+//! Must not: lower a level in force. It ends only when nobody has tried the domain for long, or by the operator.
+//! Whoever ends it answers for the clock: no attempt and no question does, whatever day it seems to be.
 
 pub mod candidate;
 pub mod evidence;

@@ -205,8 +205,8 @@ impl State {
         }
     }
 
-    /// Gives whether the memory has it. What does not fit is forgotten, unless a level is in force: others make room for
-    /// that, or what was seen beside it goes.
+    /// Gives whether the memory has it. What does not fit is forgotten, unless a level is in force: others make room
+    /// for that, or what was seen beside it goes.
     fn write_one(&mut self, domain: &Domain, learned: &mut Learned) -> bool {
         let key = domain.as_str();
         if store(&self.memory, Table::Learned, key, learned) {

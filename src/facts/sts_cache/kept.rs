@@ -128,8 +128,8 @@ impl Places {
         self.0.remove(key);
     }
 
-    /// Whose places go for a policy: none that counts for more than it does, and none that lasts. Those that count least
-    /// go first, then those that were not used for the longest time.
+    /// Whose places go for a policy: none that counts for more than it does, and none that lasts. Those that count
+    /// least go first, then those that were not used for the longest time.
     pub(super) fn given_up_for(&self, newcomer: &Place, now: Timestamp) -> Vec<Box<str>> {
         let newcomer = newcomer.worth(now);
         let worth = |place: Option<&Place>| place.map_or(Worth::Over, |place| place.worth(now));
