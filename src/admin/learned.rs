@@ -47,7 +47,7 @@ impl Around<'_> {
     fn describe(&self, domain: &Domain, learned: &Learned) -> LearnedDomain {
         let terms = Terms { thresholds: &self.thresholds, current: None };
         let evidence = learned.proposal(&terms, self.now);
-        let in_force = learned.in_force(&self.thresholds, self.now);
+        let in_force = learned.in_force();
         LearnedDomain {
             domain: domain.clone(),
             learn: self.learn(domain).as_str().to_owned(),

@@ -29,6 +29,7 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::dns::servers::SetupError as DnsError;
 use crate::journal::Damage;
+use crate::memory::MemoryError;
 use crate::net::listener::BindError;
 use crate::policy::settings::Source;
 use crate::tls::certificates::CertificateError;
@@ -63,6 +64,8 @@ pub enum StartError {
     Spool { path: PathBuf, source: crate::spool::OpenError },
     #[error("the spool is damaged; nothing was started\n{}", lines(.0))]
     Damaged(Vec<Damage>),
+    #[error("what was learned of other hosts: {0}")]
+    Memory(MemoryError),
     #[error("{0}")]
     Audit(#[from] LogOrKeyError),
     #[error("the key of the audit log: {0}")]
@@ -112,6 +115,13 @@ impl StartError {
             }
             Self::Damaged(_) => {
                 "make a copy of the spool folder; `gatepost serve --accept-damage` starts without what cannot be read"
+            }
+            Self::Memory(MemoryError::InUse { .. }) => {
+                "end what has the file (`fuser` names it); without it mail would go below what was learned"
+            }
+            Self::Memory(_) => {
+                "see that the file belongs to the daemon's account and can be read and written, or move it away, which \
+                 forgets what was learned"
             }
             Self::AuditKey(_) | Self::Audit(LogOrKeyError::Key(_)) => {
                 "name a file in [audit].key that the daemon's account alone can read and write, outside of [audit].path"

@@ -30,6 +30,9 @@ use super::{StartError, evidence};
 /// second within which a refusal is on record.
 const LAZY_DELAY_MAX: Duration = Duration::from_millis(400);
 
+/// How long another process that has the memory's file, such as a backup, is waited for.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// Spool and log, open.
 #[derive(Debug)]
 pub(super) struct Storage {
@@ -76,6 +79,7 @@ pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartEr
     let (spool, recovered) = Spool::open(options, Arc::new(Disk::default()), audit_sink)
         .map_err(|source| StartError::Spool { path: config.spool.path.clone(), source })?;
     let mut gaps = report(&recovered, accept_damage)?;
+    let memory = remember(&config.spool.path, MEMORY_WAIT_MAX)?;
     let (log, resumed) = open_log(config, stamp, &recovered)?;
     let Resumed { present, problems, cut, new_key, wants_checkpoint } = resumed;
     if let Some(cut) = cut {
@@ -103,17 +107,14 @@ pub(super) fn open(config: &Config, opening: Opening) -> Result<Storage, StartEr
     let start = Start { log, present, wants_checkpoint, checkpoint_every: config.audit.checkpoint_every };
     let audit_thread = source.spawn(start, Box::new(scribe)).map_err(StartError::System)?;
     tracing::info!(messages = recovered.pending.len(), "the spool is open");
-    let memory = remember(&config.spool.path);
     let learned = LearnedStore::open(memory.clone(), learn_terms(config));
     Ok(Storage { spool, memory, learned, audit, feed, audit_thread, keeper, pending: recovered.pending, gaps })
 }
 
-/// What can be learned again is no reason not to start.
-fn remember(folder: &Path) -> Memory {
-    Memory::open(folder).unwrap_or_else(|error| {
-        tracing::error!(%error, "what was learned of other hosts is not at hand, and is not kept beyond a restart");
-        Memory::ephemeral()
-    })
+/// Without it mail would go below what was learned, and without policies that are kept. A damaged file is set aside and
+/// learned anew; one that is there and cannot be had stops the start.
+fn remember(folder: &Path, wait: Duration) -> Result<Memory, StartError> {
+    Memory::open_within(folder, wait).map_err(StartError::Memory)
 }
 
 /// Tells what was found wrong. Damage stops the start unless the operator has said otherwise.
@@ -213,5 +214,27 @@ impl Observer for Scribe {
 
     fn not_remembered(&mut self, error: &KeyError) {
         tracing::error!(%error, "the newest checkpoint could not be kept beside the key of the audit log");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::FILE_NAME;
+
+    #[test]
+    fn a_memory_that_is_there_and_cannot_be_had_stops_the_start_and_a_damaged_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let held = remember(folder.path(), Duration::ZERO).unwrap();
+        let error = remember(folder.path(), Duration::ZERO).unwrap_err();
+        let expected = format!("what was learned of other hosts: {} is in use by another process", path.display());
+        assert_eq!(error.to_string(), expected);
+        drop(held);
+        std::fs::write(&path, b"no database at all").unwrap();
+        drop(remember(folder.path(), Duration::ZERO).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(matches!(remember(folder.path(), Duration::ZERO), Err(StartError::Memory(_))));
     }
 }

@@ -108,16 +108,14 @@ fn stopped<T>(
 ) -> Result<T, Failure> {
     let config = configuration::require(config, console)?;
     let Config { spool, hostname, tlsrpt, .. } = &config;
-    let memory = match Memory::open_existing(&spool.path) {
-        Ok(memory) => memory.unwrap_or_else(Memory::ephemeral),
-        Err(error @ MemoryError::InUse { .. }) => {
-            let help = "a daemon has it that does not answer: name its control socket with --socket PATH";
-            return Err(Failure::new(Exit::Unreachable, error.to_string(), help));
-        }
-        Err(error @ MemoryError::Io { .. }) => {
-            return Err(Failure::new(Exit::No, error.to_string(), "run this as root or as the daemon's account"));
-        }
-    };
+    let memory = Memory::peek(&spool.path).map_err(|error| {
+        let help = match error {
+            MemoryError::Damaged { .. } => "the daemon sets it aside at its next start",
+            MemoryError::InUse { .. } | MemoryError::Io { .. } => "run this as root or as the daemon's account",
+        };
+        Failure::new(Exit::No, error.to_string(), help)
+    })?;
+    let memory = memory.unwrap_or_else(Memory::ephemeral);
     let book = Book::new(memory);
     Ok(ask(Reading { book: &book, node: hostname, submitter: tlsrpt.submitter.as_ref() }))
 }

@@ -61,13 +61,13 @@ impl Gatherer {
             Some(domain) => Some(self.sts.policy(domain, now).await),
             None => None,
         };
-        DomainFacts { asks, sts, learned: domain.and_then(|domain| self.learned(decision, domain, now)) }
+        DomainFacts { asks, sts, learned: domain.and_then(|domain| self.learned(decision, domain)) }
     }
 
     /// What holds of what was learned: it is about the domain's own mail hosts.
-    fn learned(&self, decision: &Decision, domain: &Domain, now: Timestamp) -> Option<Learned> {
+    fn learned(&self, decision: &Decision, domain: &Domain) -> Option<Learned> {
         let is_enforced = decision.following.learn.value == Learn::Enforce && decision.is_by_mx();
-        if is_enforced { self.learned.requirement(domain, now) } else { None }
+        if is_enforced { self.learned.requirement(domain) } else { None }
     }
 
     /// What is known of one host. An error means that it is not known whether it has TLSA records.

@@ -4,6 +4,7 @@
 //! A level that rises, an alarm that changes and a word of the operator are handed to the memory at once.
 
 mod keeping;
+mod steady;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use crate::model::address::Host;
 use crate::model::domain::Domain;
 use crate::model::id::RecordId;
 use crate::model::reason::Reason;
-use crate::model::time::Timestamp;
+use crate::model::time::{Instant, Timestamp};
 use crate::policy::alarm::{AlarmTerms, Notice, Violation};
 use crate::policy::interference::{Change, Outcome, Seen, Suspicion, WindowTerms};
 use crate::policy::learned::evidence::Evidence;
@@ -24,8 +25,6 @@ use crate::policy::published;
 use crate::policy::settings::Learn;
 
 use keeping::State;
-
-const DAY_SECS: u64 = 24 * 60 * 60;
 
 /// What the operator wrote about learning and alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +91,7 @@ pub enum News {
     Alarm(Notice),
     Fallen(Fallen),
     Path(Change),
-    /// Enough was shown but for these of its mail hosts, which nobody has seen for long.
+    /// Enough was shown but for these of its mail hosts, which nobody has seen for long or often enough.
     Unseen(Vec<Domain>),
 }
 
@@ -153,20 +152,18 @@ impl LearnedStore {
         let mut state = self.state();
         let thresholds = state.terms.thresholds;
         let Some(mut learned) = state.take(to.domain) else { return news };
-        let lapsed = learned.attempted(&thresholds, now);
-        news.extend(lapsed.map(|lapsed| state.lapsed(to.domain, lapsed)));
+        learned.attempted(now);
         raise(&mut learned, to, &thresholds, now, &mut news);
         state.put(to.domain, learned, is_urgent(&news));
         news
     }
 
     /// What a delivery to the domain must meet, where its levels are enforced.
-    pub fn requirement(&self, domain: &Domain, now: Timestamp) -> Option<published::Learned> {
+    pub fn requirement(&self, domain: &Domain) -> Option<published::Learned> {
         let mut state = self.state();
-        let thresholds = state.terms.thresholds;
         // The usual answer costs one look.
         state.in_force(domain)?;
-        state.look(domain)?.requirement(&thresholds, now)
+        state.look(domain)?.requirement()
     }
 
     /// Takes in what a session showed.
@@ -179,8 +176,9 @@ impl LearnedStore {
         news
     }
 
-    /// Writes what has changed and ends what is over; to be called every second or so. Blocks.
-    pub fn tick(&self, now: Timestamp) -> Vec<News> {
+    /// Writes what has changed, and ends what is over once both clocks have agreed for hours; to be called every second
+    /// or so. Blocks.
+    pub fn tick(&self, now: Timestamp, monotonic: Instant) -> Vec<News> {
         let mut state = self.state();
         let terms = state.terms;
         let change = state.window.tick(&terms.window, now);
@@ -188,7 +186,7 @@ impl LearnedStore {
             state.window_changed();
         }
         state.write();
-        let is_due = state.is_sweep_due(now);
+        let is_due = state.is_sweep_due(now, monotonic);
         drop(state);
         let mut news: Vec<News> = change.map(News::Path).into_iter().collect();
         if is_due {
@@ -206,7 +204,9 @@ impl LearnedStore {
     pub fn list(&self, after: Option<&Domain>, limit: usize) -> Vec<(Domain, Learned)> {
         let mut state = self.state();
         state.write();
-        read_page(&state.memory, after, limit)
+        let memory = state.memory.clone();
+        drop(state);
+        read_page(&memory, after, limit)
     }
 
     /// What is known of one domain.
@@ -228,14 +228,15 @@ impl LearnedStore {
         self.state().write();
     }
 
-    /// Page by page, so that deliveries do not wait for all of it.
+    /// Page by page, and each is read before deliveries have to wait.
     fn sweep(&self, now: Timestamp, news: &mut Vec<News>) {
+        let memory = self.state().memory.clone();
         let mut after = None;
         loop {
-            let mut state = self.state();
-            let page = read_page(&state.memory, after.as_ref(), keeping::SWEPT_AT_ONCE_MAX);
+            let page = read_page(&memory, after.as_ref(), keeping::SWEPT_AT_ONCE_MAX);
             let Some((last, _)) = page.last() else { return };
             after = Some(last.clone());
+            let mut state = self.state();
             for (domain, learned) in &page {
                 news.extend(state.sweep(domain, learned, now));
             }
@@ -286,14 +287,12 @@ fn learn(state: &mut State, session: &Session<'_>, now: Timestamp, news: &mut Ve
     let proposal = if is_new { learned.proposal(&Terms { thresholds: &thresholds, current: None }, now) } else { None };
     let has_name = learned.hosts().any(|(_, sights)| sights.verify.is_some());
     let known = Known { has_tls: learned.has_shown_tls(), has_name, has_level: proposal.is_some() };
-    let lapsed = match shown {
-        Some(shown) => learned.observe(&Observation { mx, shown, deliveries, record }, &thresholds, now),
-        None => learned.attempted(&thresholds, now),
-    };
-    news.extend(lapsed.map(|lapsed| state.lapsed(to.domain, lapsed)));
+    match shown {
+        Some(shown) => learned.observe(&Observation { mx, shown, deliveries, record }, now),
+        None => learned.attempted(now),
+    }
     if let (Some(shown), Some(evidence)) = (shown, proposal) {
-        let in_force = learned.in_force(&thresholds, now).map(|in_force| in_force.evidence.level);
-        let is_held = to.learn == Learn::Enforce && in_force >= Some(evidence.level);
+        let is_held = to.learn == Learn::Enforce && learned.level_in_force() >= Some(evidence.level);
         if shown.level() < Some(evidence.level) && !is_held {
             let (domain, mx) = (to.domain.clone(), mx.clone());
             news.push(News::Fallen(Fallen { domain, mx, evidence, shown: shown.level() }));
@@ -320,17 +319,14 @@ fn raise(learned: &mut Learned, to: &Destination<'_>, thresholds: &Thresholds, n
 
 /// The mail hosts without which the evidence would be whole.
 fn unseen(learned: &Learned, to: &Destination<'_>, thresholds: &Thresholds, now: Timestamp) -> Vec<Domain> {
-    let is_fresh = |at: Timestamp| now.saturating_since(at).as_secs() / DAY_SECS < u64::from(thresholds.expiry_days);
-    let is_seen =
-        |host: &Domain| learned.hosts().any(|(name, sights)| name == host && sights.last().is_some_and(is_fresh));
-    let unseen: Vec<Domain> = to.hosts.iter().filter(|host| !is_seen(host)).cloned().collect();
+    let unseen = learned.unseen(to.hosts, thresholds, now);
     let is_enough = || learned.proposal(&Terms { thresholds, current: None }, now).is_some();
     if unseen.is_empty() || !is_enough() { Vec::new() } else { unseen }
 }
 
 /// What must outlive a kill even if that comes within the second.
 fn is_urgent(news: &[News]) -> bool {
-    news.iter().any(|news| matches!(news, News::Raised { .. } | News::Lapsed { .. }))
+    news.iter().any(|news| matches!(news, News::Raised { .. }))
 }
 
 fn alarm(state: &mut State, session: &Session<'_>, now: Timestamp, news: &mut Vec<News>) {

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -17,15 +16,17 @@ use crate::dns::{LookupError, Service};
 use crate::memory::{Memory, Refused, Table};
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
-use crate::policy::sts_policy::StsPolicy;
 use crate::policy::sts_record::{self, StsId};
 
 use super::sts_fetch::{FetchError, StsFetcher};
 use super::sts_plan::{CachedPolicy, FailedFetch, Known, Plan, Published, StsFault, StsProblem, plan, problem};
 
+mod kept;
 pub mod refresh;
 #[cfg(test)]
 mod tests;
+
+use kept::{Kept, Place, Places};
 
 /// Longest that mail for a domain waits for DNS and for the web server, each, if a policy is kept that may be used.
 pub const WAIT_WITH_POLICY_MAX: Duration = Duration::from_secs(5);
@@ -35,11 +36,6 @@ pub const FETCHES_AT_ONCE_MAX: usize = 64;
 pub const FETCHES_WAITING_MAX: usize = 1024;
 /// Failed fetches that are remembered.
 pub const FAILED_FETCHES_MAX: usize = 4096;
-/// When the table is full, one of so many policies goes: those that were not used for the longest time.
-const EVICTED_SHARE: usize = 16;
-/// How exactly it is known when a policy was last used: not each use is written down.
-const USE_GRAIN: Duration = Duration::from_secs(86_400);
-
 /// What there is to know about a domain's policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StsAnswer {
@@ -61,7 +57,7 @@ struct Inner {
     /// [`WAIT_WITH_POLICY_MAX`], but for tests.
     wait_with_policy: Duration,
     /// Held while a record of the table is read and written.
-    writing: Mutex<()>,
+    places: Mutex<Places>,
     fetches: Mutex<Fetches>,
 }
 
@@ -76,30 +72,20 @@ struct Fetches {
 type Landing = watch::Receiver<Option<Landed>>;
 type Landed = Result<Arc<CachedPolicy>, FetchError>;
 
-/// A policy as it is written down.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Kept {
-    id: StsId,
-    /// In its own grammar.
-    policy: String,
-    fetched: Timestamp,
-    /// When mail last asked for it, within [`USE_GRAIN`].
-    used: Timestamp,
-}
-
 impl StsCache {
-    /// Policies are kept in `memory` and fetched by `fetcher`, whose resolver also answers for the TXT records.
+    /// Reads what `memory` has, which may take a part of a second. Policies are kept there and fetched by `fetcher`,
+    /// whose resolver also answers for the TXT records.
     pub fn new(memory: Memory, fetcher: StsFetcher) -> Self {
         Self::waiting(memory, fetcher, WAIT_WITH_POLICY_MAX)
     }
 
     fn waiting(memory: Memory, fetcher: StsFetcher, wait_with_policy: Duration) -> Self {
         Self(Arc::new(Inner {
+            places: Mutex::new(Places::read(&memory)),
             memory,
             fetcher: ArcSwap::from_pointee(fetcher),
             permits: Semaphore::new(FETCHES_AT_ONCE_MAX),
             wait_with_policy,
-            writing: Mutex::default(),
             fetches: Mutex::default(),
         }))
     }
@@ -189,11 +175,7 @@ impl StsCache {
 
 /// What `memory` has of a domain, whether or not it holds. Asks nobody.
 pub fn kept(memory: &Memory, domain: &Domain) -> Option<CachedPolicy> {
-    read(memory, domain)?.cached()
-}
-
-fn read(memory: &Memory, domain: &Domain) -> Option<Kept> {
-    serde_json::from_slice(&memory.get(Table::Sts, domain.as_str())?).ok()
+    Kept::read(memory, domain.as_str())?.cached()
 }
 
 async fn landed(mut landing: Landing) -> Landed {
@@ -240,51 +222,56 @@ impl Inner {
     }
 
     fn kept(&self, domain: &Domain) -> Option<Kept> {
-        read(&self.memory, domain)
+        Kept::read(&self.memory, domain.as_str())
     }
 
     /// What is kept, for mail that is about to go.
     fn use_kept(&self, domain: &Domain, now: Timestamp) -> Option<CachedPolicy> {
         let kept = self.kept(domain)?;
-        if now.saturating_since(kept.used) >= USE_GRAIN {
-            let _writing = self.writing();
-            let latest = self.kept(domain).unwrap_or_else(|| kept.clone());
-            self.write(domain, &Kept { used: now, ..latest });
+        if !kept.is_use_worth_noting(now) {
+            return kept.cached();
         }
-        kept.cached()
+        let mut places = self.places();
+        // It may have been fetched again meanwhile.
+        let kept = Kept { used: now, used_again: true, ..self.kept(domain).unwrap_or(kept) };
+        let cached = kept.clone().cached()?;
+        self.write(&mut places, domain, (&kept, &cached), now);
+        Some(cached)
     }
 
     /// Keeps a policy that was just fetched.
     fn keep(&self, domain: &Domain, cached: &CachedPolicy, now: Timestamp) {
-        let _writing = self.writing();
-        let used = self.kept(domain).map_or(now, |kept| kept.used);
-        let policy = cached.policy.to_string();
-        self.write(domain, &Kept { id: cached.id.clone(), policy, fetched: cached.fetched, used });
+        let mut places = self.places();
+        let (used, used_again) = self.kept(domain).map_or((now, false), |kept| (kept.used, kept.used_again));
+        let (id, policy) = (cached.id.clone(), cached.policy.to_string());
+        let kept = Kept { id, policy, fetched: cached.fetched, used, used_again };
+        self.write(&mut places, domain, (&kept, cached), now);
     }
 
-    fn write(&self, domain: &Domain, kept: &Kept) {
+    fn write(&self, places: &mut Places, domain: &Domain, (kept, cached): (&Kept, &CachedPolicy), now: Timestamp) {
         // It has no part that JSON cannot say.
         let Ok(value) = serde_json::to_vec(kept) else { return };
+        let place = Place::of(kept, cached);
         let mut result = self.memory.put(Table::Sts, domain.as_str(), value.as_slice());
         if result == Err(Refused::Full) {
-            self.make_room();
+            for key in places.given_up_for(&place, now) {
+                self.memory.remove(Table::Sts, &key);
+                places.remove(&key);
+            }
             result = self.memory.put(Table::Sts, domain.as_str(), value);
         }
-        if let Err(error) = result {
-            tracing::warn!(%domain, %error, "an MTA-STS policy is not kept");
+        match result {
+            Ok(()) => places.put(domain.as_str(), place),
+            Err(error) => {
+                tracing::warn!(%domain, %error, "an MTA-STS policy is not kept; it is fetched for each message");
+            }
         }
     }
 
-    /// Forgets what was not used for the longest time, and what cannot be read.
-    fn make_room(&self) {
-        let used = |value: &[u8]| serde_json::from_slice(value).map_or(Timestamp::default(), |kept: Kept| kept.used);
-        let mut entries: Vec<(Timestamp, String)> =
-            self.memory.entries(Table::Sts).map(|(key, value)| (used(&value), key)).collect();
-        entries.sort();
-        let gone = (entries.len() / EVICTED_SHARE).max(1);
-        for (_, key) in entries.into_iter().take(gone) {
-            self.memory.remove(Table::Sts, &key);
-        }
+    fn forget(&self, key: &str) {
+        let mut places = self.places();
+        self.memory.remove(Table::Sts, key);
+        places.remove(key);
     }
 
     /// Panics of other holders leave whole values behind, here and below.
@@ -292,8 +279,8 @@ impl Inner {
         self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -312,13 +299,5 @@ impl Fetches {
                 stays
             });
         }
-    }
-}
-
-impl Kept {
-    /// `None` if the text is no policy to this release.
-    fn cached(self) -> Option<CachedPolicy> {
-        let policy = StsPolicy::parse(self.policy.as_bytes()).ok()?;
-        Some(CachedPolicy { id: self.id, policy, fetched: self.fetched })
     }
 }

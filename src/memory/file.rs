@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
@@ -15,6 +17,11 @@ use super::{DAMAGED_NAME, FILE_NAME, MemoryError};
 /// Pages of the file that redb keeps in memory. Small: the tables themselves are there.
 const PAGE_CACHE_BYTES: usize = 4 * 1024 * 1024;
 const FILE_MODE: u32 = 0o600;
+/// Longest file that is read as a copy. The tables and what redb adds to them are well below.
+const COPY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// A copy of a file that is being written may be torn. So often it is made, so far apart, before it counts as damaged.
+const COPIES_MAX: u32 = 5;
+const COPY_DELAY: Duration = Duration::from_millis(200);
 
 /// The open file.
 pub(super) struct MemoryFile {
@@ -46,9 +53,7 @@ impl MemoryFile {
                 tables.file_is_lost();
                 Ok((Self { path, database: None }, tables))
             }
-            Err(Fault::InUse) => Err(MemoryError::InUse { path }),
-            Err(Fault::Damaged(_)) => Err(MemoryError::Io { path, kind: io::ErrorKind::InvalidData }),
-            Err(Fault::Io(error)) => Err(MemoryError::Io { path, kind: error.kind() }),
+            Err(fault) => Err(fault.at(path)),
         }
     }
 
@@ -82,6 +87,22 @@ impl MemoryFile {
     }
 }
 
+/// What the file of a folder has, from a copy: nothing is written, locked or set aside. `None` if there is no file.
+/// Another process may write to it meanwhile; checksums tell a copy that is torn.
+pub(super) fn peek(folder: &Path) -> Result<Option<Tables>, MemoryError> {
+    let path = folder.join(FILE_NAME);
+    let mut tries_left = COPIES_MAX;
+    loop {
+        tries_left -= 1;
+        match read_copy(&path) {
+            Ok(tables) => return Ok(Some(tables)),
+            Err(Fault::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(Fault::Damaged(_)) if tries_left > 0 => thread::sleep(COPY_DELAY),
+            Err(fault) => return Err(fault.at(path)),
+        }
+    }
+}
+
 fn definition(table: Table) -> TableDefinition<'static, &'static str, &'static [u8]> {
     TableDefinition::new(table.name())
 }
@@ -97,8 +118,11 @@ fn read(path: &Path) -> Result<(Database, Tables), Fault> {
     })
 }
 
-/// To open the file is to write to it. On a full disk its content is read all the same, from a copy in memory.
+/// To open the file is to write to it. This reads its content without that, from a copy in memory.
 fn read_copy(path: &Path) -> Result<Tables, Fault> {
+    if fs::metadata(path).map_err(Fault::Io)?.len() > COPY_BYTES_MAX {
+        return Err(Fault::Io(io::ErrorKind::FileTooLarge.into()));
+    }
     let content = fs::read(path).map_err(Fault::Io)?;
     guarded(|| {
         let copy = InMemoryBackend::new();
@@ -170,6 +194,16 @@ fn set_aside(path: &Path, aside: &Path, why: &str) -> Result<(), Fault> {
         "what was remembered (MTA-STS policies, learned TLS, counts for reports) cannot be read; it is learned anew"
     );
     Ok(())
+}
+
+impl Fault {
+    fn at(self, path: PathBuf) -> MemoryError {
+        match self {
+            Self::InUse => MemoryError::InUse { path },
+            Self::Damaged(why) => MemoryError::Damaged { path, why },
+            Self::Io(error) => MemoryError::Io { path, kind: error.kind() },
+        }
+    }
 }
 
 impl From<DatabaseError> for Fault {

@@ -1,9 +1,9 @@
 //! L2: what the daemon remembers besides mail and its log: small facts about the world, kept through restarts.
 //!
 //! All of it is in memory, in closed tables of bounded size, so a question never waits for the disk and never fails. A
-//! thread of its own writes what changed to one file, soon after. Nothing here is worth a refused start or a stopped
-//! queue: a file that cannot be read is set aside, and while the disk does not take writes the facts in memory are the
-//! truth.
+//! thread of its own writes what changed to one file, soon after. A file that is damaged is set aside, and while the
+//! disk does not take writes the facts in memory are the truth. A file that somebody else has, or that may not be
+//! opened, is an error: what it holds is there, and mail must not go as if it were not.
 //!
 //! Invariants:
 //! * What [`Memory::put`] took is read at once, and is in the file at the latest [`WRITE_DELAY`] and one sync later,
@@ -22,8 +22,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use crate::clock;
 
 pub use tables::{KEY_BYTES_MAX, Refused, Table, VALUE_BYTES_MAX};
 
@@ -42,12 +44,18 @@ pub const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Most entries that one scan gives.
 pub const SCAN_ENTRIES_MAX: usize = 1000;
 
+/// How often a file that another process has is tried while it is waited for.
+const IN_USE_DELAY: Duration = Duration::from_millis(100);
+
 /// Why the file cannot be used at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
-    /// Another process has it: the daemon, for all others.
+    /// Another process has locked it.
     #[error("{path} is in use by another process")]
     InUse { path: PathBuf },
+    /// The next start of the daemon sets it aside.
+    #[error("{path} is damaged: {why}")]
+    Damaged { path: PathBuf, why: String },
     #[error("{path}: {kind}")]
     Io { path: PathBuf, kind: io::ErrorKind },
 }
@@ -77,20 +85,32 @@ impl Memory {
         Self::with_file(file, tables)
     }
 
-    /// As [`Memory::open`], but makes nothing: `None` if there is no file. For commands, which may run as another user
-    /// than the daemon. Blocks.
-    pub fn open_existing(folder: &Path) -> Result<Option<Self>, MemoryError> {
-        let path = folder.join(FILE_NAME);
-        match path.try_exists() {
-            Ok(true) => Self::open(folder).map(Some),
-            Ok(false) => Ok(None),
-            Err(error) => Err(MemoryError::Io { path, kind: error.kind() }),
+    /// As [`Memory::open`], and waits as long as `wait` for another process that has the file. Blocks.
+    pub fn open_within(folder: &Path, wait: Duration) -> Result<Self, MemoryError> {
+        let begun = clock::now();
+        loop {
+            match Self::open(folder) {
+                Err(MemoryError::InUse { .. }) if clock::now().saturating_since(begun) < wait => {
+                    thread::sleep(IN_USE_DELAY);
+                }
+                result => return result,
+            }
         }
+    }
+
+    /// What the file has now, for commands, which may run as another user than the daemon and beside it: nothing is
+    /// made, locked, set aside or ever written. `None` if there is no file. Blocks.
+    pub fn peek(folder: &Path) -> Result<Option<Self>, MemoryError> {
+        Ok(file::peek(folder)?.map(Self::of_tables))
     }
 
     /// Keeps nothing beyond its own life.
     pub fn ephemeral() -> Self {
-        Self(Arc::new(Handle { shared: Arc::new(Shared::new(Tables::default(), false)), thread: None }))
+        Self::of_tables(Tables::default())
+    }
+
+    fn of_tables(tables: Tables) -> Self {
+        Self(Arc::new(Handle { shared: Arc::new(Shared::new(tables, false)), thread: None }))
     }
 
     fn with_file(file: MemoryFile, tables: Tables) -> Result<Self, MemoryError> {

@@ -86,14 +86,40 @@ fn a_second_process_is_told_that_the_file_is_in_use() {
     let memory = Memory::open(folder.path()).unwrap();
     let in_use = MemoryError::InUse { path: folder.path().join(FILE_NAME) };
     assert_eq!(Memory::open(folder.path()).unwrap_err(), in_use);
-    assert_eq!(Memory::open_existing(folder.path()).unwrap_err(), in_use);
+    assert_eq!(Memory::open_within(folder.path(), Duration::ZERO).unwrap_err(), in_use);
     put(&memory, Table::Sts, "a", "1");
-    drop(memory);
-    let command = Memory::open_existing(folder.path()).unwrap().unwrap();
-    assert_eq!(entries(&command, Table::Sts), pairs(&[("a", "1")]));
-    let empty = tempfile::tempdir().unwrap();
-    assert!(Memory::open_existing(empty.path()).unwrap().is_none());
+    let ends = std::thread::spawn(move || drop(memory));
+    let after = Memory::open_within(folder.path(), Duration::from_secs(60)).unwrap();
+    assert_eq!(entries(&after, Table::Sts), pairs(&[("a", "1")]));
+    ends.join().unwrap();
+}
+
+#[test]
+fn a_command_reads_beside_the_daemon_and_neither_makes_nor_locks_nor_moves_nor_writes_anything() {
+    let empty = folder();
+    assert!(Memory::peek(empty.path()).unwrap().is_none());
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+
+    let folder = folder();
+    let path = folder.path().join(FILE_NAME);
+    let memory = Memory::open(folder.path()).unwrap();
+    put(&memory, Table::Sts, "a", "1");
+    memory.flush().unwrap();
+    let command = Memory::peek(folder.path()).unwrap().unwrap();
+    assert_eq!(entries(&command, Table::Sts), pairs(&[("a", "1")]));
+    drop(memory);
+    let daemon = Memory::open(folder.path()).unwrap();
+    let before = fs::read(&path).unwrap();
+    put(&command, Table::Sts, "a", "2");
+    assert_eq!(command.flush(), Ok(()));
+    drop(command);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    drop(daemon);
+
+    fs::write(&path, b"no database at all").unwrap();
+    assert!(matches!(Memory::peek(folder.path()), Err(MemoryError::Damaged { .. })));
+    assert_eq!(fs::read(&path).unwrap(), b"no database at all");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]

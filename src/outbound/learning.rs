@@ -73,7 +73,7 @@ impl Attempt {
 /// What ends by itself is ended, and what was learned is handed to the memory; to be called every second or so.
 pub async fn tick(outbound: &Outbound) {
     let (store, now) = (outbound.facts.learned.clone(), clock::timestamp());
-    let Ok(news) = tokio::task::spawn_blocking(move || store.tick(now)).await else { return };
+    let Ok(news) = tokio::task::spawn_blocking(move || store.tick(now, clock::now())).await else { return };
     let snapshot = outbound.snapshot.load();
     let told = Told { stamp: &snapshot.stamp, subject: None, tls: None, now };
     news.iter().for_each(|news| told.tell(outbound, news));

@@ -5,6 +5,7 @@
 //! if it is for the recipient domain, or if it is for the host and the host is one of those.
 //!
 //! Must not: lower a level in force. It ends only when nobody has tried the domain for long, or by the operator.
+//! Whoever ends it answers for the clock: no attempt and no question does, whatever day it seems to be.
 
 pub mod candidate;
 pub mod evidence;
@@ -32,7 +33,7 @@ use super::settings::OutboundTls;
 
 use evidence::{Evidence, Lacking};
 use format::Format;
-use history::{Days, History, Sights, day_of, days};
+use history::{Days, History, Sights, day_of};
 
 /// Mail hosts of a domain that are kept by name. Those beyond it count together, nameless.
 pub const HOSTS_MAX: usize = 32;
@@ -133,9 +134,9 @@ pub struct Observation<'a> {
 pub struct Thresholds {
     /// Deliveries to all hosts together; less than 1 is 1.
     pub deliveries: u32,
-    /// Different UTC days with deliveries.
+    /// Different UTC days with deliveries; and as many on which a host has shown its own name, before that counts.
     pub days: u32,
-    /// Days after which what was seen counts no more and a domain that nobody has tried is forgotten; at most
+    /// UTC days after which what was seen counts no more and a domain that nobody has tried is forgotten; at most
     /// [`history::DAYS_MAX`] of them are looked at.
     pub expiry_days: u32,
 }
@@ -203,14 +204,9 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// Takes in what a session showed. What has lapsed is gone before it counts.
-    pub fn observe(
-        &mut self,
-        observation: &Observation<'_>,
-        thresholds: &Thresholds,
-        now: Timestamp,
-    ) -> Option<Lapsed> {
-        let lapsed = self.attempted(thresholds, now);
+    /// Takes in what a session showed.
+    pub fn observe(&mut self, observation: &Observation<'_>, now: Timestamp) {
+        self.attempted(now);
         for history in self.hosts.values_mut() {
             history.settle(now);
         }
@@ -221,28 +217,33 @@ impl Learned {
         } else {
             self.others.add(&nameless(observation), day_of(now));
         }
-        lapsed
     }
 
     /// Mail was to go there, whatever came of it. This alone keeps a level in force: a path that is cut for long must
     /// not make it lapse.
-    pub fn attempted(&mut self, thresholds: &Thresholds, now: Timestamp) -> Option<Lapsed> {
-        let lapsed = self.lapse(thresholds, now);
-        // A day to come is the trace of a clock that was wrong.
-        let is_ahead = day_of(self.last_tried) > day_of(now);
-        self.last_tried = if is_ahead { now } else { self.last_tried.max(now) };
-        lapsed
+    pub fn attempted(&mut self, now: Timestamp) {
+        self.last_tried = self.last_tried.max(now);
     }
 
-    /// Ends the level of a domain that is idle.
+    /// Ends the level of a domain that is idle. Only for a `now` of a clock that has proved itself.
     pub fn lapse(&mut self, thresholds: &Thresholds, now: Timestamp) -> Option<Lapsed> {
         let in_force = if self.is_idle(thresholds, now) { self.in_force.take() } else { None };
         in_force.map(|InForce { since, evidence }| Lapsed { level: evidence.level, since, last_tried: self.last_tried })
     }
 
+    /// An attempt in days to come is the trace of a clock that was wrong: it counts as one of now. Gives whether there
+    /// was one. Only for a `now` of a clock that has proved itself.
+    pub fn settle(&mut self, now: Timestamp) -> bool {
+        let is_ahead = day_of(self.last_tried) > day_of(now);
+        if is_ahead {
+            self.last_tried = now;
+        }
+        is_ahead
+    }
+
     /// Nobody has tried the domain for so long that nothing here counts any more.
     pub fn is_idle(&self, thresholds: &Thresholds, now: Timestamp) -> bool {
-        now.saturating_since(self.last_tried) >= days(thresholds.expiry_days)
+        day_of(now).saturating_sub(day_of(self.last_tried)) >= thresholds.expiry_days
     }
 
     /// The highest level that all mail hosts have met.
@@ -265,29 +266,39 @@ impl Learned {
 
     /// Puts into force what was met, if that is more than what is in force: for `learn = "enforce"`.
     pub fn raise(&mut self, terms: &Terms<'_>, now: Timestamp) -> Option<Raised> {
-        let from = self.in_force(terms.thresholds, now).map(|in_force| in_force.evidence.level);
+        let from = self.level_in_force();
         let evidence = self.proposal(terms, now).filter(|evidence| Some(evidence.level) > from)?;
         self.in_force = Some(InForce { since: now, evidence: evidence.clone() });
         Some(Raised { from, evidence })
     }
 
-    pub fn in_force(&self, thresholds: &Thresholds, now: Timestamp) -> Option<&InForce> {
-        self.in_force.as_ref().filter(|_| !self.is_idle(thresholds, now))
+    pub const fn in_force(&self) -> Option<&InForce> {
+        self.in_force.as_ref()
     }
 
-    /// The same whenever it was last tried: what [`Learned::lapse`] has not ended yet.
     pub fn level_in_force(&self) -> Option<Level> {
-        self.in_force.as_ref().map(|in_force| in_force.evidence.level)
+        self.in_force().map(|in_force| in_force.evidence.level)
     }
 
     /// What a delivery must meet, if a level is in force.
-    pub fn requirement(&self, thresholds: &Thresholds, now: Timestamp) -> Option<published::Learned> {
-        self.in_force(thresholds, now).map(|in_force| (&in_force.evidence).into())
+    pub fn requirement(&self) -> Option<published::Learned> {
+        self.in_force().map(|in_force| (&in_force.evidence).into())
+    }
+
+    /// The hosts among `current` that somebody should look at, so that what they show is known well enough.
+    pub fn unseen(&self, current: &[Domain], thresholds: &Thresholds, now: Timestamp) -> Vec<Domain> {
+        evidence::unseen(self, current, thresholds, now)
     }
 
     /// Forgets all, the evidence too: else it would put the level back at once.
     pub fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Lets go of what was seen, where there is no room for more than the level in force.
+    pub fn forget_evidence(&mut self) {
+        self.hosts.clear();
+        self.others = Days::default();
     }
 
     /// TLS has been seen there, so that its absence is a loss.

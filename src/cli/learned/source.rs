@@ -28,7 +28,7 @@ pub(in crate::cli) fn in_force(
     let Some(domain) = domain.filter(|_| goes_by_it) else { return Ok(None) };
     let at = &config.admin.socket;
     if is_silent(at) {
-        return Ok(left_behind(config).map_err(Failure::into_message)?.requirement(domain, clock::timestamp()));
+        return Ok(left_behind(config).map_err(Failure::into_message)?.requirement(domain));
     }
     match socket::ask(at, &Request::LearnedList { domain: Some(domain.clone()), after: None })
         .map_err(Failure::into_message)?
@@ -57,16 +57,14 @@ fn left_behind(config: &Config) -> Result<LearnedStore, Failure> {
 
 /// What a daemon remembered that does not run now.
 pub(in crate::cli) fn memory_left_behind(config: &Config) -> Result<Memory, Failure> {
-    match Memory::open_existing(&config.spool.path) {
-        Ok(memory) => Ok(memory.unwrap_or_else(Memory::ephemeral)),
-        Err(error @ MemoryError::InUse { .. }) => {
-            let help = "a daemon runs that does not answer on its control socket; name that with --socket PATH";
-            Err(Failure::new(Exit::Unreachable, error.to_string(), help))
-        }
-        Err(error @ MemoryError::Io { .. }) => {
-            Err(Failure::new(Exit::Unreachable, error.to_string(), "run this as the daemon's account"))
-        }
-    }
+    let memory = Memory::peek(&config.spool.path).map_err(|error| {
+        let help = match error {
+            MemoryError::Damaged { .. } => "the daemon sets it aside at its next start and learns anew",
+            MemoryError::InUse { .. } | MemoryError::Io { .. } => "run this as the daemon's account",
+        };
+        Failure::new(Exit::Unreachable, error.to_string(), help)
+    })?;
+    Ok(memory.unwrap_or_else(Memory::ephemeral))
 }
 
 /// Who is asked.

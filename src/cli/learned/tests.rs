@@ -111,8 +111,9 @@ fn what_was_learned_is_part_of_what_a_delivery_must_meet() {
     assert_eq!(in_force("bank.example"), Ok(Some("verify, by the domain's name or mx.bank.example".to_owned())));
     // Nothing is in force for one; the policy of the other does not go by what was learned.
     assert_eq!((in_force("new.example"), in_force("written.example")), (Ok(None), Ok(None)));
+    // Whatever else has the file.
     let held = Memory::open(&folder.path().join("spool")).unwrap();
-    assert!(in_force("bank.example").unwrap_err().ends_with("is in use by another process"));
+    assert!(in_force("bank.example").is_ok_and(|learned| learned.is_some()));
     drop(held);
 }
 

@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 
 use crate::memory::{Memory, Refused, Table};
 use crate::model::domain::Domain;
-use crate::model::time::Timestamp;
+use crate::model::time::{Instant, Timestamp};
 use crate::policy::alarm::Alarm;
 use crate::policy::interference::Window;
-use crate::policy::learned::{Lapsed, Learned, Level};
+use crate::policy::learned::{Learned, Level};
 
+use super::steady::SteadyClock;
 use super::{LearnTerms, Levels, News};
 
 /// Domains that are held ready; of more, all are written and read again when they are asked for.
@@ -27,6 +28,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// [`SPARE_AFTER`].
 const TAKEN_PERCENT_MAX: usize = 90;
 const SPARE_AFTER: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+/// Where the table is full, so many domains without a level in force make room for one that has it, and so many are
+/// looked at to find them.
+const EVICTED_AT_ONCE_MAX: usize = 100;
+const CANDIDATES_AT_ONCE_MAX: usize = 1000;
 /// Keys in the table of alerts.
 const ALARM_KEY: &str = "alarm";
 const WINDOW_KEY: &str = "window";
@@ -47,6 +52,9 @@ pub(super) struct State {
     /// It was said that the table is full.
     is_full: bool,
     last_sweep: Option<Timestamp>,
+    clock: SteadyClock,
+    /// Where the search for domains that make room goes on.
+    evict_from: String,
     /// When hosts that take no mail were last looked at, by domain.
     looked: HashMap<Domain, Timestamp>,
 }
@@ -73,6 +81,8 @@ impl State {
             is_window_dirty: false,
             is_full: false,
             last_sweep: None,
+            clock: SteadyClock::default(),
+            evict_from: String::new(),
             looked: HashMap::new(),
         };
         let memory = state.memory.clone();
@@ -107,16 +117,17 @@ impl State {
         at_hand.or_else(|| stored(&self.memory, Table::Learned, domain.as_str()))
     }
 
-    pub(super) fn put(&mut self, domain: &Domain, learned: Learned, is_urgent: bool) {
+    pub(super) fn put(&mut self, domain: &Domain, mut learned: Learned, is_urgent: bool) {
         self.note_level(domain, learned.level_in_force());
-        let is_dirty = !is_urgent || !self.write_one(domain, &learned);
+        let is_dirty = !is_urgent || !self.write_one(domain, &mut learned);
         self.hold(domain, AtHand { learned, is_dirty });
     }
 
     fn hold(&mut self, domain: &Domain, at_hand: AtHand) {
         if self.at_hand.len() >= AT_HAND_MAX {
             self.write();
-            self.at_hand.clear();
+            // What found no room is here alone.
+            self.at_hand.retain(|_, entry| entry.is_dirty);
         }
         self.at_hand.insert(domain.clone(), at_hand);
     }
@@ -152,13 +163,6 @@ impl State {
         true
     }
 
-    /// A level has ended, so nothing is left to violate.
-    pub(super) fn lapsed(&mut self, domain: &Domain, lapsed: Lapsed) -> News {
-        self.alarm.forget(domain);
-        self.alarm_changed(true);
-        News::Lapsed { domain: domain.clone(), lapsed }
-    }
-
     pub(super) fn forget(&mut self, domain: &Domain) -> bool {
         let was_known = self.look(domain).is_some();
         self.at_hand.remove(domain);
@@ -184,11 +188,9 @@ impl State {
     /// Hands what has changed to the memory.
     pub(super) fn write(&mut self) {
         let mut at_hand = std::mem::take(&mut self.at_hand);
-        // What does not fit is not kept.
         at_hand.retain(|domain, entry| {
-            let is_kept = !entry.is_dirty || self.write_one(domain, &entry.learned);
-            entry.is_dirty = false;
-            is_kept
+            entry.is_dirty = entry.is_dirty && !self.write_one(domain, &mut entry.learned);
+            !entry.is_dirty || entry.learned.level_in_force().is_some()
         });
         self.at_hand = at_hand;
         self.write_alarm();
@@ -203,15 +205,48 @@ impl State {
         }
     }
 
-    fn write_one(&mut self, domain: &Domain, learned: &Learned) -> bool {
-        let is_written = store(&self.memory, Table::Learned, domain.as_str(), learned);
-        if !is_written && !std::mem::replace(&mut self.is_full, true) {
+    /// Gives whether the memory has it. What does not fit is forgotten, unless a level is in force: others make room
+    /// for that, or what was seen beside it goes.
+    fn write_one(&mut self, domain: &Domain, learned: &mut Learned) -> bool {
+        let key = domain.as_str();
+        if store(&self.memory, Table::Learned, key, learned) {
+            return true;
+        }
+        if !std::mem::replace(&mut self.is_full, true) {
             tracing::warn!(%domain, "no room to learn about more domains; about others it goes on");
         }
-        is_written
+        if learned.level_in_force().is_none() {
+            // An older state would say more good of it than is true.
+            self.memory.remove(Table::Learned, key);
+            return false;
+        }
+        self.make_room(key);
+        if store(&self.memory, Table::Learned, key, learned) {
+            return true;
+        }
+        learned.forget_evidence();
+        store(&self.memory, Table::Learned, key, learned)
     }
 
-    pub(super) fn is_sweep_due(&mut self, now: Timestamp) -> bool {
+    /// Forgets domains without a level in force, wherever the search stands.
+    fn make_room(&mut self, but_for: &str) {
+        let page = self.memory.scan(Table::Learned, &self.evict_from, CANDIDATES_AT_ONCE_MAX);
+        self.evict_from = match page.last() {
+            Some((last, _)) if page.len() == CANDIDATES_AT_ONCE_MAX => format!("{last}\0"),
+            _ => String::new(),
+        };
+        let is_spare =
+            |key: &str| key != but_for && !Domain::parse(key).is_ok_and(|domain| self.in_force.contains_key(&domain));
+        for (key, _) in page.iter().filter(|(key, _)| is_spare(key)).take(EVICTED_AT_ONCE_MAX) {
+            self.memory.remove(Table::Learned, key);
+        }
+    }
+
+    /// Never while the clock may be wrong: what it ends is gone.
+    pub(super) fn is_sweep_due(&mut self, now: Timestamp, monotonic: Instant) -> bool {
+        if !self.clock.is_steady(now, monotonic) {
+            return false;
+        }
         let is_due = self.last_sweep.is_none_or(|last| last > now || now.saturating_since(last) >= SWEEP_EVERY);
         if is_due {
             self.last_sweep = Some(now);
@@ -227,14 +262,20 @@ impl State {
     pub(super) fn sweep(&mut self, domain: &Domain, read: &Learned, now: Timestamp) -> Option<News> {
         let thresholds = self.terms.thresholds;
         let is_tight = self.memory.len(Table::Learned) * 100 > Table::Learned.entries_max() * TAKEN_PERCENT_MAX;
-        let learned = self.at_hand.get(domain).map_or(read, |at_hand| &at_hand.learned);
-        let is_idle = learned.is_idle(&thresholds, now);
-        let is_spare =
-            is_tight && learned.level_in_force().is_none() && now.saturating_since(learned.last_tried()) >= SPARE_AFTER;
-        if !is_idle && !is_spare {
+        let is_spare = |learned: &Learned| {
+            learned.level_in_force().is_none() && now.saturating_since(learned.last_tried()) >= SPARE_AFTER
+        };
+        let is_over = |learned: &Learned| learned.is_idle(&thresholds, now) || (is_tight && is_spare(learned));
+        if !is_over(read) && read.last_tried() <= now {
             return None;
         }
-        let lapsed = self.take(domain).and_then(|mut learned| learned.lapse(&thresholds, now));
+        // It may have changed since it was read.
+        let mut learned = self.take(domain)?;
+        if learned.settle(now) || !is_over(&learned) {
+            self.put(domain, learned, false);
+            return None;
+        }
+        let lapsed = learned.lapse(&thresholds, now);
         self.forget(domain);
         lapsed.map(|lapsed| News::Lapsed { domain: domain.clone(), lapsed })
     }

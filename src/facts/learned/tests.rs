@@ -1,5 +1,7 @@
 //! Whole stories of destinations, through restarts and kills.
 
+use std::time::Duration;
+
 use super::*;
 use crate::policy::learned::Proved;
 
@@ -70,8 +72,13 @@ impl World {
         })
     }
 
-    fn requirement(&self, name: &str, now: Timestamp) -> Option<published::Learned> {
-        self.store.requirement(&domain(name), now)
+    fn requirement(&self, name: &str) -> Option<published::Learned> {
+        self.store.requirement(&domain(name))
+    }
+
+    /// A tick after so many hours of the process.
+    fn tick(&self, now: Timestamp, hours: u64) -> Vec<String> {
+        told(self.store.tick(now, Instant::from_start(Duration::from_secs(hours * 3600))))
     }
 }
 
@@ -97,7 +104,7 @@ const BANK: &str = "bank.example";
 fn raised() -> World {
     let world = World::new(Learn::Enforce);
     assert_eq!(world.deliver(BANK, Shown::Encrypted, at(0, 0)), NOTHING);
-    assert_eq!(world.requirement(BANK, at(0, 1)), None);
+    assert_eq!(world.requirement(BANK), None);
     assert_eq!(world.deliver(BANK, Shown::Encrypted, at(1, 0)), ["bank.example raised to encrypt"]);
     world
 }
@@ -106,7 +113,7 @@ fn raised() -> World {
 fn what_was_shown_long_enough_is_required_from_then_on_and_after_a_kill() {
     let mut world = raised();
     for _ in 0..2 {
-        assert_eq!(world.requirement(BANK, at(1, 1)), Some(published::Learned::Encrypt));
+        assert_eq!(world.requirement(BANK), Some(published::Learned::Encrypt));
         assert_eq!(world.store.standing().levels, Levels { encrypt: 1, verify: 0 });
         world.kill();
     }
@@ -115,7 +122,7 @@ fn what_was_shown_long_enough_is_required_from_then_on_and_after_a_kill() {
     let hosts = vec![domain("mx.bank.example")];
     // The days on which nothing but encryption was shown are over.
     assert_eq!(world.deliver(BANK, verified, at(31, 0)), ["bank.example raised to verify"]);
-    assert_eq!(world.requirement(BANK, at(31, 0)), Some(published::Learned::Verify(hosts)));
+    assert_eq!(world.requirement(BANK), Some(published::Learned::Verify(hosts)));
     assert_eq!(world.store.standing().levels, Levels { encrypt: 0, verify: 1 });
 }
 
@@ -132,7 +139,7 @@ fn one_alarm_stands_until_deliveries_meet_what_was_learned_whatever_ends_in_betw
     assert_eq!(world.store.standing().alarms, [(domain(BANK), at(2, 0))]);
     assert_eq!(world.violate(BANK, at(3, 0)), ["reminder of 11"]);
     // It holds on, however often it is not met.
-    assert_eq!(world.requirement(BANK, at(3, 1)), Some(published::Learned::Encrypt));
+    assert_eq!(world.requirement(BANK), Some(published::Learned::Encrypt));
     let again = at(3, 2 * HOUR_SECS);
     assert_eq!(world.deliver(BANK, Shown::Encrypted, again), NOTHING);
     world.store.write();
@@ -149,7 +156,7 @@ fn what_is_only_proposed_holds_nothing_back_and_its_loss_is_told_once() {
     for day in 0..3 {
         assert_eq!(world.deliver(BANK, Shown::Encrypted, at(day, 0)), NOTHING);
     }
-    assert_eq!(world.requirement(BANK, at(2, 1)), None);
+    assert_eq!(world.requirement(BANK), None);
     let fell = ["bank.example fell from encrypt to None"];
     assert_eq!(world.deliver(BANK, Shown::Plaintext, at(3, 0)), fell);
     assert_eq!(world.deliver(BANK, Shown::Plaintext, at(3, 1)), NOTHING);
@@ -168,7 +175,7 @@ fn a_domain_that_is_enforced_later_is_held_to_what_it_has_shown_before_the_first
     let bank = domain(BANK);
     let news = told(world.store.attempted(&world.destination(&bank), at(3, 0)));
     assert_eq!(news, ["bank.example raised to encrypt"]);
-    assert_eq!(world.requirement(BANK, at(3, 0)), Some(published::Learned::Encrypt));
+    assert_eq!(world.requirement(BANK), Some(published::Learned::Encrypt));
     // Not while one of its hosts was never seen.
     let mut other = World::new(Learn::Propose);
     other.hosts.push(domain("mx.backup.example"));
@@ -221,7 +228,7 @@ fn forgetting_leaves_neither_a_level_nor_an_alarm_nor_evidence() {
     assert!(world.store.forget(&domain(BANK)));
     assert!(!world.store.forget(&domain(BANK)));
     for _ in 0..2 {
-        assert_eq!((world.requirement(BANK, at(2, 1)), world.store.list(None, 9)), (None, vec![]));
+        assert_eq!((world.requirement(BANK), world.store.list(None, 9)), (None, vec![]));
         assert_eq!(world.store.standing(), Standing::default());
         world.kill();
     }
@@ -232,10 +239,91 @@ fn forgetting_leaves_neither_a_level_nor_an_alarm_nor_evidence() {
 fn a_level_that_nobody_needs_ends_and_its_place_is_given_up() {
     let world = raised();
     world.deliver("new.example", Shown::Encrypted, at(20, 0));
-    assert_eq!(told(world.store.tick(at(30, 0))), NOTHING);
-    assert_eq!(told(world.store.tick(at(31, 0))), ["bank.example lapsed from encrypt"]);
+    assert_eq!(world.tick(at(30, 0), 0), NOTHING);
+    assert_eq!(world.tick(at(30, 6 * HOUR_SECS), 6), NOTHING);
+    assert_eq!(world.tick(at(31, 0), 24), ["bank.example lapsed from encrypt"]);
     let left: Vec<Domain> = world.store.list(None, 9).into_iter().map(|(domain, _)| domain).collect();
     assert_eq!((left, world.store.standing().levels), (vec![domain("new.example")], Levels::default()));
+}
+
+#[test]
+fn a_clock_that_jumps_takes_no_level_away_and_keeps_none_for_ever() {
+    let bank = domain(BANK);
+    for wrong in [41, 4000, -40] {
+        // Right, wrong for a while, and right again.
+        let mut world = raised();
+        world.violate(BANK, at(1, 1));
+        world.tick(at(1, 0), 0);
+        assert_eq!(world.tick(at(wrong, 1), 1), NOTHING);
+        world.store.attempted(&world.destination(&bank), at(wrong, 2));
+        world.violate(BANK, at(wrong, 3));
+        assert_eq!(world.tick(at(1, 2 * HOUR_SECS), 2), NOTHING);
+        // A start with a clock that is wrong.
+        world.store.write();
+        world.kill();
+        assert_eq!(world.tick(at(wrong, 0), 0), NOTHING);
+        assert_eq!(world.requirement(BANK), Some(published::Learned::Encrypt), "{wrong}");
+        assert_eq!(world.store.standing().alarms.len(), 1);
+        // Nobody tries it any more.
+        assert_eq!(world.tick(at(2, 0), 1), NOTHING);
+        assert_eq!(world.tick(at(2, 6 * HOUR_SECS), 7), NOTHING);
+        assert_eq!(world.tick(at(31, 0), 30 * 24), NOTHING);
+        assert_eq!(world.tick(at(33, 0), 32 * 24).len(), 1, "{wrong}");
+    }
+}
+
+/// Takes all the room that the table has: by domains in this state.
+fn fill(memory: &Memory, state: &str) {
+    let mut spaces = crate::memory::VALUE_BYTES_MAX;
+    for n in 0.. {
+        let key = format!("full{n}.example");
+        while memory.put(Table::Learned, &key, format!("{state}{}", " ".repeat(spaces)).as_bytes()).is_err() {
+            if spaces == 0 {
+                return;
+            }
+            spaces /= 2;
+        }
+    }
+}
+
+#[test]
+fn a_level_in_force_is_never_lost_for_want_of_room() {
+    let other = raised();
+    other.store.write();
+    let state = other.memory.get(Table::Learned, BANK).unwrap();
+    for state in ["", std::str::from_utf8(&state).unwrap()] {
+        let mut world = World::new(Learn::Enforce);
+        assert_eq!(world.deliver(BANK, Shown::Encrypted, at(0, 0)), NOTHING);
+        world.store.write();
+        fill(&world.memory, state);
+        world.kill();
+        assert_eq!(world.deliver(BANK, Shown::Encrypted, at(1, 0)), ["bank.example raised to encrypt"]);
+        for day in 2..6 {
+            world.store.write();
+            assert_eq!(world.requirement(BANK), Some(published::Learned::Encrypt), "{state}");
+            assert_eq!(world.deliver(BANK, Shown::Encrypted, at(day, 0)), NOTHING);
+        }
+        // Others have no place.
+        world.deliver("new.example", Shown::Encrypted, at(6, 0));
+        world.store.write();
+        assert_eq!(world.store.find(&domain("new.example")).is_some(), state.is_empty());
+        if state.is_empty() {
+            world.kill();
+            assert_eq!(world.requirement(BANK), Some(published::Learned::Encrypt));
+        }
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_forgotten_rather_than_kept_as_it_was() {
+    let mut world = World::new(Learn::Enforce);
+    assert_eq!(world.deliver(BANK, Shown::Encrypted, at(0, 0)), NOTHING);
+    world.store.write();
+    fill(&world.memory, "");
+    assert_eq!(world.deliver(BANK, Shown::Plaintext, at(0, 1)), NOTHING);
+    world.store.write();
+    world.kill();
+    assert_eq!(world.deliver(BANK, Shown::Encrypted, at(1, 0)), NOTHING);
 }
 
 #[test]
@@ -300,7 +388,7 @@ fn what_cannot_be_read_is_learned_anew() {
     world.memory.put(Table::Learned, BANK, *b"{\"format\":9}").unwrap();
     world.memory.put(Table::Alerts, "alarm", *b"[]").unwrap();
     world.kill();
-    assert_eq!((world.requirement(BANK, at(2, 0)), world.store.standing()), (None, Standing::default()));
+    assert_eq!((world.requirement(BANK), world.store.standing()), (None, Standing::default()));
     assert_eq!(world.deliver(BANK, Shown::Encrypted, at(2, 0)), NOTHING);
     assert_eq!(world.deliver(BANK, Shown::Encrypted, at(3, 0)), ["bank.example raised to encrypt"]);
 }

@@ -18,7 +18,7 @@ pub const REFRESH_AFTER: Duration = Duration::from_secs(86_400);
 pub const REFRESH_IF_USED_WITHIN: Duration = Duration::from_secs(60 * 86_400);
 /// How long a policy that is over is kept all the same: a clock that runs ahead for a while takes none away.
 pub const EXPIRED_KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// Policies that are refreshed in one round; those that expire first go first.
+/// Policies that are refreshed in one round; those that were fetched the longest time ago go first.
 pub const REFRESHES_MAX: usize = 5000;
 /// Refreshes that run at once.
 pub const REFRESHES_AT_ONCE_MAX: usize = 8;
@@ -45,18 +45,19 @@ impl StsCache {
             }
             let kept = serde_json::from_slice(&value).ok().map(|kept: Kept| (kept.used, kept.cached()));
             let (Ok(domain), Some((used, Some(cached)))) = (Domain::parse(&key), kept) else {
-                self.0.memory.remove(Table::Sts, &key);
+                self.0.forget(&key);
                 round.forgotten += 1;
                 continue;
             };
             if now.saturating_since(cached.expires()) > EXPIRED_KEPT {
-                self.0.memory.remove(Table::Sts, &key);
+                self.0.forget(&key);
                 round.forgotten += 1;
             } else if is_due(&cached, now) && now.saturating_since(used) <= REFRESH_IF_USED_WITHIN {
                 due.push((domain, cached));
             }
         }
-        due.sort_by_key(|(_, cached)| cached.expires());
+        // In turn, so that nobody's policies are always in front of others'.
+        due.sort_by_key(|(_, cached)| cached.fetched);
         due.truncate(REFRESHES_MAX);
         let mut due = due.into_iter();
         let mut tasks = JoinSet::new();

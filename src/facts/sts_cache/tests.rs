@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::facts::fake_policy_host::{Answer, POLICY, PolicyHost, domain};
 use crate::facts::sts_fetch::FETCH_TIMEOUT;
-use crate::policy::sts_policy::Mode;
+use crate::policy::sts_policy::{Mode, StsPolicy};
 
 use super::refresh::{EXPIRED_KEPT, REFRESH_AFTER, REFRESH_IF_USED_WITHIN, Refreshed};
 use super::*;
@@ -335,25 +335,70 @@ async fn a_clock_that_jumps_takes_no_policy_away_and_keeps_none_for_ever() {
     assert_eq!(world.cache.cached(&domain()).unwrap().fetched, earlier);
 }
 
+/// An enforced policy of a stranger, as long as a policy may be.
+fn longest(now: Timestamp) -> CachedPolicy {
+    let mx = format!("mx: {}.example\n", ["a"; 28].map(|label| label.repeat(7)).join(".")).repeat(250);
+    let text = format!("version: STSv1\nmode: enforce\n{mx}max_age: 31557600\n");
+    assert!(text.len() > 57_000);
+    CachedPolicy { id: StsId::parse("b").unwrap(), policy: StsPolicy::parse(text.as_bytes()).unwrap(), fetched: now }
+}
+
 #[tokio::test]
-async fn a_full_table_makes_room_by_what_was_not_used_for_the_longest_time() {
-    let world = World::new(FIRST, Answer::policy(POLICY)).await;
-    let memory = world.cache.0.memory.clone();
-    let kept = |n: usize| Kept {
+async fn policies_of_strangers_push_out_none_that_mail_has_asked_for_again() {
+    let memory = Memory::ephemeral();
+    // Nobody has used any of them less lately than ours, as far as that is written down.
+    let now = start() + DAY - MINUTE;
+    let stranger = Kept {
+        id: StsId::parse("a").unwrap(),
+        policy: with_mode("enforce"),
+        fetched: now,
+        used: now,
+        used_again: false,
+    };
+    let mut text = serde_json::to_string(&stranger).unwrap();
+    text.push_str(&" ".repeat(crate::memory::VALUE_BYTES_MAX - text.len()));
+    let put = |n: usize| memory.put(Table::Sts, &format!("d{n}.example"), text.as_bytes());
+    let count = (0..).take_while(|n| put(*n).is_ok()).count();
+    let world = World::with_memory(memory.clone(), FIRST, Answer::policy(POLICY)).await;
+    for _ in 0..2 {
+        world.ask(Duration::ZERO).await;
+    }
+    let longest = longest(now);
+    // More than find room beside the others.
+    let long: Vec<Domain> = (0..90).map(|n| Domain::parse(&format!("long{n}.example")).unwrap()).collect();
+    long.iter().for_each(|domain| world.cache.0.keep(domain, &longest, now));
+    assert!(long.iter().filter(|domain| world.cache.0.kept(domain).is_some()).count() < 80);
+    assert!((0..count).all(|n| memory.get(Table::Sts, &format!("d{n}.example")).is_some()));
+    assert_eq!(world.told(DAY).await, (of(Mode::Enforce, "first"), None));
+    // Short ones find room among them.
+    let short = CachedPolicy { policy: StsPolicy::parse(POLICY.as_bytes()).unwrap(), ..longest };
+    let new = Domain::parse("new.example").unwrap();
+    world.cache.0.keep(&new, &short, now);
+    assert_eq!(world.cache.cached(&new), Some(short));
+}
+
+#[tokio::test]
+async fn where_all_policies_last_a_new_one_applies_and_is_not_kept() {
+    let memory = Memory::ephemeral();
+    let kept = Kept {
         id: StsId::parse("a").unwrap(),
         policy: POLICY.to_owned(),
-        fetched: world.start,
-        used: world.start - Duration::from_secs(n as u64),
+        fetched: start(),
+        used: start(),
+        used_again: true,
     };
-    let count = Table::Sts.entries_max();
-    for n in 0..count {
-        memory.put(Table::Sts, &format!("d{n}.example"), serde_json::to_vec(&kept(n)).unwrap()).unwrap();
+    for n in 0..Table::Sts.entries_max() {
+        memory.put(Table::Sts, &format!("d{n}.example"), serde_json::to_vec(&kept).unwrap()).unwrap();
     }
-    assert_eq!(world.told(Duration::ZERO).await, (of(Mode::Enforce, "first"), None));
-    assert_eq!(world.cache.cached(&domain()).map(|cached| cached.policy.mode), Some(Mode::Enforce));
-    assert_eq!(memory.len(Table::Sts), count - count / EVICTED_SHARE + 1);
-    assert!(memory.get(Table::Sts, "d0.example").is_some());
-    assert!(memory.get(Table::Sts, &format!("d{}.example", count - 1)).is_none());
+    let world = World::with_memory(memory.clone(), FIRST, Answer::policy(POLICY)).await;
+    for fetches in 1..3 {
+        assert_eq!(world.told(Duration::ZERO).await, (of(Mode::Enforce, "first"), None));
+        assert_eq!(world.fetches(), fetches);
+    }
+    // When there is room again, it is.
+    memory.remove(Table::Sts, "d0.example");
+    world.told(Duration::ZERO).await;
+    assert!(world.cache.cached(&domain()).is_some());
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(super) fn of(news: &News) -> String {
         News::Alarm(notice) => of_notice(notice),
         News::Fallen(Fallen { domain, mx, evidence, shown }) => {
             let shown = level(*shown, "plaintext");
-            format!("{domain}: {mx} shows {shown}, and nothing is held back by that; before: {evidence}")
+            format!("{domain}: {mx} shows {shown}, and nothing is held back by what was learned; before: {evidence}")
         }
         News::Path(change) => of_path(change),
         News::Unseen(hosts) => {

@@ -35,11 +35,12 @@ pub fn candidate(domain: &Domain, evidence: &Evidence) -> String {
 }
 
 fn about(host: &HostEvidence, domain: &Domain, level: Level) -> String {
-    let HostEvidence { name, deliveries, last, own_name } = host;
-    let proved = match (level, own_name) {
-        (Level::Encrypt, _) => String::new(),
-        (Level::Verify, true) => ", certificate for its own name".to_owned(),
-        (Level::Verify, false) => format!(", certificate for {domain}"),
+    let HostEvidence { name, deliveries, last, own_name, name_days } = host;
+    let proved = match (level, own_name, name_days) {
+        (Level::Encrypt, ..) => String::new(),
+        (Level::Verify, true, _) => ", certificate for its own name".to_owned(),
+        (Level::Verify, false, 0) => format!(", certificate for {domain}"),
+        (Level::Verify, false, days) => format!(", its own name on {days} days: too few to count"),
     };
     format!("#   {name}: {deliveries} deliveries{proved}, last seen {}\n", last.day())
 }
@@ -51,11 +52,12 @@ mod tests {
 
     fn check(level: Level, expected: &str) {
         let day = |n: i64| Timestamp::from_secs(86_400 * (20_757 + n));
-        let host = |name, own_name, deliveries| HostEvidence {
+        let host = |name, name_days, deliveries| HostEvidence {
             name: Domain::parse(name).unwrap(),
             deliveries,
             last: day(9),
-            own_name,
+            own_name: name_days > 7,
+            name_days,
         };
         let evidence = Evidence {
             level,
@@ -63,7 +65,11 @@ mod tests {
             last: day(9),
             days: 8,
             deliveries: 24,
-            hosts: vec![host("mx1.host.example", true, 20), host("mx2.bank.example", false, 4)],
+            hosts: vec![
+                host("mx1.host.example", 8, 20),
+                host("mx2.bank.example", 0, 3),
+                host("mx3.host.example", 1, 1),
+            ],
         };
         let text = candidate(&Domain::parse("bank.example").unwrap(), &evidence);
         assert_eq!(text, expected);
@@ -77,7 +83,8 @@ mod tests {
             r#"# Every mail host of bank.example took mail over TLS with a certificate that could be verified:
 # 24 deliveries on 8 days from 2026-11-01 to 2026-11-09.
 #   mx1.host.example: 20 deliveries, certificate for its own name, last seen 2026-11-09
-#   mx2.bank.example: 4 deliveries, certificate for bank.example, last seen 2026-11-09
+#   mx2.bank.example: 3 deliveries, certificate for bank.example, last seen 2026-11-09
+#   mx3.host.example: 1 deliveries, its own name on 1 days: too few to count, last seen 2026-11-09
 domains = ["bank.example"]
 
 [outbound]
@@ -90,7 +97,8 @@ match = ["domain", "mx1.host.example"]
             r#"# Every mail host of bank.example took mail over TLS:
 # 24 deliveries on 8 days from 2026-11-01 to 2026-11-09.
 #   mx1.host.example: 20 deliveries, last seen 2026-11-09
-#   mx2.bank.example: 4 deliveries, last seen 2026-11-09
+#   mx2.bank.example: 3 deliveries, last seen 2026-11-09
+#   mx3.host.example: 1 deliveries, last seen 2026-11-09
 domains = ["bank.example"]
 
 [outbound]

@@ -9,7 +9,7 @@ use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 
 use super::history::{Day, History, day_of, start_of};
-use super::{Learned, Level, Terms};
+use super::{Learned, Level, Terms, Thresholds};
 
 /// Hosts that a line of text names; it says how many more there are.
 const HOSTS_SHOWN_MAX: usize = 8;
@@ -36,8 +36,11 @@ pub struct HostEvidence {
     pub deliveries: u64,
     /// When it was last seen.
     pub last: Timestamp,
-    /// It proved its own name, not only that of the recipient domain.
+    /// A certificate for its own name counts from then on: it showed one on enough days, and is a mail host still.
     pub own_name: bool,
+    /// Days on which it showed one.
+    #[serde(default)]
+    pub name_days: u32,
 }
 
 /// `verify: 24 deliveries on 8 days from 2027-01-01 to 2027-01-09, by mx1.bank.example, mx2.bank.example`.
@@ -70,6 +73,9 @@ pub enum Lacking {
     /// It is among the domain's MX records.
     #[error("{host} was not seen yet")]
     Unseen { host: Domain },
+    /// It is among the domain's MX records and has shown its own name, not long enough for that to count.
+    #[error("{host} showed its own name on {have} of {wanted} days")]
+    Name { host: Domain, have: u32, wanted: u32 },
     #[error("{have} of {wanted} deliveries")]
     Deliveries { have: u64, wanted: u32 },
     #[error("deliveries on {have} of {wanted} days")]
@@ -89,28 +95,60 @@ const fn word(shown: Option<Level>) -> &'static str {
 
 /// Holds what `learned` has seen against `terms`.
 pub(super) fn gather(learned: &Learned, level: Level, terms: &Terms<'_>, now: Timestamp) -> Result<Evidence, Lacking> {
-    let first = day_of(now).saturating_add(1).saturating_sub(terms.thresholds.expiry_days);
+    let first = first_day(terms.thresholds, now);
     let mut sum = Sum::default();
     let mut hosts = Vec::new();
     for (name, history) in &learned.hosts {
         sum.add(history.days.since(first), level, Some(name))?;
-        hosts.extend(host_evidence(name, history, first));
+        hosts.extend(host_evidence(name, history, first, terms));
     }
     sum.add(learned.others.since(first), level, None)?;
-    let is_seen = |host: &&Domain| hosts.binary_search_by(|seen| seen.name.cmp(host)).is_ok();
-    if let Some(host) = terms.current.into_iter().flatten().find(|host| !is_seen(host)) {
-        return Err(Lacking::Unseen { host: host.clone() });
+    for current in terms.current.into_iter().flatten() {
+        let seen = hosts.binary_search_by(|seen: &HostEvidence| seen.name.cmp(current)).ok();
+        match seen.and_then(|seen| hosts.get(seen)) {
+            None => return Err(Lacking::Unseen { host: current.clone() }),
+            Some(seen) if level == Level::Verify && seen.name_days > 0 && !seen.own_name => {
+                let (have, wanted) = (seen.name_days, terms.thresholds.days);
+                return Err(Lacking::Name { host: current.clone(), have, wanted });
+            }
+            Some(_) => {}
+        }
     }
     sum.evidence(level, hosts, terms)
 }
 
-fn host_evidence(name: &Domain, history: &History, first: u32) -> Option<HostEvidence> {
+/// The mail hosts of `current` that a look at them would help: those that were not seen within the window, and those
+/// whose own name was not shown on enough days, nor today.
+pub(super) fn unseen(learned: &Learned, current: &[Domain], thresholds: &Thresholds, now: Timestamp) -> Vec<Domain> {
+    let (first, today) = (first_day(thresholds, now), day_of(now));
+    let has_names = learned.level_in_force() == Some(Level::Verify);
+    let wants_look = |host: &&Domain| {
+        let Some(history) = learned.hosts.get(*host) else { return true };
+        let (days, last) = history
+            .days
+            .since(first)
+            .fold((0, None), |(names, _), (number, day)| (names + u32::from(day.own_name), Some(number)));
+        let is_name_short = days > 0 && days < thresholds.days && !has_names;
+        last.is_none() || (is_name_short && last < Some(today))
+    };
+    current.iter().filter(wants_look).cloned().collect()
+}
+
+/// The first day that counts.
+fn first_day(thresholds: &Thresholds, now: Timestamp) -> u32 {
+    day_of(now).saturating_add(1).saturating_sub(thresholds.expiry_days)
+}
+
+fn host_evidence(name: &Domain, history: &History, first: u32, terms: &Terms<'_>) -> Option<HostEvidence> {
     let mut days = history.days.since(first).peekable();
     days.peek()?;
-    let (deliveries, own_name) = days.fold((0, false), |(deliveries, own_name), (_, day)| {
-        (u64::from(day.deliveries).saturating_add(deliveries), own_name || day.own_name)
+    let (deliveries, name_days) = days.fold((0, 0), |(deliveries, names), (_, day)| {
+        (u64::from(day.deliveries).saturating_add(deliveries), names + u32::from(day.own_name))
     });
-    Some(HostEvidence { name: name.clone(), deliveries, last: history.sights.last()?, own_name })
+    // One answer that was forged names a host on one day, and hardly on the day of the rise as well.
+    let is_current = terms.current.is_none_or(|current| current.contains(name));
+    let own_name = is_current && name_days >= terms.thresholds.days.max(1);
+    Some(HostEvidence { name: name.clone(), deliveries, last: history.sights.last()?, own_name, name_days })
 }
 
 /// Deliveries of all hosts together: a host that stands by and takes little mail shall not keep its domain back.

@@ -23,11 +23,7 @@ pub(super) fn day_of(moment: Timestamp) -> u32 {
 
 /// The first moment of a day.
 pub(super) fn start_of(day: u32) -> Timestamp {
-    Timestamp::from_secs(0) + days(day)
-}
-
-pub(super) fn days(count: u32) -> Duration {
-    Duration::from_secs(u64::from(count) * DAY_SECS)
+    Timestamp::from_secs(0) + Duration::from_secs(u64::from(day) * DAY_SECS)
 }
 
 /// What the sessions of one day come to. Sums, minima and "or" alone, so that their order does not matter.

@@ -37,7 +37,7 @@ fn moment(session: &Session) -> Timestamp {
 fn observe(learned: &mut Learned, session: &Session) {
     let (_, _, host, shown, deliveries) = *session;
     let mx = domain(&format!("mx{host}.example"));
-    learned.observe(&Observation { mx: &mx, shown, deliveries, record: None }, &THRESHOLDS, moment(session));
+    learned.observe(&Observation { mx: &mx, shown, deliveries, record: None }, moment(session));
 }
 
 /// Day by day, within a day as they stand.
@@ -96,7 +96,7 @@ proptest! {
             let terms = Terms { thresholds: &Thresholds { days: 1, ..THRESHOLDS }, current: None };
             highest = highest.max(learned.level(&terms, moment(&session)));
             learned.raise(&terms, moment(&session));
-            let required = learned.requirement(&THRESHOLDS, moment(&session));
+            let required = learned.requirement();
             let highest = highest.map(Level::as_str);
             prop_assert_eq!(required.as_ref().map(published::Learned::as_str), highest);
         }

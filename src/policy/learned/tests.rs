@@ -23,9 +23,9 @@ pub(super) fn noon(day: i64) -> Timestamp {
     Timestamp::from_secs(1_793_491_200 - 43_200 + 86_400 * day)
 }
 
-fn observe(learned: &mut Learned, day: i64, mx: &str, shown: Shown, deliveries: u32) -> Option<Lapsed> {
+fn observe(learned: &mut Learned, day: i64, mx: &str, shown: Shown, deliveries: u32) {
     let mx = domain(mx);
-    learned.observe(&Observation { mx: &mx, shown, deliveries, record: None }, &DEFAULTS, noon(day))
+    learned.observe(&Observation { mx: &mx, shown, deliveries, record: None }, noon(day));
 }
 
 /// The same session on every day from the first to the last.
@@ -116,29 +116,42 @@ fn a_host_of_the_mx_records_that_was_not_seen_holds_its_domain_back() {
 #[test]
 fn a_level_in_force_rises_and_ends_only_by_silence_or_by_the_operator() {
     let mut learned = after(&[(1, 7, "a.x", TLS, 3)]);
-    assert_eq!(learned.requirement(&DEFAULTS, noon(7)), None);
+    assert_eq!(learned.requirement(), None);
     let raised = learned.raise(&SEEN, noon(7)).unwrap();
     assert_eq!((raised.from, raised.evidence.level, raised.evidence.deliveries), (None, Level::Encrypt, 21));
     assert_eq!(learned.raise(&SEEN, noon(7)), None);
     let requirement = published::Learned::Encrypt;
-    assert_eq!(learned.requirement(&DEFAULTS, noon(7)), Some(requirement.clone()));
+    assert_eq!(learned.requirement(), Some(requirement.clone()));
 
     // What was met is gone, what is in force is not.
     observe(&mut learned, 8, "a.x", PLAIN, 0);
     assert_eq!((learned.level(&SEEN, noon(8)), learned.raise(&SEEN, noon(8))), (None, None));
-    assert_eq!(learned.requirement(&DEFAULTS, noon(8)), Some(requirement.clone()));
+    assert_eq!(learned.requirement(), Some(requirement.clone()));
 
-    // Months of failures hold it.
+    // Months of failures hold it, and so does a month of silence until somebody ends it.
     for day in 9..200 {
-        assert_eq!(learned.attempted(&DEFAULTS, noon(day)), None);
+        learned.attempted(noon(day));
+        assert_eq!(learned.lapse(&DEFAULTS, noon(day)), None);
     }
-    assert_eq!(learned.requirement(&DEFAULTS, noon(228)), Some(requirement));
-
-    // A month of silence does not; what comes then finds nothing in force.
-    assert_eq!(learned.requirement(&DEFAULTS, noon(229)), None);
+    assert_eq!((learned.lapse(&DEFAULTS, noon(228)), learned.requirement()), (None, Some(requirement)));
     let lapsed = Lapsed { level: Level::Encrypt, since: noon(7), last_tried: noon(199) };
-    assert_eq!(observe(&mut learned, 229, "a.x", PLAIN, 1), Some(lapsed));
-    assert_eq!((learned.requirement(&DEFAULTS, noon(229)), learned.is_idle(&DEFAULTS, noon(229))), (None, false));
+    assert_eq!(learned.lapse(&DEFAULTS, noon(229)), Some(lapsed));
+    assert_eq!(learned.requirement(), None);
+}
+
+#[test]
+fn neither_mail_nor_a_question_ends_a_level_whatever_the_clock_says() {
+    for day in [-4000, 229, 4000] {
+        let mut learned = after(&[(1, 7, "a.x", TLS, 3)]);
+        learned.raise(&SEEN, noon(7)).unwrap();
+        observe(&mut learned, day, "a.x", PLAIN, 1);
+        learned.attempted(noon(day));
+        assert_eq!(learned.raise(&SEEN, noon(day)), None);
+        assert_eq!(learned.requirement(), Some(published::Learned::Encrypt), "{day}");
+        // A moment before which somebody has tried ends nothing.
+        assert_eq!(learned.lapse(&DEFAULTS, noon(8)), None);
+        assert_eq!((learned.settle(noon(8)), learned.last_tried()), (day > 8, noon(if day > 8 { 8 } else { 7 })));
+    }
 }
 
 #[test]
@@ -172,19 +185,64 @@ fn verification_is_required_by_the_names_that_were_proved() {
     let check = |stretches: &[Stretch<'_>], expected: &[&str]| {
         let mut learned = after(stretches);
         learned.raise(&SEEN, noon(7)).unwrap();
-        let requirement = learned.requirement(&DEFAULTS, noon(7)).unwrap();
+        let requirement = learned.requirement().unwrap();
         let hosts = expected.iter().map(|host| domain(host)).collect();
         assert_eq!(requirement, published::Learned::Verify(hosts), "{stretches:?}");
         // A host that comes later is not taken in, whatever it proves.
         observe(&mut learned, 8, "new.x", OWN, 1);
         learned.raise(&SEEN, noon(8));
-        assert_eq!(learned.requirement(&DEFAULTS, noon(8)), Some(requirement));
+        assert_eq!(learned.requirement(), Some(requirement));
     };
     check(&[(1, 7, "a.x", OWN, 3)], &["a.x"]);
     check(&[(1, 7, "a.x", DOMAIN, 3)], &[]);
     check(&[(1, 7, "a.x", BOTH, 3)], &["a.x"]);
-    check(&[(1, 7, "a.x", DOMAIN, 3), (3, 3, "a.x", OWN, 1)], &["a.x"]);
     check(&[(1, 7, "b.x", OWN, 3), (1, 7, "a.x", OWN, 3), (3, 3, "c.x", DOMAIN, 1)], &["a.x", "b.x"]);
+    // A name that was shown on a few days alone does not count, be it by a look or with mail.
+    check(&[(1, 7, "a.x", DOMAIN, 3), (3, 3, "a.x", OWN, 1)], &[]);
+    check(&[(1, 7, "a.x", OWN, 3), (3, 3, "evil.x", OWN, 1)], &["a.x"]);
+    check(&[(1, 7, "a.x", OWN, 3), (2, 7, "evil.x", BOTH, 0)], &["a.x"]);
+    check(&[(1, 7, "a.x", OWN, 3), (1, 7, "b.x", OWN, 0)], &["a.x", "b.x"]);
+}
+
+#[test]
+fn a_name_counts_if_its_host_is_a_mail_host_still_and_verification_waits_for_all_of_them() {
+    let check = |current: &[&str], expected: Result<&[&str], &str>, unseen: &[&str]| {
+        let mut learned = after(&[
+            (1, 7, "a.x", OWN, 3),
+            (1, 7, "former.x", OWN, 1),
+            (1, 3, "few.x", OWN, 0),
+            (7, 7, "today.x", OWN, 0),
+            (2, 2, "domain.x", DOMAIN, 1),
+        ]);
+        let current: Vec<Domain> = current.iter().map(|host| domain(host)).collect();
+        let hosts = |hosts: &[&str]| hosts.iter().map(|host| domain(host)).collect::<Vec<_>>();
+        assert_eq!(learned.unseen(&current, &DEFAULTS, noon(7)), hosts(unseen), "{current:?}");
+        let terms = Terms { current: Some(&current), ..SEEN };
+        let lacking = learned.evidence(Level::Verify, &terms, noon(7)).map_err(|lacking| lacking.to_string());
+        learned.raise(&terms, noon(7));
+        let expected = expected.map(|names| published::Learned::Verify(hosts(names)));
+        assert_eq!(lacking.map(|_| learned.requirement().unwrap()), expected.map_err(str::to_owned), "{current:?}");
+    };
+    check(&["a.x"], Ok(&["a.x"]), &[]);
+    check(&["a.x", "domain.x"], Ok(&["a.x"]), &[]);
+    check(&["former.x"], Ok(&["former.x"]), &[]);
+    check(&["a.x", "few.x"], Err("few.x showed its own name on 3 of 7 days"), &["few.x"]);
+    check(&["a.x", "today.x"], Err("today.x showed its own name on 1 of 7 days"), &[]);
+    check(&["new.x", "a.x", "few.x"], Err("new.x was not seen yet"), &["new.x", "few.x"]);
+}
+
+#[test]
+fn what_is_seen_and_what_is_unseen_are_measured_by_the_same_days() {
+    // Late on its last day, and early on the next one.
+    for (day, seconds, is_seen) in [(30, 43_000, true), (31, -43_000, false)] {
+        let learned = after(&[(1, 1, "a.x", TLS, 30)]);
+        let now = Timestamp::from_secs(noon(day).micros() / 1_000_000 + seconds);
+        let current = [domain("a.x")];
+        let terms = Terms { thresholds: &Thresholds { days: 1, ..DEFAULTS }, current: Some(&current) };
+        assert_eq!(learned.unseen(&current, terms.thresholds, now).is_empty(), is_seen);
+        assert_eq!(learned.level(&terms, now).is_some(), is_seen);
+        assert_eq!(learned.is_idle(terms.thresholds, now), !is_seen);
+    }
 }
 
 #[test]
@@ -230,6 +288,7 @@ fn a_clock_that_was_ahead_leaves_nothing_in_the_future() {
     let mut learned = after(&[(1, 7, "a.x", TLS, 3), (3650, 3650, "a.x", PLAIN, 1)]);
     assert_eq!(learned.last_tried(), noon(3650));
     observe(&mut learned, 8, "a.x", TLS, 1);
+    assert!(learned.settle(noon(8)));
     let lacking = learned.evidence(Level::Encrypt, &SEEN, noon(8)).unwrap_err();
     assert_eq!((learned.last_tried(), lacking.to_string().as_str()), (noon(8), "a.x showed plaintext on 2026-11-08"));
     assert!(learned.hosts().all(|(_, sights)| sights.last() == Some(noon(8))));
@@ -248,7 +307,7 @@ fn every_host_tells_when_it_last_showed_what() {
     let mut learned = after(&[(1, 3, "a.x", PLAIN, 1), (2, 4, "a.x", TLS, 1)]);
     let record = Some(RecordId::from_u128(7));
     let mx = domain("a.x");
-    learned.observe(&Observation { mx: &mx, shown: OWN, deliveries: 1, record }, &DEFAULTS, noon(5));
+    learned.observe(&Observation { mx: &mx, shown: OWN, deliveries: 1, record }, noon(5));
     let (name, sights) = learned.hosts().next().unwrap();
     assert_eq!((name, sights.last()), (&mx, Some(noon(5))));
     let sight = |day| Some(history::Sight { at: noon(day), record: None });
@@ -286,7 +345,7 @@ fn the_longest_stored_form_is_bounded() {
         for n in 0..HOSTS_MAX + 1 {
             let mx = domain(&format!("{n:03}.{long}"));
             let record = Some(RecordId::from_u128(u128::MAX));
-            learned.observe(&Observation { mx: &mx, shown: BOTH, deliveries: u32::MAX, record }, &DEFAULTS, noon(day));
+            learned.observe(&Observation { mx: &mx, shown: BOTH, deliveries: u32::MAX, record }, noon(day));
         }
     }
     learned.raise(&SEEN, noon(i64::from(DAYS_MAX))).unwrap();
