@@ -123,7 +123,7 @@ fn what_is_proposed_passes_check_and_leaves_out_what_is_written_already() {
     let ran = run(folder.path(), "learned propose");
     assert_eq!(ran.exit, 0);
     assert!(ran.out.contains("domains = [\"bank.example\"]") && !ran.out.contains("written.example"), "{ran:?}");
-    assert_eq!(ran.err, "written.example: domains.d/written.toml speaks for it already\n");
+    assert_eq!(ran.err, "written.example: domains.d/written.toml names it already\n");
     let out = folder.path().join("domains.d");
     let propose = format!("learned propose --out {}", out.display());
     let ran = run(folder.path(), &propose);
