@@ -90,13 +90,13 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
     policy_checks::check_default_modes(&main.inbound);
     policy_checks::check_refusal_text(&main.inbound.base, None);
     check_certificate_is_requested(main, &main.inbound);
-    timed_checks::check(&main.outbound.rules, None, now);
+    timed_checks::check(&main.outbound.whole(), None, now);
     delivery_checks::check_outbound(&main.outbound, None);
-    delivery_checks::check_dane(main, &main.outbound.delivery);
+    delivery_checks::check_dane(main, &main.outbound);
     check_exception_count(&main.inbound, &main.outbound);
     check_named_routes(main);
     let written: Vec<&TlsKeys<'_>> = main.outbound.rules.parts().collect();
-    delivery_checks::check_fallback(main, &main.outbound.delivery, &written);
+    delivery_checks::check_fallback(main, &main.outbound, &written);
     let Some(route) = &main.route else { return };
     policy_checks::check_route(route);
     if is_written_empty(route.hosts.as_ref()) {
@@ -108,7 +108,7 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
         for place in main.outbound.rules.base.places() {
             place.warn(NO_EFFECT, "move it into [default.route]");
         }
-        for header in main.outbound.rules.headers() {
+        for (header, _) in main.outbound.rules.laid().filter(|(_, keys)| !keys.is_of_deliveries()) {
             header.warn(NO_EFFECT, "remove it: no day changes those");
         }
     }
@@ -127,10 +127,10 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>, now: Timestamp)
     } else if default_route {
         policy_checks::check_overruled(&file.outbound, false);
     } else {
-        timed_checks::check(&file.outbound.rules, Some(&main.outbound.rules), now);
+        timed_checks::check(&file.outbound.whole(), Some(&main.outbound.whole()), now);
         delivery_checks::check_outbound(&file.outbound, Some(&main.outbound));
     }
-    delivery_checks::check_dane(main, &file.outbound.delivery);
+    delivery_checks::check_dane(main, &file.outbound);
     check_fallback(main, file);
     match &file.hosted {
         Some(hosted) if hosted.value => {
@@ -189,15 +189,15 @@ fn check_requested_by(main: &MainFile<'_>, inbound: &InboundKeys<'_>) {
 
 /// What the deliveries of a domain answer to, on whatever day: a route's own keys, or those of the layers.
 fn check_fallback(main: &MainFile<'_>, file: &DomainFile<'_>) {
-    let delivery = &file.outbound.delivery;
+    let own = &file.outbound;
     let default_route = main.route.as_ref().filter(|route| !is_written_empty(route.hosts.as_ref()));
     if let Some(route) = file.route.as_ref().or(default_route) {
-        return delivery_checks::check_fallback(main, delivery, &[&route.tls]);
+        return delivery_checks::check_fallback(main, own, &[&route.tls]);
     }
     let below = || main.outbound.rules.parts();
     let laid: Vec<TlsKeys<'_>> =
         file.outbound.rules.parts().flat_map(|keys| below().map(|below| keys.over(below))).collect();
-    delivery_checks::check_fallback(main, delivery, &laid.iter().collect::<Vec<_>>());
+    delivery_checks::check_fallback(main, own, &laid.iter().collect::<Vec<_>>());
 }
 
 /// Every `[[route]]` by itself.

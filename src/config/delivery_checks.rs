@@ -35,9 +35,9 @@ pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundT
 }
 
 /// TLSA records count only in answers that are secure.
-pub(super) fn check_dane(main: &MainFile<'_>, own: &DeliveryKeys<'_>) {
-    let required = own.dane.as_ref().filter(|dane| dane.value == DaneUse::Required);
-    if let Some(dane) = required.filter(|_| main.dns.is_dnssec_off()) {
+pub(super) fn check_dane(main: &MainFile<'_>, own: &OutboundTable<'_>) {
+    let required = parts(own).filter_map(|keys| keys.dane.as_ref()).filter(|dane| dane.value == DaneUse::Required);
+    for dane in required.filter(|_| main.dns.is_dnssec_off()) {
         dane.place.error(
             "\"required\" can never be met: DNSSEC is off, so that no TLSA record counts",
             "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]",
@@ -45,14 +45,41 @@ pub(super) fn check_dane(main: &MainFile<'_>, own: &DeliveryKeys<'_>) {
     }
 }
 
+/// The base, and what is said of deliveries on some day or for some.
+fn parts<'t, 'a>(table: &'t OutboundTable<'a>) -> impl Iterator<Item = &'t DeliveryKeys<'a>> {
+    std::iter::once(&table.delivery).chain(table.rules.parts().map(|keys| &keys.delivery))
+}
+
+/// Whether a key has such a value on some day or for some. What the base says stands above the default.
+fn ever<'t, 'a>(
+    main: &'t MainFile<'a>,
+    own: &'t OutboundTable<'a>,
+    key: impl Fn(&DeliveryKeys<'a>) -> Option<bool>,
+) -> bool {
+    let inherited = parts(&main.outbound).filter(|_| key(&own.delivery).is_none());
+    parts(own).chain(inherited).any(|keys| key(keys) == Some(true))
+}
+
 /// What becomes of mail whose TLS cannot be met. `written` is what its deliveries answer to, the lowest first.
-pub(super) fn check_fallback(main: &MainFile<'_>, own: &DeliveryKeys<'_>, written: &[&TlsKeys<'_>]) {
+pub(super) fn check_fallback(main: &MainFile<'_>, table: &OutboundTable<'_>, written: &[&TlsKeys<'_>]) {
+    check_usual_fallback(main, table, written);
+    for end in table.rules.parts().filter_map(|keys| keys.delivery.on_tls_failure.as_ref()) {
+        let OnTlsFailure::Route(name) = &end.value else { continue };
+        match main.routes.iter().find(|route| route.name.value == **name) {
+            Some(route) => check_strength(end, route, written, table, main),
+            None => report_unknown(main, end, name),
+        }
+    }
+}
+
+fn check_usual_fallback(main: &MainFile<'_>, table: &OutboundTable<'_>, written: &[&TlsKeys<'_>]) {
+    let own = &table.delivery;
     let inherited = main.outbound.delivery.on_tls_failure.as_ref();
     let Some(end) = own.on_tls_failure.as_ref().or(inherited) else {
-        return check_no_route(own);
+        return check_no_route(main, table);
     };
     let OnTlsFailure::Route(name) = &end.value else {
-        return check_no_route(own);
+        return check_no_route(main, table);
     };
     let Some(route) = main.routes.iter().find(|route| route.name.value == **name) else {
         // An inherited name is reported once, where it stands.
@@ -61,15 +88,17 @@ pub(super) fn check_fallback(main: &MainFile<'_>, own: &DeliveryKeys<'_>, writte
         }
         return;
     };
-    check_strength(end, route, written, own, main);
+    check_strength(end, route, written, table, main);
     let lifetime = own.lifetime.or(main.outbound.delivery.lifetime).unwrap_or(main.spool.lifetime);
     if let Some(after) = own.route_after.as_ref().filter(|after| after.value >= lifetime) {
         after.place.warn("the other route is never taken: `lifetime` is over before", "write less than the lifetime");
     }
 }
 
-fn check_no_route(own: &DeliveryKeys<'_>) {
-    if let Some(after) = &own.route_after {
+fn check_no_route(main: &MainFile<'_>, own: &OutboundTable<'_>) {
+    let names_route =
+        |keys: &DeliveryKeys<'_>| Some(matches!(keys.on_tls_failure.as_ref()?.value, OnTlsFailure::Route(_)));
+    if let Some(after) = own.delivery.route_after.as_ref().filter(|_| !ever(main, own, names_route)) {
         after.place.warn(
             "has no effect: on_tls_failure names no route",
             "write on_tls_failure = \"route:\" with the name of a [[route]], or remove this",
@@ -91,14 +120,12 @@ fn check_strength(
     end: &At<'_, OnTlsFailure>,
     route: &NamedRoute<'_>,
     written: &[&TlsKeys<'_>],
-    own: &DeliveryKeys<'_>,
+    own: &OutboundTable<'_>,
     main: &MainFile<'_>,
 ) {
-    let default = &main.outbound.delivery;
-    let dane = own.dane.as_ref().or(default.dane.as_ref()).map(|at| at.value);
-    let learn = own.learn.as_ref().or(default.learn.as_ref()).map(|at| at.value);
     // It takes mail that something asked TLS for, and some that asked whose TLS it is.
-    let proves = dane == Some(DaneUse::Required) || learn == Some(Learn::Enforce);
+    let proves = ever(main, own, |keys| Some(keys.dane.as_ref()?.value == DaneUse::Required))
+        || ever(main, own, |keys| Some(keys.learn.as_ref()?.value == Learn::Enforce));
     let least = if proves { OutboundTls::Verify } else { OutboundTls::Encrypt };
     let (wanted, given) = (Floor::of(written), Floor::of(&[&route.table.tls]));
     let wanted = Floor { tls: wanted.tls.max(least), ..wanted };

@@ -11,7 +11,7 @@ use crate::model::tls::ProtocolVersion;
 
 use super::in_force::Because;
 use super::names::{Fingerprint, Identity, NamePattern};
-use super::rules::PolicySet;
+use super::rules::{Defaults, DomainPolicy, PolicySet};
 use super::settings::{
     DaneUse, DeliveryLayer, Learn, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced, StsUse,
     TlsRequiredNo,
@@ -269,21 +269,20 @@ fn delivery<T: Clone>(
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
 pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) -> Decision {
     let policy = domain.and_then(|domain| policies.find(domain)).map(|(policy, _)| policy);
-    let delivery: Vec<&DeliveryLayer> =
-        policy.map(|policy| &policy.delivery).into_iter().chain([&policies.defaults.delivery]).collect();
+    let delivery = delivery_layers(&policies.defaults, policy.map(|policy| &**policy), asker);
     let route = match (policy.and_then(|policy| policy.route.as_ref()), domain) {
         (Some(route), _) => Some(route),
         (None, Some(_)) => policies.defaults.route.as_ref(),
         // An address literal says itself where it goes.
         (None, None) => None,
     };
-    // A static route answers to its own TLS keys; what [default.outbound] says does not reach it.
+    let levels: Vec<_> =
+        [&policies.defaults.outbound].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
+    // A static route answers to its own TLS keys; what [default.outbound] says of TLS does not reach it.
     let (requirement, exception) = match route {
         // Its hosts were written down, so a certificate must be for them; a recipient's domain has no say.
-        Some(route) => (requirement(&[&route.tls], &[NamePattern::Mx]), None),
+        Some(route) => (requirement(&[&route.tls], &[NamePattern::Mx]), delivery_exception(&levels, asker)),
         None => {
-            let default = &policies.defaults.outbound;
-            let levels: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
             let laid = lay(&levels, asker, Shadow::Left);
             (guard(Requirement::of(&laid.layers), &levels, asker), laid.exception.cloned())
         }
@@ -302,6 +301,29 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
     }
+}
+
+/// What is said of deliveries, the uppermost first, in the order of the layers of TLS.
+fn delivery_layers<'a>(
+    defaults: &'a Defaults,
+    policy: Option<&'a DomainPolicy>,
+    asker: &Asker<'_>,
+) -> Vec<&'a DeliveryLayer> {
+    let own = policy.map(|policy| (&policy.delivery, &policy.outbound));
+    let mut layers = Vec::new();
+    for (base, rules) in [(&defaults.delivery, &defaults.outbound)].into_iter().chain(own) {
+        layers.push(base);
+        rules.each_part(asker, Shadow::Left, |_, layer| layers.push(&layer.delivery));
+    }
+    layers.reverse();
+    layers
+}
+
+/// The exception that holds, where it says something of deliveries.
+fn delivery_exception(levels: &[&Rules<OutboundLayer>], asker: &Asker<'_>) -> Option<Arc<Terms>> {
+    let holding = levels.iter().rev().find_map(|rules| rules.exception(asker));
+    let telling = holding.filter(|exception| exception.layer.delivery != DeliveryLayer::default());
+    telling.map(|exception| exception.terms.clone())
 }
 
 fn fallback(policies: &PolicySet, end: &OnTlsFailure, layers: &[&DeliveryLayer]) -> Option<Fallback> {
