@@ -41,6 +41,9 @@ pub(super) fn run(
     // A domain in two files is an error; printed it can be copied from.
     let is_printed = asked.domain.is_some() && asked.out.is_none();
     proposals.retain(|proposal| is_printed || !has_file(proposal));
+    if asked.domain.is_some() && proposals.is_empty() {
+        return Ok(Exit::No);
+    }
     let exit = match &asked.out {
         Some(folder) => write_all(&proposals, folder, json, console)?,
         None => print_all(&proposals, json, console)?,
