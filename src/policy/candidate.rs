@@ -1,4 +1,4 @@
-//! Candidate domain files: what a domain has shown, asked for from now on, where that is more than it is held to already.
+//! Candidate domain files: what a domain has shown, asked for from now on, where it is held to less until then.
 //!
 //! A domain file stands above `[default]`, so a key that asks for less than what holds, or will hold by a step, is left
 //! out, and of a domain that does not meet what it is held to there is no file.
@@ -23,8 +23,8 @@ use super::timed::{Asker, Rules};
 pub struct Shown {
     /// It proves itself by usable TLSA records. `None`: not known.
     pub dane: Option<bool>,
-    /// Ways to prove its identity, the preferred one first: each host has a certificate for one of a way's names. Empty:
-    /// nobody's certificate counts.
+    /// Ways to prove its identity, the preferred one first: each host has a certificate for one of a way's names.
+    /// Empty: nobody's certificate counts.
     pub ways: Vec<Vec<NamePattern>>,
     pub version: Option<ProtocolVersion>,
     pub cipher: Option<CipherGrade>,

@@ -85,8 +85,8 @@ impl Attempt {
     }
 }
 
-/// Whose policy a session answers to: the recipient's domain by its own mail hosts, else the host that a route names (RFC
-/// 8460 section 1.1: a smart host's name takes the place of the domain). An address publishes nothing.
+/// Whose policy a session answers to: the recipient's domain by its own mail hosts, else the host that a route names
+/// (RFC 8460 section 1.1: a smart host's name takes the place of the domain). An address publishes nothing.
 fn policy_domain<'a>(is_by_mx: bool, domain: Option<&'a Domain>, host: Option<&'a Domain>) -> Option<&'a Domain> {
     if is_by_mx { domain } else { host }
 }

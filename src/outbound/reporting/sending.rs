@@ -124,7 +124,8 @@ pub async fn send_now(outbound: &Arc<Outbound>, subject: &Subject) -> Result<Fil
         // The whole day is reported later, so that nobody tries this one again.
         sent.give_up_waiting(clock::timestamp());
         if let Err(error) = outbound.reports.book.file_early(subject, &sent) {
-            tracing::warn!(domain = %subject.domain, day = %subject.day, %error, "that a report was sent early is not kept");
+            let Subject { day, domain } = subject;
+            tracing::warn!(%domain, %day, %error, "that a report was sent early is not kept");
         }
     }
     Ok(sent)
