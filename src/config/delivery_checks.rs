@@ -63,11 +63,17 @@ fn ever<'t, 'a>(
 /// What becomes of mail whose TLS cannot be met. `written` is what its deliveries answer to, the lowest first.
 pub(super) fn check_fallback(main: &MainFile<'_>, table: &OutboundTable<'_>, written: &[&TlsKeys<'_>]) {
     check_usual_fallback(main, table, written);
-    for end in table.rules.parts().filter_map(|keys| keys.delivery.on_tls_failure.as_ref()) {
+    let is_default = std::ptr::eq(table, &main.outbound);
+    let inherits = !is_default && table.delivery.on_tls_failure.is_none();
+    let inherited = main.outbound.rules.parts().filter(|_| inherits).map(|keys| (keys, false));
+    for (keys, is_own) in table.rules.parts().map(|keys| (keys, true)).chain(inherited) {
+        let Some(end) = &keys.delivery.on_tls_failure else { continue };
         let OnTlsFailure::Route(name) = &end.value else { continue };
         match main.routes.iter().find(|route| route.name.value == **name) {
             Some(route) => check_strength(end, route, written, table, main),
-            None => report_unknown(main, end, name),
+            // An inherited name is reported once, where it stands.
+            None if is_own => report_unknown(main, end, name),
+            None => {}
         }
     }
 }
