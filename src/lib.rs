@@ -14,7 +14,7 @@
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L4 | [`probe`] | see what a destination can do, by asking it; it goes the ways of [`outbound`] |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
-//! | L6 | [`cli`], [`demo`] | one file a command; the whole system on loopback |
+//! | L6 | [`cli`], [`demo`] | a file or folder for each command; the whole system on loopback |
 
 #![cfg_attr(test, allow(clippy::type_complexity))]
 #![deny(unsafe_code, missing_debug_implementations, unreachable_pub)]

@@ -127,6 +127,27 @@ fn the_cases_of_the_policy_page_are_answered_as_it_says() {
     assert!(exit == 0 && out.contains("all as expected"), "{out}{err}");
 }
 
+#[test]
+fn the_starter_configuration_names_every_key() {
+    let templates = read("config/gatepost.toml") + &read("config/domains.d/example.toml");
+    let is_no_key = |c: char| !(c.is_alphanumeric() || c == '_');
+    let assigned = templates.split(" =").filter_map(|before| before.rsplit(is_no_key).next());
+    let headers = templates.lines().filter_map(|line| line.trim_start_matches(['#', ' ']).strip_prefix('['));
+    let named: BTreeSet<&str> = assigned.chain(headers.flat_map(|header| header.split(is_no_key))).collect();
+    let mut files = Vec::new();
+    collect_sources(&root().join("src/config"), &mut files);
+    let of_cases = root().join("src/config/cases");
+    let mut missing = BTreeSet::new();
+    for file in files.iter().filter(|file| !file.starts_with(&of_cases)) {
+        let text = fs::read_to_string(file).unwrap();
+        for call in [".get(\"", ".require(\"", ".section(\"", ".sections(\"", "number(\""] {
+            let keys = text.split(call).skip(1).filter_map(|rest| rest.split('"').next());
+            missing.extend(keys.filter(|key| !named.contains(key)).map(str::to_owned));
+        }
+    }
+    report("config/", &missing.into_iter().collect::<Vec<_>>());
+}
+
 /// Writes the blocks of TOML whose first line is `# file name`, and gives those names.
 fn write_examples(document: &str, folder: &Path) -> Vec<String> {
     let text = read(document);

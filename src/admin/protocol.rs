@@ -11,6 +11,7 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::policy::changes::ExceptionCounts;
 use crate::policy::learned::evidence::Evidence;
+use crate::spool::state::OtherHost;
 
 use super::tlsrpt::{Shown, Tallies, Which};
 
@@ -416,6 +417,34 @@ pub struct QueueRecipient {
     /// The route that it goes by, because TLS could not be met for too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    #[serde(flatten)]
+    pub prospects: Prospects,
+}
+
+/// Why a recipient waits, beyond the one reason, and what comes next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prospects {
+    /// Who asks for the TLS that is lacking: `domains.d/bank.toml:12`, `DANE`, `MTA-STS`, `learned`, `REQUIRETLS`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked_by: Vec<String>,
+    /// The other hosts of the last attempt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_hosts: Vec<OtherHost>,
+    /// When the message is given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The route that comes before that, and from when on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reroute_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reroute_at: Option<Timestamp>,
+    /// When the sender was told that it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+    /// When the sender is told so next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,13 +10,16 @@ use crate::clock;
 use crate::model::address::Address;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::id::MessageId;
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::outbound::dispatch::{Command, Standing, StandingState};
+use crate::outbound::outlook::{Outlook, outlook};
+use crate::policy::settings::Fact;
 use crate::spool::Stored;
-use crate::spool::state::{Pending, RecipientState, Settled};
+use crate::spool::state::{OtherHost, Pending, RecipientState, Settled};
 
 use super::control::Desk;
-use super::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, QueueRecipient, RecipientStanding, Response};
+use super::protocol::{Filter, Prospects, QUEUE_PAGE_MAX, QueueMessage, QueueRecipient, RecipientStanding, Response};
 
 /// The part of a message that is read for its Subject.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -68,12 +71,14 @@ fn matches(filter: &Filter, stored: &Stored, now: Timestamp) -> bool {
 async fn message(desk: &Desk, stored: &Stored) -> QueueMessage {
     let envelope = &stored.envelope;
     let standings = standings(desk, envelope.id).await;
+    let (snapshot, now) = (desk.outbound.snapshot.load_full(), clock::timestamp());
     let recipients: Vec<QueueRecipient> = (0..)
         .zip(&envelope.recipients)
         .zip(&stored.states)
         .map(|((place, recipient), state)| {
             let standing = standings.iter().find(|standing| standing.recipients.contains(&place));
-            queue_recipient(&recipient.address, state, standing)
+            let outlook = outlook(&snapshot, stored, place, now);
+            queue_recipient(&recipient.address, state, (standing, outlook))
         })
         .collect();
     QueueMessage {
@@ -96,8 +101,13 @@ async fn standings(desk: &Desk, id: MessageId) -> Vec<Standing> {
     receiver.await.unwrap_or_default()
 }
 
-fn queue_recipient(address: &Address, state: &RecipientState, standing: Option<&Standing>) -> QueueRecipient {
+fn queue_recipient(
+    address: &Address,
+    state: &RecipientState,
+    (standing, outlook): (Option<&Standing>, Option<Outlook>),
+) -> QueueRecipient {
     let pending = state.pending().cloned().unwrap_or_default();
+    let prospects = prospects(&pending, outlook);
     let Pending { attempts, next_attempt, last, lacks_tls_since, route, .. } = pending;
     let now = clock::timestamp();
     let next_attempt = match standing.map(|standing| standing.state) {
@@ -116,9 +126,30 @@ fn queue_recipient(address: &Address, state: &RecipientState, standing: Option<&
         last_attempt: last.map(|last| last.at),
         reason: last.map(|last| last.reason),
         mx: last.and_then(|last| last.mx.clone()),
-        detail: last.map(|last| last.detail.clone()),
+        detail: last.map(|last| beyond(last.reason, &last.detail).to_owned()),
         lacks_tls_since,
         route,
+        prospects,
+    }
+}
+
+/// What the detail says beyond the reason, which is told beside it.
+fn beyond(reason: Reason, detail: &str) -> &str {
+    detail.strip_prefix(reason.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(detail)
+}
+
+fn prospects(pending: &Pending, outlook: Option<Outlook>) -> Prospects {
+    let (asked_by, others) = pending.last.as_ref().map(|l| (l.asked_by.clone(), l.others.clone())).unwrap_or_default();
+    let in_short = |other: OtherHost| OtherHost { detail: beyond(other.reason, &other.detail).to_owned(), ..other };
+    let reroute = outlook.as_ref().and_then(|outlook| outlook.reroute.clone());
+    Prospects {
+        asked_by,
+        other_hosts: others.into_iter().map(in_short).collect(),
+        expires_at: outlook.as_ref().map(|outlook| outlook.expires_at),
+        reroute_to: reroute.as_ref().map(|(route, _)| route.to_string()),
+        reroute_at: reroute.map(|(_, at)| at),
+        told_at: pending.told_at,
+        tell_at: outlook.and_then(|outlook| outlook.tell_at),
     }
 }
 
@@ -163,10 +194,11 @@ fn why(recipients: &[QueueRecipient]) -> String {
             let detail = first.detail.as_deref().filter(|detail| !detail.is_empty()).map(|d| format!(" ({d})"));
             let next = first.next_attempt.map_or_else(|| "now".to_owned(), |next| within(next.saturating_since(now)));
             format!(
-                "Delivery to {whom} failed {} with {reason}{at}{}; it is tried again {next}{}.",
+                "Delivery to {whom} failed {} with {reason}{at}{}; it is tried again {next}{}.{}",
                 times(first.attempts),
                 detail.unwrap_or_default(),
                 by_way(first, now),
+                beside(first, now),
             )
         }
         (_, None) => format!("Delivery to {whom} has not been tried yet; it waits for its turn."),
@@ -182,6 +214,35 @@ fn by_way(recipient: &QueueRecipient, now: Timestamp) -> String {
         (None, Some(since)) => format!("; it has waited for TLS for {}", span(now.saturating_since(since))),
         (None, None) => String::new(),
     }
+}
+
+/// Who asks for TLS, the other hosts, what comes next, and what the sender knows: a sentence each.
+fn beside(recipient: &QueueRecipient, now: Timestamp) -> String {
+    let Prospects { asked_by, other_hosts, expires_at, reroute_to, reroute_at, told_at, tell_at } =
+        &recipient.prospects;
+    let mut sentences = Vec::new();
+    if !asked_by.is_empty() {
+        sentences.push(format!("TLS is asked for by {}.", asked_by.join(", ")));
+    }
+    let domain = recipient.address.rsplit_once('@').map(|(_, domain)| domain);
+    if let Some(domain) = domain.filter(|_| asked_by.iter().any(|by| by == Fact::Learned.as_str())) {
+        sentences.push(format!("If its hosts will not meet what was learned again: gatepost learned forget {domain}"));
+    }
+    if !other_hosts.is_empty() {
+        let hosts: Vec<String> = other_hosts.iter().map(|other| format!("{} ({})", other.mx, other.reason)).collect();
+        sentences.push(format!("Other hosts failed too: {}.", hosts.join(", ")));
+    }
+    let moment = |at: Timestamp| format!("{} ({})", within(at.saturating_since(now)), at.brief());
+    match (reroute_to, reroute_at, expires_at) {
+        (Some(route), Some(at), _) => {
+            sentences.push(format!("Without TLS until then it goes by the route {route} {}.", moment(*at)));
+        }
+        (_, _, Some(at)) => sentences.push(format!("It is given up {}.", moment(*at))),
+        _ => {}
+    }
+    sentences.extend(told_at.map(|at| format!("The sender was told {}.", at.brief())));
+    sentences.extend(tell_at.map(|at| format!("The sender is told {}.", moment(at))));
+    sentences.iter().map(|sentence| format!(" {sentence}")).collect()
 }
 
 fn span(time: Duration) -> String {
@@ -204,5 +265,88 @@ fn within(left: Duration) -> String {
     match left.as_secs() {
         0 => "now".to_owned(),
         _ => format!("in {}", span(left)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn waiting(prospects: Prospects) -> QueueRecipient {
+        QueueRecipient {
+            address: "b@bank.example".into(),
+            destination: Some("bank.example".into()),
+            state: RecipientStanding::Waiting,
+            attempts: 3,
+            next_attempt: None,
+            last_attempt: None,
+            reason: Some(Reason::CertificateExpired),
+            mx: Some("mx1.bank.example".into()),
+            detail: Some("Expired".into()),
+            lacks_tls_since: None,
+            route: None,
+            prospects,
+        }
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let expired = Reason::CertificateExpired;
+        for (detail, expected) in [
+            ("certificate-expired: Expired", "Expired"),
+            ("the certificate of mx has expired", "the certificate of mx has expired"),
+            ("certificate-expired", "certificate-expired"),
+        ] {
+            assert_eq!(beyond(expired, detail), expected);
+        }
+        let why = why(&[waiting(Prospects::default())]);
+        assert_eq!(
+            why,
+            "Delivery to b@bank.example failed 3 times with certificate-expired at mx1.bank.example (Expired); it is \
+             tried again now."
+        );
+    }
+
+    #[test]
+    fn what_can_be_done_and_what_comes_next_is_part_of_why() {
+        let hours = |count: u64| Some(NOW + Duration::from_secs(count * 3600));
+        let other = OtherHost { mx: "mx2.bank.example".into(), reason: Reason::ConnectTimeout, detail: String::new() };
+        for (prospects, expected) in [
+            (Prospects::default(), ""),
+            (
+                Prospects { asked_by: vec!["domains.d/bank.toml:12".into(), "DANE".into()], ..Prospects::default() },
+                " TLS is asked for by domains.d/bank.toml:12, DANE.",
+            ),
+            (
+                Prospects { asked_by: vec!["learned".into()], ..Prospects::default() },
+                " TLS is asked for by learned. If its hosts will not meet what was learned again: gatepost learned \
+                 forget bank.example",
+            ),
+            (
+                Prospects {
+                    other_hosts: vec![other],
+                    expires_at: hours(5),
+                    told_at: Some(NOW),
+                    ..Prospects::default()
+                },
+                " Other hosts failed too: mx2.bank.example (connect-timeout). It is given up in 5 h \
+                 (2027-01-15T13:00:00Z). The sender was told 2027-01-15T08:00:00Z.",
+            ),
+            (
+                Prospects {
+                    expires_at: hours(5),
+                    reroute_to: Some("escrow".into()),
+                    reroute_at: hours(3),
+                    tell_at: hours(2),
+                    ..Prospects::default()
+                },
+                " Without TLS until then it goes by the route escrow in 3 h (2027-01-15T11:00:00Z). The sender is told \
+                 in 2 h (2027-01-15T10:00:00Z).",
+            ),
+        ] {
+            assert_eq!(beside(&waiting(prospects), NOW), expected);
+        }
     }
 }

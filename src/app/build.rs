@@ -30,7 +30,7 @@ use crate::outbound;
 use crate::outbound::reporting::Reporter;
 use crate::policy::alarm::AlarmTerms;
 use crate::policy::rules::PolicySet;
-use crate::policy::settings::KeyPair;
+use crate::policy::settings::{KeyPair, Sourced};
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
 use crate::tls::client::ClientTls;
@@ -41,7 +41,7 @@ use crate::tls::server::{ServerTls, ServerTlsOptions};
 use crate::tls::store::CertificateStore;
 
 use super::certificates::Certificates;
-use super::{StartError, calendar};
+use super::{NamedFault, StartError, calendar};
 
 /// What the daemon takes from the world around it, so that the demo can put another one there.
 #[derive(Debug)]
@@ -211,12 +211,17 @@ fn needs_audit(config: &Config) -> bool {
 /// The roots of each list of files that policies name.
 fn authorities(policies: &PolicySet) -> Result<HashMap<Vec<PathBuf>, Roots>, StartError> {
     let mut known = HashMap::new();
-    for files in policies.authorities() {
-        if !known.contains_key(files) {
-            known.insert(files.clone(), Roots::from_pem_files(files).map_err(StartError::Authorities)?);
+    let mut faults = Vec::new();
+    for Sourced { value: files, source } in policies.authorities() {
+        if known.contains_key(files) {
+            continue;
+        }
+        match Roots::from_pem_files(files) {
+            Ok(roots) => drop(known.insert(files.clone(), roots)),
+            Err(error) => faults.push(NamedFault { key: "ca", place: source.clone(), why: error.to_string() }),
         }
     }
-    Ok(known)
+    if faults.is_empty() { Ok(known) } else { Err(StartError::Named(faults)) }
 }
 
 /// By key pair, and the names and ends of validity of the certificates.
@@ -225,7 +230,7 @@ type ClientIdentities = (HashMap<KeyPair, ClientTls>, Vec<(String, Timestamp)>);
 /// TLS with each certificate that routes name.
 fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
     let (mut identities, mut ends, mut errors) = (HashMap::new(), Vec::new(), Vec::new());
-    for pair in policies.client_certificates() {
+    for Sourced { value: pair, source } in policies.client_certificates() {
         if identities.contains_key(pair) {
             continue;
         }
@@ -237,10 +242,13 @@ fn client_tls(policies: &PolicySet) -> Result<ClientIdentities, StartError> {
                 ends.push(certificate.name_and_expiry());
                 identities.insert(pair.clone(), ClientTls::new(Some(&certificate))?);
             }
-            Err(error) => errors.push(error),
+            Err(error) => {
+                let why = error.to_string();
+                errors.push(NamedFault { key: "client_certificate", place: source.clone(), why });
+            }
         }
     }
-    if errors.is_empty() { Ok((identities, ends)) } else { Err(StartError::Certificates(errors)) }
+    if errors.is_empty() { Ok((identities, ends)) } else { Err(StartError::Named(errors)) }
 }
 
 fn build_listener(
@@ -303,4 +311,35 @@ pub(super) fn fill_metrics(metrics: &crate::metrics::Metrics, config: &Config) {
         config.policies.policies().filter_map(|policy| policy.group.as_deref().map(str::to_owned)).collect();
     metrics.fill(LabelSets { listeners: &listeners, groups: &groups, handshake_failures: &FailureKind::WORDS });
     calendar::set_gauges(metrics, &config.policies, clock::timestamp());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn files_of_policies_and_routes_that_cannot_be_used_are_told_with_key_and_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = "hostname = \"mx.example.org\"\npostmaster = \"p@example.org\"\nspool.path = \"s\"\n\
+                    audit = { path = \"a\", key = \"k\" }\n\
+                    listener = [{ name = \"in\", bind = [\"[::1]:25\"], role = \"mx\", tls = \"off\" }]\n";
+        let pair = "{ chain = \"no.pem\", key = \"no.key\" }";
+        for (text, expected) in [
+            (
+                "[default.outbound]\ntls = \"verify\"\nca = \"no.pem\"\n".to_owned(),
+                "`ca` of gatepost.toml:8: cannot read",
+            ),
+            (
+                format!("[[route]]\nname = \"x\"\nhosts = [\"x.example\"]\nclient_certificate = {pair}\n"),
+                "`client_certificate` of gatepost.toml:9: cannot read",
+            ),
+        ] {
+            let file = folder.path().join("gatepost.toml");
+            std::fs::write(&file, format!("{main}{text}")).unwrap();
+            let (config, _) = config::load(&file).unwrap();
+            let error = Prepared::new(config).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+    }
 }

@@ -10,18 +10,14 @@ mod calendar;
 mod certificates;
 mod evidence;
 mod maintenance;
-#[cfg(all(test, feature = "legacy-tls"))]
-mod old_next_hops;
-#[cfg(test)]
-mod own_decisions;
-#[cfg(test)]
-mod own_reports;
 mod privileges;
 mod reload;
 mod running;
 mod sockets;
 mod status;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,9 +30,9 @@ use crate::config::{self, Config};
 use crate::dns::servers::SetupError as DnsError;
 use crate::journal::Damage;
 use crate::net::listener::BindError;
+use crate::policy::settings::Source;
 use crate::tls::certificates::CertificateError;
 use crate::tls::failure::SetupError as TlsError;
-use crate::tls::pem::PemError;
 
 pub use build::{Environment, Prepared};
 pub use running::{Addresses, Running};
@@ -71,8 +67,8 @@ pub enum StartError {
     Audit(#[from] LogOrKeyError),
     #[error("the key of the audit log: {0}")]
     AuditKey(#[from] KeyError),
-    #[error("{0}")]
-    Authorities(PemError),
+    #[error("{}", lines(.0))]
+    Named(Vec<NamedFault>),
     #[error("[tlsrpt].dkim.key {key}: {why}")]
     Dkim { key: PathBuf, why: String },
     #[error("{0}")]
@@ -87,6 +83,15 @@ pub enum StartError {
     Broken,
 }
 
+/// A file that a policy or a route names, and that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`{key}` of {place}: {why}")]
+pub struct NamedFault {
+    key: &'static str,
+    place: Source,
+    why: String,
+}
+
 impl StartError {
     /// What the operator can do about it.
     pub fn remedy(&self) -> &'static str {
@@ -95,7 +100,7 @@ impl StartError {
             Self::Certificates(_) => {
                 "mend the [[certificate]] and client_certificate entries or the files that they name"
             }
-            Self::Authorities(_) => "mend the `ca` entries or the files that they name",
+            Self::Named(_) => "mend these entries or the files that they name",
             Self::Bind(_) => "stop what holds the port, or change `bind`",
             Self::ControlSocket { .. } => "stop the daemon that holds it, or change [admin].socket",
             Self::Privileges(privileges::PrivilegeError::Folder { .. }) => {

@@ -127,9 +127,9 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
     let target = |path: &Path| std::fs::canonicalize(path).ok().as_deref().and_then(folder);
     let of_certificate = |path: &Path| [folder(path), target(path)];
     let files = config.certificates.iter().flat_map(|c| [Some(&c.chain), Some(&c.key), c.ocsp.as_ref()]).flatten();
-    let ours_as_client = config.policies.client_certificates().flat_map(|pair| [&pair.chain, &pair.key]);
+    let ours_as_client = config.policies.client_certificates().flat_map(|at| [&at.value.chain, &at.value.key]);
     let authorities = config.listeners.iter().filter_map(|listener| listener.client_ca.as_ref());
-    let of_next_hops = config.policies.authorities().flatten();
+    let of_next_hops = config.policies.authorities().flat_map(|at| &at.value);
     let anchor = match &config.dns.dnssec {
         DnssecConfig::Validate { trust_anchor } => trust_anchor.as_ref(),
         DnssecConfig::Auto | DnssecConfig::Off | DnssecConfig::TrustAd => None,

@@ -3,6 +3,7 @@
 mod cases;
 mod named_files;
 mod old_clients;
+mod placed;
 mod resolver;
 mod tlsrpt;
 
@@ -55,7 +56,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
         findings.extend(named_files::findings(&file, config));
         findings.extend(old_clients::findings(&file, config));
         findings.extend(resolver::findings(&file, config));
-        findings.extend(tlsrpt::findings(config));
+        findings.extend(tlsrpt::findings(&file, config));
     }
     let mut checked = loaded.as_ref().map(|config| cases::check(config, clock::timestamp())).unwrap_or_default();
     findings.append(&mut checked.findings);

@@ -145,7 +145,7 @@ fn decision(policies: Option<&PolicySet>, target: &Target, asker: &Asker<'_>) ->
     policies.map(|policies| decide(policies, Some(domain), asker))
 }
 
-/// A smart host is its own policy domain (RFC 8461 section 2).
+/// A smart host is its own policy domain (RFC 8461 section 3.4).
 fn policy_domain<'a>(decision: Option<&Decision>, target: &'a Target) -> Option<&'a Domain> {
     match (target, decision.filter(|decision| !decision.is_by_mx())) {
         (Target::Host { at, .. }, Some(decision)) => at.host.domain().filter(|_| applies(decision, target)),

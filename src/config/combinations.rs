@@ -8,15 +8,16 @@ use crate::model::time::Timestamp;
 use crate::policy::relay::Role;
 use crate::policy::settings::AppliesTo;
 
-use super::delivery_checks;
+use super::delivery_checks::{self, Deliveries};
 use super::delivery_table::OutboundTable;
 use super::domain_file::{DomainFile, RecipientsFrom};
 use super::listener::Listener;
 use super::listener_checks;
 use super::main_file::MainFile;
+use super::off_checks;
 use super::place::At;
 use super::policy_checks::{self, is_written_empty};
-use super::policy_tables::{InboundKeys, TlsKeys};
+use super::policy_tables::InboundKeys;
 use super::route_table::RouteTable;
 use super::timed_checks;
 use super::timed_tables::{Keys, Timed};
@@ -33,6 +34,8 @@ pub(super) fn check(main: &MainFile<'_>, files: &[DomainFile<'_>], now: Timestam
     for file in files {
         check_domain_file(main, file, now);
     }
+    off_checks::check(main, files);
+    delivery_checks::check_unused(main, files);
     check_host(main, files);
 }
 
@@ -91,12 +94,9 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
     policy_checks::check_refusal_text(&main.inbound.base, None);
     check_certificate_is_requested(main, &main.inbound);
     timed_checks::check(&main.outbound.whole(), None, now);
-    delivery_checks::check_outbound(&main.outbound, None);
-    delivery_checks::check_dane(main, &main.outbound);
     check_exception_count(&main.inbound, &main.outbound);
     check_named_routes(main);
-    let written: Vec<&TlsKeys<'_>> = main.outbound.rules.parts().collect();
-    delivery_checks::check_fallback(main, &main.outbound, &written);
+    check_deliveries(main, None);
     let Some(route) = &main.route else { return };
     policy_checks::check_route(route);
     if is_written_empty(route.hosts.as_ref()) {
@@ -120,21 +120,18 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>, now: Timestamp)
     policy_checks::check_refusal_text(&file.inbound.base, Some(&main.inbound.base));
     check_certificate_is_requested(main, &file.inbound);
     check_exception_count(&file.inbound, &file.outbound);
-    let default_route = main.route.as_ref().is_some_and(|route| !is_written_empty(route.hosts.as_ref()));
     if let Some(route) = &file.route {
         check_own_route(route);
         policy_checks::check_overruled(&file.outbound, true);
-    } else if default_route {
+    } else if main.default_route().is_some() {
         policy_checks::check_overruled(&file.outbound, false);
     } else {
         timed_checks::check(&file.outbound.whole(), Some(&main.outbound.whole()), now);
-        delivery_checks::check_outbound(&file.outbound, Some(&main.outbound));
     }
-    delivery_checks::check_dane(main, &file.outbound);
-    check_fallback(main, file);
+    check_deliveries(main, Some(file));
     match &file.hosted {
         Some(hosted) if hosted.value => {
-            if file.route.is_none() && !default_route {
+            if file.route.is_none() && main.default_route().is_none() {
                 hosted.place.error(
                     "a hosted domain has no [route], so its mail would come back here",
                     "add [route] with the hosts that keep its mailboxes",
@@ -187,17 +184,33 @@ fn check_requested_by(main: &MainFile<'_>, inbound: &InboundKeys<'_>) {
     }
 }
 
-/// What the deliveries of a domain answer to, on whatever day: a route's own keys, or those of the layers.
-fn check_fallback(main: &MainFile<'_>, file: &DomainFile<'_>) {
-    let own = &file.outbound;
-    let default_route = main.route.as_ref().filter(|route| !is_written_empty(route.hosts.as_ref()));
-    if let Some(route) = file.route.as_ref().or(default_route) {
-        return delivery_checks::check_fallback(main, own, &[&route.tls]);
-    }
+/// Of one file, or of all domains that none speaks for.
+fn check_deliveries(main: &MainFile<'_>, file: Option<&DomainFile<'_>>) {
+    let route = file.and_then(|file| file.route.as_ref()).or(main.default_route());
     let below = || main.outbound.rules.parts();
-    let laid: Vec<TlsKeys<'_>> =
-        file.outbound.rules.parts().flat_map(|keys| below().map(|below| keys.over(below))).collect();
-    delivery_checks::check_fallback(main, own, &laid.iter().collect::<Vec<_>>());
+    let written = match (route, file) {
+        (Some(route), _) => vec![route.tls.clone()],
+        (None, None) => below().cloned().collect(),
+        (None, Some(file)) => {
+            file.outbound.rules.parts().flat_map(|keys| below().map(|below| keys.over(below))).collect()
+        }
+    };
+    let table = file.map_or(&main.outbound, |file| &file.outbound);
+    let usual = Deliveries { main, own: &table.delivery, file, route, written };
+    usual.check();
+    let mut in_force = table.delivery.clone();
+    for step in &table.rules.steps {
+        in_force = step.keys.delivery.over(&in_force);
+        usual.with(&in_force).check_laid(&step.keys.delivery);
+    }
+    for exception in &table.rules.exceptions {
+        let laid = &exception.keys.delivery;
+        usual.with(&laid.over(&in_force)).check_laid(laid);
+    }
+    // What the default says on some day or for some holds where the file says nothing.
+    for (_, keys) in main.outbound.rules.laid().filter(|_| file.is_some()) {
+        usual.with(&table.delivery.over(&keys.delivery)).check_inherited(&keys.delivery);
+    }
 }
 
 /// Every `[[route]]` by itself.

@@ -1,113 +1,251 @@
 //! What `[outbound]` says about published policies, and about mail whose TLS cannot be met, held against the rest.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::settings::{DaneUse, Learn, OnTlsFailure, OutboundTls, StsUse};
 
-use super::delivery_table::{DeliveryKeys, OutboundTable};
+use super::delivery_table::DeliveryKeys;
+use super::domain_file::DomainFile;
 use super::main_file::MainFile;
 use super::place::At;
 use super::policy_tables::TlsKeys;
-use super::route_table::NamedRoute;
+use super::route_table::{NamedRoute, RouteTable};
 
-/// `default` is the layer below, `None` for `[default.outbound]` itself.
-pub(super) fn check_outbound(own: &OutboundTable<'_>, default: Option<&OutboundTable<'_>>) {
-    let written = |pick: fn(&DeliveryKeys<'_>) -> bool, key: fn(&DeliveryKeys<'_>) -> bool| {
-        if key(&own.delivery) { pick(&own.delivery) } else { default.is_some_and(|default| pick(&default.delivery)) }
-    };
-    let dane_off =
-        written(|keys| keys.dane.as_ref().is_some_and(|at| at.value == DaneUse::Off), |keys| keys.dane.is_some());
-    let sts_off =
-        written(|keys| keys.mta_sts.as_ref().is_some_and(|at| at.value == StsUse::Off), |keys| keys.mta_sts.is_some());
-    if dane_off && sts_off {
-        return;
+/// The keys of one `[outbound]` beside its TLS keys, and the way that its mail goes. What has no effect under
+/// `[default.outbound]` by itself may have one in the files that lie above it.
+pub(super) struct Deliveries<'t, 'a> {
+    pub(super) main: &'t MainFile<'a>,
+    pub(super) own: &'t DeliveryKeys<'a>,
+    /// `None` for `[default.outbound]` itself.
+    pub(super) file: Option<&'t DomainFile<'a>>,
+    /// What carries the mail instead of the domain's own hosts.
+    pub(super) route: Option<&'t RouteTable<'a>>,
+    /// What the mail answers to on some day: the route's own keys, or each layer.
+    pub(super) written: Vec<TlsKeys<'a>>,
+}
+
+impl<'t, 'a> Deliveries<'t, 'a> {
+    pub(super) fn check(&self) {
+        self.check_dane();
+        self.check_learn();
+        self.check_notice();
+        self.check_end();
     }
-    for (index, keys) in own.rules.parts().enumerate() {
-        let Some(off) = keys.tls.as_ref().filter(|tls| tls.value == OutboundTls::Off) else { continue };
-        let place = if index == 0 { "beside it" } else { "in [outbound]" };
-        off.place.error(
-            "\"off\" stands only where DANE and MTA-STS are off too",
-            format!("write dane = \"off\" and mta_sts = \"off\" {place}"),
-        );
+
+    /// The same with other keys of deliveries in force.
+    pub(super) fn with<'u>(&self, own: &'u DeliveryKeys<'a>) -> Deliveries<'u, 'a>
+    where
+        't: 'u,
+    {
+        let Self { main, file, route, written, .. } = self;
+        Deliveries { main, own, file: *file, route: *route, written: written.clone() }
     }
-}
 
-/// TLSA records count only in answers that are secure.
-pub(super) fn check_dane(main: &MainFile<'_>, own: &OutboundTable<'_>) {
-    let required = parts(own).filter_map(|keys| keys.dane.as_ref()).filter(|dane| dane.value == DaneUse::Required);
-    for dane in required.filter(|_| main.dns.is_dnssec_off()) {
-        dane.place.error(
-            "\"required\" can never be met: DNSSEC is off, so that no TLSA record counts",
-            "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]",
-        );
+    /// What a step or an exception makes of it: `laid` are its own keys.
+    pub(super) fn check_laid(&self, laid: &DeliveryKeys<'a>) {
+        if laid.dane.is_some() {
+            self.check_dane();
+        }
+        if laid.learn.is_some() {
+            self.check_learn();
+        }
+        if laid.notify_sender.is_some() {
+            self.check_notice();
+        }
+        if laid.on_tls_failure.is_some() {
+            self.check_end();
+        } else {
+            self.check_inherited(laid);
+        }
     }
-}
 
-/// The base, and what is said of deliveries on some day or for some.
-fn parts<'t, 'a>(table: &'t OutboundTable<'a>) -> impl Iterator<Item = &'t DeliveryKeys<'a>> {
-    std::iter::once(&table.delivery).chain(table.rules.parts().map(|keys| &keys.delivery))
-}
+    /// What a step or an exception of the level below makes of it: mail takes a route that is strong enough then too.
+    pub(super) fn check_inherited(&self, laid: &DeliveryKeys<'a>) {
+        let matters = laid.on_tls_failure.is_some() || laid.dane.is_some() || laid.learn.is_some();
+        let end = self.effective(|keys| keys.on_tls_failure.as_ref()).and_then(named).filter(|_| matters);
+        let route = end.and_then(|(_, name)| self.main.routes.iter().find(|route| route.name.value == name));
+        if let (Some((end, _)), Some(route)) = (end, route) {
+            self.check_strength(end, route);
+        }
+    }
 
-/// Whether a key has such a value on some day or for some. What the base says stands above the default.
-fn ever<'t, 'a>(
-    main: &'t MainFile<'a>,
-    own: &'t OutboundTable<'a>,
-    key: impl Fn(&DeliveryKeys<'a>) -> Option<bool>,
-) -> bool {
-    let inherited = parts(&main.outbound).filter(|_| key(&own.delivery).is_none());
-    parts(own).chain(inherited).any(|keys| key(keys) == Some(true))
-}
+    /// The word of the file, else of the default.
+    fn effective<T>(&self, key: impl Fn(&'t DeliveryKeys<'a>) -> Option<&'t At<'a, T>>) -> Option<&'t At<'a, T>> {
+        key(self.own).or_else(|| key(&self.main.outbound.delivery))
+    }
 
-/// What becomes of mail whose TLS cannot be met. `written` is what its deliveries answer to, the lowest first.
-pub(super) fn check_fallback(main: &MainFile<'_>, table: &OutboundTable<'_>, written: &[&TlsKeys<'_>]) {
-    check_usual_fallback(main, table, written);
-    let is_default = std::ptr::eq(table, &main.outbound);
-    let inherits = !is_default && table.delivery.on_tls_failure.is_none();
-    let inherited = main.outbound.rules.parts().filter(|_| inherits).map(|keys| (keys, false));
-    for (keys, is_own) in table.rules.parts().map(|keys| (keys, true)).chain(inherited) {
-        let Some(end) = &keys.delivery.on_tls_failure else { continue };
-        let OnTlsFailure::Route(name) = &end.value else { continue };
-        match main.routes.iter().find(|route| route.name.value == **name) {
-            Some(route) => check_strength(end, route, written, table, main),
+    fn lifetime(&self) -> Duration {
+        self.own.lifetime.or(self.main.outbound.delivery.lifetime).unwrap_or(self.main.spool.lifetime)
+    }
+
+    /// TLSA records count only in answers that are secure, and only names have them.
+    fn check_dane(&self) {
+        let is_required = |dane: &&At<'a, DaneUse>| dane.value == DaneUse::Required;
+        let own = self.own.dane.as_ref().filter(is_required);
+        if let Some(dane) = own.filter(|_| self.main.dns.is_dnssec_off()) {
+            dane.place.error(
+                "\"required\" can never be met: DNSSEC is off, so that no TLSA record counts",
+                "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]",
+            );
+        }
+        let Some(route) = self.route.filter(|route| route.has_addresses_only()) else { return };
+        if let Some(dane) = own {
+            dane.place.error(
+                format!(
+                    "\"required\" can never be met: {} names addresses, which publish nothing",
+                    route.place.source()
+                ),
+                "name the hosts there, or remove it",
+            );
+            return;
+        }
+        // What the default says about its own route is reported there.
+        let inherited = self.main.outbound.delivery.dane.as_ref().filter(is_required);
+        let is_own_route = self.file.is_some_and(|file| file.route.is_some());
+        if let (Some(dane), Some(hosts)) = (inherited.filter(|_| is_own_route && self.own.dane.is_none()), &route.hosts)
+        {
+            hosts.place.error(
+                format!("no address meets dane = \"required\" of {}", dane.place.source()),
+                "name the hosts, or write dane = \"off\" in [outbound]",
+            );
+        }
+    }
+
+    /// What is learned is about a domain's own hosts.
+    fn check_learn(&self) {
+        let is_off = |keys: &TlsKeys<'_>| keys.tls.as_ref().is_some_and(|tls| tls.value == OutboundTls::Off);
+        let Some(learn) = self.own.learn.as_ref().filter(|learn| learn.value == Learn::Enforce) else { return };
+        if let Some(route) = self.route {
+            let place = route.place.source();
+            learn.place.warn(
+                format!(
+                    "has no effect: the route of {place} carries this mail, and its hosts answer to their own keys"
+                ),
+                "ask for TLS there, and remove this",
+            );
+        } else if self.file.is_some() && self.written.iter().all(is_off) {
+            learn.place.warn("has no effect: with tls = \"off\" nothing is learned", "remove it, or ask for TLS");
+        }
+    }
+
+    fn check_notice(&self) {
+        let Some(notice) = &self.own.notify_sender else { return };
+        let end = self.effective(|keys| keys.on_tls_failure.as_ref());
+        if notice.value >= self.lifetime() {
+            notice.place.warn("nobody is told: `lifetime` is over before", "write less than the lifetime");
+        } else if let Some(end) = end.filter(|end| self.file.is_some() && end.value == OnTlsFailure::Bounce) {
+            notice.place.warn(
+                format!("\"bounce\" of {} tells the sender at once, so that hardly any mail waits", end.place.source()),
+                "remove one of the two",
+            );
+        }
+    }
+
+    /// What becomes of mail whose TLS cannot be met.
+    fn check_end(&self) {
+        let Some((end, name)) = self.effective(|keys| keys.on_tls_failure.as_ref()).and_then(named) else {
+            return self.check_no_route();
+        };
+        let Some(route) = self.main.routes.iter().find(|route| route.name.value == name) else {
             // An inherited name is reported once, where it stands.
-            None if is_own => report_unknown(main, end, name),
-            None => {}
+            if self.own.on_tls_failure.is_some() {
+                report_unknown(self.main, end, name);
+            }
+            return;
+        };
+        if self.file.is_some() && self.own.on_tls_failure.is_some() && !self.asks_for_tls() {
+            end.place.warn(
+                "nothing asks for TLS here, so that no mail but that of REQUIRETLS takes the route",
+                "write tls = \"encrypt\" or more beside it, or remove this",
+            );
+        }
+        self.check_strength(end, route);
+        if let Some(after) = self.own.route_after.as_ref().filter(|after| after.value >= self.lifetime()) {
+            let remedy = "write less than the lifetime";
+            after.place.warn("the other route is never taken: `lifetime` is over before", remedy);
+        }
+    }
+
+    fn check_no_route(&self) {
+        let table = self.file.map_or(&self.main.outbound, |file| &file.outbound);
+        let laid = table.rules.parts().chain(self.main.outbound.rules.parts());
+        let is_ever_taken =
+            laid.filter_map(|keys| keys.delivery.on_tls_failure.as_ref()).any(|end| named(end).is_some());
+        if let Some(after) = self.own.route_after.as_ref().filter(|_| !is_ever_taken) {
+            after.place.warn(
+                "has no effect: on_tls_failure names no route",
+                "write on_tls_failure = \"route:\" with the name of a [[route]], or remove this",
+            );
+        }
+    }
+
+    fn asks_for_tls(&self) -> bool {
+        let publishes = !self.route.is_some_and(RouteTable::has_addresses_only);
+        let dane = self.effective(|keys| keys.dane.as_ref()).is_none_or(|dane| dane.value != DaneUse::Off);
+        let mta_sts = self.effective(|keys| keys.mta_sts.as_ref()).is_none_or(|sts| sts.value != StsUse::Off);
+        let written = Floor::of(&self.written).tls >= OutboundTls::Encrypt;
+        written || self.enforces_learned() || publishes && (dane || mta_sts)
+    }
+
+    fn enforces_learned(&self) -> bool {
+        let learn = self.effective(|keys| keys.learn.as_ref());
+        self.route.is_none() && learn.is_some_and(|learn| learn.value == Learn::Enforce)
+    }
+
+    /// Mail that was kept back for its TLS does not go out by a weaker way.
+    fn check_strength(&self, end: &At<'_, OnTlsFailure>, route: &NamedRoute<'_>) {
+        let required = self.effective(|keys| keys.dane.as_ref()).filter(|dane| dane.value == DaneUse::Required);
+        // It takes mail that something asked TLS for, and some that asked whose TLS it is.
+        let proves = required.is_some() || self.enforces_learned();
+        let least = if proves { OutboundTls::Verify } else { OutboundTls::Encrypt };
+        let (wanted, given) = (Floor::of(&self.written), Floor::of(std::slice::from_ref(&route.table.tls)));
+        let wanted = Floor { tls: wanted.tls.max(least), ..wanted };
+        let lacking = wanted.lacking(&given);
+        let name = &route.name.value;
+        let inherits = self.file.filter(|_| self.own.on_tls_failure.is_none());
+        let whose =
+            inherits.map_or_else(|| "this policy".to_owned(), |file| format!("the policy of {}", file.place.file.name));
+        if !lacking.is_empty() {
+            end.place.error(
+                format!("route \"{name}\" is weaker than {whose}: it lacks {}", lacking.join(", ")),
+                format!("write that into [[route]] of {}, or take another route", route.table.place.source()),
+            );
+        }
+        if let Some(dane) = required.filter(|_| route.table.has_addresses_only()) {
+            end.place.error(
+                format!(
+                    "route \"{name}\" names addresses, which never meet dane = \"required\" of {}",
+                    dane.place.source()
+                ),
+                format!("name its hosts in {}, or take another route", route.table.place.source()),
+            );
         }
     }
 }
 
-fn check_usual_fallback(main: &MainFile<'_>, table: &OutboundTable<'_>, written: &[&TlsKeys<'_>]) {
-    let own = &table.delivery;
-    let inherited = main.outbound.delivery.on_tls_failure.as_ref();
-    let Some(end) = own.on_tls_failure.as_ref().or(inherited) else {
-        return check_no_route(main, table);
-    };
-    let OnTlsFailure::Route(name) = &end.value else {
-        return check_no_route(main, table);
-    };
-    let Some(route) = main.routes.iter().find(|route| route.name.value == **name) else {
-        // An inherited name is reported once, where it stands.
-        if own.on_tls_failure.is_some() {
-            report_unknown(main, end, name);
-        }
-        return;
-    };
-    check_strength(end, route, written, table, main);
-    let lifetime = own.lifetime.or(main.outbound.delivery.lifetime).unwrap_or(main.spool.lifetime);
-    if let Some(after) = own.route_after.as_ref().filter(|after| after.value >= lifetime) {
-        after.place.warn("the other route is never taken: `lifetime` is over before", "write less than the lifetime");
+/// The name of the route that mail takes in the end.
+fn named<'t, 'a>(end: &'t At<'a, OnTlsFailure>) -> Option<(&'t At<'a, OnTlsFailure>, &'t str)> {
+    match &end.value {
+        OnTlsFailure::Route(name) => Some((end, name)),
+        OnTlsFailure::Defer | OnTlsFailure::Bounce => None,
     }
 }
 
-fn check_no_route(main: &MainFile<'_>, own: &OutboundTable<'_>) {
-    let names_route =
-        |keys: &DeliveryKeys<'_>| Some(matches!(keys.on_tls_failure.as_ref()?.value, OnTlsFailure::Route(_)));
-    if let Some(after) = own.delivery.route_after.as_ref().filter(|_| !ever(main, own, names_route)) {
-        after.place.warn(
-            "has no effect: on_tls_failure names no route",
-            "write on_tls_failure = \"route:\" with the name of a [[route]], or remove this",
+/// A `[[route]]` that no mail takes.
+pub(super) fn check_unused(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
+    let tables = files.iter().map(|file| &file.outbound).chain([&main.outbound]);
+    let keys = tables
+        .flat_map(|table| std::iter::once(&table.delivery).chain(table.rules.laid().map(|(_, keys)| &keys.delivery)));
+    let used: BTreeSet<&str> = keys.filter_map(|keys| Some(named(keys.on_tls_failure.as_ref()?)?.1)).collect();
+    for route in main.routes.iter().filter(|route| !used.contains(route.name.value.as_str())) {
+        let name = &route.name.value;
+        route.name.place.warn(
+            "no mail takes this route: no policy names it",
+            format!("write on_tls_failure = \"route:{name}\" where it is meant, or remove it"),
         );
     }
 }
@@ -121,29 +259,6 @@ fn report_unknown(main: &MainFile<'_>, end: &At<'_, OnTlsFailure>, name: &str) {
     end.place.error(format!("there is no [[route]] named \"{name}\""), remedy);
 }
 
-/// Mail that was kept back for its TLS does not go out by a weaker way.
-fn check_strength(
-    end: &At<'_, OnTlsFailure>,
-    route: &NamedRoute<'_>,
-    written: &[&TlsKeys<'_>],
-    own: &OutboundTable<'_>,
-    main: &MainFile<'_>,
-) {
-    // It takes mail that something asked TLS for, and some that asked whose TLS it is.
-    let proves = ever(main, own, |keys| Some(keys.dane.as_ref()?.value == DaneUse::Required))
-        || ever(main, own, |keys| Some(keys.learn.as_ref()?.value == Learn::Enforce));
-    let least = if proves { OutboundTls::Verify } else { OutboundTls::Encrypt };
-    let (wanted, given) = (Floor::of(written), Floor::of(&[&route.table.tls]));
-    let wanted = Floor { tls: wanted.tls.max(least), ..wanted };
-    let lacking = wanted.lacking(&given);
-    if !lacking.is_empty() {
-        end.place.error(
-            format!("route \"{}\" is weaker than this policy: it lacks {}", route.name.value, lacking.join(", ")),
-            format!("write that into [[route]] of {}, or take another route", route.table.place.source()),
-        );
-    }
-}
-
 /// What a session is asked for at least.
 #[derive(Debug)]
 struct Floor {
@@ -154,7 +269,7 @@ struct Floor {
 
 impl Floor {
     /// The strictest of each key in any of the layers; the layers may each be in force on some day.
-    fn of(layers: &[&TlsKeys<'_>]) -> Self {
+    fn of(layers: &[TlsKeys<'_>]) -> Self {
         let tls = layers.iter().filter_map(|keys| keys.tls.as_ref()).map(|at| at.value).max();
         let min_version = layers.iter().filter_map(|keys| keys.min_version.as_ref()).map(|at| at.value).max();
         let cipher = layers.iter().filter_map(|keys| keys.cipher.as_ref()).map(|at| at.value).max();

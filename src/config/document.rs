@@ -246,7 +246,7 @@ fn choices<T>(words: &Words<T>) -> String {
 }
 
 /// The known word that was most likely meant.
-fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(super) fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     if word.len() > SHOWN_VALUE_BYTES_MAX {
         return None;
     }

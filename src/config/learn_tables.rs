@@ -1,6 +1,8 @@
 //! `[learn]`: when what destinations show counts, and when our own path is suspected. `[alert]`: who hears of it.
 
+use std::fs;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -87,8 +89,12 @@ fn command(value: &Value<'_>) -> Option<Vec<String>> {
         program.place.error("the path of the program is not absolute", "write such as \"/usr/local/bin/page\"");
         return None;
     }
-    if !Path::new(&program.value).is_file() {
-        program.place.warn("there is no such program on this host", "install it before the daemon starts");
+    match fs::metadata(&program.value) {
+        Ok(found) if found.is_file() && found.permissions().mode() & 0o111 == 0 => {
+            program.place.warn("the file is no program: nobody may execute it", "allow that with chmod +x");
+        }
+        Ok(found) if found.is_file() => {}
+        _ => program.place.warn("there is no such program on this host", "install it before the daemon starts"),
     }
     Some(words.items())
 }

@@ -17,6 +17,7 @@ use super::document::{Table, Words};
 use super::enforcement::Switch;
 use super::listener::Listener;
 use super::place::{At, Place};
+use super::policy_checks::is_written_empty;
 use super::policy_tables::{self, InboundKeys};
 use super::route_table::{NamedRoute, RouteTable};
 use super::timed_tables::Timed;
@@ -112,6 +113,11 @@ impl<'a> MainFile<'a> {
         default.finish();
         table.finish();
         read
+    }
+
+    /// What carries the mail of all domains without a route of their own.
+    pub(super) fn default_route(&self) -> Option<&RouteTable<'a>> {
+        self.route.as_ref().filter(|route| !is_written_empty(route.hosts.as_ref()))
     }
 }
 

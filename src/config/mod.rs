@@ -21,6 +21,7 @@ mod listener_checks;
 mod load;
 mod main_file;
 mod moment;
+mod off_checks;
 mod place;
 mod policy_checks;
 mod policy_tables;
@@ -285,7 +286,7 @@ pub struct DkimConfig {
     pub selector: String,
     /// PEM.
     pub key: PathBuf,
-    /// Where it was written.
+    /// Where the key was written.
     pub source: Source,
 }
 

@@ -15,7 +15,7 @@ use crate::policy::settings::{
 };
 
 use super::delivery_table::DeliveryKeys;
-use super::document::{Table, Value, Words};
+use super::document::{Table, Value, Words, nearest};
 use super::place::{At, Place};
 use super::strictness::{self, Difference};
 use super::timed_tables::{Keys, Part, Timed};
@@ -212,7 +212,7 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
             tls: table.get("tls").and_then(|value| value.word(OUTBOUND_TLS)),
             min_version: min_version(table),
             cipher: cipher(table),
-            match_names: table.get("match").and_then(|value| value.list(|item| item.parse(values::name_pattern))),
+            match_names: table.get("match").and_then(|value| value.list(match_name)),
             fingerprints: table
                 .get("fingerprints")
                 .and_then(|value| value.list(|item| item.parse(values::fingerprint))),
@@ -281,6 +281,21 @@ impl<'a> TlsKeys<'a> {
         let fingerprints = self.fingerprints.as_ref().map(|at| &at.place);
         match_names.into_iter().chain(fingerprints).chain(self.ca.as_ref().map(|at| &at.place))
     }
+}
+
+/// One entry of `match`.
+fn match_name<'a>(item: &Value<'a>) -> Option<At<'a, NamePattern>> {
+    let pattern = item.parse(values::name_pattern)?;
+    if let NamePattern::Exact(name) = &pattern.value
+        && name.label_count() < 2
+    {
+        let remedy = match nearest(name.as_str(), ["domain", "mx"].into_iter()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "write the name with its domain, if the certificate has it so".to_owned(),
+        };
+        item.place.warn(format!("\"{name}\" counts as the name of a host, and has no dot"), remedy);
+    }
+    Some(pattern)
 }
 
 /// The key `min_version`, wherever it stands.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::address::Host;
 use crate::model::domain::Domain;
 use crate::policy::settings::{HostPort, IpChoice, KeyPair, Route};
 
@@ -72,6 +73,12 @@ impl<'a> RouteTable<'a> {
         read
     }
 
+    /// Whether no host of it has a name, so that none publishes anything.
+    pub(super) fn has_addresses_only(&self) -> bool {
+        let mut hosts = self.hosts.iter().flat_map(|hosts| &hosts.value).peekable();
+        hosts.peek().is_some() && hosts.all(|hop| matches!(hop.value.host, Host::Literal(_)))
+    }
+
     /// `None` if it has no hosts. It goes by the name of its file.
     pub(super) fn route(&self) -> Option<Arc<Route>> {
         self.route_named(self.place.file.name.clone())
@@ -87,7 +94,7 @@ impl<'a> RouteTable<'a> {
             source_address: self.source,
             ehlo: self.ehlo.clone(),
             ip: self.ip.unwrap_or_default(),
-            client_certificate: self.client_certificate.as_ref().map(|at| at.value.clone()),
+            client_certificate: self.client_certificate.as_ref().map(At::sourced),
         }))
     }
 }

@@ -76,8 +76,8 @@ fn dkim_key(value: &Value<'_>, submitter: Option<&Submitter>) -> Option<DkimConf
     }
     Some(DkimConfig {
         domain: of_contact?.clone(),
-        selector: selector.and_then(|value| value.text())?.to_owned(),
+        selector: selector.and_then(|value| value.parse(values::selector))?.value,
+        source: key.as_ref()?.place.source(),
         key: key.and_then(|value| value.path())?,
-        source: value.place.source(),
     })
 }

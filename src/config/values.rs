@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use crate::model::address::{Address, AddressError, Host};
 use crate::model::cipher::CipherGrade;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
-use crate::model::domain::{Domain, DomainPattern};
+use crate::model::domain::{Domain, DomainPattern, check_label};
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
 use crate::policy::refusal_text::{RefusalText, URL_BYTES_MAX};
@@ -305,6 +305,17 @@ pub(super) fn fingerprint(text: &str) -> Result<Fingerprint, Invalid> {
             "write sha256: and the digest of the certificate or of its public key",
         )
     })
+}
+
+/// Labels with dots between them (RFC 6376 section 3.1).
+pub(super) fn selector(text: &str) -> Result<String, Invalid> {
+    if text.split('.').all(|label| check_label(label).is_ok()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Invalid::new(
+        format!("\"{}\" is no selector", shown(text)),
+        "write labels of letters, digits and '-', such as \"tls2027\"",
+    ))
 }
 
 pub(super) fn mailbox(text: &str) -> Result<Address, Invalid> {

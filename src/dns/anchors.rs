@@ -31,7 +31,12 @@ enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(kind) => write!(f, "cannot be read: {kind}"),
+            Self::Unreadable(kind) => {
+                write!(
+                    f,
+                    "cannot be read: {kind}; name a file of DNSKEY records of the root, or leave `trust_anchor` out"
+                )
+            }
             Self::TooLong => {
                 write!(f, "is longer than {TRUST_ANCHOR_BYTES_MAX} bytes; write the keys of the root only")
             }
@@ -90,6 +95,6 @@ mod tests {
             assert!(said.contains(expected), "{said}");
         }
         let missing = read(&folder.path().join("missing")).err().unwrap().to_string();
-        assert!(missing.ends_with("missing cannot be read: entity not found"), "{missing}");
+        assert!(missing.contains("missing cannot be read: entity not found; name a file"), "{missing}");
     }
 }

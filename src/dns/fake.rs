@@ -9,7 +9,7 @@ use crate::model::tlsa::Tlsa;
 use crate::policy::settings::IpChoice;
 
 use super::{
-    ADDRESSES_MAX, Alias, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service,
+    ADDRESSES_MAX, Answer, Exchange, Lookup, LookupError, MX_RECORDS_MAX, Mx, Resolver, Security, Service,
     TLSA_RECORDS_MAX,
 };
 
@@ -22,7 +22,6 @@ pub struct FakeResolver {
     addresses: BTreeMap<Domain, Entry<Vec<IpAddr>>>,
     tlsa: BTreeMap<(u16, Domain), Entry<Vec<Tlsa>>>,
     texts: BTreeMap<(Service, Domain), Entry<Vec<Vec<u8>>>>,
-    aliases: BTreeMap<Domain, Alias>,
     silent: BTreeSet<Domain>,
 }
 
@@ -90,13 +89,6 @@ impl FakeResolver {
         self
     }
 
-    /// The addresses of `name` are found by way of aliases.
-    #[must_use]
-    pub fn with_alias(mut self, name: Domain, alias: Alias) -> Self {
-        self.aliases.insert(name, alias);
-        self
-    }
-
     /// What a look-up of TLSA records ends with.
     #[must_use]
     pub fn with_tlsa(
@@ -158,9 +150,7 @@ impl Resolver for FakeResolver {
                 IpChoice::V6 => address.is_ipv6(),
             });
         }
-        let answer = self.answer(name, found);
-        let alias = self.aliases.get(name).cloned();
-        Box::pin(std::future::ready(answer.map(|answer| Answer { alias, ..answer })))
+        Box::pin(std::future::ready(self.answer(name, found)))
     }
 
     fn tlsa<'a>(&'a self, port: u16, base: &'a Domain) -> Lookup<'a, Vec<Tlsa>> {

@@ -13,7 +13,7 @@ const BACK_ENDS_MAX: usize = 1024;
 /// What a host said counts for so long: back ends are upgraded, too.
 const KNOWN_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// What the hosts of routes said under TLS.
+/// What the hosts of routes said.
 #[derive(Debug, Default)]
 pub struct BackEnds(Mutex<HashMap<HostPort, Heard>>);
 
@@ -25,7 +25,7 @@ struct Heard {
 }
 
 impl BackEnds {
-    /// The answer to EHLO of a session under TLS with a host of a route, which was found good enough to carry mail.
+    /// What a host of a route says of REQUIRETLS under TLS. One without TLS lacks it.
     pub fn note(&self, host: HostPort, offers_requiretls: bool, now: Instant) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if heard.len() >= BACK_ENDS_MAX && !heard.contains_key(&host) {

@@ -49,7 +49,7 @@ pub struct KnownHost<'a> {
 
 impl Gatherer {
     /// What the domain publishes. `None` is an address literal, which publishes nothing; neither does a domain whose
-    /// mail goes by a route: there the route's hosts do (RFC 8461 section 2: a smart host is its own policy domain).
+    /// mail goes by a route: there the route's hosts do (RFC 8461 section 3.4: a smart host is its own policy domain).
     pub async fn domain(
         &self,
         decision: &Decision,

@@ -12,6 +12,6 @@ pub mod tlsa_lookup;
 pub mod tlsrpt;
 
 #[cfg(test)]
-pub(crate) mod policy_host;
+pub(crate) mod fake_policy_host;
 
 pub use gather::{DomainFacts, Gatherer, KnownHost};

@@ -27,6 +27,7 @@ use crate::dns::{LookupError, Resolver};
 use crate::model::domain::Domain;
 use crate::model::escape::peer_text;
 use crate::model::reason::Reason;
+use crate::net::bounded::Bounded;
 use crate::net::dial::{DialErrorKind, dial};
 use crate::policy::settings::IpChoice;
 use crate::policy::sts_policy::{STS_POLICY_BYTES_MAX, StsPolicy, StsPolicyError};
@@ -42,6 +43,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ADDRESSES_TRIED_MAX: usize = 4;
 /// The head of the answer.
 const ANSWER_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// All that the web server may send, certificates and interim answers included.
+const EXCHANGE_BYTES_MAX: usize = 256 * 1024;
 /// Longest text of an error, in bytes of the escaped form.
 const DETAIL_BYTES_MAX: usize = 256;
 /// The label before the policy's domain (RFC 8461 section 3.2).
@@ -150,7 +153,7 @@ impl StsFetcher {
         let host =
             Domain::parse(&format!("{POLICY_HOST_LABEL}.{domain}")).map_err(|_| FetchError::Name(domain.clone()))?;
         let name = ServerName::try_from(host.as_str().to_owned()).map_err(|_| FetchError::Name(domain.clone()))?;
-        let stream = self.connect(&host).await?;
+        let stream = Bounded::new(self.connect(&host).await?, EXCHANGE_BYTES_MAX);
         let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await.map_err(|e| tls_error(&e))?;
         let authority = match self.port {
             HTTPS_PORT => host.to_string(),

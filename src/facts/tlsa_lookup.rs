@@ -30,7 +30,7 @@ pub async fn look_up(resolver: &dyn Resolver, host: &Host<'_>) -> Result<Dane, L
     }
     for base in candidates {
         match resolver.tlsa(host.port, base).await {
-            // RFC 7672 section 2.1.1: unsigned records are none.
+            // RFC 7672 sections 2.2 and 2.2.3: unsigned records are none.
             Ok(answer) if answer.security < Security::Secure => {}
             Ok(answer) => match classify(&answer.records) {
                 None => {}
@@ -71,3 +71,6 @@ fn usable(host: &Host<'_>, base: &Domain, records: Arc<UsableTlsa>) -> Arc<Usabl
     }
     Arc::new(UsableRecords { records: Some(records), base: Some(base.clone()), names })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use super::fold::field;
 use encode::quoted_printable;
 
 pub use decide::{notice_due, returned_part};
-pub use human::{explanation_for, waiting_for};
+pub use human::{AskedBy, explanation_for, waiting_for};
 pub use status::{status_for, status_of_reply};
 
 /// Largest message that a notice returns whole. Of a larger one it returns the header.
@@ -68,6 +68,8 @@ pub struct RecipientNotice<'a> {
     pub last_attempt: Option<Timestamp>,
     /// For `Delayed`: when the relay gives up.
     pub retry_until: Option<Timestamp>,
+    /// For `Delayed`: when it goes by another route, should TLS be lacking still.
+    pub other_route_from: Option<Timestamp>,
 }
 
 /// What the notice returns of the message. See [`returned_part`].
@@ -111,7 +113,7 @@ pub struct Composed {
     pub eight_bit: bool,
     /// Whether the header says `TLS-Required: No`, as that of the message did.
     pub tls_required_no: bool,
-    /// Whether MAIL needs the SMTPUTF8 parameter: the address that it goes to is not ASCII (RFC 6533 section 2).
+    /// Whether MAIL needs the SMTPUTF8 parameter: the address that it goes to is not ASCII (RFC 6531).
     pub smtputf8: bool,
 }
 
@@ -190,7 +192,7 @@ fn machine_part(notice: &Notice<'_>, charset: Charset) -> Part {
     Part { description: "Delivery report", kind, encoding, body }
 }
 
-/// The third part (RFC 6522 section 4, RFC 6533 section 5).
+/// The third part (RFC 6522 section 4, RFC 6533 sections 4.2 to 4.4).
 fn returned(notice: &Notice<'_>, charset: Charset) -> Part {
     let utf8_header = notice.envelope.sender.smtputf8;
     match notice.original {

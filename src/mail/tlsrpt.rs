@@ -17,5 +17,3 @@ pub use gzip::gzip;
 
 /// The media type of a compressed report, in mail and in a POST (RFC 8460 section 6.5).
 pub const CONTENT_TYPE_GZIP: &str = "application/tlsrpt+gzip";
-/// The media type of a report that is not compressed (RFC 8460 section 6.4).
-pub const CONTENT_TYPE_JSON: &str = "application/tlsrpt+json";

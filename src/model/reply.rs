@@ -19,7 +19,6 @@ impl Code {
     pub const MAILBOX_BUSY: Self = Self(450);
     pub const LOCAL_ERROR: Self = Self(451);
     pub const NO_STORAGE: Self = Self(452);
-    pub const TLS_UNAVAILABLE: Self = Self(454);
     pub const BAD_COMMAND: Self = Self(500);
     pub const BAD_PARAMETER: Self = Self(501);
     pub const NOT_IMPLEMENTED: Self = Self(502);

@@ -2,6 +2,7 @@
 //!
 //! Must not: know what is said over a connection, look up names, or decide what to connect to.
 
+pub mod bounded;
 pub mod dial;
 pub mod listener;
 pub mod talk;

@@ -7,12 +7,15 @@ use crate::audit::event::Event;
 use crate::clock;
 use crate::metrics::DeliveryResult;
 use crate::model::address::ReversePath;
+use crate::model::envelope::Envelope;
 use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
+use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::reply::Reply;
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::outbound::Decision;
+use crate::policy::settings::{Fact, Source};
 use crate::policy::waiting::{Fate, Standing};
 use crate::random;
 use crate::schedule::backoff;
@@ -200,7 +203,7 @@ impl Attempted {
             let pending = Pending {
                 attempts: self.subject.attempt,
                 next_attempt: None,
-                last: Some(last_attempt(failure, clock::timestamp())),
+                last: Some(self.last_attempt(failure, clock::timestamp())),
                 route: Some(route.to_owned()),
                 ..before
             };
@@ -210,13 +213,7 @@ impl Attempted {
     }
 
     pub(super) fn expires_at(&self) -> Timestamp {
-        let envelope = &self.stored.envelope;
-        let lifetime = match envelope.sender.path {
-            _ if envelope.tls_report => reporting::MAIL_LIFETIME,
-            ReversePath::Null => self.snapshot.bounce_lifetime,
-            ReversePath::Mailbox(_) => self.decision.lifetime.unwrap_or(self.snapshot.lifetime),
-        };
-        backoff::expires_at(envelope.received_at, lifetime)
+        expires_at(&self.stored.envelope, &self.decision, &self.snapshot)
     }
 
     fn defer(&self, plan: &mut Plan, failure: &Failure, places: &[u32], now: Timestamp) {
@@ -236,7 +233,7 @@ impl Attempted {
             reason = %failure.reason, detail = %failure.detail, retry_in = ?wait, "deferred"
         );
         let warned = notices::delayed(self, places, failure, now);
-        let last = last_attempt(failure, now);
+        let last = self.last_attempt(failure, now);
         let mut states: Vec<(Pending, Vec<u32>)> = Vec::new();
         for place in places {
             let pending = Pending {
@@ -245,6 +242,7 @@ impl Attempted {
                 last: Some(last.clone()),
                 delay_notified: self.is_warned(*place, &warned),
                 tls_notified: self.is_told_of_tls(*place, failure, &warned),
+                told_at: self.told_at(*place, &warned, now),
                 lacks_tls_since: self.standing(*place, failure, now).lacks_tls_since,
                 route: self.pending(*place).and_then(|pending| pending.route.clone()),
             };
@@ -263,6 +261,11 @@ impl Attempted {
     fn is_warned(&self, place: u32, warned: &[Told]) -> bool {
         let before = self.pending(place).is_some_and(|pending| pending.delay_notified);
         before || warned.iter().any(|told| told.place == place)
+    }
+
+    fn told_at(&self, place: u32, warned: &[Told], now: Timestamp) -> Option<Timestamp> {
+        let is_told_now = warned.iter().any(|told| told.place == place);
+        if is_told_now { Some(now) } else { self.pending(place).and_then(|pending| pending.told_at) }
     }
 
     fn is_told_of_tls(&self, place: u32, failure: &Failure, warned: &[Told]) -> bool {
@@ -292,6 +295,17 @@ impl Attempted {
         plan.told.extend(told);
     }
 
+    fn last_attempt(&self, failure: &Failure, at: Timestamp) -> LastAttempt {
+        LastAttempt {
+            at,
+            reason: failure.reason,
+            mx: failure.target.as_ref().map(Target::shown),
+            detail: peer_text(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
+            asked_by: asked_by(&self.decision, failure).iter().map(ToString::to_string).collect(),
+            others: failure.others.clone(),
+        }
+    }
+
     fn failed_situation(&self, failure: &Failure) -> Situation {
         Situation {
             target: failure.target.clone(),
@@ -310,12 +324,25 @@ impl Attempted {
     }
 }
 
-fn last_attempt(failure: &Failure, at: Timestamp) -> LastAttempt {
-    LastAttempt {
-        at,
-        reason: failure.reason,
-        mx: failure.target.as_ref().map(Target::shown),
-        detail: peer_text(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
+/// The end of a message's lifetime.
+pub(super) fn expires_at(envelope: &Envelope, decision: &Decision, snapshot: &Snapshot) -> Timestamp {
+    let lifetime = match envelope.sender.path {
+        _ if envelope.tls_report => reporting::MAIL_LIFETIME,
+        ReversePath::Null => snapshot.bounce_lifetime,
+        ReversePath::Mailbox(_) => decision.lifetime.unwrap_or(snapshot.lifetime),
+    };
+    backoff::expires_at(envelope.received_at, lifetime)
+}
+
+/// Who asks for the TLS that was lacking.
+fn asked_by(decision: &Decision, failure: &Failure) -> Vec<Source> {
+    let Some(target) = &failure.target else { return Vec::new() };
+    match (failure.reason, &target.requirement) {
+        (reason, _) if !reason.is_outbound_tls() => Vec::new(),
+        (_, Some(requirement)) => requirement.asked_by(),
+        (Reason::DaneRequired, None) => vec![decision.following.dane.source.clone()],
+        (Reason::ValidationFailure, None) => vec![Source::Fact(Fact::MtaSts)],
+        (_, None) => vec![Source::Fact(Fact::Tlsa)],
     }
 }
 

@@ -17,6 +17,7 @@ use crate::policy::alarm::Notice;
 use crate::policy::host_requirement::{Evidence, HostRequirement};
 use crate::policy::interference::Change;
 use crate::policy::learned::{Level, Shown};
+use crate::policy::outbound::Requirement;
 use crate::policy::session_check::{IdentityCheck, identify};
 use crate::policy::settings::{Fact, Source};
 use crate::random;
@@ -38,7 +39,9 @@ impl Attempt {
 
     /// Learns from what was seen of a host.
     pub(super) fn learn(&self, seen: &Seen<'_>) {
-        let Some(session) = self.destination().and_then(|to| session(to, seen)) else { return };
+        let Some(session) = self.destination().and_then(|to| session(to, seen, &self.decision.requirement)) else {
+            return;
+        };
         let session = Session { record: self.recorded.filter(|_| session.deliveries > 0), ..session };
         let news = self.outbound.facts.learned.see(&session, seen.at);
         let has_fallen = news.iter().any(|news| matches!(news, News::Fallen(_)));
@@ -86,7 +89,7 @@ impl<'a> What<'a> {
 }
 
 /// What a session means for those who learn; `None` if there was none, or with nobody who has a name.
-fn session<'a>(to: Destination<'a>, seen: &Seen<'a>) -> Option<Session<'a>> {
+fn session<'a>(to: Destination<'a>, seen: &Seen<'a>, written: &Requirement) -> Option<Session<'a>> {
     let Target { name, address, requirement, .. } = seen.target;
     // Without a requirement no connection was made.
     let (mx, requirement) = name.as_ref().zip(requirement.as_deref())?;
@@ -109,7 +112,8 @@ fn session<'a>(to: Destination<'a>, seen: &Seen<'a>) -> Option<Session<'a>> {
         address: address.ip(),
         shown: shown.then(|| Shown::of(tls, to.domain, mx)),
         deliveries,
-        is_enforced: !requirement.session.permits_plaintext() && requirement.session.tls.source != LEARNED,
+        // What destinations publish of themselves is in their hands: no alarm rests on that alone.
+        is_enforced: !written.permits_plaintext(),
         asked,
         violation,
         path,

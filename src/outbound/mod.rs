@@ -12,6 +12,7 @@ pub(crate) mod ladder;
 pub mod learning;
 mod notices;
 mod outcome;
+pub mod outlook;
 mod pool;
 mod records;
 pub mod reporting;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::mail::dsn::{
-    Action, Composed, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice,
+    Action, AskedBy, Composed, Notice, Original, RETURN_FULL_BYTES_MAX, RETURN_HEADER_BYTES_MAX, RecipientNotice,
     compose as compose_dsn, explanation_for, notice_due, returned_part, status_for, status_of_reply, waiting_for,
 };
 use crate::model::address::ReversePath;
@@ -12,9 +12,11 @@ use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::reply::{EnhancedCode, Reply};
 use crate::model::time::Timestamp;
+use crate::policy::settings::{Fact, Source};
 use crate::random;
 use crate::spool::NewMessage;
 
+use super::Snapshot;
 use super::conclude::Attempted;
 use super::outcome::Failure;
 use super::targets::Target;
@@ -29,6 +31,7 @@ pub(super) struct Told {
     remote: Option<String>,
     reply: Option<Reply>,
     retry_until: Option<Timestamp>,
+    other_route_from: Option<Timestamp>,
     explanation: Option<String>,
 }
 
@@ -43,6 +46,7 @@ pub(super) fn relayed(attempted: &Attempted, places: &[u32], reply: &Reply, targ
         remote: target.map(Target::shown),
         reply: Some(reply.clone()),
         retry_until: None,
+        other_route_from: None,
         explanation: None,
     };
     due(attempted, places, Action::Relayed).map(told).collect()
@@ -53,9 +57,7 @@ pub(super) fn relayed(attempted: &Attempted, places: &[u32], reply: &Reply, targ
 pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, now: Timestamp) -> Vec<Told> {
     let envelope = &attempted.stored.envelope;
     let waited = now.saturating_since(envelope.received_at);
-    let hosted = envelope.sender.path.domain().is_some_and(|domain| attempted.snapshot.policies.is_hosted(domain));
-    let reliable = envelope.origin.trust == Trust::Trusted || hosted;
-    if !reliable {
+    if !is_reliable(envelope, &attempted.snapshot) {
         return Vec::new();
     }
     let is_late = waited >= attempted.snapshot.delay_warning;
@@ -69,20 +71,28 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
     };
     let told = |place| {
         let until = attempted.expires_at();
-        let reroute = attempted.standing(place, failure, now).reroute().map(|(_, at)| at);
+        let other_route = attempted.standing(place, failure, now).reroute().map(|(_, at)| at);
+        let other_route_from = other_route.filter(|_| failure.reason.is_outbound_tls());
         Told {
             retry_until: Some(until),
-            explanation: waiting_for(failure.reason, until, reroute),
+            other_route_from,
+            explanation: waiting_for(failure.reason, asked_by(failure), until, other_route_from),
             ..of_failure(place, Action::Delayed, failure, false)
         }
     };
     due(attempted, places, Action::Delayed).filter(is_due).map(told).collect()
 }
 
+/// Whether the address of the sender is one that delays are told to.
+pub(super) fn is_reliable(envelope: &Envelope, snapshot: &Snapshot) -> bool {
+    let hosted = envelope.sender.path.domain().is_some_and(|domain| snapshot.policies.is_hosted(domain));
+    envelope.origin.trust == Trust::Trusted || hosted
+}
+
 /// Recipients that are given up.
 pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
     let told = |place| Told {
-        explanation: explanation_for(failure.reason),
+        explanation: explanation_for(failure.reason, asked_by(failure)),
         ..of_failure(place, Action::Failed, failure, expired)
     };
     due(attempted, places, Action::Failed).map(told).collect()
@@ -92,7 +102,9 @@ fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> T
     let permanent = action == Action::Failed;
     let status = match &failure.reply {
         _ if expired => status_for(Reason::Expired, permanent),
-        Some(reply) => status_of_reply(reply),
+        Some(reply) if permanent => status_of_reply(reply),
+        // A "no" for good that is not taken for one still tells what it is about.
+        Some(reply) => EnhancedCode { class: 4, ..status_of_reply(reply) },
         None => status_for(failure.reason, permanent),
     };
     Told {
@@ -103,7 +115,18 @@ fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> T
         remote: failure.target.as_ref().map(Target::shown),
         reply: failure.reply.clone(),
         retry_until: None,
+        other_route_from: None,
         explanation: None,
+    }
+}
+
+/// Whose demand is not met.
+fn asked_by(failure: &Failure) -> AskedBy {
+    let requirement = failure.target.as_ref().and_then(|target| target.requirement.as_ref());
+    let rule = requirement.map(|requirement| requirement.session.rule(Some(failure.reason)));
+    match rule {
+        Some(Source::Fact(Fact::RequireTls)) => AskedBy::Sender,
+        _ => AskedBy::Policy,
     }
 }
 
@@ -148,6 +171,7 @@ async fn compose_one(attempted: &Attempted, action: Action, told: &[&Told], now:
                 reply: told.reply.as_ref(),
                 last_attempt: Some(now),
                 retry_until: told.retry_until,
+                other_route_from: told.other_route_from,
             })
         })
         .collect();

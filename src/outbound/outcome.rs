@@ -1,11 +1,13 @@
 //! What came of a recipient, and what an answer of the protocol means for the queue. Pure.
 
 use crate::model::cipher::CipherGrade;
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
 use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 use crate::policy::waiting::Setback;
 use crate::smtp::client::RecipientOutcome;
+use crate::spool::state::OtherHost;
 
 use super::targets::Target;
 
@@ -37,7 +39,12 @@ pub(super) struct Failure {
     pub(super) reply: Option<Reply>,
     pub(super) target: Option<Target>,
     pub(super) tls: Option<TlsFacts>,
+    /// The other hosts of the attempt, should this be one of several.
+    pub(super) others: Vec<OtherHost>,
 }
+
+/// Other hosts of one attempt that are kept in mind.
+pub(super) const OTHERS_MAX: usize = 4;
 
 impl Failure {
     /// What two hosts of one destination amount to: permanent only if both are, and a TLS reason tells more than a
@@ -46,8 +53,25 @@ impl Failure {
         let permanent = self.permanent && other.permanent;
         let (own_tls, other_tls) = (self.reason.is_outbound_tls(), other.reason.is_outbound_tls());
         let mixed = self.mixed || other.mixed || own_tls != other_tls;
-        let telling = if self.weight() > other.weight() { self } else { other };
-        Self { permanent, mixed, ..telling }
+        let (telling, less) = if self.weight() > other.weight() { (self, other) } else { (other, self) };
+        let mut others = telling.others.clone();
+        for host in less.in_short().into_iter().chain(less.others) {
+            let is_told = telling.is_at(&host) || others.iter().any(|o| (&o.mx, o.reason) == (&host.mx, host.reason));
+            if !is_told && others.len() < OTHERS_MAX {
+                others.push(host);
+            }
+        }
+        Self { permanent, mixed, others, ..telling }
+    }
+
+    fn in_short(&self) -> Option<OtherHost> {
+        let detail = peer_text(&self.detail, PEER_TEXT_BYTES_MAX).into_owned();
+        Some(OtherHost { mx: self.target.as_ref()?.shown(), reason: self.reason, detail })
+    }
+
+    /// One host with several addresses mostly fails at each in the same way.
+    fn is_at(&self, host: &OtherHost) -> bool {
+        self.reason == host.reason && self.target.as_ref().is_some_and(|target| target.shown() == host.mx)
     }
 
     /// What it means for those who wait.
@@ -62,7 +86,17 @@ impl Failure {
 
     /// A failure before any host was talked to.
     pub(super) fn ours(reason: Reason, permanent: bool, detail: String) -> Self {
-        Self { reason, permanent, mixed: false, next_host: false, detail, reply: None, target: None, tls: None }
+        Self {
+            reason,
+            permanent,
+            mixed: false,
+            next_host: false,
+            detail,
+            reply: None,
+            target: None,
+            tls: None,
+            others: Vec::new(),
+        }
     }
 }
 
@@ -96,6 +130,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
                 reply: Some(reply),
                 target,
                 tls,
+                others: Vec::new(),
             })
         }
         RecipientOutcome::Unsupported(reason) => {
@@ -114,6 +149,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
                 reply: None,
                 target,
                 tls,
+                others: Vec::new(),
             })
         }
         RecipientOutcome::Lost { stage, fault } => {
@@ -130,6 +166,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
                 reply: None,
                 target,
                 tls,
+                others: Vec::new(),
             })
         }
     }
@@ -196,6 +233,36 @@ mod tests {
             let both = failure(first.0, first.1).and(failure(second.0, second.1));
             assert_eq!((both.reason, both.permanent, both.mixed), expected, "{first:?} {second:?}");
         }
+    }
+
+    #[test]
+    fn each_other_host_is_told_once_and_not_without_bound() {
+        let at = |last: u8, reason| {
+            let target = Target {
+                name: None,
+                name_is_trusted: false,
+                address: ([192, 0, 2, last], 25).into(),
+                security: Security::Unknown,
+                published: Arc::default(),
+                requirement: None,
+            };
+            Failure { target: Some(target), ..Failure::ours(reason, false, format!("host {last}")) }
+        };
+        use Reason::{ConnectTimeout, StarttlsNotSupported};
+        let told = |hosts: &[(u8, Reason)]| {
+            let mut failures = hosts.iter().map(|(last, reason)| at(*last, *reason));
+            let first = failures.next().unwrap();
+            let all = failures.fold(first, Failure::and);
+            let others: Vec<String> =
+                all.others.iter().map(|o| format!("{} {} {}", o.mx, o.reason, o.detail)).collect();
+            (all.target.unwrap().shown(), others.join(", "))
+        };
+        let (telling, others) = told(&[(1, ConnectTimeout), (2, StarttlsNotSupported), (2, StarttlsNotSupported)]);
+        assert_eq!((telling.as_str(), others.as_str()), ("[192.0.2.2]", "[192.0.2.1] connect-timeout host 1"));
+        let (telling, others) = told(&[(1, ConnectTimeout), (1, ConnectTimeout)]);
+        assert_eq!((telling.as_str(), others.as_str()), ("[192.0.2.1]", ""));
+        let many: Vec<_> = (1..=10).map(|last| (last, ConnectTimeout)).collect();
+        assert_eq!(told(&many).1.split(", ").count(), OTHERS_MAX);
     }
 
     #[test]

@@ -30,8 +30,11 @@ pub(super) enum What<'a> {
 }
 
 impl Attempt {
-    /// Tells all who learn from it.
+    /// Tells all who learn from it. Reports of TLS go out over whatever there is, so their sessions teach nothing.
     pub(super) fn saw(&self, target: &Target, what: What<'_>) {
+        if self.is_report() {
+            return;
+        }
         self.learn(&Seen { at: clock::timestamp(), target, what });
     }
 }

@@ -83,10 +83,15 @@ pub(super) struct Known {
 }
 
 impl OpenFailure {
-    /// Whether the host itself said no for good, in its greeting or to EHLO.
+    /// Whether it said no for good, in its greeting or to EHLO.
     pub(super) fn is_permanent(&self) -> bool {
         self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Permanent)
             && !matches!(self.stage, Stage::StartTls | Stage::Tls)
+    }
+
+    /// Whether the host said that it cannot now.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Transient)
     }
 }
 

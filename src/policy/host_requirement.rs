@@ -26,8 +26,9 @@ pub struct HostRequirement {
     pub proofs: Vec<Proof>,
     /// Whom the certificate would identify if nobody asks: for the record alone.
     pub usual: Identity,
-    /// The host must offer REQUIRETLS (RFC 8689 section 4.2.1).
-    pub needs_require_tls: bool,
+    /// The message demands that the host offers REQUIRETLS (RFC 8689 section 4.2.1): the level that is asked for
+    /// without that demand.
+    pub require_tls_above: Option<OutboundTls>,
 }
 
 /// One thing that the host's certificate must prove.
@@ -66,7 +67,7 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
         session: written.clone(),
         proofs: Vec::new(),
         usual: written.identity(&identity),
-        needs_require_tls: published.asks.require_tls,
+        require_tls_above: None,
     };
     let stands = written.names_identity() || !facts.replaces_names;
     if written.wants_identity() && stands {
@@ -76,10 +77,10 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
     add_dane(&mut built, decision, host, &facts)?;
     add_sts(&mut built, host, &facts)?;
     add_learned(&mut built, decision, host, &facts);
-    if published.asks.is_protected_notice {
-        built.raise(OutboundTls::Encrypt, Fact::RequireTls);
-    }
     if published.asks.require_tls {
+        built.require_tls_above = Some(built.session.level());
+    }
+    if published.asks.require_tls || published.asks.is_protected_notice {
         add_require_tls(&mut built, &identity, &facts);
     }
     Ok(built)
@@ -170,7 +171,8 @@ fn add_dane(
     Ok(())
 }
 
-/// RFC 8461 section 4.1. DANE goes before it (section 2), but takes nothing from the session itself.
+/// RFC 8461 sections 4 and 5. It never saves what DANE fails (section 2). That usable TLSA records take its place as
+/// proof of identity is our own decision, and what it asks of the session stays.
 fn add_sts(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) -> Result<(), Unmet> {
     let Some(lists_host) = facts.sts else { return Ok(()) };
     built.raise(OutboundTls::Encrypt, Fact::MtaSts);
@@ -217,6 +219,18 @@ fn add_require_tls(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: 
 }
 
 impl HostRequirement {
+    /// A session that fails for `reason` would do but for the message, which demands the protection itself: by RFC 8689
+    /// section 4.2.1 it goes back to its sender once no host has it, whatever is written about others.
+    pub fn is_for_message_alone(&self, reason: Reason) -> bool {
+        use Reason::{CertificateExpired, CertificateHostMismatch, CertificateNotTrusted, StarttlsNotSupported};
+        let missed = match reason {
+            StarttlsNotSupported => OutboundTls::Encrypt,
+            CertificateExpired | CertificateHostMismatch | CertificateNotTrusted => OutboundTls::Verify,
+            _ => return false,
+        };
+        self.require_tls_above.is_some_and(|level| level < missed)
+    }
+
     /// What no session meets: that of a host which cannot be used, whatever it shows.
     pub fn out_of_reach(decision: &Decision) -> Self {
         let source = decision.requirement.tls.source.clone();
@@ -224,7 +238,7 @@ impl HostRequirement {
         let session = Requirement { tls, ..decision.requirement.clone() };
         let nobody = Identity::default();
         let proofs = vec![Proof { of: Evidence::Names(nobody.clone()), source }];
-        Self { session, proofs, usual: nobody, needs_require_tls: false }
+        Self { session, proofs, usual: nobody, require_tls_above: None }
     }
 
     /// RFC 8460 section 3: reports are delivered despite any failure of TLS. The best that the host can do is enough,
@@ -237,7 +251,7 @@ impl HostRequirement {
             cipher: Sourced { value: CipherGrade::Any, source },
             ..decision.requirement.clone()
         };
-        Self { usual: session.identity(host), session, proofs: Vec::new(), needs_require_tls: false }
+        Self { usual: session.identity(host), session, proofs: Vec::new(), require_tls_above: None }
     }
 
     fn raise(&mut self, level: OutboundTls, by: Fact) {
@@ -265,6 +279,22 @@ impl HostRequirement {
         })
     }
 
+    /// Who asks that it is protected, each once; none where plaintext would do.
+    pub fn asked_by(&self) -> Vec<Source> {
+        let is_asked = |row: &Because| match row.key {
+            "tls" => self.session.tls.value > OutboundTls::Opportunistic,
+            "cipher" => self.session.cipher.value > CipherGrade::Any,
+            _ => true,
+        };
+        let mut sources = Vec::new();
+        for row in self.because().into_iter().filter(is_asked) {
+            if !sources.contains(&row.source) {
+                sources.push(row.source);
+            }
+        }
+        sources
+    }
+
     /// Every part with its source.
     pub fn because(&self) -> Vec<Because> {
         let mut rows = self.session.floor();
@@ -273,7 +303,7 @@ impl HostRequirement {
             value: proof.of.in_words(),
             source: proof.source.clone(),
         }));
-        if self.needs_require_tls {
+        if self.require_tls_above.is_some() {
             let source = Source::Fact(Fact::RequireTls);
             rows.push(Because { key: "requiretls", value: "offered".to_owned(), source });
         }

@@ -221,6 +221,7 @@ impl Decision {
             exception: None,
             on_tls_failure: Sourced { value: OnTlsFailure::Defer, source: self.on_tls_failure.source },
             fallback: None,
+            following: self.following.where_published(),
             ..self
         })
     }
@@ -235,6 +236,15 @@ impl Following {
             tls_required_no: delivery(layers, |layer| &layer.tls_required_no)
                 .unwrap_or(Sourced::built_in(TlsRequiredNo::Ignore)),
         }
+    }
+
+    /// DANE that is demanded of the domain's own hosts is used with others as far as they have it.
+    fn where_published(self) -> Self {
+        let dane = match self.dane.value {
+            DaneUse::Required => Sourced { value: DaneUse::Auto, ..self.dane },
+            DaneUse::Auto | DaneUse::Off => self.dane,
+        };
+        Self { dane, ..self }
     }
 
     fn is_like(&self, other: &Self) -> bool {
@@ -287,13 +297,17 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
             (guard(Requirement::of(&laid.layers), &levels, asker), laid.exception.cloned())
         }
     };
+    let following = Following::of(&delivery);
+    // A route of its own has what stands beside it.
+    let is_own_route = policy.is_some_and(|policy| policy.route.is_some() && policy.delivery.dane.is_none());
+    let following = if is_own_route { following.where_published() } else { following };
     let on_tls_failure =
         self::delivery(&delivery, |layer| &layer.on_tls_failure).unwrap_or(Sourced::built_in(OnTlsFailure::Defer));
     Decision {
         next_hop: route.map_or(NextHop::Mx, |route| NextHop::Route(route.clone())),
         requirement,
         exception,
-        following: Following::of(&delivery),
+        following,
         fallback: fallback(policies, &on_tls_failure.value, &delivery),
         on_tls_failure,
         notify_sender: self::delivery(&delivery, |layer| &layer.notify_sender).map(|after| after.value),
@@ -361,123 +375,4 @@ fn top<T: Clone>(layers: &[&OutboundLayer], key: impl Fn(&OutboundLayer) -> &Opt
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::address::{Host, ReversePath};
-    use crate::model::domain::DomainPattern;
-    use crate::model::time::Timestamp;
-    use crate::policy::rules::{Defaults, DomainPolicy};
-    use crate::policy::settings::{HostPort, IpChoice};
-
-    const ASKER: Asker<'static> = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
-
-    fn outbound(tls: Option<OutboundTls>, min: Option<ProtocolVersion>, line: u32) -> OutboundLayer {
-        let source = Source::File { file: "f".into(), line };
-        OutboundLayer {
-            tls: tls.map(|value| Sourced { value, source: source.clone() }),
-            min_version: min.map(|value| Sourced { value, source: source.clone() }),
-            ..OutboundLayer::default()
-        }
-    }
-
-    fn route(name: &str, tls: OutboundLayer) -> Arc<Route> {
-        Arc::new(Route {
-            name: name.into(),
-            source: Source::BuiltIn,
-            hosts: vec![HostPort { host: Host::parse("relay.example").unwrap(), port: 25 }],
-            tls,
-            source_address: None,
-            ehlo: None,
-            ip: IpChoice::Any,
-            client_certificate: None,
-        })
-    }
-
-    fn domain(name: &str) -> Domain {
-        Domain::parse(name).unwrap()
-    }
-
-    fn describe(policies: &PolicySet, name: Option<&str>) -> String {
-        let name = name.map(domain);
-        let decision = decide(policies, name.as_ref(), &ASKER);
-        let hop = match &decision.next_hop {
-            NextHop::Mx => "mx".to_owned(),
-            NextHop::Route(route) => route.name.to_string(),
-        };
-        let plaintext = if decision.requirement.permits_plaintext() { "plaintext-ok" } else { "tls-only" };
-        format!("{hop} {} {plaintext} {}", decision.requirement.level().as_str(), decision.requirement.tls.source)
-    }
-
-    #[test]
-    fn routes_answer_to_their_own_keys_and_look_ups_to_the_layers() {
-        use OutboundTls::{Encrypt, Off, Opportunistic, Verify};
-        let file = |name: &str, outbound: OutboundLayer, route| DomainPolicy {
-            patterns: vec![DomainPattern::parse(name).unwrap()],
-            outbound: outbound.into(),
-            route,
-            ..DomainPolicy::default()
-        };
-        let files = || {
-            vec![
-                file("verify.example", outbound(Some(Verify), None, 1), None),
-                file("min.example", outbound(Some(Opportunistic), Some(ProtocolVersion::Tls1_2), 2), None),
-                file("quiet.example", OutboundLayer::default(), None),
-                file("off.example", outbound(Some(Off), None, 3), None),
-                file("routed.example", OutboundLayer::default(), Some(route("store", OutboundLayer::default()))),
-            ]
-        };
-        let encrypted = Defaults { outbound: outbound(Some(Encrypt), None, 9).into(), ..Defaults::default() };
-        let smarthost = Defaults {
-            outbound: outbound(Some(Encrypt), None, 9).into(),
-            route: Some(route("smart", outbound(Some(Verify), None, 8))),
-            ..Defaults::default()
-        };
-        for (defaults, name, expected) in [
-            (Defaults::default(), Some("verify.example"), "mx verify tls-only f:1"),
-            (Defaults::default(), Some("min.example"), "mx encrypt tls-only f:2"),
-            (Defaults::default(), Some("off.example"), "mx off plaintext-ok f:3"),
-            (Defaults::default(), Some("quiet.example"), "mx opportunistic plaintext-ok built-in"),
-            (encrypted.clone(), Some("quiet.example"), "mx encrypt tls-only f:9"),
-            (encrypted.clone(), Some("unknown.example"), "mx encrypt tls-only f:9"),
-            (encrypted.clone(), Some("routed.example"), "store opportunistic plaintext-ok built-in"),
-            (encrypted, None, "mx encrypt tls-only f:9"),
-            (smarthost.clone(), Some("unknown.example"), "smart verify tls-only f:8"),
-            (smarthost.clone(), Some("routed.example"), "store opportunistic plaintext-ok built-in"),
-            (smarthost, None, "mx encrypt tls-only f:9"),
-        ] {
-            let policies = PolicySet::new(defaults, files()).unwrap();
-            assert_eq!(describe(&policies, name), expected, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn verify_on_a_route_asks_for_the_host_and_not_for_a_domain_that_a_sender_can_choose() {
-        let smarthost = Defaults {
-            route: Some(route("smart", outbound(Some(OutboundTls::Verify), None, 1))),
-            ..Defaults::default()
-        };
-        let policies = PolicySet::new(smarthost, Vec::new()).unwrap();
-        let (recipient, host) = (domain("attacker.example"), domain("relay.example"));
-        let requirement = decide(&policies, Some(&recipient), &ASKER).requirement;
-        let identity = requirement.identity(&HostIdentity {
-            recipient_domain: Some(&recipient),
-            name: Some(&host),
-            name_is_trusted: true,
-        });
-        assert_eq!(identity.names, [host]);
-    }
-
-    #[test]
-    fn the_name_of_a_host_counts_only_where_it_can_be_trusted() {
-        let requirement = requirement(&[], &[NamePattern::Domain, NamePattern::Mx]);
-        let (recipient, host) = (domain("bank.example"), domain("mx1.host.example"));
-        for (trusted, expected) in [(true, vec![recipient.clone(), host.clone()]), (false, vec![recipient.clone()])] {
-            let identity = requirement.identity(&HostIdentity {
-                recipient_domain: Some(&recipient),
-                name: Some(&host),
-                name_is_trusted: trusted,
-            });
-            assert_eq!(identity.names, expected);
-        }
-    }
-}
+mod tests;

@@ -114,6 +114,7 @@ pub struct Asks {
     pub tls_required_no: bool,
     /// It is a TLS report of ours.
     pub tls_report: bool,
-    /// It is a notice about a message that came with REQUIRETLS (section 5).
+    /// It came with REQUIRETLS and is a notice, from nobody: it is protected in the same manner, but is not lost for
+    /// want of the next host's promise to do so (RFC 8689 section 5).
     pub is_protected_notice: bool,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::address::Address;
 use crate::model::domain::{Domain, DomainPattern};
 
-use super::settings::{DeliveryLayer, InboundLayer, KeyPair, OutboundLayer, Route};
+use super::settings::{DeliveryLayer, InboundLayer, KeyPair, OutboundLayer, Route, Sourced};
 use super::timed::{Enforcement, Rules};
 
 /// Which local parts a hosted domain has.
@@ -100,15 +100,15 @@ impl PolicySet {
     }
 
     /// The certificates of ours that routes name, some perhaps more than once.
-    pub fn client_certificates(&self) -> impl Iterator<Item = &KeyPair> {
+    pub fn client_certificates(&self) -> impl Iterator<Item = &Sourced<KeyPair>> {
         self.all_routes().filter_map(|route| route.client_certificate.as_ref())
     }
 
     /// The lists of files with roots of their own, some perhaps more than once.
-    pub fn authorities(&self) -> impl Iterator<Item = &Vec<PathBuf>> {
+    pub fn authorities(&self) -> impl Iterator<Item = &Sourced<Vec<PathBuf>>> {
         let of_files = self.policies.iter().flat_map(|policy| policy.outbound.layers());
         let layers = of_files.chain(self.defaults.outbound.layers()).chain(self.all_routes().map(|route| &route.tls));
-        layers.filter_map(|layer| layer.ca.as_ref().map(|ca| &ca.value))
+        layers.filter_map(|layer| layer.ca.as_ref())
     }
 
     /// The file that speaks for `domain`, with the pattern that matched; `None` leaves it to the defaults.

@@ -130,7 +130,7 @@ mod tests {
             session,
             proofs: proof.into_iter().collect(),
             usual: Identity::default(),
-            needs_require_tls: false,
+            require_tls_above: None,
         }
     }
 

@@ -359,5 +359,5 @@ pub struct Route {
     pub ehlo: Option<Domain>,
     pub ip: IpChoice,
     /// What is shown to a next hop that asks for a certificate.
-    pub client_certificate: Option<KeyPair>,
+    pub client_certificate: Option<Sourced<KeyPair>>,
 }

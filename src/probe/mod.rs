@@ -14,7 +14,7 @@ pub mod session;
 pub mod walk;
 
 #[cfg(test)]
-pub(crate) mod specimen;
+pub(crate) mod fake_mail_host;
 #[cfg(test)]
 mod tests;
 

@@ -148,7 +148,7 @@ struct MxOf {
 
 impl Prober {
     /// Everything that is published about the target. Policies are asked for at `policy_domain`: the domain whose MX
-    /// records count, or the name of a smart host (RFC 8461 section 2).
+    /// records count, or the name of a smart host (RFC 8461 section 3.4).
     pub async fn publication(&self, target: &Target, policy_domain: Option<&Domain>) -> Publication {
         let about = async {
             match policy_domain {

@@ -1,17 +1,17 @@
 //! Real connections with hosts on loopback, found by written DNS.
 
+use super::fake_mail_host::{BANK, Identity, MX, MailHost, Tls, dns, domain, prober};
 use super::findings::{Weight, findings};
 use super::host::{HostReport, Inquiry};
 use super::judge::Met;
 use super::observe::{End, Look, VersionResult};
 use super::publication::{Publication, StsFound, Target, TlsRptFound, parse_target};
-use super::specimen::{BANK, Identity, MX, MailHost, Tls, dns, domain, prober};
 use super::walk::Walk;
 use super::*;
 use crate::clock;
 use crate::dns::mx::RouteError;
 use crate::dns::{LookupError, Security, Service};
-use crate::facts::policy_host::{Answer, PolicyHost};
+use crate::facts::fake_policy_host::{Answer, PolicyHost};
 use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::tls::ProtocolVersion;
 use crate::model::tlsa::Tlsa;

@@ -16,6 +16,21 @@ pub struct LastAttempt {
     pub mx: Option<String>,
     /// The remote's reply or our own words, escaped and bounded.
     pub detail: String,
+    /// Who asks for the TLS that was lacking: places in files, and the kinds of facts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_by: Vec<String>,
+    /// The other hosts that it failed at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherHost>,
+}
+
+/// Why another host of the same attempt did not take the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherHost {
+    pub mx: String,
+    pub reason: Reason,
+    /// As of the attempt.
+    pub detail: String,
 }
 
 /// How a recipient ended.
@@ -54,6 +69,9 @@ pub struct Pending {
     /// The sender has been told that it waits for TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls_notified: bool,
+    /// When the sender was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
     /// The first attempt at which TLS did not meet the policy, if none has met it since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacks_tls_since: Option<Timestamp>,
@@ -123,6 +141,17 @@ pub fn summary<'a>(message: MessageId, states: impl Iterator<Item = (u32, &'a Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn states_of_older_versions_are_read() {
+        let text = r#"{"pending":{"attempts":2,"last":{"at":"2027-01-02T03:04:05.000000Z","reason":"certificate-expired",
+                       "mx":"mx.b.example","detail":"d"},"delay_notified":true,"lacks_tls_since":
+                       "2027-01-02T03:04:05.000000Z"}}"#;
+        let state: RecipientState = serde_json::from_str(text).unwrap();
+        let last = state.pending().unwrap().last.clone().unwrap();
+        assert_eq!((last.reason, last.asked_by.len(), last.others.len()), (Reason::CertificateExpired, 0, 0));
+        assert_eq!(state.pending().unwrap().told_at, None);
+    }
 
     #[test]
     fn a_summary_restores_what_the_changes_made() {

@@ -41,9 +41,10 @@ const DETAIL_DATA_BYTES_MAX: usize = 8;
 ///
 /// Usage 2 names an issuer, which becomes the only trusted one. The chain must lead to it, be valid now below it, and
 /// be for one of `names`: the TLSA base domain and, where they come by DNSSEC, the next-hop domain and what its aliases
-/// lead to (RFC 7672 sections 3.1.2 and 3.2.2). The issuer's own dates do not matter: of an anchor name, key and name
-/// constraints count (RFC 5280 section 6.1.1). A record of a digest needs the issuer in the chain; one that holds the
-/// certificate or key itself does not (RFC 7671 sections 5.2.2 and 5.2.3). A server is never its own issuer.
+/// lead to (RFC 7672 sections 3.1.2 and 3.2.2). The issuer's own dates do not matter: an anchor is a name and a key
+/// (RFC 5280 section 6.1.1), with the constraints of its certificate (RFC 7671 section 5.2.1). A record of a digest
+/// needs the issuer in the chain; one that holds the certificate or key itself does not (RFC 7671 sections 5.2.2 and
+/// 5.2.3). A server is never its own issuer.
 ///
 /// Where no record matches, the reason is `tlsa-invalid`: none of them was found to be valid (RFC 8460 section
 /// 4.3.2.1), and either they or the certificate must be put right. Where one names an issuer, the reason is what is

@@ -129,6 +129,9 @@ class MailHost(rig.Sink):
         self.address = address
 
     def serve(self, connection):
+        if self.fault == "turns-away":
+            connection.sendall(b"554 5.7.1 go away\r\n")
+            return
         if self.fault == "refuses":
             self.extensions = ("8BITMIME", "STARTTLS")
             connection = Refusing(connection)

@@ -88,8 +88,8 @@ def the_sender_is_told(relay, domain, ident, by_route=True):
     began, came = seconds_of(first["time"]), notice["entry"]["time"]
     between(f"{domain}: the notice comes when it is due", came - began, NOTIFY - 0.5, NOTIFY + LATE_SECONDS_MAX)
     checks.matches(f"{domain}: the notice says that TLS is what it waits for", text, NOT_OFFERED)
-    checks.matches(f"{domain}: that it is held back rather than sent", text, "held back until that is so, rather than sent")
-    then = re.search(r"If it is not so by (.*?), another protected route is taken", text)
+    checks.matches(f"{domain}: that it is held back rather than sent", text, "held back until the connection can be protected as required")
+    then = re.search(r"If that is not possible by (.*?), it goes by another route, which is protected", text)
     checks.check(f"{domain}: what comes then, and when", then, text)
     if then:
         until = email.utils.parsedate_to_datetime(then[1]).timestamp()

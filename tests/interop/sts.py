@@ -93,8 +93,10 @@ def judge_roots(folder, world):
 
 def judge_bounces(homes, gatepost):
     """RFC 8689 section 5: what comes back of a message that demanded TLS is protected as well, and has no body."""
-    wait_for(homes["home"].count, 20)
-    bounces = homes["home"].taken()
+    def of(domain):
+        return [entry for entry in homes["home"].taken() if f"rfc822; b@{domain}".encode() in entry["data"]]
+    wait_for(lambda: of("demand-lacking.secure.test"), 20)
+    bounces = of("demand-lacking.secure.test")
     if not checks.equal("demand-lacking: one bounce came back", [(entry["from"], entry["to"]) for entry in bounces], [("", ["a@home.test"])]):
         return
     bounce = bounces[0]
@@ -112,6 +114,15 @@ def judge_bounces(homes, gatepost):
     found = wait_for(waits, 10)
     checks.equal("demand-lacking-bare-sender: the bounce waits for TLS", found and found[0]["reason"], "starttls-not-supported")
     checks.equal("demand-lacking-bare-sender: and nothing of it went out", (homes["bare"].count(), homes["bare"].named), (0, []))
+
+    def stays():
+        return [record for record in gatepost.daemon.records("outbound.deferred", to=["a@stranger.test"]) if not record["from"]]
+    found = wait_for(stays, 10)
+    checks.equal("demand-lacking-strange-sender: the bounce waits for a certificate", found and found[0]["reason"], "certificate-not-trusted")
+    checks.equal("demand-lacking-strange-sender: and nothing of it went out", (homes["stranger"].count(), homes["stranger"].named), (0, []))
+    wait_for(lambda: of("demand-secure-mx-self-signed.secure.test"), 10)
+    told = [(entry["data"].count(b"Status: 5.7.10")) for entry in of("demand-secure-mx-self-signed.secure.test")]
+    checks.equal("demand-secure-mx-self-signed: the bounce says that encryption is needed", told, [1])
 
 
 def table(gatepost, homes, cases, parts):
@@ -144,8 +155,9 @@ def main():
     rig.on_exit(lambda: os.environ.get("KEEP") or shutil.rmtree(folder, ignore_errors=True))
     (folder / "table").mkdir()
     world = World(folder / "table", cases + sts_shared.CASES)
-    tls = rig.self_signed(folder, "home.test")
-    homes = {"home": Sink(tls=tls, extensions=("8BITMIME", "REQUIRETLS")), "bare": Sink(), "sender": Sink()}
+    trusted = world.certificates.leaf("home", "unsent", ["home.test"], "ec")[0]
+    homes = {"home": Sink(tls=trusted, extensions=("8BITMIME", "REQUIRETLS")), "bare": Sink(), "sender": Sink(),
+             "stranger": Sink(tls=rig.self_signed(folder, "stranger.test"), extensions=("8BITMIME", "REQUIRETLS"))}
     gatepost = Gatepost(folder / "table/daemon", world, homes)
     rig.on_exit(world.close, gatepost.close)
     gatepost.daemon.start()

@@ -1,19 +1,28 @@
-//! The files that listeners and routes name: roots for client certificates, and certificates shown to next hops.
+//! The files that listeners, policies and routes name: roots that vouch for others, and certificates shown to next hops.
 
 use std::path::Path;
 
 use crate::cli::main_file::{MainFile, WrittenPath};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::policy::settings::{KeyPair, Route, Source};
+use crate::policy::settings::Source;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 use crate::tls::roots::Roots;
 
+use super::placed;
+
 pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
-    let policies = config.policies.policies().filter_map(|policy| policy.route.as_deref());
-    let routes = policies.chain(config.policies.defaults.route.as_deref());
     let mut found = client_roots(file);
-    found.extend(routes.filter_map(|route| pair(route, route.client_certificate.as_ref()?)));
+    found.extend(config.policies.authorities().filter_map(|files| {
+        let error = Roots::from_pem_files(&files.value).err()?;
+        Some(unusable(config, (&files.source, "ca"), &error.to_string(), "name PEM files of root certificates"))
+    }));
+    found.extend(config.policies.client_certificates().filter_map(|pair| {
+        let paths = CertificatePaths::new(&pair.value.chain, &pair.value.key);
+        let error = ServerCertificate::read(&paths).err()?;
+        let remedy = "name the files of a certificate and its key";
+        Some(unusable(config, (&pair.source, "route.client_certificate"), &error.to_string(), remedy))
+    }));
     found
 }
 
@@ -27,23 +36,10 @@ fn client_roots(file: &Path) -> Vec<Diagnostic> {
     main.paths_in_each("listener", "client_ca").into_iter().filter_map(unusable).collect()
 }
 
-fn pair(route: &Route, pair: &KeyPair) -> Option<Diagnostic> {
-    let error = ServerCertificate::read(&CertificatePaths::new(&pair.chain, &pair.key)).err()?.to_string();
-    let (message, remedy) = error.split_once("; ").unwrap_or((&error, "name the files of a certificate and its key"));
-    let (file, line) = match &route.source {
-        Source::File { file, line } => (file.to_string(), *line),
-        Source::BuiltIn | Source::Fact(_) => (String::new(), 1),
-    };
-    Some(Diagnostic {
-        severity: Severity::Error,
-        file,
-        line,
-        column: 1,
-        key: "route.client_certificate".to_owned(),
-        message: message.to_owned(),
-        remedy: remedy.to_owned(),
-        excerpt: None,
-    })
+/// The library says what to do behind the first semicolon.
+fn unusable(config: &Config, place: (&Source, &str), error: &str, remedy: &str) -> Diagnostic {
+    let (message, remedy) = error.split_once("; ").unwrap_or((error, remedy));
+    placed::error(config, place, (message, remedy))
 }
 
 #[cfg(test)]
@@ -57,23 +53,31 @@ mod tests {
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         std::fs::create_dir(folder.path().join("domains.d")).unwrap();
         write("empty.pem", "");
+        let route = "hosts = [\"x.example\"]\nclient_certificate = { chain = \"no.pem\", key = \"no.key\" }\n";
+        write("domains.d/a.toml", &format!("domains = [\"a.example\"]\n[route]\n{route}"));
         write(
-            "domains.d/a.toml",
-            "domains = [\"a.example\"]\n[route]\nhosts = [\"x.example\"]\n\
-             client_certificate = { chain = \"no.pem\", key = \"no.key\" }\n",
+            "domains.d/b.toml",
+            "domains = [\"b.example\"]\n[outbound]\ntls = \"verify\"\nca = \"no.pem\"\n\
+             [[outbound.step]]\nfrom = 2027-01-01\nca = [\"no.pem\", \"../empty.pem\"]\n",
         );
         let main = "hostname = \"mx.example.org\"\nspool.path = \"s\"\naudit.path = \"a\"\n\
                     certificate = [{ chain = \"c\", key = \"k\" }]\n\
                     [[listener]]\nname = \"in\"\nbind = [\"[::1]:25\"]\nrole = \"mx\"\n\
-                    request_client_certificate = true\nclient_ca = \"empty.pem\"\n";
-        write("gatepost.toml", main);
+                    request_client_certificate = true\nclient_ca = \"empty.pem\"\n\
+                    [[route]]\nname = \"escrow\"\ntls = \"verify\"\nca = \"empty.pem\"\n";
+        write("gatepost.toml", &format!("{main}{route}"));
         let file = folder.path().join("gatepost.toml");
         let (config, _) = config::load(&file).unwrap();
-        let seen: Vec<_> = findings(&file, &config).into_iter().map(|f| (f.file, f.line, f.key, f.severity)).collect();
-        let finding = |file: &str, line, key: &str| (file.to_owned(), line, key.to_owned(), Severity::Error);
+        let found = findings(&file, &config);
+        assert!(found.iter().all(|finding| finding.is_error() && !finding.remedy.is_empty()), "{found:?}");
+        let seen: Vec<_> = found.iter().map(|f| (f.file.as_str(), f.line, f.column, f.key.as_str())).collect();
         let expected = [
-            finding("gatepost.toml", 10, "listener.client_ca"),
-            finding("domains.d/a.toml", 2, "route.client_certificate"),
+            ("gatepost.toml", 10, 13, "listener.client_ca"),
+            ("domains.d/b.toml", 4, 6, "ca"),
+            ("domains.d/b.toml", 7, 6, "ca"),
+            ("gatepost.toml", 14, 6, "ca"),
+            ("domains.d/a.toml", 4, 22, "route.client_certificate"),
+            ("gatepost.toml", 16, 22, "route.client_certificate"),
         ];
         assert_eq!(seen, expected);
     }

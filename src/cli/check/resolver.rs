@@ -8,7 +8,9 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{Config, DnssecConfig};
 use crate::dns::anchors;
 use crate::dns::servers::{Mode, Servers, SetupError};
-use crate::policy::settings::{DaneUse, Source, Sourced};
+use crate::policy::settings::{DaneUse, Sourced};
+
+use super::placed;
 
 pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
     // A file that cannot be read was reported with the rest of the configuration.
@@ -26,7 +28,7 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
             _ => None,
         },
         DnssecConfig::Auto => match dns_servers(&config.dns) {
-            Ok(Servers { mode: Mode::Off, .. }) => required_dane(config).map(unmet),
+            Ok(Servers { mode: Mode::Off, .. }) => required_dane(config).map(|dane| unmet(config, dane)),
             _ => None,
         },
         DnssecConfig::Off | DnssecConfig::Validate { trust_anchor: None } => None,
@@ -44,25 +46,11 @@ fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
     layers.filter_map(|layer| layer.dane.as_ref()).find(|dane| dane.value == DaneUse::Required)
 }
 
-fn unmet(dane: &Sourced<DaneUse>) -> Diagnostic {
-    let (file, line) = match &dane.source {
-        Source::File { file, line } => (file.to_string(), *line),
-        Source::BuiltIn | Source::Fact(_) => (String::new(), 1),
-    };
-    Diagnostic {
-        severity: Severity::Error,
-        file,
-        line,
-        column: 1,
-        key: "outbound.dane".to_owned(),
-        message:
-            "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that no \
-                  TLSA record counts"
-                .to_owned(),
-        remedy: "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]"
-            .to_owned(),
-        excerpt: None,
-    }
+fn unmet(config: &Config, dane: &Sourced<DaneUse>) -> Diagnostic {
+    let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that \
+                   no TLSA record counts";
+    let remedy = "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]";
+    placed::error(config, (&dane.source, "outbound.dane"), (message, remedy))
 }
 
 #[cfg(test)]
@@ -83,8 +71,9 @@ mod tests {
         assert_eq!(required_dane(&config::load(&file).unwrap().0), None);
         write("domains.d/b.toml", "domains = [\"b.example\"]\n[outbound]\ndane = \"required\"\n");
         let (config, _) = config::load(&file).unwrap();
-        let finding = unmet(required_dane(&config).unwrap());
-        assert_eq!((finding.file.as_str(), finding.line, finding.is_error()), ("domains.d/b.toml", 3, true));
+        let finding = unmet(&config, required_dane(&config).unwrap());
+        let place = (finding.file.as_str(), finding.line, finding.column);
+        assert_eq!((place, finding.is_error()), (("domains.d/b.toml", 3, 8), true));
     }
 
     #[test]
@@ -105,6 +94,7 @@ mod tests {
             let [finding] = found.as_slice() else { panic!("{found:?}") };
             assert_eq!((finding.line, finding.key.as_str()), (7, "dns.trust_anchor"));
             assert!(finding.is_error() && finding.message.contains(expected), "{finding}");
+            assert!(!finding.remedy.is_empty(), "{finding}");
         }
     }
 }

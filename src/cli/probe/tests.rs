@@ -11,7 +11,7 @@ use crate::cli::tests::{Ran, run};
 use crate::dns::Security;
 use crate::dns::fake::FakeResolver;
 use crate::model::tlsa::Tlsa;
-use crate::probe::specimen::{BANK, Identity, MX, MailHost, Running, dns, domain, prober};
+use crate::probe::fake_mail_host::{BANK, Identity, MX, MailHost, Running, dns, domain, prober};
 
 const MAIN: &str = r#"hostname = "mx1.example.org"
 spool = { path = "spool" }

@@ -1,6 +1,6 @@
 //! One message on a page: what it is, why it is still here, and how each recipient stands.
 
-use crate::admin::protocol::{QueueMessage, QueueRecipient};
+use crate::admin::protocol::{Prospects, QueueMessage, QueueRecipient};
 use crate::cli::human::{bytes, count, labelled, second, shown, span, wrap};
 use crate::cli::output::{BOLD, ODD, WIDTH_COLUMNS};
 use crate::model::time::Timestamp;
@@ -68,7 +68,26 @@ fn lines_of(recipient: &QueueRecipient, now: Timestamp) -> Vec<String> {
         let wrapped = wrap(trouble.trim_start_matches([':', ' ']), room).into_iter();
         lines.extend(wrapped.map(|line| format!("{INDENT}{ODD}{line}{ODD:#}")));
     }
+    let ahead = ahead(&recipient.prospects, now);
+    lines.extend(ahead.iter().flat_map(|text| wrap(&shown(text), room)).map(|line| format!("{INDENT}{line}")));
     lines
+}
+
+/// What else is known, and what comes next.
+fn ahead(prospects: &Prospects, now: Timestamp) -> Vec<String> {
+    let Prospects { asked_by, other_hosts, expires_at, reroute_to, reroute_at, told_at, tell_at } = prospects;
+    let moment = |at: Timestamp| format!("in {} ({})", span(at.saturating_since(now)), second(at));
+    let mut texts: Vec<String> =
+        other_hosts.iter().map(|other| format!("{} at {}: {}", other.reason, other.mx, other.detail)).collect();
+    if !asked_by.is_empty() {
+        texts.push(format!("TLS is asked for by {}", asked_by.join(", ")));
+    }
+    let reroute = reroute_to.as_ref().zip(*reroute_at);
+    texts.extend(reroute.map(|(route, at)| format!("by the route {route} {}, should TLS be lacking", moment(at))));
+    texts.extend(expires_at.map(|at| format!("given up {}", moment(at))));
+    texts.extend(told_at.map(|at| format!("the sender was told {}", second(at))));
+    texts.extend(tell_at.map(|at| format!("the sender is told {}", moment(at))));
+    texts
 }
 
 #[cfg(test)]
@@ -79,6 +98,7 @@ pub(super) mod tests {
     use crate::admin::protocol::RecipientStanding;
     use crate::model::id::MessageId;
     use crate::model::reason::Reason;
+    use crate::spool::state::OtherHost;
 
     pub(in crate::cli::queue) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -95,6 +115,7 @@ pub(super) mod tests {
             detail: Some("the policy of domains.d/bank.toml:12 asks for verified TLS and the host offers none".into()),
             lacks_tls_since: None,
             route: None,
+            prospects: Prospects::default(),
         }
     }
 
@@ -114,6 +135,29 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_recipient_that_waits_is_told_with_what_comes_next() {
+        let hour = Duration::from_secs(3600);
+        let other = OtherHost { mx: "mx2.b".into(), reason: Reason::ConnectTimeout, detail: "no answer".into() };
+        let prospects = Prospects {
+            asked_by: vec!["domains.d/bank.toml:12".into(), "REQUIRETLS".into()],
+            other_hosts: vec![other],
+            expires_at: Some(NOW + 30 * hour),
+            reroute_to: Some("escrow".into()),
+            reroute_at: Some(NOW + 2 * hour),
+            told_at: Some(NOW - hour),
+            tell_at: None,
+        };
+        let expected = [
+            "connect-timeout at mx2.b: no answer",
+            "TLS is asked for by domains.d/bank.toml:12, REQUIRETLS",
+            "by the route escrow in 2h (2027-01-15 10:00:00 UTC), should TLS be lacking",
+            "given up in 30h (2027-01-16 14:00:00 UTC)",
+            "the sender was told 2027-01-15 07:00:00 UTC",
+        ];
+        assert_eq!(ahead(&prospects, NOW), expected);
+    }
+
+    #[test]
     fn a_message_is_shown_on_a_page_of_80_columns() {
         let mut message = message();
         message.recipients[1] = QueueRecipient {
@@ -128,6 +172,7 @@ pub(super) mod tests {
             detail: None,
             lacks_tls_since: None,
             route: None,
+            prospects: Prospects::default(),
         };
         let expected = "\
 00000000000000000000000007

@@ -7,7 +7,7 @@ use crate::config;
 use crate::dns::fake::FakeResolver;
 use crate::dns::{Exchange, Security};
 use crate::model::time::Timestamp;
-use crate::probe::specimen::{Identity, MX, MailHost, Running, dns, domain, prober};
+use crate::probe::fake_mail_host::{Identity, MX, MailHost, Running, dns, domain, prober};
 use record::{HostLine, Levels, Word};
 
 const TERMS: Terms = Terms { versions: false, parallel: 3, timeout: Duration::from_secs(60) };

@@ -50,16 +50,6 @@ const INBOUND_REASONS: &Words<Reason> = &[
     (Reason::RelayDenied.as_str(), Some(Reason::RelayDenied)),
     (Reason::NoSuchUser.as_str(), Some(Reason::NoSuchUser)),
 ];
-/// Why a delivery may not be made.
-const OUTBOUND_REASONS: &Words<Reason> = &[
-    (Reason::StarttlsNotSupported.as_str(), Some(Reason::StarttlsNotSupported)),
-    (Reason::VersionBelowMinimum.as_str(), Some(Reason::VersionBelowMinimum)),
-    (Reason::CipherBelowMinimum.as_str(), Some(Reason::CipherBelowMinimum)),
-    (Reason::CertificateHostMismatch.as_str(), Some(Reason::CertificateHostMismatch)),
-    (Reason::CertificateExpired.as_str(), Some(Reason::CertificateExpired)),
-    (Reason::CertificateNotTrusted.as_str(), Some(Reason::CertificateNotTrusted)),
-    (Reason::ValidationFailure.as_str(), Some(Reason::ValidationFailure)),
-];
 const DELIVERIES: &Words<DeliveryVerdict> = &[
     (DeliveryVerdict::Deliver.as_str(), Some(DeliveryVerdict::Deliver)),
     ("accept", Some(DeliveryVerdict::Deliver)),
@@ -187,7 +177,7 @@ fn outbound(table: &mut Table<'_>, expect: Option<Value<'_>>, has_tls: bool) -> 
     });
     let names = table.get("certificate_names").map(|value| value.list(|item| item.parse(values::domain_pattern)));
     let mx = table.get("mx").map(|value| value.parse(values::domain));
-    let reason = table.get("reason").map(|value| value.word(OUTBOUND_REASONS));
+    let reason = table.get("reason").map(|value| value.word(&outbound_reasons()));
     let expected = expect.and_then(|value| delivery(&value));
     let reason = all_or_nothing(reason)?;
     if let (Some(at), Some(Delivery::Verdict(DeliveryVerdict::Deliver))) = (&reason, expected) {
@@ -234,10 +224,16 @@ fn reply(text: &str) -> Result<Answer, Invalid> {
     Ok(Answer::Reply(code, enhanced))
 }
 
+/// Why a delivery may not be made.
+fn outbound_reasons() -> Vec<(&'static str, Option<Reason>)> {
+    let reasons = Reason::OUTBOUND_TLS.iter().chain(&[Reason::NeedsRequireTls]);
+    reasons.map(|reason| (reason.as_str(), Some(*reason))).collect()
+}
+
 /// A verdict, or the reason for which the mail is not sent.
 fn delivery(value: &Value<'_>) -> Option<Delivery> {
     let text = value.value.as_str().unwrap_or_default();
-    match OUTBOUND_REASONS.iter().find(|(word, _)| *word == text) {
+    match outbound_reasons().into_iter().find(|(word, _)| *word == text) {
         Some((_, reason)) => reason.map(Delivery::Reason),
         None => value.word(DELIVERIES).map(|at| Delivery::Verdict(at.value)),
     }

@@ -57,6 +57,10 @@ fn every_form_of_a_value_is_taken() {
     ] {
         check(lines, &[]);
     }
+    for reason in Reason::OUTBOUND_TLS {
+        check(&format!("direction = \"outbound\"\nexpect = \"{reason}\""), &[]);
+        check(&format!("direction = \"outbound\"\nexpect = \"defer\"\nreason = \"{reason}\""), &[]);
+    }
     let hash = "2".repeat(64);
     check(&format!("tls = \"TLSv1.2\"\nclient_certificate = \"sha256:{hash}\"\nexpect = \"accept\""), &[]);
     let outbound = "direction = \"outbound\"\ntls = \"TLSv1.2\"";

@@ -215,7 +215,7 @@ client_certificate = { chain = \"lab.pem\", key = \"/etc/lab.key\" }
     assert_eq!((&*route.name, route.source.to_string().as_str()), ("etc/lab.toml", "etc/lab.toml:2"));
     assert_eq!(route.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a.example:25", "[IPv6:::1]:26"]);
     let pair = KeyPair { chain: config.file.with_file_name("etc").join("lab.pem"), key: "/etc/lab.key".into() };
-    assert_eq!(route.client_certificate, Some(pair));
+    assert_eq!(route.client_certificate.as_ref().map(|at| &at.value), Some(&pair));
     let min_version = config.policies.defaults.outbound.base.min_version.as_ref().unwrap();
     assert_eq!(min_version.source.to_string(), "gatepost.toml:6");
 }

@@ -1,7 +1,7 @@
 //! The life of a policy: found, kept, changed, taken back, out of reach, and over.
 
 use crate::clock;
-use crate::facts::policy_host::{Answer, POLICY, PolicyHost, domain};
+use crate::facts::fake_policy_host::{Answer, POLICY, PolicyHost, domain};
 use crate::facts::sts_fetch::FETCH_TIMEOUT;
 use crate::policy::sts_policy::Mode;
 

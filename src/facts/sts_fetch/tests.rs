@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::clock;
 use crate::dns::fake::FakeResolver;
-use crate::facts::policy_host::{Answer, POLICY, PolicyHost, domain, octets};
+use crate::facts::fake_policy_host::{Answer, POLICY, PolicyHost, domain, octets};
 use crate::policy::sts_policy::{LineFault, Mode};
 use crate::tls::self_signed::Validity;
 

@@ -24,7 +24,7 @@ const MESSAGE: &str = "From: Joe SixPack <joe@football.example.com>\r\n\
 const NAMES: [&str; 9] = ["from", "to", "subject", "date", "message-id", "from", "subject", "date", "cc"];
 const BODY_HASH: &str = "2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=";
 
-/// The Ed25519 key of RFC 8463 appendix A.2 (and of RFC 8032 section 7.1) as PKCS #8.
+/// The Ed25519 key of RFC 8463 appendix A.1 (and of RFC 8032 section 7.1) as PKCS #8.
 const ED25519_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
     -----END PRIVATE KEY-----\n";
@@ -32,7 +32,7 @@ const ED25519_PUBLIC: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 const ED25519_SIGNATURE: &str =
     "/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11BusFa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==";
 
-/// The RSA key of RFC 8463 appendix A.2. It has 1024 bits.
+/// The RSA key of RFC 8463 appendix A.1. It has 1024 bits.
 const RSA_KEY: &str = "-----BEGIN RSA PRIVATE KEY-----\n\
     MIICXQIBAAKBgQDkHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQi\n\
     Y/J16JYi0Qvx/byYzCNb3W91y3FutACDfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqM\n\

@@ -26,22 +26,35 @@ pub(super) fn subject(recipients: &[RecipientNotice<'_>]) -> String {
     }
 }
 
+/// Who asks for the protection that is lacking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedBy {
+    /// What is written for the destination, or what it publishes.
+    Policy,
+    /// REQUIRETLS alone (RFC 8689).
+    Sender,
+}
+
 /// Says in plain words what a TLS requirement has to do with it, if it has.
-pub fn explanation_for(reason: Reason) -> Option<String> {
+pub fn explanation_for(reason: Reason, asked_by: AskedBy) -> Option<String> {
     let why = match reason {
         Reason::NeedsRequireTls => {
-            let asked =
-                "The message was sent with the demand (REQUIRETLS) that every mail server on its way protects it";
+            let asked = "You asked (REQUIRETLS) that every mail server on its way protects the message with";
             let lacking = "The receiving mail server does not promise that, so the message was not given to it.";
-            return Some(format!("{asked} with authenticated encryption. {lacking}"));
+            return Some(format!("{asked} authenticated encryption. {lacking}"));
         }
         Reason::StarttlsNotSupported => "the receiving mail server does not offer encryption",
         Reason::CertificateHostMismatch => "the certificate of the receiving mail server is for another name",
         Reason::CertificateExpired => "the certificate of the receiving mail server is not valid at this time",
         Reason::CertificateNotTrusted => "the certificate of the receiving mail server is not trusted",
-        Reason::ValidationFailure => "no encrypted connection to the receiving mail server could be made",
+        Reason::ValidationFailure => {
+            "no such connection could be made to a mail server that is confirmed as the right one"
+        }
         Reason::TlsaInvalid => "the certificate of the receiving mail server is not the one that its domain announces",
-        Reason::DnssecInvalid => "the name servers of the receiving domain gave no answer that can be believed",
+        Reason::DnssecInvalid => {
+            let no_answer = "The name servers of the receiving domain gave no answer that can be believed (DNSSEC)";
+            return Some(format!("{no_answer}, so it is not known whether a connection there would be protected."));
+        }
         Reason::DaneRequired => "the receiving domain does not announce the certificate of its mail server",
         Reason::StsPolicyFetchError => "the encryption policy that the receiving domain announces cannot be fetched",
         Reason::StsPolicyInvalid => "the encryption policy that the receiving domain announces is not valid",
@@ -53,18 +66,28 @@ pub fn explanation_for(reason: Reason) -> Option<String> {
         }
         _ => return None,
     };
-    Some(format!("The policy for this destination requires an encrypted connection, and {why}."))
+    Some(match asked_by {
+        AskedBy::Policy => format!("The policy for this destination requires an encrypted connection, and {why}."),
+        AskedBy::Sender => {
+            format!("You asked for a connection that is encrypted and authenticated (REQUIRETLS), and {why}.")
+        }
+    })
 }
 
 /// The same of mail that waits: until when it does, and what comes then.
-pub fn waiting_for(reason: Reason, until: Timestamp, reroute: Option<Timestamp>) -> Option<String> {
-    let why = explanation_for(reason)?;
-    let waits = "Your message is held back until that is so, rather than sent without this protection.";
-    let then = match reroute {
-        Some(at) => format!("If it is not so by {}, another protected route is taken.", at.rfc5322()),
-        None => format!("If it is not so by {}, it is returned to you.", until.rfc5322()),
+pub fn waiting_for(
+    reason: Reason,
+    asked_by: AskedBy,
+    until: Timestamp,
+    other_route_from: Option<Timestamp>,
+) -> Option<String> {
+    let why = explanation_for(reason, asked_by)?;
+    let waits = "Your message is held back until the connection can be protected as required.";
+    let (by, then) = match other_route_from {
+        Some(at) => (at, "it goes by another route, which is protected"),
+        None => (until, "it is returned to you"),
     };
-    Some(format!("{why} {waits} {then}"))
+    Some(format!("{why} {waits} If that is not possible by {}, {then}.", by.rfc5322()))
 }
 
 /// The text. It may hold characters outside ASCII if an address does.
@@ -123,12 +146,14 @@ fn why(notice: &RecipientNotice<'_>) -> String {
 }
 
 fn next(notice: &RecipientNotice<'_>) -> String {
-    match (notice.action, notice.retry_until) {
+    let end = notice.retry_until.map(|until| format!(" until {}", until.rfc5322())).unwrap_or_default();
+    match (notice.action, notice.other_route_from) {
         (Action::Failed, _) => "It will not be tried again.".to_owned(),
-        (Action::Delayed, Some(until)) => {
-            format!("It will be tried again until {}. You need not send it again.", until.rfc5322())
+        (Action::Delayed, Some(at)) => {
+            let by = at.rfc5322();
+            format!("It will be tried again until {by}, then by another route{end}. You need not send it again.")
         }
-        (Action::Delayed, None) => "It will be tried again. You need not send it again.".to_owned(),
+        (Action::Delayed, None) => format!("It will be tried again{end}. You need not send it again."),
         (Action::Relayed, _) => "That host sends no notices of delivery, so you may hear no more of it.".to_owned(),
     }
 }
@@ -157,7 +182,9 @@ fn plain_words(reason: Reason) -> &'static str {
         Reason::CertificateHostMismatch => "The certificate of the next host belongs to another name.",
         Reason::CertificateExpired => "The certificate of the next host is out of date.",
         Reason::CertificateNotTrusted => "The certificate of the next host is not trusted.",
-        Reason::ValidationFailure => "A secure connection to the next host could not be made.",
+        Reason::ValidationFailure => {
+            "No encrypted connection could be made to a host that is confirmed as the right one."
+        }
         Reason::TlsaInvalid => "The certificate of the next host is not the one that its domain announces.",
         Reason::DnssecInvalid => "The name servers of the domain gave no answer that can be believed.",
         Reason::DaneRequired => {

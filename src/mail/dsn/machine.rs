@@ -71,7 +71,7 @@ pub(super) fn diagnostic(reply: &Reply) -> String {
     text
 }
 
-/// RFC 3461 section 6.3 (a): ORCPT without the encoding of the SMTP parameter.
+/// RFC 3461 section 6.3 (d): ORCPT without the encoding of the SMTP parameter.
 fn original_recipient(orcpt: &str, charset: Charset) -> Option<String> {
     let (kind, address) = orcpt.split_once(';')?;
     let is_kind = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

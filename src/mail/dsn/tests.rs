@@ -1,5 +1,7 @@
 //! Notices as other software reads them, and the tables behind them.
 
+use std::time::Duration;
+
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 
 use super::*;
@@ -48,6 +50,7 @@ fn failed(recipient: &Recipient) -> RecipientNotice<'_> {
         reply: None,
         last_attempt: Some(NOW),
         retry_until: None,
+        other_route_from: None,
     }
 }
 
@@ -324,8 +327,49 @@ fn a_notice_has_the_tls_required_field_of_its_message() {
 
 #[test]
 fn who_demands_tls_is_told_that_the_next_host_does_not_promise_it() {
-    let text = explanation_for(Reason::NeedsRequireTls).unwrap();
-    assert!(text.contains("REQUIRETLS") && text.contains("was not given to it"), "{text}");
+    let text = explanation_for(Reason::NeedsRequireTls, AskedBy::Sender).unwrap();
+    assert!(text.starts_with("You asked (REQUIRETLS)") && text.contains("was not given to it"), "{text}");
+}
+
+#[test]
+fn whoever_asked_for_tls_is_named_and_nobody_else() {
+    for reason in Reason::OUTBOUND_TLS.iter().filter(|reason| **reason != Reason::DnssecInvalid) {
+        let text = |asked_by| explanation_for(*reason, asked_by).unwrap();
+        let (by_policy, by_sender) = (text(AskedBy::Policy), text(AskedBy::Sender));
+        assert!(by_policy.starts_with("The policy for this destination") && !by_policy.contains("You"), "{by_policy}");
+        assert!(by_sender.starts_with("You asked for") && !by_sender.contains("The policy for"), "{by_sender}");
+    }
+}
+
+#[test]
+fn mail_that_waits_for_tls_says_until_when_and_all_of_its_parts_agree() {
+    let (until, other_route) = (NOW + Duration::from_secs(86_400), NOW + Duration::from_secs(3600));
+    let (end, other) = (until.rfc5322(), other_route.rfc5322());
+    let held =
+        "Your message is held back until the connection can be protected as required. If that is not possible by";
+    for (other_route_from, explained, told) in [
+        (None, format!("{held} {end}, it is returned to you."), format!("tried again until {end}. You")),
+        (
+            Some(other_route),
+            format!("{held} {other}, it goes by another route, which is protected."),
+            format!("tried again until {other}, then by another route until {end}. You"),
+        ),
+    ] {
+        let envelope = envelope("a@a.example", &["b@b.example"]);
+        let reason = Reason::StarttlsNotSupported;
+        let explanation = waiting_for(reason, AskedBy::Policy, until, other_route_from).unwrap();
+        let recipients = [RecipientNotice {
+            action: Action::Delayed,
+            reason: Some(reason),
+            retry_until: Some(until),
+            other_route_from,
+            ..failed(&envelope.recipients[0])
+        }];
+        let notice =
+            Notice { explanation: Some(&explanation), ..notice(&envelope, &recipients, Original::Headers(HEADER)) };
+        let text = human::text(&notice).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(&explained) && text.contains(&told), "{text}");
+    }
 }
 
 #[test]

@@ -31,7 +31,6 @@ impl Attempt {
         Asks {
             require_tls: require_tls && !is_notice,
             tls_required_no: envelope.tls_required_no,
-            // It goes on without the promise of the next host rather than to be lost.
             is_protected_notice: require_tls && is_notice,
             tls_report: envelope.tls_report,
         }

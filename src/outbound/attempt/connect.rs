@@ -37,11 +37,11 @@ impl Attempt {
     pub(super) async fn connect_anew(&mut self, target: &Target) -> Result<Box<Connection>, Failure> {
         let opened = self.open(target).await;
         let mut connection = opened.map_err(|failure| self.not_opened(target, failure))?;
+        self.note_back_end(target, connection.tls().is_some() && connection.offers_requiretls());
         match self.check(&mut connection) {
             Ok(verified) => {
                 if let Some(facts) = connection.tls() {
                     self.outbound.metrics.outbound_tls(facts, verified);
-                    self.note_back_end(&connection);
                 }
                 self.saw(target, What::Connected(connection.tls()));
                 self.count_session(&connection);
@@ -100,10 +100,22 @@ impl Attempt {
     }
 
     /// Tells the inbound side whether the host of a route takes mail that demands TLS.
-    fn note_back_end(&self, connection: &Connection) {
+    fn note_back_end(&self, target: &Target, offers_requiretls: bool) {
         if let NextHop::Route(_) = &self.decision.next_hop {
-            self.outbound.back_ends.note(connection.target.host(), connection.offers_requiretls(), clock::now());
+            self.outbound.back_ends.note(target.host(), offers_requiretls, clock::now());
         }
+    }
+
+    /// Nobody in particular is asked for, so that whoever answers speaks for the host. Else a "no" for good may be that
+    /// of anybody on the way, and is one for now.
+    fn is_open_to_all(&self, target: &Target) -> bool {
+        let requirement = self.requirement(target);
+        requirement.session.permits_plaintext() && requirement.proofs.is_empty()
+    }
+
+    /// Whether the message goes back once no host has what it asks for itself (RFC 8689 section 4.2.1).
+    fn ends_by_message(&self, target: &Target, reason: Reason) -> bool {
+        self.requirement(target).is_for_message_alone(reason)
     }
 
     /// Keeps in mind what works with this host. A host that was content with plaintext has taught us nothing.
@@ -135,7 +147,7 @@ impl Attempt {
     /// TLS with the route's certificate if it has one.
     fn tls(&self) -> &ClientTls {
         let pair = match &self.decision.next_hop {
-            NextHop::Route(route) => route.client_certificate.as_ref(),
+            NextHop::Route(route) => route.client_certificate.as_ref().map(|pair| &pair.value),
             NextHop::Mx => None,
         };
         pair.and_then(|pair| self.snapshot.client_tls.get(pair)).unwrap_or(&self.outbound.tls)
@@ -161,21 +173,28 @@ impl Attempt {
             self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: true });
             self.count_failure(target, Failed::of(&failure));
         }
-        let permanent = failure.is_permanent();
+        let lacks_starttls = failure.reason == Reason::StarttlsNotSupported && !failure.is_temporary();
+        if lacks_starttls {
+            self.note_back_end(target, false);
+        }
+        // Who has no STARTTLS has no REQUIRETLS either.
+        let ends = lacks_starttls && self.ends_by_message(target, failure.reason);
+        let reason = if ends { Reason::NeedsRequireTls } else { failure.reason };
         let mut situation = self.situation(Some(target), failure.facts.clone());
-        situation.reason = Some(failure.reason);
+        situation.reason = Some(reason);
         situation.reply.clone_from(&failure.reply);
         situation.detail = Some(failure.detail.clone());
         self.record_attempt(&situation);
         Failure {
-            reason: failure.reason,
-            permanent,
+            reason,
+            permanent: ends || failure.is_permanent() && self.is_open_to_all(target),
             mixed: false,
             next_host: true,
             detail: failure.detail,
             reply: failure.reply,
             target: Some(target.clone()),
             tls: failure.facts,
+            others: Vec::new(),
         }
     }
 
@@ -211,13 +230,14 @@ impl Attempt {
         self.record_attempt(&situation);
         Failure {
             reason,
-            permanent: false,
+            permanent: self.ends_by_message(&connection.target, reason),
             mixed: false,
             next_host: true,
             detail,
             reply: None,
             target: Some(connection.target.clone()),
             tls: connection.tls().cloned(),
+            others: Vec::new(),
         }
     }
 }

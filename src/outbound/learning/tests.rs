@@ -56,7 +56,7 @@ fn check(target: &Target, what: What<'_>, expected: Meaning) {
     let (bank, hosts) = (domain("bank.example"), [domain("mx.bank.example")]);
     let seen = Seen { at: Timestamp::from_secs(0), target, what };
     let to = Destination { domain: &bank, hosts: &hosts, learn: Learn::Enforce };
-    let session = session(to, &seen).unwrap();
+    let session = session(to, &seen, &target.requirement.as_ref().unwrap().session).unwrap();
     assert_eq!((session.shown, session.violation, session.path), expected, "{what:?}");
 }
 
@@ -104,7 +104,7 @@ fn who_was_not_connected_to_has_shown_nothing() {
     let (bank, hosts) = (domain("bank.example"), []);
     let to = Destination { domain: &bank, hosts: &hosts, learn: Learn::Enforce };
     let what = failed(Reason::DnssecInvalid, None);
-    target.requirement = None;
+    let written = target.requirement.take().unwrap();
     let seen = Seen { at: Timestamp::from_secs(0), target: &target, what };
-    assert!(session(to, &seen).is_none());
+    assert!(session(to, &seen, &written.session).is_none());
 }

@@ -27,6 +27,7 @@ use crate::mail::tlsrpt::CONTENT_TYPE_GZIP;
 use crate::model::address::Host;
 use crate::model::destination::WebhookUrl;
 use crate::model::escape::peer_text;
+use crate::net::bounded::Bounded;
 use crate::net::dial::{DialError, dial};
 use crate::policy::settings::IpChoice;
 
@@ -38,6 +39,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ADDRESSES_TRIED_MAX: usize = 4;
 /// The head of the answer.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// All that the web server may send, certificates and interim answers included.
+const EXCHANGE_BYTES_MAX: usize = 256 * 1024;
 /// Longest text of an error, in bytes of the escaped form.
 const DETAIL_BYTES_MAX: usize = 200;
 
@@ -75,7 +78,7 @@ impl Poster<'_> {
     }
 
     async fn post_unbounded(&self, url: &WebhookUrl, gzipped: &[u8]) -> Result<(), PostError> {
-        let stream = self.connect(url).await?;
+        let stream = Bounded::new(self.connect(url).await?, EXCHANGE_BYTES_MAX);
         let name = match url.host() {
             Host::Literal(ip) => ServerName::from(*ip),
             Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).map_err(|e| tls_error(&e))?,

@@ -104,7 +104,7 @@ fn what_is_published_learned_and_asked_for_raises_what_is_written() {
             Published { asks: require_tls, ..dane(usable()) },
             &format!("verify {TLSA} [REQUIRETLS: bank.example]"),
         ),
-        (Opportunistic, false, asks(notice), "encrypt"),
+        (Opportunistic, false, asks(notice), "verify [REQUIRETLS: bank.example]"),
     ] {
         assert_eq!(describe(&written(level), is_trusted, &published), expected, "{level:?} {is_trusted} {published:?}");
     }
@@ -156,6 +156,29 @@ fn required_dane_needs_records_that_can_be_used_of_a_host_that_was_found_securel
 }
 
 /// RFC 8460 section 3: the second of the two exceptions.
+#[test]
+fn what_only_the_message_asks_for_ends_with_the_message() {
+    use OutboundTls::{Encrypt, Opportunistic, Verify};
+    use Reason::{CertificateHostMismatch, StarttlsNotSupported, VersionBelowMinimum};
+    let (require_tls, notice) =
+        (Asks { require_tls: true, ..Asks::default() }, Asks { is_protected_notice: true, ..Asks::default() });
+    for (level, asks, dane, lacking, expected) in [
+        (Opportunistic, require_tls, Dane::Absent, StarttlsNotSupported, true),
+        (Opportunistic, require_tls, Dane::Absent, CertificateHostMismatch, true),
+        (Opportunistic, require_tls, Dane::Absent, VersionBelowMinimum, false),
+        // Somebody else asks for it too.
+        (Encrypt, require_tls, Dane::Absent, StarttlsNotSupported, false),
+        (Verify, require_tls, Dane::Absent, CertificateHostMismatch, false),
+        (Opportunistic, require_tls, usable(), StarttlsNotSupported, false),
+        // A notice has nobody to go back to.
+        (Opportunistic, notice, Dane::Absent, StarttlsNotSupported, false),
+        (Opportunistic, Asks::default(), Dane::Absent, StarttlsNotSupported, false),
+    ] {
+        let built = built(&written(level), false, &Published { dane, asks, ..Published::default() }).unwrap();
+        assert_eq!(built.is_for_message_alone(lacking), expected, "{level:?} {asks:?} {lacking}");
+    }
+}
+
 #[test]
 fn a_tls_report_goes_out_whatever_is_written_published_or_learned() {
     let asks = Asks { tls_report: true, ..Asks::default() };

@@ -361,7 +361,7 @@ fn by_proofs(proofs: &[&str], trusted: bool) -> (Verified, Option<Reason>, Chain
         session: Requirement::of(&[]),
         proofs: proofs.iter().map(|of| Proof { of: evidence(of), source: Source::Fact(Fact::Tlsa) }).collect(),
         usual: named("no.example"),
-        needs_require_tls: false,
+        require_tls_above: None,
     };
     let roots = if trusted { authority.roots() } else { Roots::empty() };
     let found = evaluate_all(std::slice::from_ref(&issued.certificate_der), &requirement, &roots, NOW);

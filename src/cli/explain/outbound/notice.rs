@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::human::span;
-use crate::mail::dsn::{explanation_for, status_for};
+use crate::mail::dsn::{AskedBy, explanation_for, status_for};
 use crate::model::address::ReversePath;
 use crate::model::reason::Reason;
 use crate::model::reply::EnhancedCode;
@@ -97,7 +97,7 @@ pub(super) fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Re
         DeliveryVerdict::Defer => status_for(Reason::Expired, true),
         _ => status_for(reason, true),
     };
-    Some(Notice { status, text: explanation_for(reason) })
+    Some(Notice { status, text: explanation_for(reason, AskedBy::Policy) })
 }
 
 /// Labels and texts for the page; none where the message goes out.

@@ -1,16 +1,10 @@
 //! The whole relay with TLS reports that are due at its start: they go out once, whatever TLS the next hop lacks.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::signature::Ed25519KeyPair;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use crate::admin::client;
 use crate::admin::protocol::{Request, Response};
@@ -27,76 +21,11 @@ use crate::model::base64;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
-use crate::smtp::client::Timeouts;
-use crate::tls::roots::Roots;
 
-use super::{Environment, Options, Prepared, Running, Sockets, load};
+use super::{Hop, PATIENCE, relay, write_files};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const MAIN: &str = "hostname = \"relay.test\"\npostmaster = \"p@dest.test\"\ndomains = \"domains.d\"\n\
-    [spool]\npath = \"spool\"\nmin_free_space = \"10MB\"\nretry = [\"1h\"]\n\
-    [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:0\"]\nrole = \"mx\"\ntls = \"off\"\n\
-    [audit]\npath = \"audit\"\nkey = \"audit.key\"\n[metrics]\nbind = \"off\"\n\
-    [admin]\nsocket = \"control.sock\"\n\
-    [tlsrpt]\norganization = \"Relay Test\"\ncontact = \"tls@relay.test\"\n\
+const REPORTING: &str = "[tlsrpt]\norganization = \"Relay Test\"\ncontact = \"tls@relay.test\"\n\
     dkim = { selector = \"s1\", key = \"dkim.pem\" }\n";
-
-/// A next hop without TLS, and the contents that it was sent.
-struct Hop {
-    address: SocketAddr,
-    contents: mpsc::UnboundedReceiver<String>,
-    _tasks: JoinSet<()>,
-}
-
-impl Hop {
-    async fn start() -> Self {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = socket.local_addr().unwrap();
-        let (sender, contents) = mpsc::unbounded_channel();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut sessions = JoinSet::new();
-            while let Ok((stream, _)) = socket.accept().await {
-                sessions.spawn(converse(stream, sender.clone()));
-            }
-        });
-        Self { address, contents, _tasks: tasks }
-    }
-
-    async fn next(&mut self) -> String {
-        tokio::time::timeout(PATIENCE, self.contents.recv()).await.expect("nothing came to the hop").unwrap()
-    }
-}
-
-async fn converse(stream: TcpStream, seen: mpsc::UnboundedSender<String>) {
-    let mut stream = BufReader::new(stream);
-    let (mut line, mut content, mut answer) = (String::new(), None::<String>, "220 hop ESMTP\r\n");
-    loop {
-        if !answer.is_empty() && stream.write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-        line.clear();
-        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-            return;
-        }
-        answer = match (line.trim_end(), &mut content) {
-            (".", Some(whole)) => {
-                _ = seen.send(std::mem::take(whole));
-                content = None;
-                "250 Ok\r\n"
-            }
-            (_, Some(whole)) => {
-                whole.push_str(&line);
-                ""
-            }
-            ("DATA", None) => {
-                content = Some(String::new());
-                "354 go\r\n"
-            }
-            _ => "250 Ok\r\n",
-        };
-    }
-}
 
 fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
@@ -107,22 +36,20 @@ fn subject(name: &str, days: u32) -> Subject {
     Subject { day: Day::of(clock::timestamp()).before(days), domain: domain(&format!("{name}.test")) }
 }
 
-fn write_files(folder: &Path, hop: SocketAddr) {
-    std::fs::create_dir_all(folder.join("domains.d")).unwrap();
-    std::fs::create_dir_all(folder.join("spool")).unwrap();
-    std::fs::write(folder.join("gatepost.toml"), MAIN).unwrap();
+/// The configuration, with a key for DKIM.
+fn write_all_files(folder: &Path, hop: SocketAddr) {
+    let route = format!("[route]\nhosts = [\"{hop}\"]\ntls = \"encrypt\"\n");
+    write_files(folder, REPORTING, &[("dest", route)]);
     let der = Ed25519KeyPair::generate().unwrap();
     let der: Pkcs8V1Der<'_> = der.as_der().unwrap();
     let key = base64::encode(der.as_ref());
     std::fs::write(folder.join("dkim.pem"), format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"))
         .unwrap();
-    let route = format!("[route]\nhosts = [\"{hop}\"]\ntls = \"encrypt\"\n");
-    let text = format!("domains = [\"dest.test\"]\nhosted = true\nrecipients = \"any\"\n{route}");
-    std::fs::write(folder.join("domains.d/dest.toml"), text).unwrap();
 }
 
 /// What an earlier run has left: counts of these domains and days, and what became of some reports.
 fn leave(folder: &Path, left: &[(Subject, Option<Filed>)]) {
+    std::fs::create_dir(folder.join("spool")).unwrap();
     let memory = Memory::open(&folder.join("spool")).unwrap();
     let book = Book::new(memory);
     for (subject, filed) in left {
@@ -135,18 +62,14 @@ fn leave(folder: &Path, left: &[(Subject, Option<Filed>)]) {
     }
 }
 
-async fn relay(folder: &Path) -> Running {
-    let config = load(&Options { config: folder.join("gatepost.toml"), accept_damage: false }).unwrap();
-    let sockets = Sockets::bind(&config).unwrap();
+/// Who asks for reports, and where they go.
+fn resolver() -> FakeResolver {
     let record = |to: &str| Ok(vec![format!("v=TLSRPTv1;rua=mailto:{to}@dest.test").into_bytes()]);
-    let resolver = FakeResolver::default()
+    FakeResolver::default()
         .with_text(Service::TlsRpt, domain("a.test"), record("a"))
         .with_text(Service::TlsRpt, domain("b.test"), record("b"))
         .with_text(Service::TlsRpt, domain("gone.test"), Err(LookupError::NoData))
-        .with_text(Service::TlsRpt, domain("late.test"), record("late"));
-    let environment =
-        Environment { resolver: Arc::new(resolver), roots: Roots::from_der([]), timeouts: Timeouts::default() };
-    Running::start(Prepared::new(config).unwrap(), sockets, environment, false).await.unwrap()
+        .with_text(Service::TlsRpt, domain("late.test"), record("late"))
 }
 
 /// What the daemon tells of all reports: the domain, and how the first place stands.
@@ -182,8 +105,8 @@ fn queuing(message: MessageId) -> Filed {
 #[tokio::test]
 async fn reports_that_are_due_go_out_once_and_despite_failing_tls() {
     let folder = tempfile::tempdir().unwrap();
-    let mut hop = Hop::start().await;
-    write_files(folder.path(), hop.address);
+    let mut hop = Hop::start("250 hop\r\n").await;
+    write_all_files(folder.path(), hop.address);
     // A crash has left open whether the report to b.test is in the queue, and it is not.
     leave(
         folder.path(),
@@ -195,8 +118,8 @@ async fn reports_that_are_due_go_out_once_and_despite_failing_tls() {
             (subject("a", 0), None),
         ],
     );
-    let running = relay(folder.path()).await;
-    let mut arrived = [hop.next().await, hop.next().await];
+    let running = relay(folder.path(), resolver()).await;
+    let mut arrived = [hop.next_message().await, hop.next_message().await];
     arrived.sort_by_key(|content| content.contains("TLS-Report-Domain: b.test"));
     for (content, name) in arrived.iter().zip(["a", "b"]) {
         let id = subject(name, 2).report_id(&domain("relay.test"));
@@ -217,14 +140,14 @@ async fn reports_that_are_due_go_out_once_and_despite_failing_tls() {
     }
     // A start sends none of them again.
     running.stop().await;
-    let running = relay(folder.path()).await;
+    let running = relay(folder.path(), resolver()).await;
     assert_eq!(all_sent(folder.path()).await, told);
     let socket = folder.path().join("control.sock");
     let request = Request::TlsrptSend { domain: domain("a.test"), day: Some(subject("a", 0).day) };
     let answer = tokio::task::spawn_blocking(move || client::ask(&socket, &request)).await.unwrap().unwrap();
     assert!(matches!(answer, Response::TlsrptSent { ref targets, .. } if targets.len() == 1), "{answer:?}");
     // The next that comes is the one that was asked for: nothing was sent twice.
-    let content = hop.next().await;
+    let content = hop.next_message().await;
     assert!(content.contains(&format!("<{}.", subject("a", 0).day)), "{content}");
     running.stop().await;
 }
