@@ -11,7 +11,7 @@ use crate::model::tls::ProtocolVersion;
 
 use super::in_force::Because;
 use super::names::{Fingerprint, Identity, NamePattern};
-use super::rules::{Defaults, DomainPolicy, PolicySet};
+use super::rules::PolicySet;
 use super::settings::{
     DaneUse, DeliveryLayer, Learn, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced, StsUse,
     TlsRequiredNo,
@@ -279,7 +279,11 @@ fn delivery<T: Clone>(
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
 pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) -> Decision {
     let policy = domain.and_then(|domain| policies.find(domain)).map(|(policy, _)| policy);
-    let delivery = delivery_layers(&policies.defaults, policy.map(|policy| &**policy), asker);
+    let own = policy.map(|policy| delivery_layers(&policy.delivery, &policy.outbound, asker)).unwrap_or_default();
+    // A route of its own has what stands beside it.
+    let is_bare_route = policy.is_some_and(|policy| policy.route.is_some()) && own.iter().all(|own| own.dane.is_none());
+    let default = delivery_layers(&policies.defaults.delivery, &policies.defaults.outbound, asker);
+    let delivery = [own, default].concat();
     let route = match (policy.and_then(|policy| policy.route.as_ref()), domain) {
         (Some(route), _) => Some(route),
         (None, Some(_)) => policies.defaults.route.as_ref(),
@@ -298,9 +302,7 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         }
     };
     let following = Following::of(&delivery);
-    // A route of its own has what stands beside it.
-    let is_own_route = policy.is_some_and(|policy| policy.route.is_some() && policy.delivery.dane.is_none());
-    let following = if is_own_route { following.where_published() } else { following };
+    let following = if is_bare_route { following.where_published() } else { following };
     let on_tls_failure =
         self::delivery(&delivery, |layer| &layer.on_tls_failure).unwrap_or(Sourced::built_in(OnTlsFailure::Defer));
     Decision {
@@ -317,18 +319,14 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
     }
 }
 
-/// What is said of deliveries, the uppermost first, in the order of the layers of TLS.
+/// What one level says of deliveries, the uppermost first.
 fn delivery_layers<'a>(
-    defaults: &'a Defaults,
-    policy: Option<&'a DomainPolicy>,
+    base: &'a DeliveryLayer,
+    rules: &'a Rules<OutboundLayer>,
     asker: &Asker<'_>,
 ) -> Vec<&'a DeliveryLayer> {
-    let own = policy.map(|policy| (&policy.delivery, &policy.outbound));
-    let mut layers = Vec::new();
-    for (base, rules) in [(&defaults.delivery, &defaults.outbound)].into_iter().chain(own) {
-        layers.push(base);
-        rules.each_part(asker, Shadow::Left, |_, layer| layers.push(&layer.delivery));
-    }
+    let mut layers = vec![base];
+    rules.each_part(asker, Shadow::Left, |_, layer| layers.push(&layer.delivery));
     layers.reverse();
     layers
 }
