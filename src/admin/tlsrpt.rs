@@ -101,7 +101,7 @@ impl Reading<'_> {
     }
 
     /// What is meant where no day is named: the newest that is over.
-    fn to_send(&self, domain: &Domain, day: Option<Day>, today: Day) -> Result<Subject, String> {
+    fn meant_to_send(&self, domain: &Domain, day: Option<Day>, today: Day) -> Result<Subject, String> {
         if let Some(found) = self.find(domain, day, |day| day < today) {
             return Ok(found);
         }
@@ -159,7 +159,8 @@ pub(super) fn show(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Re
 /// The day that is meant where none is named: the newest that is over.
 pub(super) fn day_to_send(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Result<Subject, Response> {
     let today = Day::of(clock::timestamp());
-    reading(outbound, |reading| reading.to_send(domain, day, today)).map_err(|message| Response::Error { message })
+    reading(outbound, |reading| reading.meant_to_send(domain, day, today))
+        .map_err(|message| Response::Error { message })
 }
 
 /// Sends one report now; the answer tells what became of it at each place.
@@ -208,7 +209,7 @@ mod tests {
             (&b, None, Err("no day of b.example is over yet; the report on 2027-01-02 goes out at 2027-01-03T0")),
             (&gone, None, Err("nothing was counted for gone.example")),
         ] {
-            match (reading.to_send(domain, day, today).map(|subject| subject.day), expected) {
+            match (reading.meant_to_send(domain, day, today).map(|subject| subject.day), expected) {
                 (Err(seen), Err(expected)) => assert!(seen.starts_with(expected), "{seen}"),
                 (seen, expected) => assert_eq!(seen, expected.map_err(str::to_owned)),
             }

@@ -109,7 +109,7 @@ fn changed<'t, 'a, T: PartialEq>(
         None => built_in.as_ref() == Some(&own.value),
     };
     let before_place = below.as_ref().map(|below| below.place.clone());
-    (!is_same).then(|| Difference { place: &own.place, change: Strictness::Other, before, before_place })
+    (!is_same).then_some(Difference { place: &own.place, change: Strictness::Other, before, before_place })
 }
 
 type Written<'a, T> = Option<At<'a, T>>;
