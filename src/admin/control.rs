@@ -20,7 +20,7 @@ use crate::outbound::dispatch::{Command, Retry};
 use crate::random;
 use crate::spool::Spool;
 
-use super::protocol::{REQUEST_BYTES_MAX, Request, Response, Status};
+use super::protocol::{KeptPolicy, REQUEST_BYTES_MAX, Request, Response, Status};
 use super::{learned, queue, tlsrpt};
 
 const CONNECTIONS_MAX: usize = 32;
@@ -97,6 +97,10 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
         Request::LearnedList { domain, after } => learned_list(desk, domain, after).await,
         Request::LearnedForget { domain } => learned_forget(desk, &domain, uid).await,
+        Request::StsShow { domain } => {
+            let kept = desk.outbound.facts.sts.cached(&domain);
+            Response::Sts { kept: kept.as_ref().map(KeptPolicy::of) }
+        }
         Request::TlsrptList { which } => tlsrpt::list(&desk.outbound, &which),
         Request::TlsrptShow { domain, day } => tlsrpt::show(&desk.outbound, &domain, day),
         Request::TlsrptSend { domain, day } => match tlsrpt::day_to_send(&desk.outbound, &domain, day) {

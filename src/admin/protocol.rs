@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::diagnostic::Diagnostic;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::facts::tlsrpt::filed::FiledTarget;
 use crate::mail::tlsrpt::day::Day;
 use crate::model::domain::Domain;
@@ -11,6 +12,8 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::policy::changes::ExceptionCounts;
 use crate::policy::learned::evidence::Evidence;
+use crate::policy::sts_policy::StsPolicy;
+use crate::policy::sts_record::StsId;
 use crate::spool::state::OtherHost;
 
 use super::tlsrpt::{Shown, Tallies, Which};
@@ -57,6 +60,10 @@ pub enum Request {
     },
     /// Forget all about a domain.
     LearnedForget {
+        domain: Domain,
+    },
+    /// The MTA-STS policy that is kept of a domain.
+    StsShow {
         domain: Domain,
     },
     /// What was counted for TLS reports.
@@ -125,6 +132,10 @@ pub enum Response {
         more: bool,
     },
     Forgotten,
+    Sts {
+        /// Whether or not it holds.
+        kept: Option<KeptPolicy>,
+    },
     /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
     Checkpoint {
         line: String,
@@ -182,6 +193,9 @@ pub struct Status {
     pub audit: AuditStatus,
     #[serde(default)]
     pub destinations: DestinationsStatus,
+    /// `trust-ad`, `validate`, or `off`: no answer of the DNS counts as secure. Empty: not told.
+    #[serde(default)]
+    pub dnssec: String,
     pub draining: bool,
 }
 
@@ -259,6 +273,27 @@ pub struct LearnedHost {
     pub plaintext: Option<Timestamp>,
     pub encrypt: Option<Timestamp>,
     pub verify: Option<Timestamp>,
+}
+
+/// An MTA-STS policy as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPolicy {
+    pub id: StsId,
+    /// In its own grammar.
+    pub policy: String,
+    pub fetched: Timestamp,
+}
+
+impl KeptPolicy {
+    pub fn of(cached: &CachedPolicy) -> Self {
+        Self { id: cached.id.clone(), policy: cached.policy.to_string(), fetched: cached.fetched }
+    }
+
+    /// `None` if the text is no policy to this release.
+    pub fn cached(&self) -> Option<CachedPolicy> {
+        let policy = StsPolicy::parse(self.policy.as_bytes()).ok()?;
+        Some(CachedPolicy { id: self.id.clone(), policy, fetched: self.fetched })
+    }
 }
 
 /// How the evidence stands.

@@ -15,7 +15,7 @@ use crate::config::{
 use crate::dns::Resolver;
 use crate::dns::cache::CachingResolver;
 use crate::dns::hickory::{HickoryResolver, Options};
-use crate::dns::servers::{Dnssec, Servers, SetupError};
+use crate::dns::servers::{Dnssec, Mode, Servers, SetupError};
 use crate::dns::targets::TargetRule;
 use crate::facts::Gatherer;
 use crate::facts::learned::{LearnTerms, LearnedStore};
@@ -91,6 +91,15 @@ pub(crate) fn resolver(config: &DnsConfig) -> Result<Arc<dyn Resolver>, SetupErr
 /// The DNS servers in force, and whether anything that they say can count as secure.
 pub(crate) fn dns_servers(config: &DnsConfig) -> Result<Servers, SetupError> {
     Servers::in_force(&config.servers, &dnssec(config))
+}
+
+/// How DNSSEC is used. Where no server is known nothing counts as secure.
+pub(crate) fn dnssec_mode(config: &DnsConfig) -> Mode {
+    dns_servers(config).map_or(Mode::Off, |servers| servers.mode)
+}
+
+pub(crate) fn is_dnssec_off(config: &DnsConfig) -> bool {
+    dnssec_mode(config) == Mode::Off
 }
 
 fn dnssec(config: &DnsConfig) -> Dnssec {

@@ -217,6 +217,7 @@ impl Running {
             learned: self.outbound.facts.learned.clone(),
             counts: counts.clone(),
             draining: self.draining.clone(),
+            dnssec: build::dnssec_mode(&self.config.load().dns).as_str(),
             started_at: clock::timestamp(),
         });
         if let Some(socket) = metrics {

@@ -33,6 +33,8 @@ pub(super) struct StatusSource {
     pub(super) learned: LearnedStore,
     pub(super) counts: watch::Receiver<Counts>,
     pub(super) draining: Arc<AtomicBool>,
+    /// As it was at the start: no reload changes it.
+    pub(super) dnssec: &'static str,
     pub(super) started_at: Timestamp,
 }
 
@@ -61,6 +63,7 @@ impl StatusSource {
             audit_writable: self.audit.is_writable(),
             audit: self.evidence.status(),
             destinations: destinations(self.learned.standing()),
+            dnssec: self.dnssec.to_owned(),
             draining: self.draining.load(Ordering::Relaxed),
         }
     }

@@ -425,9 +425,8 @@ impl<'a> Question<'a> {
             DeliveryVerdict::Bounce => Effect::Refused,
             DeliveryVerdict::Unknown => return Err(Unknown::NotRecorded),
         };
-        let rule = judged.decision.requirement.rule(judged.reason).clone();
         let exception = excepted(judged.decision.exception.as_deref());
-        Ok(Answer { effect, reason: judged.reason, rule, exception, reply: None })
+        Ok(Answer { effect, reason: judged.reason, rule: judged.rule, exception, reply: None })
     }
 }
 

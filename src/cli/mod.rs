@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod human;
 mod init;
+mod kept;
 mod learned;
 mod main_file;
 mod moment;

@@ -12,13 +12,15 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::app::build;
 use crate::clock;
 use crate::config::Config;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::outbound::{Decision, NextHop, decide};
-use crate::policy::published::Learned;
+use crate::policy::published::{Asks, Learned};
 use crate::policy::rules::PolicySet;
 use crate::policy::timed::Asker;
 use crate::probe::Prober;
@@ -30,6 +32,7 @@ use crate::probe::publication::{Publication, Target, parse_target};
 use crate::probe::walk::Walk;
 
 use super::human::shown;
+use super::kept;
 use super::learned::source;
 use super::output::{Console, Exit, Failure};
 use arguments::Probe;
@@ -51,6 +54,10 @@ pub(in crate::cli) struct Report {
     pub(in crate::cli) decision: Option<Decision>,
     /// What was learned of the domain, where our policy goes by it; the error says why that is not known.
     pub(in crate::cli) learned: Result<Option<Learned>, String>,
+    /// The MTA-STS policy that the daemon keeps, where our policy goes by it; the error says why that is not known.
+    pub(in crate::cli) kept: Result<Option<CachedPolicy>, String>,
+    /// Of the setting, not of the target.
+    pub(in crate::cli) dnssec_is_off: bool,
     pub(in crate::cli) findings: Vec<Finding>,
 }
 
@@ -62,6 +69,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let targets = targets(asked)?;
     let setting = Setting::find(config, console)?;
+    setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
     let _entered = runtime.enter();
     let prober = setting.prober(asked.ehlo.as_ref(), setting::patience(asked.timeout), setting::PAUSE)?;
@@ -88,12 +96,28 @@ fn targets(asked: &Probe) -> Result<Vec<(&str, Target)>, Failure> {
     }
     let domain = asked.domain.as_ref().or(asked.to.as_ref().and_then(|to| to.domain()));
     let parse = |text: &String| {
-        parse_target(text, domain).map_err(|why| {
+        let target = parse_target(text, domain).map_err(|why| {
             let message = format!("\"{}\" is no target: {why}", shown(text));
             Failure::usage(message, "write a domain, such as bank.example, or HOST:PORT, such as mx.bank.example:25")
-        })
+        })?;
+        is_about(asked, &target).map(|()| target)
     };
     asked.targets.iter().map(|text| Ok((text.as_str(), parse(text)?))).collect()
+}
+
+/// Options that are about another domain than the target are mistakes.
+fn is_about(asked: &Probe, target: &Target) -> Result<(), Failure> {
+    let Some(domain) = target.domain() else { return Ok(()) };
+    if let Some(other) = asked.domain.as_ref().filter(|other| *other != domain) {
+        let help = "leave it out, or write the host as HOST:PORT";
+        return Err(Failure::usage(format!("--domain {other} is for HOST:PORT, and {domain} is a domain"), help));
+    }
+    let to = asked.to.as_ref().and_then(|to| to.domain());
+    if let Some(other) = to.filter(|other| *other != domain) {
+        let help = format!("name a recipient of {domain}, or probe {other}");
+        return Err(Failure::usage(format!("--to is an address of {other}, and the probe is about {domain}"), help));
+    }
+    Ok(())
 }
 
 /// Asks about one target under a progress line, which shows itself only on a terminal.
@@ -122,9 +146,16 @@ pub(in crate::cli) async fn probe(
         Some((config, decision)) => source::in_force(config, decision, target.domain()),
         None => Ok(None),
     };
+    let asks_sts = decision.as_ref().filter(|decision| decision.heeds_sts(Asks::default()));
+    let policy_domain = policy_domain(decision.as_ref(), &target);
+    let kept = match config.zip(policy_domain).filter(|_| asks_sts.is_some()) {
+        Some((config, domain)) => kept::policy(config, domain),
+        None => Ok(None),
+    };
     let inquiry = Inquiry {
         domain: target.domain(),
         mta_sts: &publication.mta_sts,
+        kept: kept.as_ref().ok().and_then(Option::as_ref),
         learned: learned.as_ref().ok().and_then(Option::as_ref),
         look: if asked.quick { Look::QUICK } else { Look::CLOSE },
         decision: decision.as_ref().filter(|decision| applies(decision, &target)),
@@ -137,7 +168,8 @@ pub(in crate::cli) async fn probe(
     }
     bar.finish_and_clear();
     let findings = findings(&publication, &hosts, at);
-    Report { asked: text.to_owned(), target, at, publication, hosts, decision, learned, findings }
+    let dnssec_is_off = config.is_some_and(|config| build::is_dnssec_off(&config.dns));
+    Report { asked: text.to_owned(), target, at, publication, hosts, decision, learned, kept, dnssec_is_off, findings }
 }
 
 fn decision(policies: Option<&PolicySet>, target: &Target, asker: &Asker<'_>) -> Option<Decision> {

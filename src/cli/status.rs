@@ -46,8 +46,11 @@ fn page(status: &Status, now: Timestamp) -> String {
         ("queue", format!("{}: {deliveries}", human::count(status.messages, "message"))),
         ("spool", spool(status)),
         ("audit", evidence::summary(status, now)),
+        ("dnssec", dnssec(&status.dnssec)),
     ] {
-        page.extend(human::labelled(name, &value));
+        if !value.is_empty() {
+            page.extend(human::labelled(name, &value));
+        }
     }
     let labels = std::iter::once("policy").chain(std::iter::repeat(""));
     page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| human::labelled(label, text)));
@@ -100,6 +103,14 @@ fn policy(status: &PolicyStatus) -> Vec<String> {
         human::shown(&format!("next {}: {what}, {rule}{owner}", at.brief())).into_owned()
     });
     suspended.into_iter().chain((all > 0).then_some(states)).chain(next).collect()
+}
+
+/// Empty where the daemon does not tell.
+fn dnssec(mode: &str) -> String {
+    match mode {
+        "off" => format!("{ODD}off{ODD:#}: no TLSA record counts, and no name from the DNS can be trusted"),
+        mode => human::shown(mode).into_owned(),
+    }
 }
 
 fn spool(status: &Status) -> String {
@@ -195,6 +206,7 @@ mod tests {
             audit_writable: true,
             audit: AuditStatus::default(),
             destinations: DestinationsStatus::default(),
+            dnssec: "trust-ad".into(),
             draining: false,
         }
     }
@@ -216,6 +228,7 @@ since     2027-01-15 08:00:00 UTC
 queue     1,234 messages: 1 ready, 2 waiting, 3 active, 0 held
 spool     12GB free
 audit     writable
+dnssec    trust-ad
 
 LISTENER  ROLE  TLS       BIND
 mx        mx    starttls  0.0.0.0:25 [::]:25
@@ -223,6 +236,8 @@ mx        mx    starttls  0.0.0.0:25 [::]:25
         assert_eq!(plain(&status), expected);
         status.spool_fault = Some("less free space than spool.min_free_space".into());
         assert!(plain(&status).contains("takes no mail"));
+        status.dnssec = "off".into();
+        assert!(plain(&status).contains("\ndnssec    off: no TLSA record counts"));
         assert!(plain(&status).contains("spool     less free space than spool.min_free_space; 12GB free"));
     }
 

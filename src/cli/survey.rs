@@ -72,6 +72,7 @@ pub(super) fn run(
         None => (None, BTreeMap::new()),
     };
     let setting = Setting::find(config, console)?;
+    setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
     let is_known = |domain: &Domain| !asked.again && known.get(domain).is_some_and(Surveyed::is_settled);
     let (old, to_ask): (Vec<Domain>, Vec<Domain>) = domains.iter().cloned().partition(is_known);

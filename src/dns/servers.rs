@@ -35,6 +35,16 @@ pub enum Mode {
     Validate,
 }
 
+impl Mode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::TrustAd => "trust-ad",
+            Self::Validate => "validate",
+        }
+    }
+}
+
 /// The servers to ask.
 #[derive(Clone, Debug)]
 pub struct Servers {

@@ -144,6 +144,11 @@ impl StsCache {
         self.0.kept(domain)?.cached()
     }
 
+    /// Begins with a policy that somebody else keeps.
+    pub fn know(&self, domain: &Domain, policy: &CachedPolicy, now: Timestamp) {
+        self.0.keep(domain, policy, now);
+    }
+
     async fn published(&self, domain: &Domain, limit: Option<Duration>) -> Published {
         let fetcher = self.0.fetcher.load_full();
         let lookup = fetcher.resolver().text(Service::MtaSts, domain);
@@ -180,6 +185,15 @@ impl StsCache {
         });
         Ok(landing)
     }
+}
+
+/// What `memory` has of a domain, whether or not it holds. Asks nobody.
+pub fn kept(memory: &Memory, domain: &Domain) -> Option<CachedPolicy> {
+    read(memory, domain)?.cached()
+}
+
+fn read(memory: &Memory, domain: &Domain) -> Option<Kept> {
+    serde_json::from_slice(&memory.get(Table::Sts, domain.as_str())?).ok()
 }
 
 async fn landed(mut landing: Landing) -> Landed {
@@ -226,7 +240,7 @@ impl Inner {
     }
 
     fn kept(&self, domain: &Domain) -> Option<Kept> {
-        serde_json::from_slice(&self.memory.get(Table::Sts, domain.as_str())?).ok()
+        read(&self.memory, domain)
     }
 
     /// What is kept, for mail that is about to go.

@@ -10,6 +10,7 @@ use super::outbound::{Decision, HostIdentity, decide};
 use super::published::Published;
 use super::rules::PolicySet;
 use super::session_check::{self, IdentityCheck};
+use super::settings::Source;
 use super::timed::Asker;
 
 /// One session with one host of the next hop, greeted and ready for MAIL FROM.
@@ -58,6 +59,18 @@ pub struct DeliveryJudgement {
     pub verdict: DeliveryVerdict,
     /// What the session lacks: `Some` exactly for `Defer` and `Bounce`.
     pub reason: Option<Reason>,
+    /// What asks for that which is lacking; else what decides about TLS.
+    pub rule: Source,
+}
+
+/// What becomes of a message over one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionJudgement {
+    pub verdict: DeliveryVerdict,
+    /// What the session lacks: `Some` exactly for `Defer` and `Bounce`.
+    pub reason: Option<Reason>,
+    /// What asks for that which is lacking; else what decides about TLS.
+    pub rule: Source,
 }
 
 /// What becomes of a message to `domain` if this host with this session is all there is; `domain` is `None` for an
@@ -69,39 +82,37 @@ pub fn judge_delivery(
     host: &HostFacts<'_>,
 ) -> DeliveryJudgement {
     let decision = decide(policies, domain, asker);
-    let (verdict, reason) = judge_session(&decision, domain, host);
-    DeliveryJudgement { decision, verdict, reason }
+    let SessionJudgement { verdict, reason, rule } = judge_session(&decision, domain, host);
+    DeliveryJudgement { decision, verdict, reason, rule }
 }
 
 /// The same, where the decision is at hand.
-pub fn judge_session(
-    decision: &Decision,
-    domain: Option<&Domain>,
-    host: &HostFacts<'_>,
-) -> (DeliveryVerdict, Option<Reason>) {
+pub fn judge_session(decision: &Decision, domain: Option<&Domain>, host: &HostFacts<'_>) -> SessionJudgement {
     let identity = HostIdentity { recipient_domain: domain, name: host.name, name_is_trusted: host.name_is_trusted };
     let requirement = match require(decision, &identity, host.published) {
         Ok(requirement) => requirement,
-        Err(unmet) => return not_met(decision, unmet.reason),
+        Err(unmet) => return not_met(decision, unmet.reason, unmet.source),
     };
     let peer = host.tls.and_then(|tls| tls.peer.as_ref());
     let proved = session_check::all(requirement.proofs.iter().map(|proof| session_check::prove(&proof.of, peer)));
+    let rule = |lacking| session_check::rule(&requirement, host.tls, lacking).clone();
     match session_check::verify(&requirement, host.tls, proved) {
-        Ok(()) => (DeliveryVerdict::Deliver, None),
+        Ok(()) => SessionJudgement { verdict: DeliveryVerdict::Deliver, reason: None, rule: rule(None) },
         Err(_)
             if proved == IdentityCheck::Unknown
                 && session_check::is_strong_enough(&requirement.session, host.tls).is_ok() =>
         {
-            (DeliveryVerdict::Unknown, None)
+            SessionJudgement { verdict: DeliveryVerdict::Unknown, reason: None, rule: rule(None) }
         }
-        Err(reason) => not_met(decision, reason),
+        Err(reason) => not_met(decision, reason, rule(Some(reason))),
     }
 }
 
-fn not_met(decision: &Decision, reason: Reason) -> (DeliveryVerdict, Option<Reason>) {
+/// What becomes of a message if this is what is lacking, and `rule` what asks for it.
+pub fn not_met(decision: &Decision, reason: Reason, rule: Source) -> SessionJudgement {
     // Another route is taken later.
     let verdict = if decision.bounces(reason) { DeliveryVerdict::Bounce } else { DeliveryVerdict::Defer };
-    (verdict, Some(reason))
+    SessionJudgement { verdict, reason: Some(reason), rule }
 }
 
 #[cfg(test)]

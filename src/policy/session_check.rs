@@ -4,9 +4,10 @@
 use crate::model::reason::Reason;
 use crate::model::tls::{ChainTrust, DaneResult, PeerCertificate, TlsFacts, Verified};
 
-use super::host_requirement::{Evidence, HostRequirement};
+use super::host_requirement::{Evidence, HostRequirement, Proof};
 use super::names::Identity;
 use super::outbound::Requirement;
+use super::settings::{Fact, Source};
 
 /// What came of holding the peer's certificate against the identity that the requirement asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +105,26 @@ pub fn is_strong_enough(requirement: &Requirement, tls: Option<&TlsFacts>) -> Re
     Ok(())
 }
 
+/// What asks for that which a session lacks, by recorded facts alone; without a lack what decides about TLS.
+pub fn rule<'a>(requirement: &'a HostRequirement, tls: Option<&TlsFacts>, lacking: Option<Reason>) -> &'a Source {
+    static REQUIRE_TLS: Source = Source::Fact(Fact::RequireTls);
+    let session = &requirement.session;
+    if lacking == Some(Reason::NeedsRequireTls) {
+        return &REQUIRE_TLS;
+    }
+    if lacking.is_none() || is_strong_enough(session, tls).is_err() {
+        return session.rule(lacking);
+    }
+    let peer = tls.and_then(|tls| tls.peer.as_ref());
+    let fails = |proof: &&Proof| matches!(prove(&proof.of, peer), IdentityCheck::Failed(_));
+    requirement.proofs.iter().find(fails).map_or_else(|| session.rule(lacking), |proof| &proof.source)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::cipher::{CipherGrade, CipherSuite};
     use crate::model::tls::ProtocolVersion;
-    use crate::policy::host_requirement::Proof;
     use crate::policy::settings::{OutboundTls, Sourced};
 
     fn requirement(tls: OutboundTls, min: Option<ProtocolVersion>, cipher: CipherGrade) -> Requirement {
@@ -241,6 +256,54 @@ mod tests {
             ),
         ] {
             assert_eq!(verify(&wanted(requirement), tls, check), Err(expected));
+        }
+    }
+
+    #[test]
+    fn the_proof_that_fails_is_what_asks_for_it_and_not_what_is_written_beside() {
+        use crate::model::domain::Domain;
+        use crate::model::tls::DaneMatch;
+        use crate::policy::published::UsableRecords;
+        let name = |name: &str| Identity { names: vec![Domain::parse(name).unwrap()], ..Identity::default() };
+        let written = Source::File { file: "domains.d/back.toml".into(), line: 3 };
+        let tlsa = Evidence::Tlsa(UsableRecords { records: None, base: None, names: Vec::new() }.into());
+        let session = Requirement {
+            tls: Sourced { value: OutboundTls::Verify, source: written.clone() },
+            ..requirement(OutboundTls::Verify, Some(ProtocolVersion::Tls1_2), CipherGrade::Any)
+        };
+        let proof = |of, source| Proof { of, source };
+        let wanted = HostRequirement {
+            proofs: vec![
+                proof(Evidence::Names(name("mx.example")), written.clone()),
+                proof(tlsa, Source::Fact(Fact::Tlsa)),
+                proof(Evidence::Names(name("sts.example")), Source::Fact(Fact::MtaSts)),
+            ],
+            ..wanted(session)
+        };
+        let facts = |version, names: &[&str], matches| {
+            let peer = PeerCertificate {
+                names: names.iter().map(ToString::to_string).collect(),
+                chain: ChainTrust::Trusted,
+                dane: Some(DaneMatch {
+                    result: if matches { DaneResult::Match } else { DaneResult::NoMatch },
+                    record: None,
+                }),
+                ..PeerCertificate::assumed(String::new())
+            };
+            let suite = CipherSuite::by_name("AES128-SHA").unwrap();
+            TlsFacts { peer: Some(peer), ..TlsFacts::assumed(version, suite) }
+        };
+        use ProtocolVersion::{Tls1_1, Tls1_2};
+        let file = "domains.d/back.toml:3";
+        for (tls, lacking, expected) in [
+            (None, Some(Reason::StarttlsNotSupported), file.to_owned()),
+            (Some(facts(Tls1_1, &[], false)), Some(Reason::VersionBelowMinimum), "built-in".to_owned()),
+            (Some(facts(Tls1_2, &[], false)), Some(Reason::CertificateHostMismatch), file.to_owned()),
+            (Some(facts(Tls1_2, &["mx.example"], false)), Some(Reason::TlsaInvalid), "DANE".to_owned()),
+            (Some(facts(Tls1_2, &["mx.example"], true)), Some(Reason::CertificateHostMismatch), "MTA-STS".to_owned()),
+            (Some(facts(Tls1_2, &["mx.example", "sts.example"], true)), None, file.to_owned()),
+        ] {
+            assert_eq!(rule(&wanted, tls.as_ref(), lacking).to_string(), expected, "{tls:?} {lacking:?}");
         }
     }
 }

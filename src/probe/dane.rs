@@ -4,7 +4,7 @@ use crate::dns::LookupError;
 use crate::facts::tlsa_lookup::{self, look_up};
 use crate::model::domain::Domain;
 use crate::policy::published::Dane;
-use crate::policy::tlsa::Judged;
+use crate::policy::tlsa::{Judged, UsableTlsa};
 
 use super::Prober;
 use super::publication::FoundHost;
@@ -33,6 +33,12 @@ impl DaneFound {
     /// Every record, those that count first.
     pub fn judged(&self) -> &[Judged] {
         self.0.as_ref().map_or(&[], Dane::judged)
+    }
+
+    /// The records that a certificate is held against, and the names that count beside them.
+    pub fn usable(&self) -> Option<(&UsableTlsa, &[Domain])> {
+        let Ok(Dane::Usable(records)) = &self.0 else { return None };
+        Some((records.records.as_deref()?, &records.names))
     }
 
     pub const fn is_unusable(&self) -> bool {

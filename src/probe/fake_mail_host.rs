@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -113,6 +115,7 @@ impl Running {
 
 /// Authority, certificate and handshakes of a host with these names.
 pub(crate) struct Identity {
+    authority: DemoAuthority,
     pub(crate) roots: Roots,
     pub(crate) issued: IssuedCertificate,
 }
@@ -122,7 +125,26 @@ impl Identity {
         let now = clock::timestamp();
         let authority = DemoAuthority::new(now).unwrap();
         let issued = authority.issue(names, KeyKind::P256, Validity::starting(now, 90 * DAY)).unwrap();
-        Self { roots: authority.roots(), issued }
+        Self { roots: authority.roots(), issued, authority }
+    }
+
+    /// As [`Identity::tls`], and to those who do not take its key, a certificate of the same authority with an RSA key.
+    pub(crate) fn tls_with_two(&self, names: &[&str]) -> Tls {
+        let validity = Validity::starting(clock::timestamp(), 90 * DAY);
+        let rsa = self.authority.issue(names, KeyKind::Rsa2048, validity).unwrap();
+        let provider = https_client(&Roots::empty()).unwrap().crypto_provider().clone();
+        let certified = |issued: &IssuedCertificate| {
+            let key = PrivateKeyDer::from(issued.private_key()).clone_key();
+            let key = provider.key_provider.load_private_key(key).unwrap();
+            Arc::new(CertifiedKey::new(vec![issued.certificate_der.clone()], key))
+        };
+        let both = ByKey(vec![certified(&self.issued), certified(&rsa)]);
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(both));
+        Tls::Rustls(Arc::new(config))
     }
 
     /// TLS 1.2 and 1.3.
@@ -135,6 +157,17 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![self.issued.certificate_der.clone()], key);
         Tls::Rustls(Arc::new(config.unwrap()))
+    }
+}
+
+/// The first that the client takes.
+#[derive(Debug)]
+struct ByKey(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByKey {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let is_taken = |own: &&Arc<CertifiedKey>| own.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.0.iter().find(is_taken).cloned()
     }
 }
 

@@ -7,10 +7,12 @@ use crate::dns::mx::RouteError;
 use crate::model::cipher::CipherGrade;
 use crate::model::time::Timestamp;
 use crate::model::tls::ProtocolVersion;
+use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::sts_policy::Mode;
 use crate::policy::tlsa::Standing;
+use crate::tls::client::Peer;
 
-use super::host::HostReport;
+use super::host::{HostReport, Other};
 use super::judge::Met;
 use super::observe::{End, VersionResult};
 use super::publication::{Publication, StsFound, TlsRptFound};
@@ -156,13 +158,24 @@ impl List {
     }
 
     fn of_policy(&mut self, host: &HostReport) {
-        if let Some((reason, detail)) = host.policy.as_ref().and_then(|policy| policy.verdict.as_ref().err()) {
-            self.wrong("policy", format!("our policy sends no mail there ({reason}): {detail}"));
+        if let Some((policy, (reason, detail))) =
+            host.policy.as_ref().and_then(|policy| Some((policy, policy.verdict.as_ref().err()?)))
+        {
+            if policy.requirement.is_err() || reason.is_outbound_tls() {
+                self.wrong("policy", format!("our policy sends no mail there ({reason}): {detail}"));
+            } else if host.meets.opportunistic.is_yes() {
+                // It answered before: what came in between is no fault of a policy.
+                self.notice("policy-not-tried", format!("no session under our policy came about ({reason}): {detail}"));
+            }
         }
         let Some(walked) = host.walked.as_ref().filter(|walked| walked.is_refused()) else { return };
         let last = walked.said.last().map(|(command, reply)| format!("{command} is answered: {reply}"));
         let trouble = walked.trouble.as_ref().map(|trouble| trouble.in_words());
-        self.wrong("walk", trouble.or(last).unwrap_or_default());
+        let text = trouble.or(last).unwrap_or_default();
+        match walked.is_deferred() {
+            true => self.notice("walk-deferred", format!("{text}; this may be another one at the next try")),
+            false => self.wrong("walk", text),
+        }
     }
 
     fn of_tlsa(&mut self, host: &HostReport) {
@@ -176,12 +189,40 @@ impl List {
         }
     }
 
+    /// Two certificates of which one keeps less than the other.
+    fn of_other(&mut self, host: &HostReport, shown: &Peer, other: &Other) {
+        let (first, second) = (key_kind(shown), key_kind(&other.peer));
+        for (level, by_first, by_second) in [
+            ("DANE", &host.meets.dane, &other.meets.dane),
+            ("MTA-STS", &host.meets.mta_sts, &other.meets.mta_sts),
+            ("verify (by the host's name)", &host.meets.verify_mx, &other.meets.verify_mx),
+        ] {
+            let told = match (by_first.is_yes(), by_second.is_yes()) {
+                (true, false) => Some((first, second)),
+                (false, true) => Some((second, first)),
+                _ => None,
+            };
+            if let Some((met, lacking)) = told {
+                let text = format!("{level}: met by the {met} certificate, not by the {lacking} one");
+                self.notice("certificates-differ", text);
+            }
+        }
+    }
+
     fn of_tls(&mut self, host: &HostReport, now: Timestamp) {
         let Some(secured) = host.seen.secured() else { return };
         let not_after = secured.peer.facts.peer.as_ref().and_then(|peer| peer.not_after);
         if let Some(end) = not_after.filter(|end| *end <= now + EXPIRY_NOTICE) {
-            let word = if end <= now { "ended" } else { "ends" };
-            self.notice("certificate-ends", format!("the certificate {word} on {}", end.day()));
+            match end <= now {
+                true if looks_at_dates(host) => {
+                    self.wrong("certificate-ends", format!("the certificate ended on {}", end.day()));
+                }
+                true => self.notice("certificate-ends", format!("the certificate ended on {}", end.day())),
+                false => self.notice("certificate-ends", format!("the certificate ends on {}", end.day())),
+            }
+        }
+        if let Some(other) = &host.other {
+            self.of_other(host, &secured.peer, other);
         }
         if secured.peer.facts.version < ProtocolVersion::Tls1_2 {
             self.notice("old-tls", format!("the best that it does is {}", secured.peer.facts));
@@ -195,6 +236,25 @@ impl List {
         if spoken(ProtocolVersion::Ssl3) {
             self.notice("sslv3", "it still speaks SSLv3");
         }
+    }
+}
+
+/// `RSA` or `ECDSA`.
+pub fn key_kind(peer: &Peer) -> &'static str {
+    match peer.facts.peer.as_ref().is_some_and(|certificate| certificate.rsa_bits.is_some()) {
+        true => "RSA",
+        false => "ECDSA",
+    }
+}
+
+/// Whether anything that is asked of the host depends on the dates of its certificate. Without a policy of ours nobody
+/// knows who asks, unless DANE has the certificate or its key itself.
+fn looks_at_dates(host: &HostReport) -> bool {
+    let by_name = |proof: &Proof| matches!(&proof.of, Evidence::Names(identity) if identity.has_names());
+    match host.policy.as_ref().map(|policy| &policy.requirement) {
+        Some(Ok(requirement)) => host.sts_lists_it.is_some() || requirement.proofs.iter().any(by_name),
+        Some(Err(_)) => true,
+        None => !host.meets.dane.is_yes(),
     }
 }
 

@@ -3,24 +3,27 @@
 use std::sync::Arc;
 
 use crate::clock;
+use crate::dns::Security;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
-use crate::model::tls::ChainTrust;
+use crate::model::tls::{ChainTrust, TlsFacts};
 use crate::policy::host_requirement::{HostRequirement, Unmet};
 use crate::policy::outbound::{Decision, decide};
-use crate::policy::published::Learned;
+use crate::policy::published::{Dane, Learned};
 use crate::policy::rules::PolicySet;
 use crate::policy::session_check::is_strong_enough;
 use crate::policy::settings::Source;
 use crate::policy::timed::Asker;
+use crate::tls::client::Peer;
 use crate::tls::roots::Roots;
 
 use super::Prober;
 use super::dane::DaneFound;
-use super::judge::{Bench, Meets, check};
-use super::observe::{AddressSeen, End, Look, Observation, Subject};
-use super::publication::{FoundHost, StsFound};
+use super::judge::{Bench, Meets, Verdict, check};
+use super::observe::{AddressSeen, End, Look, Observation, Secured, Subject};
+use super::publication::{FoundHost, StsFound, about};
 use super::walk::{Trial, Walk};
 
 /// What is asked about each host.
@@ -29,6 +32,8 @@ pub struct Inquiry<'a> {
     /// The domain that the mail would be for.
     pub domain: Option<&'a Domain>,
     pub mta_sts: &'a StsFound,
+    /// The MTA-STS policy that our deliveries keep.
+    pub kept: Option<&'a CachedPolicy>,
     /// What was learned of the domain, where our policy goes by it.
     pub learned: Option<&'a Learned>,
     pub look: Look,
@@ -45,13 +50,27 @@ pub struct HostReport {
     /// Whether the MTA-STS policy lists it; `None` without one.
     pub sts_lists_it: Option<bool>,
     pub seen: Arc<Observation>,
+    /// Of each address the facts of its session, with what its certificate is worth; `None` without TLS.
+    pub sessions: Vec<Option<TlsFacts>>,
     /// Where the chain of its certificate leads; `None` without TLS.
     pub chain: Option<ChainTrust>,
+    /// Whether each TLSA record alone would do for what was shown; `None` for one that does not count.
+    pub tlsa_matches: Vec<Option<bool>>,
+    /// The certificate that other clients are shown, where there are two.
+    pub other: Option<Other>,
     pub meets: Meets,
     /// `None` without a policy of ours.
     pub policy: Option<HostVerdict>,
     /// What came of the walk; `None` where nobody was to walk.
     pub walked: Option<Trial>,
+}
+
+/// The second certificate of a host, with a key of another kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Other {
+    pub peer: Peer,
+    pub chain: ChainTrust,
+    pub meets: Meets,
 }
 
 /// What our policy makes of a host.
@@ -60,12 +79,28 @@ pub struct HostVerdict {
     pub requirement: Result<HostRequirement, Unmet>,
     /// Whether mail would be sent there now.
     pub verdict: Result<(), (Reason, String)>,
+    /// What asks for that which is lacking, else what decides about TLS. `None` where no rule is to blame.
+    pub rule: Option<Source>,
 }
 
 impl HostReport {
     /// The name to ask for in the handshake.
     pub fn server_name(&self) -> Option<&Domain> {
         server_name(&self.found, &self.dane)
+    }
+
+    /// Whether a certificate for its name says that it is the right host: nobody could have put another name there.
+    pub fn name_suffices(&self) -> bool {
+        self.found.name_is_trusted || self.sts_lists_it == Some(true)
+    }
+
+    /// What is known of its TLSA records, in a word.
+    pub fn dane_state(&self) -> &'static str {
+        let is_unknown = self.found.address_security == Security::Unknown && self.found.name.is_some();
+        match &self.dane.0 {
+            Ok(Dane::Inapplicable) if is_unknown => "not-validated",
+            _ => self.dane.as_str(),
+        }
     }
 
     /// The first address that would take mail.
@@ -97,18 +132,21 @@ impl Prober {
         inquiry: &Inquiry<'_>,
     ) -> HostReport {
         let mta_sts = inquiry.mta_sts.about(found.name.as_ref());
+        let now = clock::timestamp();
+        let in_force = inquiry.mta_sts.in_force(inquiry.kept, now);
         let bench = Bench {
+            mta_sts_in_force: in_force.map(|policy| about(policy, found.name.as_ref())),
             domain: inquiry.domain,
             host: &found,
             dane: &dane,
             mta_sts,
             learned: inquiry.learned,
             roots: &self.roots,
-            now: clock::timestamp(),
+            now,
         };
         let meets = bench.meets(&seen);
         let chain = seen.secured().map(|secured| bench.chain(&secured.peer));
-        let (mut policy, mut walked) = (None, None);
+        let (mut policy, mut walked) = (None::<HostVerdict>, None);
         // Without a policy of ours a walk goes by what is built in.
         let built_in = || {
             let asker = Asker { at: bench.now, client: None, sender: &ReversePath::Null };
@@ -119,9 +157,30 @@ impl Prober {
             let requirement = bench.requirement(&decision);
             let (verdict, trial) = self.verdict(&requirement, &bench, &seen, inquiry.walk).await;
             walked = inquiry.walk.map(|_| trial.unwrap_or_else(|| not_walked(&verdict)));
-            policy = inquiry.decision.map(|_| HostVerdict { requirement, verdict });
+            let Verdict { met: verdict, rule } = verdict;
+            policy = inquiry.decision.map(|_| HostVerdict { requirement, verdict, rule });
         }
-        HostReport { sts_lists_it: mta_sts.map(|sts| sts.lists_host), found, dane, seen, chain, meets, policy, walked }
+        let ours = policy.as_ref().and_then(|policy| policy.requirement.as_ref().ok());
+        let ours = ours.and_then(|requirement| Some((requirement, self.roots_of(requirement).ok()?)));
+        let facts = |secured: &Secured| bench.facts(&secured.peer, ours.as_ref().map(|(own, roots)| (*own, roots)));
+        let peers: Vec<&Peer> = seen.secured().map(|secured| &secured.peer).into_iter().chain(&seen.other).collect();
+        let other = |peer: &Peer| {
+            let (chain, meets) = (bench.chain(peer), bench.meets_under_tls(peer));
+            Other { peer: peer.clone(), chain, meets }
+        };
+        HostReport {
+            sessions: seen.addresses.iter().map(|seen| seen.secured().map(facts)).collect(),
+            tlsa_matches: bench.tlsa_matches(&peers),
+            other: seen.other.as_ref().map(other),
+            sts_lists_it: mta_sts.map(|sts| sts.lists_host),
+            found,
+            dane,
+            seen,
+            chain,
+            meets,
+            policy,
+            walked,
+        }
     }
 
     /// By the session that was seen, unless a delivery would negotiate another, or somebody is to walk.
@@ -131,22 +190,23 @@ impl Prober {
         bench: &Bench<'_>,
         seen: &Observation,
         walk: Option<Walk<'_>>,
-    ) -> (Result<(), (Reason, String)>, Option<Trial>) {
+    ) -> (Verdict, Option<Trial>) {
         let requirement = match requirement {
             Ok(requirement) => requirement,
-            Err(unmet) => return (Err((unmet.reason, unmet.detail.clone())), None),
+            Err(unmet) => return (unmet.into(), None),
         };
+        let failed = |(reason, detail)| (Verdict::failed(&requirement.session, reason, detail), None);
         let Some(address) = seen.addresses.iter().find(|seen| seen.takes_mail()) else {
             let trouble = seen.addresses.first().map(|seen| &seen.end);
             let told = match trouble {
                 Some(End::Nothing(trouble)) => (trouble.reason(), trouble.in_words()),
                 _ => (Reason::ConnectFailed, "the host was not connected to".to_owned()),
             };
-            return (Err(told), None);
+            return failed(told);
         };
         let roots = match self.roots_of(requirement) {
             Ok(roots) => roots,
-            Err(detail) => return (Err((Reason::CertificateNotTrusted, detail)), None),
+            Err(detail) => return failed((Reason::CertificateNotTrusted, detail)),
         };
         let peer = address.secured().map(|secured| &secured.peer);
         let is_settled = is_strong_enough(&requirement.session, peer.map(|peer| &peer.facts)).is_ok();
@@ -167,15 +227,6 @@ impl Prober {
     }
 }
 
-fn not_walked(verdict: &Result<(), (Reason, String)>) -> Trial {
+fn not_walked(verdict: &Verdict) -> Trial {
     Trial { facts: None, verdict: verdict.clone(), said: Vec::new(), trouble: None }
-}
-
-/// Where a verdict was written.
-pub fn rule(verdict: &HostVerdict) -> Option<&Source> {
-    match (&verdict.requirement, &verdict.verdict) {
-        (Err(unmet), _) => Some(&unmet.source),
-        (Ok(requirement), Err((reason, _))) => Some(requirement.session.rule(Some(*reason))),
-        (Ok(requirement), Ok(())) => Some(requirement.session.rule(None)),
-    }
 }

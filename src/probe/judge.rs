@@ -7,16 +7,18 @@ use crate::model::time::Timestamp;
 use crate::model::tls::{ChainTrust, TlsFacts, Verified};
 use crate::policy::host_requirement::{HostRequirement, STS_VERSION_MIN, Unmet, require};
 use crate::policy::names::Identity;
-use crate::policy::outbound::{Decision, HostIdentity};
+use crate::policy::outbound::{Decision, HostIdentity, Requirement};
 use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
 use crate::policy::session_check::{self, IdentityCheck};
+use crate::policy::settings::Source;
+use crate::policy::tlsa::{Judged, Standing, classify};
 use crate::tls::client::Peer;
 use crate::tls::dane::evaluate_dane;
 use crate::tls::evaluate::{Evaluation, evaluate, evaluate_all};
 use crate::tls::roots::Roots;
 
 use super::dane::DaneFound;
-use super::observe::{AddressSeen, End, Observation, Secured};
+use super::observe::{AddressSeen, End, Observation};
 use super::publication::FoundHost;
 
 /// Whether a level is met.
@@ -117,7 +119,10 @@ pub struct Bench<'a> {
     pub domain: Option<&'a Domain>,
     pub host: &'a FoundHost,
     pub dane: &'a DaneFound,
+    /// As it is published now.
     pub mta_sts: Option<MtaSts>,
+    /// As a delivery of ours goes by it.
+    pub mta_sts_in_force: Option<MtaSts>,
     /// What the policy holds the domain's own hosts to because they have shown it for long.
     pub learned: Option<&'a Learned>,
     pub roots: &'a Roots,
@@ -137,7 +142,7 @@ impl Bench<'_> {
 
     fn meets_at(&self, seen: &AddressSeen) -> Meets {
         match &seen.end {
-            End::Tls(secured) => self.meets_under_tls(secured),
+            End::Tls(secured) => self.meets_under_tls(&secured.peer),
             End::Plaintext(trouble) => self.without_tls(Met::Yes, || Met::no(trouble.reason(), trouble.in_words())),
             End::Nothing(trouble) => {
                 let no = || Met::no(trouble.reason(), trouble.in_words());
@@ -158,14 +163,15 @@ impl Bench<'_> {
         }
     }
 
-    fn meets_under_tls(&self, secured: &Secured) -> Meets {
-        let verify_mx = self.by_name(&secured.peer, self.host.name.as_ref());
+    /// What a session with this certificate meets.
+    pub fn meets_under_tls(&self, peer: &Peer) -> Meets {
+        let verify_mx = self.by_name(peer, self.host.name.as_ref());
         Meets {
             opportunistic: Met::Yes,
             encrypt: Met::Yes,
-            verify_domain: self.by_name(&secured.peer, self.domain),
-            dane: self.by_dane(&secured.peer),
-            mta_sts: self.by_sts(&secured.peer, &verify_mx),
+            verify_domain: self.by_name(peer, self.domain),
+            dane: self.by_dane(peer),
+            mta_sts: self.by_sts(peer, &verify_mx),
             verify_mx,
         }
     }
@@ -173,6 +179,36 @@ impl Bench<'_> {
     /// Where a chain leads, whoever it is for.
     pub fn chain(&self, peer: &Peer) -> ChainTrust {
         evaluate(&peer.chain, &Identity::default(), self.roots, self.now).chain
+    }
+
+    /// The facts of a session with what its certificate is worth: by what our policy asks, else by the host's name.
+    pub fn facts(&self, peer: &Peer, ours: Option<(&HostRequirement, &Roots)>) -> TlsFacts {
+        let mut peer = peer.clone();
+        let evaluation = match ours {
+            Some((requirement, roots)) => evaluate_all(&peer.chain, requirement, roots, self.now),
+            None => {
+                let names = self.host.name.as_ref().or(self.domain).cloned().into_iter().collect();
+                evaluate(&peer.chain, &Identity { names, ..Identity::default() }, self.roots, self.now)
+            }
+        };
+        peer.record(&evaluation);
+        peer.record_chain(self.chain(&peer));
+        let dane =
+            self.dane.usable().and_then(|(usable, names)| evaluate_dane(&peer.chain, usable, names, self.now).dane);
+        if let Some(certificate) = &mut peer.facts.peer {
+            certificate.dane = certificate.dane.take().or(dane);
+        }
+        peer.facts
+    }
+
+    /// Of each TLSA record whether it alone would do for one of these certificates; `None` for one that does not count.
+    pub fn tlsa_matches(&self, peers: &[&Peer]) -> Vec<Option<bool>> {
+        let matches = |judged: &Judged| {
+            let (_, names) = self.dane.usable().filter(|_| judged.standing == Standing::Usable && !peers.is_empty())?;
+            let alone = classify(std::slice::from_ref(&judged.record))?.usable()?.clone();
+            Some(peers.iter().any(|peer| evaluate_dane(&peer.chain, &alone, names, self.now).error.is_none()))
+        };
+        self.dane.judged().iter().map(matches).collect()
     }
 
     fn by_name(&self, peer: &Peer, name: Option<&Domain>) -> Met {
@@ -218,7 +254,7 @@ impl Bench<'_> {
             Err(_) => Dane::Inapplicable,
         };
         let published =
-            Published { dane, mta_sts: self.mta_sts, learned: self.learned.cloned(), asks: Asks::default() };
+            Published { dane, mta_sts: self.mta_sts_in_force, learned: self.learned.cloned(), asks: Asks::default() };
         let identity = HostIdentity {
             recipient_domain: self.domain,
             name: self.host.name.as_ref(),
@@ -228,25 +264,50 @@ impl Bench<'_> {
     }
 }
 
+/// Whether a session may carry mail, and by what that is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The error says what is wrong, in words too.
+    pub met: Result<(), (Reason, String)>,
+    /// What asks for that which is lacking, else what decides about TLS. `None` where no rule is to blame.
+    pub rule: Option<Source>,
+}
+
+impl Verdict {
+    /// It did not come to a session that could be judged.
+    pub fn failed(session: &Requirement, reason: Reason, detail: String) -> Self {
+        let rule = reason.is_outbound_tls().then(|| session.rule(Some(reason)).clone());
+        Self { met: Err((reason, detail)), rule }
+    }
+}
+
+impl From<&Unmet> for Verdict {
+    fn from(unmet: &Unmet) -> Self {
+        Self { met: Err((unmet.reason, unmet.detail.clone())), rule: Some(unmet.source.clone()) }
+    }
+}
+
 /// Whether a session meets a requirement: the last word before MAIL FROM, with what is wrong in words. `peer` is `None`
 /// for plaintext.
-pub fn check(
-    requirement: &HostRequirement,
-    peer: Option<&Peer>,
-    roots: &Roots,
-    now: Timestamp,
-) -> Result<(), (Reason, String)> {
+pub fn check(requirement: &HostRequirement, peer: Option<&Peer>, roots: &Roots, now: Timestamp) -> Verdict {
     let evaluation = peer.map(|peer| evaluate_all(&peer.chain, requirement, roots, now));
     let proved = match &evaluation {
         Some(Evaluation { error: Some(reason), .. }) => IdentityCheck::Failed(*reason),
         Some(evaluation) => IdentityCheck::Verified(evaluation.verified),
         None => IdentityCheck::Verified(Verified::None),
     };
-    let facts = peer.map(|peer| &peer.facts);
-    session_check::verify(requirement, facts, proved).map_err(|reason| {
+    let facts = peer.zip(evaluation.as_ref()).map(|(peer, evaluation)| {
+        let mut peer = peer.clone();
+        peer.record(evaluation);
+        peer.facts
+    });
+    let met = session_check::verify(requirement, facts.as_ref(), proved);
+    let rule = session_check::rule(requirement, facts.as_ref(), met.err()).clone();
+    let met = met.map_err(|reason| {
         let told = evaluation.map(|evaluation| evaluation.detail).filter(|detail| !detail.is_empty());
-        (reason, told.filter(|_| !is_of_strength(reason)).unwrap_or_else(|| in_words(facts)))
-    })
+        (reason, told.filter(|_| !is_of_strength(reason)).unwrap_or_else(|| in_words(facts.as_ref())))
+    });
+    Verdict { met, rule: Some(rule) }
 }
 
 const fn is_of_strength(reason: Reason) -> bool {

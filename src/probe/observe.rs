@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use crate::model::domain::Domain;
 use crate::model::reply::Reply;
-use crate::model::tls::{ProtocolVersion, TlsFacts};
+use crate::model::tls::{ProtocolVersion, Stack, TlsFacts};
 use crate::net::talk::Talk;
 use crate::outbound::ladder::{Ladder, TlsWay, Way};
 use crate::policy::outbound::Requirement;
+use crate::tls::client::by_key::{self, KeyKind};
 use crate::tls::client::{ClientHandshake, ClientTls, Peer};
 use crate::tls::failure::{FailureKind, HandshakeFailure};
 use crate::tls::probe::{VersionProbe, can_speak, shake_version};
@@ -54,6 +55,8 @@ pub struct Observation {
     pub addresses: Vec<AddressSeen>,
     /// Of the first address that offered TLS; empty if none did, or if nobody looked.
     pub versions: Vec<VersionSeen>,
+    /// The certificate with a key of another kind that the same address has besides; `None` also if nobody looked.
+    pub other: Option<Peer>,
     /// Addresses that were not connected to.
     pub addresses_left_out: usize,
 }
@@ -150,7 +153,28 @@ impl Prober {
         if let Some(address) = seen.addresses.iter().find(offers_tls).filter(|_| look.versions) {
             seen.versions = self.observe_versions(subject, address.address).await;
         }
+        let secured = seen.addresses.iter().find_map(|seen| Some((seen.address, seen.secured()?)));
+        if let Some((address, secured)) = secured.filter(|_| look.versions) {
+            seen.other = self.observe_other(subject, address, secured).await;
+        }
         seen
+    }
+
+    /// A server may have a certificate for each kind of key, and shows one by what the client takes.
+    async fn observe_other(&self, subject: Subject<'_>, address: SocketAddr, shown: &Secured) -> Option<Peer> {
+        let certificate = shown.peer.facts.peer.as_ref()?;
+        let kind = if certificate.rsa_bits.is_some() { KeyKind::Ecdsa } else { KeyKind::Rsa };
+        // What OpenSSL alone can speak with has no second one worth the connection.
+        if shown.way.stack != Stack::Rustls {
+            return None;
+        }
+        let _turn = self.pace.turn(subject.name, address.ip()).await;
+        let tcp = Greeted::open(self.caller(), address).await.ok()?.start_tls().await.ok()?;
+        let server_name = subject.server_name.filter(|_| shown.way.sni);
+        let (stream, peer) = by_key::shake(tcp, kind, server_name, self.patience.handshake).await.ok()?;
+        quit(Talk::new(Stream::Tls(stream), self.patience.reply)).await;
+        let key = peer.facts.peer.as_ref().map(|other| &other.key_sha256);
+        (key != Some(&certificate.key_sha256)).then_some(peer)
     }
 
     /// The ways of a delivery that nothing is asked of, until one works.

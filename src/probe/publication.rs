@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::dns::mx::{MailHost, MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::dns::{Alias, Exchange, LookupError, Resolver, Security, Service};
 use crate::facts::sts_fetch::FetchError;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::model::address::Host;
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
 use crate::policy::published::MtaSts;
 use crate::policy::settings::{HostPort, IpChoice};
 use crate::policy::sts_policy::{Mode, StsPolicy};
@@ -123,10 +125,26 @@ impl StsFound {
 
     /// What of it counts for one host.
     pub fn about(&self, host: Option<&Domain>) -> Option<MtaSts> {
-        let policy = self.policy()?;
-        let lists_host = host.is_some_and(|host| policy.matches(host));
-        Some(MtaSts { is_enforced: policy.mode == Mode::Enforce, lists_host })
+        self.policy().map(|policy| about(policy, host))
     }
+
+    /// The policy that a delivery goes by: the one that is kept until it ends, unless another is announced and can be
+    /// had (RFC 8461 section 5.1).
+    pub fn in_force<'a>(&'a self, kept: Option<&'a CachedPolicy>, now: Timestamp) -> Option<&'a StsPolicy> {
+        let kept = kept.filter(|kept| kept.holds(now));
+        let policy = match (self, kept) {
+            (Self::Announced { id, .. }, Some(kept)) if kept.id == *id => &kept.policy,
+            (Self::Announced { policy: Ok(policy), .. }, _) => policy,
+            (_, kept) => &kept?.policy,
+        };
+        Some(policy).filter(|policy| policy.mode != Mode::None)
+    }
+}
+
+/// What of a policy counts for one host.
+pub fn about(policy: &StsPolicy, host: Option<&Domain>) -> MtaSts {
+    let lists_host = host.is_some_and(|host| policy.matches(host));
+    MtaSts { is_enforced: policy.mode == Mode::Enforce, lists_host }
 }
 
 /// What came of asking where TLS reports go (RFC 8460 section 3).
@@ -325,6 +343,33 @@ mod tests {
                 Err(error) => error,
             };
             assert_eq!(seen, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kept_policy_holds_until_it_ends_or_another_can_be_had() {
+        let policy = |mode: &str| {
+            let text = format!("version: STSv1\nmode: {mode}\nmx: a.example\nmax_age: 1000\n");
+            StsPolicy::parse(text.as_bytes()).unwrap()
+        };
+        let id = |text: &str| StsId::parse(text).unwrap();
+        let kept = CachedPolicy { id: id("old"), policy: policy("enforce"), fetched: Timestamp::from_secs(0) };
+        let announced = |text: &str, policy| StsFound::Announced { id: id(text), policy };
+        for (found, kept, now, expected) in [
+            (StsFound::Absent, None, 0, None),
+            (StsFound::Absent, Some(&kept), 999, Some(Mode::Enforce)),
+            (StsFound::Absent, Some(&kept), 1000, None),
+            (StsFound::NotLookedUp(LookupError::ServFail), Some(&kept), 0, Some(Mode::Enforce)),
+            (announced("new", Err(FetchError::Timeout)), Some(&kept), 0, Some(Mode::Enforce)),
+            (announced("new", Err(FetchError::Timeout)), None, 0, None),
+            (announced("new", Ok(policy("testing"))), Some(&kept), 0, Some(Mode::Testing)),
+            (announced("new", Ok(policy("none"))), Some(&kept), 0, None),
+            // What is kept is not fetched again for the same id.
+            (announced("old", Ok(policy("testing"))), Some(&kept), 0, Some(Mode::Enforce)),
+            (announced("old", Ok(policy("testing"))), Some(&kept), 1000, Some(Mode::Testing)),
+        ] {
+            let seen = found.in_force(kept, Timestamp::from_secs(now)).map(|policy| policy.mode);
+            assert_eq!(seen, expected, "{found:?} {now}");
         }
     }
 }

@@ -19,11 +19,13 @@ use crate::policy::outbound::{Decision, decide};
 use crate::policy::rules::{Defaults, PolicySet};
 use crate::policy::settings::{OutboundLayer, OutboundTls, Sourced};
 use crate::policy::timed::Asker;
+use crate::policy::tlsa::Judged;
 
 async fn probe(prober: &Prober, look: Look, decision: Option<&Decision>, walk: Option<Walk<'_>>) -> Report {
     let bank = domain(BANK);
     let publication = prober.publication(&Target::Domain(bank.clone()), Some(&bank)).await;
-    let inquiry = Inquiry { domain: Some(&bank), mta_sts: &publication.mta_sts, learned: None, look, decision, walk };
+    let inquiry =
+        Inquiry { domain: Some(&bank), mta_sts: &publication.mta_sts, kept: None, learned: None, look, decision, walk };
     let mut hosts = Vec::new();
     for host in publication.hosts.iter().flat_map(|found| &found.hosts) {
         hosts.push(prober.host(host.clone(), &inquiry).await);
@@ -132,6 +134,8 @@ async fn a_host_that_turns_away_or_is_not_there_meets_nothing() {
     let report = probe(&gone, Look::CLOSE, None, None).await;
     assert!(report.hosts[0].seen.is_unreachable());
     assert_eq!(report.words(), "unreachable");
+    let report = probe(&gone, Look::QUICK, Some(&decision(OutboundTls::Encrypt, None)), None).await;
+    assert_eq!(report.words(), "unreachable", "that nobody answers is no fault of a policy");
 }
 
 #[tokio::test]
@@ -147,7 +151,8 @@ async fn each_version_is_tried_by_a_connection_of_its_own() {
     let versions: Vec<String> = report.hosts[0].seen.versions.iter().map(spoken).collect();
     let old = if cfg!(feature = "legacy-tls") { "refused" } else { "NotBuilt" };
     assert_eq!(versions, [old, old, old, "TLSv1.2", "TLSv1.3"]);
-    let connections = if cfg!(feature = "legacy-tls") { 6 } else { 3 };
+    // The last one asks for a certificate with a key of another kind.
+    let connections = if cfg!(feature = "legacy-tls") { 7 } else { 4 };
     assert_eq!(host.heard().matches("STARTTLS").count(), connections);
     let secured = report.hosts[0].seen.secured().unwrap();
     assert!(secured.hello.capabilities.requiretls && !secured.peer.facts.resumed);
@@ -207,8 +212,93 @@ async fn tlsa_records_are_held_against_the_chain() {
         let report = probe(&prober(dns, &host, &Roots::empty()), Look::QUICK, decision, None).await;
         let seen = &report.hosts[0];
         assert_eq!((seen.dane.as_str(), seen.meets.dane.as_str()), (state, met), "{records:?}");
+        let matches = |usage_and_data: (u8, &[u8])| {
+            let is_it = |one: &Judged| (one.record.usage, one.record.data.as_slice()) == usage_and_data;
+            let place = seen.dane.judged().iter().position(is_it);
+            place.map(|place| seen.tlsa_matches[place])
+        };
+        let expected = if state == "usable" { Some(Some(true)) } else { None };
+        assert!([None, expected].contains(&matches((3, key.as_bytes()))), "{:?}", seen.tlsa_matches);
+        assert!([None, Some(Some(false))].contains(&matches((3, &[7; 32]))), "{:?}", seen.tlsa_matches);
+        assert!([None, Some(None)].contains(&matches((1, key.as_bytes()))), "{:?}", seen.tlsa_matches);
         let expected = if matches!(records, Err(LookupError::NoData)) { "" } else { words };
         assert_eq!(report.words(), expected, "{records:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_proof_that_fails_is_blamed_and_the_session_tells_what_its_certificate_is_worth() {
+    use crate::model::tls::{ChainTrust, DaneResult, Verified};
+    let identity = Identity::new(&[MX]);
+    let wrong = Tlsa { usage: 3, selector: 1, matching: 1, data: vec![7; 32] };
+    for (name, records, dane, rule) in
+        [(MX, Ok(vec![wrong]), Some(DaneResult::NoMatch), "DANE"), (MX, Err(LookupError::NoData), None, "built-in")]
+    {
+        let host = MailHost { tls: identity.tls(), ..MailHost::default() }.start("127.0.0.1");
+        let dns = dns(Security::Secure).with_tlsa((host.address.port(), domain(name)), records, Security::Secure);
+        let verify = decision(OutboundTls::Verify, None);
+        let report = probe(&prober(dns, &host, &identity.roots), Look::QUICK, Some(&verify), None).await;
+        let seen = &report.hosts[0];
+        assert_eq!(seen.policy.as_ref().unwrap().rule.as_ref().unwrap().to_string(), rule);
+        let facts = seen.sessions[0].as_ref().unwrap().peer.as_ref().unwrap();
+        assert_eq!(facts.chain, ChainTrust::Trusted);
+        assert_eq!(facts.dane.as_ref().map(|dane| dane.result), dane);
+        assert_eq!(facts.verified, if dane.is_some() { Verified::None } else { Verified::Webpki });
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_is_kept_counts_though_nothing_is_published_any_more() {
+    use crate::facts::sts_plan::CachedPolicy;
+    use crate::model::reason::Reason;
+    use crate::policy::sts_policy::StsPolicy;
+    use crate::policy::sts_record::StsId;
+    let host = MailHost::default().start("127.0.0.1");
+    let prober = prober(dns(Security::Insecure), &host, &Roots::empty());
+    let bank = domain(BANK);
+    let publication = prober.publication(&Target::Domain(bank.clone()), Some(&bank)).await;
+    let text = format!("version: STSv1\nmode: enforce\nmx: {MX}\nmax_age: 604800\n");
+    let policy = StsPolicy::parse(text.as_bytes()).unwrap();
+    let kept = CachedPolicy { id: StsId::parse("7").unwrap(), policy, fetched: clock::timestamp() };
+    let lax = decision(OutboundTls::Opportunistic, None);
+    for (kept, expected) in [(None, None), (Some(&kept), Some(Reason::StarttlsNotSupported))] {
+        let inquiry = Inquiry {
+            domain: Some(&bank),
+            mta_sts: &publication.mta_sts,
+            kept,
+            learned: None,
+            look: Look::QUICK,
+            decision: Some(&lax),
+            walk: None,
+        };
+        let found = publication.hosts.as_ref().unwrap().hosts[0].clone();
+        let report = prober.host(found, &inquiry).await;
+        let verdict = report.policy.unwrap().verdict;
+        assert_eq!(verdict.err().map(|(reason, _)| reason), expected);
+        assert_eq!(report.meets.mta_sts, Met::NotApplicable);
+    }
+}
+
+#[tokio::test]
+async fn a_second_certificate_is_seen_and_held_against_what_is_published() {
+    let identity = Identity::new(&[MX]);
+    let key = crate::policy::names::Fingerprint::from_hex(&identity.issued.key_sha256()).unwrap();
+    let record = Tlsa { usage: 3, selector: 1, matching: 1, data: key.as_bytes().to_vec() };
+    for (tls, words, differs) in
+        [(identity.tls(), "", false), (identity.tls_with_two(&[MX]), "[certificates-differ]", true)]
+    {
+        let host = MailHost { tls, ..MailHost::default() }.start("127.0.0.1");
+        let at = (host.address.port(), domain(MX));
+        let dns = dns(Security::Secure).with_tlsa(at, Ok(vec![record.clone()]), Security::Secure);
+        let report = probe(&prober(dns, &host, &identity.roots), Look::CLOSE, None, None).await;
+        assert_eq!((report.words().as_str(), report.hosts[0].other.is_some()), (words, differs));
+        let found = findings(&report.publication, &report.hosts, clock::timestamp());
+        let texts: Vec<&str> = found.iter().map(|finding| finding.text.as_str()).collect();
+        let expected: &[&str] = match differs {
+            true => &["DANE: met by the ECDSA certificate, not by the RSA one"],
+            false => &[],
+        };
+        assert_eq!(texts, expected);
     }
 }
 
@@ -254,6 +344,7 @@ async fn a_walk_ends_at_rcpt_and_begins_only_where_the_policy_would_send() {
     for (rcpt, level, said, words) in [
         ("250 2.1.5 Ok", None, "MAIL 250 RCPT 250", ""),
         ("550 5.1.1 no such user", None, "MAIL 250 RCPT 550", "walk"),
+        ("451 4.7.1 come again", None, "MAIL 250 RCPT 451", "[walk-deferred]"),
         ("550 5.1.1 no such user", Some(OutboundTls::Verify), "", "policy"),
     ] {
         let host = MailHost { tls: identity.tls(), rcpt, ..MailHost::default() }.start("127.0.0.1");
@@ -283,6 +374,7 @@ async fn a_name_that_leads_into_our_own_network_is_not_connected_to_but_a_writte
     let inquiry = Inquiry {
         domain: None,
         mta_sts: &StsFound::Absent,
+        kept: None,
         learned: None,
         look: Look::QUICK,
         decision: None,

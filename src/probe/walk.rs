@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use crate::clock;
 use crate::model::address::{Address, ReversePath};
-use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
 use crate::model::tls::TlsFacts;
 use crate::net::talk::Talk;
@@ -17,7 +16,7 @@ use crate::tls::roots::Roots;
 use crate::tls::stream::Stream;
 
 use super::Prober;
-use super::judge::check;
+use super::judge::{Verdict, check};
 use super::observe::Subject;
 use super::session::{Greeted, Hello, Trouble, quit, say};
 
@@ -34,7 +33,7 @@ pub struct Trial {
     /// What was negotiated, `None` in plaintext or if it did not come so far.
     pub facts: Option<TlsFacts>,
     /// Whether the session may carry the mail.
-    pub verdict: Result<(), (Reason, String)>,
+    pub verdict: Verdict,
     /// The answers to MAIL and RCPT, as far as they were asked for; only a session that may carry mail is asked.
     pub said: Vec<(&'static str, Reply)>,
     /// Where the walk broke off.
@@ -47,12 +46,21 @@ impl Trial {
         self.trouble.is_some() || self.said.iter().any(|(_, reply)| reply.severity() != Severity::Completed)
     }
 
+    /// Whether all that stands against it is a reply that may be another one later, as to whoever comes first.
+    pub fn is_deferred(&self) -> bool {
+        let is_refused = |(_, reply): &&(_, Reply)| reply.severity() != Severity::Completed;
+        let mut refused = self.said.iter().filter(is_refused).peekable();
+        self.trouble.is_none()
+            && refused.peek().is_some()
+            && refused.all(|(_, reply)| reply.severity() == Severity::Transient)
+    }
+
     fn failed(requirement: &Requirement, trouble: &Trouble) -> Self {
         let reason = match trouble {
             Trouble::Handshake(failure) => ladder::reason(requirement, failure.kind),
             trouble => trouble.reason(),
         };
-        let verdict = Err((reason, trouble.in_words()));
+        let verdict = Verdict::failed(requirement, reason, trouble.in_words());
         Self { facts: None, verdict, said: Vec::new(), trouble: None }
     }
 }
@@ -124,7 +132,7 @@ impl Prober {
             said: Vec::new(),
             trouble: None,
         };
-        if let Some(walk) = walk.filter(|_| trial.verdict.is_ok()) {
+        if let Some(walk) = walk.filter(|_| trial.verdict.met.is_ok()) {
             trial.trouble = standing.walk(walk, &mut trial.said).await.err();
         }
         if trial.trouble.is_none() {

@@ -8,9 +8,12 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{Config, DnssecConfig};
 use crate::dns::anchors;
 use crate::dns::servers::{Mode, Servers, SetupError};
+use crate::policy::names::NamePattern;
 use crate::policy::settings::{DaneUse, Sourced};
 
 use super::placed;
+
+const REMEDY: &str = "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]";
 
 pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
     // A file that cannot be read was reported with the rest of the configuration.
@@ -28,10 +31,14 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
             _ => None,
         },
         DnssecConfig::Auto => match dns_servers(&config.dns) {
-            Ok(Servers { mode: Mode::Off, .. }) => required_dane(config).map(|dane| unmet(config, dane)),
+            Ok(Servers { mode: Mode::Off, .. }) => match required_dane(config) {
+                Some(dane) => Some(unmet(config, dane)),
+                None => without_effect(config),
+            },
             _ => None,
         },
-        DnssecConfig::Off | DnssecConfig::Validate { trust_anchor: None } => None,
+        DnssecConfig::Off => without_effect(config),
+        DnssecConfig::Validate { trust_anchor: None } => None,
     };
     found.into_iter().collect()
 }
@@ -46,11 +53,28 @@ fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
     layers.filter_map(|layer| layer.dane.as_ref()).find(|dane| dane.value == DaneUse::Required)
 }
 
+/// What is written and comes to nothing because no answer of the DNS counts as secure.
+fn without_effect(config: &Config) -> Option<Diagnostic> {
+    let policies = &config.policies;
+    let all = || policies.policies();
+    let danes = [&policies.defaults.delivery].into_iter().chain(all().map(|policy| &policy.delivery));
+    let dane = danes.filter_map(|layer| layer.dane.as_ref()).find(|dane| dane.value == DaneUse::Auto);
+    let dane = dane.map(|dane| (&dane.source, "outbound.dane", "\"auto\" has no effect"));
+    let rules = [&policies.defaults.outbound].into_iter().chain(all().map(|policy| &policy.outbound));
+    let names = rules.filter_map(|rules| rules.base.match_names.as_ref());
+    let is_mx = |names: &Vec<NamePattern>| !names.is_empty() && names.iter().all(|name| *name == NamePattern::Mx);
+    let by_mx = names.into_iter().find(|names| is_mx(&names.value));
+    let by_mx =
+        by_mx.map(|names| (&names.source, "outbound.match", "\"mx\" alone is met by a policy of MTA-STS alone"));
+    let (source, key, what) = dane.or(by_mx)?;
+    let message = format!("{what}: DNSSEC is off here, so nothing in the DNS counts as signed");
+    Some(Diagnostic { severity: Severity::Warning, ..placed::error(config, (source, key), (&message, REMEDY)) })
+}
+
 fn unmet(config: &Config, dane: &Sourced<DaneUse>) -> Diagnostic {
     let message = "\"required\" can never be met: with the DNS servers of this system DNSSEC is off by default, so that \
                    no TLSA record counts";
-    let remedy = "write dnssec = \"trust-ad\" and a server on this host, or dnssec = \"validate\", under [dns]";
-    placed::error(config, (&dane.source, "outbound.dane"), (message, remedy))
+    placed::error(config, (&dane.source, "outbound.dane"), (message, REMEDY))
 }
 
 #[cfg(test)]
@@ -69,6 +93,16 @@ mod tests {
         write("gatepost.toml", main);
         let file = folder.path().join("gatepost.toml");
         assert_eq!(required_dane(&config::load(&file).unwrap().0), None);
+        write("gatepost.toml", &format!("{main}[dns]\nservers = [\"192.0.2.1:53\"]\n"));
+        let found = |file: &Path| findings(file, &config::load(file).unwrap().0);
+        let [warning] = <[_; 1]>::try_from(found(&file)).unwrap();
+        assert_eq!((warning.file.as_str(), warning.line, warning.is_error()), ("domains.d/a.toml", 3, false));
+        write("domains.d/a.toml", "domains = [\"a.example\"]\n[outbound]\ntls = \"verify\"\nmatch = [\"mx\"]\n");
+        let [warning] = <[_; 1]>::try_from(found(&file)).unwrap();
+        assert_eq!((warning.line, warning.key.as_str()), (4, "outbound.match"));
+        write("domains.d/a.toml", "domains = [\"a.example\"]\n[outbound]\ntls = \"verify\"\n");
+        assert_eq!(found(&file), []);
+        write("gatepost.toml", main);
         write("domains.d/b.toml", "domains = [\"b.example\"]\n[outbound]\ndane = \"required\"\n");
         let (config, _) = config::load(&file).unwrap();
         let finding = unmet(&config, required_dane(&config).unwrap());

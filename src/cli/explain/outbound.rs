@@ -2,12 +2,17 @@
 //! the message, by the daemon's own engine.
 
 pub(in crate::cli) mod facts;
+mod headline;
 mod json;
+mod kinds;
 mod lookup;
 mod notice;
 mod page;
 pub(in crate::cli) mod question;
+mod tlsa;
 
+#[cfg(test)]
+mod published_tests;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +31,10 @@ use crate::dns::servers::SetupError;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::TlsFacts;
-use crate::policy::delivery::DeliveryVerdict;
+use crate::policy::delivery::{DeliveryVerdict, SessionJudgement, not_met};
 use crate::policy::host_requirement::{HostRequirement, Unmet};
 use crate::policy::outbound::Decision;
+use crate::policy::settings::Source;
 
 use super::session;
 use facts::{Asked, Facts};
@@ -44,8 +50,16 @@ pub(in crate::cli) struct Explained<'a> {
     looked_up: bool,
     /// The session that was asked about, with each host; empty where none was.
     asked: Vec<Played>,
-    /// Sessions of every kind, as far as they were not asked about.
-    others: Vec<Played>,
+    /// Sessions of every kind with each kind of host, as far as they were not asked about.
+    others: Vec<Compared>,
+}
+
+/// Sessions with hosts of one kind, side by side.
+#[derive(Debug)]
+struct Compared {
+    hosts: Vec<String>,
+    wants_identity: bool,
+    played: Vec<Played>,
 }
 
 pub(super) fn run(
@@ -96,27 +110,28 @@ pub(in crate::cli) fn explain<'a>(
         Some(facts) => facts,
         None => lookup::look_up(&question, &decision, resolver_of)?,
     };
-    let is_asked = asked.plaintext || chosen.is_some();
-    let hosts = facts.asked(&decision.next_hop);
-    let (mut played, mut others) = (Vec::new(), Vec::new());
-    if is_asked {
-        played.extend(hosts.iter().map(|host| question.play(&decision, host, chosen.clone())));
+    let mut explained = Explained { question, decision, facts, looked_up, asked: Vec::new(), others: Vec::new() };
+    explained.others = explained.compared(asked, chosen.as_ref());
+    if asked.plaintext || chosen.is_some() {
+        let hosts = explained.facts.asked(&explained.decision.next_hop);
+        let play = |host| explained.question.play(&explained.decision, host, chosen.clone());
+        explained.asked = hosts.iter().map(play).collect();
     }
-    // Of a session whose certificate was left open it matters which it is.
-    let first = hosts.first().cloned().unwrap_or_default();
-    let is_open = chosen.is_some() && asked.certificate.is_none() && question.wants_identity(&decision, &first);
-    if !is_asked || is_open {
-        others = question.play_all(&decision, &first, chosen.as_ref());
-    }
-    Ok(Explained { question, decision, facts, looked_up, asked: played, others })
+    Ok(explained)
 }
 
-/// One host that takes the message suffices; of others the last one tells.
-fn best(played: &[Played]) -> Option<(DeliveryVerdict, Option<Reason>)> {
-    let ends = || played.iter().map(|played| (played.verdict, played.reason));
-    let taken = ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Deliver);
-    let open = || ends().find(|(verdict, _)| *verdict == DeliveryVerdict::Unknown);
-    taken.or_else(open).or_else(|| ends().next_back())
+/// One host that takes the message suffices; else what a delivery makes of all of them: what TLS lacks tells most, and
+/// where another fault stands beside it, the message waits.
+fn best(ends: &[SessionJudgement]) -> Option<SessionJudgement> {
+    let ended = |verdict| ends.iter().find(|end| end.verdict == verdict);
+    if let Some(end) = ended(DeliveryVerdict::Deliver).or_else(|| ended(DeliveryVerdict::Unknown)) {
+        return Some(end.clone());
+    }
+    let lacks_tls = |end: &&SessionJudgement| end.reason.is_some_and(Reason::is_outbound_tls);
+    let telling = ends.iter().rfind(lacks_tls).or(ends.last())?;
+    let is_mixed = ends.iter().any(|end| lacks_tls(&end)) && !ends.iter().all(|end| lacks_tls(&end));
+    let verdict = if is_mixed { DeliveryVerdict::Defer } else { telling.verdict };
+    Some(SessionJudgement { verdict, ..telling.clone() })
 }
 
 impl<'a> Explained<'a> {
@@ -147,36 +162,70 @@ impl<'a> Explained<'a> {
         hosts.map(required).collect()
     }
 
-    /// Whether the certificate matters with the first host.
-    fn wants_identity(&self) -> bool {
-        let first = self.requirements().into_iter().next();
-        first.is_some_and(|(_, requirement)| requirement.is_ok_and(|requirement| !requirement.proofs.is_empty()))
+    /// Where no session was asked about, or its certificate was left open and matters: what the others get. A host that
+    /// no session would do for is left out.
+    fn compared(&self, asked: &Explain, chosen: Option<&TlsFacts>) -> Vec<Compared> {
+        let is_asked = asked.plaintext || chosen.is_some();
+        let is_left_open = chosen.is_some() && asked.certificate.is_none();
+        let usable = self.kinds().into_iter().filter(|kind| kind.requirement.is_ok());
+        let open = usable.filter(|kind| !is_asked || is_left_open && kind.wants_identity());
+        let compared = |kind: kinds::Kind| Compared {
+            wants_identity: kind.wants_identity(),
+            played: self.question.play_all(&self.decision, &kind.first, chosen),
+            hosts: kind.hosts,
+        };
+        open.map(compared).collect()
     }
 
     /// What becomes of the message, if anything is asked or certain.
-    fn verdict(&self) -> Option<(DeliveryVerdict, Option<Reason>)> {
-        if let Some(failure) = self.facts.failure.as_ref().filter(|failure| failure.permanent) {
-            return Some((DeliveryVerdict::Bounce, Some(failure.reason)));
+    fn verdict(&self) -> Option<SessionJudgement> {
+        if let Some(failure) = &self.facts.failure
+            && failure.permanent
+        {
+            let (verdict, reason) = (DeliveryVerdict::Bounce, Some(failure.reason));
+            return Some(SessionJudgement { verdict, reason, rule: Source::BuiltIn });
         }
-        best(&self.asked)
+        if !self.asked.is_empty() {
+            return best(&self.asked.iter().map(Played::end).collect::<Vec<_>>());
+        }
+        if self.facts.failure.is_some() {
+            return None;
+        }
+        // Where no session would do with any host, none needs to be asked about.
+        let unmet = |(_, requirement): (Asked, Result<_, Unmet>)| {
+            requirement.err().map(|unmet| not_met(&self.decision, unmet.reason, unmet.source))
+        };
+        let unmet: Option<Vec<SessionJudgement>> = self.requirements().into_iter().map(unmet).collect();
+        best(&unmet?)
+    }
+
+    /// The verdict with its reason, if the message is held back.
+    fn failed(&self) -> Option<(DeliveryVerdict, Reason)> {
+        let end = self.verdict()?;
+        end.reason.map(|reason| (end.verdict, reason))
     }
 
     /// What the session that was asked about gets at another moment from the same hosts.
-    fn verdict_at(&self, at: Timestamp) -> Option<(DeliveryVerdict, Option<Reason>)> {
+    fn verdict_at(&self, at: Timestamp) -> Option<SessionJudgement> {
         let question = Question { at, ..self.question };
         let decision = question.decide();
         let hosts = self.facts.asked(&decision.next_hop);
         let played = |(host, asked): (&Asked, &Played)| {
             let bare = asked.tls.clone().map(|facts| TlsFacts { peer: None, ..facts });
-            question.play(&decision, host, bare)
+            question.play(&decision, host, bare).end()
         };
         best(&hosts.iter().zip(&self.asked).map(played).collect::<Vec<_>>())
     }
 
     fn exit(&self) -> Exit {
+        let is_of_dns = |reason| matches!(reason, Reason::DnsFailure | Reason::DnssecInvalid);
+        // Of no host it is known whether it has TLSA records.
+        let is_unknown = || !self.facts.hosts.is_empty() && self.facts.hosts.iter().all(|host| host.unusable.is_some());
         match (self.verdict(), &self.facts.failure) {
-            (Some((DeliveryVerdict::Deliver, _)), _) | (None, None) => Exit::Done,
-            (None, Some(failure)) if failure.reason == Reason::DnsFailure => Exit::Unreachable,
+            (Some(end), _) if end.verdict == DeliveryVerdict::Deliver => Exit::Done,
+            (None, None) => Exit::Done,
+            (None, Some(failure)) if is_of_dns(failure.reason) => Exit::Unreachable,
+            (Some(_), None) if self.asked.is_empty() && is_unknown() => Exit::Unreachable,
             _ => Exit::No,
         }
     }

@@ -43,7 +43,7 @@ pub(in crate::cli) fn in_force(
 }
 
 /// No daemon runs.
-fn is_silent(at: &Path) -> bool {
+pub(in crate::cli) fn is_silent(at: &Path) -> bool {
     match client::ask(at, &Request::Status) {
         Err(AskError::NotRunning { source, .. }) => source.kind() != io::ErrorKind::PermissionDenied,
         Err(AskError::BrokenOff(_) | AskError::Unintelligible(_)) | Ok(_) => false,
@@ -51,18 +51,22 @@ fn is_silent(at: &Path) -> bool {
 }
 
 fn left_behind(config: &Config) -> Result<LearnedStore, Failure> {
-    let memory = match Memory::open_existing(&config.spool.path) {
-        Ok(memory) => memory.unwrap_or_else(Memory::ephemeral),
+    let terms = LearnTerms { thresholds: config.learn.thresholds, ..LearnTerms::default() };
+    Ok(LearnedStore::open(memory_left_behind(config)?, terms))
+}
+
+/// What a daemon remembered that does not run now.
+pub(in crate::cli) fn memory_left_behind(config: &Config) -> Result<Memory, Failure> {
+    match Memory::open_existing(&config.spool.path) {
+        Ok(memory) => Ok(memory.unwrap_or_else(Memory::ephemeral)),
         Err(error @ MemoryError::InUse { .. }) => {
             let help = "a daemon runs that does not answer on its control socket; name that with --socket PATH";
-            return Err(Failure::new(Exit::Unreachable, error.to_string(), help));
+            Err(Failure::new(Exit::Unreachable, error.to_string(), help))
         }
         Err(error @ MemoryError::Io { .. }) => {
-            return Err(Failure::new(Exit::Unreachable, error.to_string(), "run this as the daemon's account"));
+            Err(Failure::new(Exit::Unreachable, error.to_string(), "run this as the daemon's account"))
         }
-    };
-    let terms = LearnTerms { thresholds: config.learn.thresholds, ..LearnTerms::default() };
-    Ok(LearnedStore::open(memory, terms))
+    }
 }
 
 /// Who is asked.

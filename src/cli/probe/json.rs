@@ -4,17 +4,19 @@ use serde_json::{Value, json};
 
 use crate::dns::Security;
 use crate::dns::mx::RouteError;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::model::reply::Reply;
-use crate::model::tls::ChainTrust;
+use crate::model::tls::{ChainTrust, TlsFacts};
 use crate::policy::in_force::Because;
 use crate::policy::published::Learned;
 use crate::probe::findings::Finding;
-use crate::probe::host::{HostReport, HostVerdict, rule};
+use crate::probe::host::{HostReport, HostVerdict, Other};
 use crate::probe::judge::{Meets, Met};
-use crate::probe::observe::{AddressSeen, End, Secured, VersionResult, VersionSeen};
+use crate::probe::observe::{AddressSeen, End, VersionResult, VersionSeen};
 use crate::probe::publication::{Publication, StsFound, TlsRptFound};
 use crate::probe::session::Hello;
 use crate::probe::walk::Trial;
+use crate::tls::client::Peer;
 use crate::tls::inspect::inspect;
 
 use super::Report;
@@ -31,10 +33,12 @@ fn report(report: &Report) -> Value {
         "mx": mx(&report.publication),
         "failure": report.publication.hosts.as_ref().err().map(|error| failure(*error)),
         "mta_sts": mta_sts(&report.publication.mta_sts),
+        "mta_sts_kept": kept(&report.kept),
         "tlsrpt": tlsrpt(&report.publication.tlsrpt),
         "learned": learned(&report.learned),
         "hosts": report.hosts.iter().map(host).collect::<Vec<_>>(),
         "meets": report.meets().map(|meets| self::meets(&meets)),
+        "dnssec_is_off": report.dnssec_is_off,
         "route": report.other_route(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         "exit": report.exit().code(),
@@ -45,6 +49,20 @@ fn learned(learned: &Result<Option<Learned>, String>) -> Value {
     match learned {
         Ok(None) => Value::Null,
         Ok(Some(learned)) => json!({ "state": "in-force", "level": learned.as_str() }),
+        Err(why) => json!({ "state": "unknown", "detail": why }),
+    }
+}
+
+fn kept(kept: &Result<Option<CachedPolicy>, String>) -> Value {
+    match kept {
+        Ok(None) => Value::Null,
+        Ok(Some(kept)) => json!({
+            "state": "kept",
+            "id": kept.id,
+            "mode": kept.policy.mode.as_str(),
+            "expires": kept.expires(),
+            "mx": kept.policy.mx.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
         Err(why) => json!({ "state": "unknown", "detail": why }),
     }
 }
@@ -115,10 +133,12 @@ fn host(host: &HostReport) -> Value {
         "dnssec": dnssec(host.found.address_security),
         "name_is_trusted": host.found.name_is_trusted,
         "alias": alias.map(|alias| json!({ "end": alias.end, "dnssec": dnssec(alias.first) })),
-        "addresses": host.seen.addresses.iter().map(address).collect::<Vec<_>>(),
+        "name_suffices_for_verify": host.name_suffices(),
+        "addresses": host.seen.addresses.iter().zip(&host.sessions).map(address).collect::<Vec<_>>(),
         "addresses_left_out": host.seen.addresses_left_out,
         "versions": host.seen.versions.iter().map(version).collect::<Vec<_>>(),
-        "certificate": host.seen.secured().map(|secured| certificate(secured, host.chain)),
+        "certificate": host.seen.secured().map(|secured| certificate(&secured.peer, host.chain)),
+        "other_certificate": host.other.as_ref().map(other),
         "dane": dane(host),
         "mta_sts_lists_host": host.sts_lists_it,
         "meets": meets(&host.meets),
@@ -127,7 +147,16 @@ fn host(host: &HostReport) -> Value {
     })
 }
 
-fn address(seen: &AddressSeen) -> Value {
+/// The one that clients with other keys are shown.
+fn other(other: &Other) -> Value {
+    let mut value = certificate(&other.peer, Some(other.chain));
+    if let Value::Object(fields) = &mut value {
+        fields.insert("meets".to_owned(), meets(&other.meets));
+    }
+    value
+}
+
+fn address((seen, facts): (&AddressSeen, &Option<TlsFacts>)) -> Value {
     let secured = seen.secured();
     let (outcome, trouble) = match &seen.end {
         End::Tls(_) => ("tls", None),
@@ -147,7 +176,7 @@ fn address(seen: &AddressSeen) -> Value {
         "starttls": seen.hello.as_ref().map(|hello| hello.capabilities.starttls),
         "keywords_under_tls": secured.map(|secured| keywords(&secured.hello)),
         "requiretls": secured.map(|secured| secured.hello.capabilities.requiretls),
-        "tls": secured.map(|secured| &secured.peer.facts),
+        "tls": facts,
         "tries": tries.collect::<Vec<_>>(),
     })
 }
@@ -179,9 +208,9 @@ fn version(seen: &VersionSeen) -> Value {
     })
 }
 
-fn certificate(secured: &Secured, chain: Option<ChainTrust>) -> Value {
-    let facts = secured.peer.facts.peer.as_ref();
-    let seen = secured.peer.chain.first().and_then(inspect);
+fn certificate(peer: &Peer, chain: Option<ChainTrust>) -> Value {
+    let facts = peer.facts.peer.as_ref();
+    let seen = peer.chain.first().and_then(inspect);
     json!({
         "subject": facts.map(|facts| &facts.subject),
         "names": facts.map(|facts| &facts.names),
@@ -194,21 +223,22 @@ fn certificate(secured: &Secured, chain: Option<ChainTrust>) -> Value {
         "sha256": facts.map(|facts| &facts.sha256),
         "key_sha256": facts.map(|facts| &facts.key_sha256),
         "chain": chain,
-        "chain_length": secured.peer.chain.len(),
+        "chain_length": peer.chain.len(),
     })
 }
 
 fn dane(host: &HostReport) -> Value {
-    let records = host.dane.judged().iter().map(|judged| {
+    let records = host.dane.judged().iter().zip(&host.tlsa_matches).map(|(judged, matches)| {
         let record = &judged.record;
         json!({
             "record": record.to_string(),
             "usable": judged.standing == crate::policy::tlsa::Standing::Usable,
             "standing": judged.standing.as_str(),
+            "matches": matches,
         })
     });
     json!({
-        "state": host.dane.as_str(),
+        "state": host.dane_state(),
         "base": host.dane.base(),
         "records": records.collect::<Vec<_>>(),
     })
@@ -233,14 +263,14 @@ fn policy(policy: &HostVerdict) -> Value {
         "sends": lacking.is_none(),
         "reason": lacking.map(|(reason, _)| reason),
         "detail": lacking.map(|(_, detail)| detail),
-        "rule": rule(policy).map(ToString::to_string),
+        "rule": policy.rule.as_ref().map(ToString::to_string),
         "requirement": requirement.map(|own| own.because().into_iter().map(row).collect::<Vec<_>>()),
     })
 }
 
 fn walk(walked: &Trial) -> Value {
     let said = |asked: &str| walked.said.iter().find(|(command, _)| *command == asked).map(|(_, said)| reply(said));
-    let lacking = walked.verdict.as_ref().err();
+    let lacking = walked.verdict.met.as_ref().err();
     let trouble = walked.trouble.as_ref().map(|trouble| trouble.in_words());
     json!({
         "mail": said("MAIL"),

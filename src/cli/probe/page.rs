@@ -10,6 +10,7 @@ use crate::cli::output::{BAD, BOLD, GOOD, ODD, WIDTH_COLUMNS};
 use crate::dns::Security;
 use crate::policy::sts_policy::StsPolicy;
 use crate::probe::findings::{Finding, Weight};
+use crate::probe::host::HostReport;
 use crate::probe::judge::{Meets, Met};
 use crate::probe::publication::{StsFound, Target, TlsRptFound};
 
@@ -39,6 +40,15 @@ fn domain(report: &Report) -> Vec<String> {
     if report.target.domain().is_some() {
         lines.extend(labelled("MTA-STS", &mta_sts(&report.publication.mta_sts)));
         lines.extend(labelled("TLSRPT", &tlsrpt(&report.publication.tlsrpt)));
+    }
+    match &report.kept {
+        Ok(Some(kept)) if report.publication.mta_sts.policy() != Some(&kept.policy) => {
+            let end = if kept.holds(report.at) { "until" } else { "no longer: it ended" };
+            let text = format!("the daemon keeps mode {}, {} {}", kept.policy.mode, terms(&kept.policy), end);
+            lines.extend(labelled("", &format!("{text} {}", kept.expires().brief())));
+        }
+        Ok(_) => {}
+        Err(why) => lines.extend(labelled("", &format!("which policies the daemon keeps is not known here: {why}"))),
     }
     match &report.learned {
         Ok(Some(learned)) => lines.extend(labelled("learned", &learned.to_string())),
@@ -146,7 +156,8 @@ fn conclusion(report: &Report) -> Vec<String> {
     let Some(meets) = report.meets() else {
         return vec![format!("{BAD}Nothing is known{BAD:#}: no host answers.")];
     };
-    let met = met(&meets);
+    let counts = report.hosts.iter().filter(|host| !host.seen.is_unreachable()).all(HostReport::name_suffices);
+    let met = met(&meets, counts);
     let every = if report.hosts.len() == 1 { "The host" } else { "Every host that answers" };
     let text = if met.is_empty() { format!("{every} meets nothing.") } else { format!("{every} meets {met}.") };
     let mut lines = wrap(&text, WIDTH_COLUMNS);
@@ -155,8 +166,14 @@ fn conclusion(report: &Report) -> Vec<String> {
 }
 
 /// The levels that are met, in words.
-fn met(meets: &Meets) -> String {
-    let named = meets.rows().into_iter().filter(|(_, met)| met.is_yes()).map(|(level, _)| level_in_words(level));
+fn met(meets: &Meets, name_counts: bool) -> String {
+    let rows = meets.rows().into_iter().filter(|(_, met)| met.is_yes());
+    let named = rows.map(|(level, _)| match level {
+        "verify_mx" if !name_counts => {
+            format!("{} - which is not signed and not enough for tls = \"verify\"", level_in_words(level))
+        }
+        level => level_in_words(level).to_owned(),
+    });
     named.collect::<Vec<_>>().join(", ")
 }
 
@@ -172,8 +189,9 @@ pub(super) fn level_in_words(level: &str) -> &str {
 
 /// Whether mail would go out by our own policy.
 fn policy(report: &Report) -> Vec<String> {
+    let answering = report.hosts.iter().filter(|host| !host.seen.is_unreachable());
     let verdicts: Vec<bool> =
-        report.hosts.iter().filter_map(|host| host.policy.as_ref()).map(|policy| policy.verdict.is_ok()).collect();
+        answering.filter_map(|host| host.policy.as_ref()).map(|policy| policy.verdict.is_ok()).collect();
     let (style, text) = match (verdicts.iter().any(|sent| *sent), verdicts.iter().all(|sent| *sent)) {
         _ if verdicts.is_empty() => return Vec::new(),
         (_, true) => (GOOD, "Our policy would send mail there now."),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::app::build;
 use crate::cli::configuration;
+use crate::cli::human::wrap;
 use crate::cli::init::full_system_name;
-use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::output::{Console, Exit, Failure, WIDTH_COLUMNS};
 use crate::config::{Config, DnsConfig};
 use crate::dns::targets::TargetRule;
 use crate::facts::sts_fetch::StsFetcher;
@@ -41,6 +42,22 @@ impl Setting {
 
     pub(in crate::cli) fn policies(&self) -> Option<&PolicySet> {
         self.0.as_ref().map(|config| config.policies.as_ref())
+    }
+
+    /// Nothing that the DNS says counts as secure here.
+    pub(in crate::cli) fn is_dnssec_off(&self) -> bool {
+        build::is_dnssec_off(self.0.as_ref().map_or(&DnsConfig::default(), |config| &config.dns))
+    }
+
+    /// A word about that, where results go to another place: it is no fact about any destination.
+    pub(in crate::cli) fn tell_of_dnssec(&self, console: &mut Console<'_>) -> Result<(), Failure> {
+        if self.is_dnssec_off() {
+            let text = "DNSSEC is off here ([dns] dnssec): no TLSA records are asked for, and nothing counts as signed";
+            for line in wrap(&format!("warning: {text}"), WIDTH_COLUMNS) {
+                writeln!(console.err, "{line}")?;
+            }
+        }
+        Ok(())
     }
 
     /// To be called inside a runtime.

@@ -74,7 +74,7 @@ fn the_page_tells_how_a_host_was_found_what_it_does_and_what_it_meets() {
         "\ngreeting  220 mx.bank.example ESMTP\noffers    SIZE 1000, DSN, STARTTLS\nunder TLS REQUIRETLS\n",
         "\nTLSv1.2   ECDHE-ECDSA-AES",
         "\nissued by CN=Gatepost demo authority; it leads to a trusted root\n",
-        ": usable\n",
+        ": usable, matches\n",
         ": unusable: usages 0 and 1",
         "\n          verify (by the host's name): yes\n          verify (by the domain's name): no (certificate-",
         "\n          DANE: yes\n          MTA-STS: -\n",
@@ -138,6 +138,90 @@ fn our_policy_says_whether_mail_would_go_to_a_host_of_a_route() {
     let elsewhere = "domains = [\"clinic.example\"]\n[route]\nhosts = [\"192.0.2.1\"]\ntls = \"encrypt\"\n";
     let ran = ask(&host, "probe HOST --quick --domain clinic.example", elsewhere);
     assert!(ran.exit == 0 && ran.out.contains("takes the route") && !ran.out.contains("Our policy"), "{ran:?}");
+}
+
+#[test]
+fn options_about_another_domain_than_the_target_are_refused() {
+    let host = MailHost::default().start("127.0.0.1");
+    for (line, expected) in [
+        ("probe bank.example --domain clinic.example", "--domain clinic.example is for HOST:PORT"),
+        ("probe bank.example --from a@x.example --to b@clinic.example", "--to is an address of clinic.example"),
+        ("probe HOST --domain bank.example --from <> --to b@clinic.example", "the probe is about bank.example"),
+    ] {
+        let ran = ask(&host, line, "");
+        assert!(ran.exit == 2 && ran.out.is_empty() && ran.err.contains(expected), "{line}: {ran:?}");
+    }
+    assert_eq!(host.heard(), "");
+}
+
+#[test]
+fn what_the_setting_leaves_out_is_not_told_as_a_fact_about_the_destination() {
+    let identity = Identity::new(&[MX]);
+    for (security, is_off, dane, state, name) in [
+        (Security::Unknown, true, "DNSSEC is off here ([dns] dnssec)", "not-validated", "but the name is not signed"),
+        (Security::Unknown, false, "nobody validated the addresses", "not-validated", "but the name is not signed"),
+        (Security::Insecure, true, "the addresses are not signed", "not-signed", "but the name is not signed"),
+        (Security::Secure, false, "no signed TLSA record", "absent", "DANE: -"),
+    ] {
+        let host = MailHost { tls: identity.tls(), ..MailHost::default() }.start("127.0.0.1");
+        let mut report = probe_bank(&host, &identity, dns(security), "--quick");
+        report.dnssec_is_off = is_off;
+        let page = plain(&report);
+        assert!(page.contains(dane) && page.contains(name), "{security:?}\n{page}");
+        assert_eq!(page.contains("not enough for tls"), security != Security::Secure, "{page}");
+        let json = json::answer(&[report]);
+        let seen = &json["probes"][0]["hosts"][0];
+        assert_eq!(seen["dane"]["state"], state);
+        let tls = &seen["addresses"][0]["tls"]["peer"];
+        assert_eq!((&tls["chain"], &tls["verified"]), (&seen["certificate"]["chain"], &"webpki".into()), "{tls:#}");
+    }
+    let host = MailHost::default().start("127.0.0.1");
+    let ran = ask(&host, "probe HOST --quick --json", "");
+    assert!(!ran.err.contains("DNSSEC"), "{ran:?}");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("gatepost.toml"), MAIN.replace("127.0.0.1:1\"]", "192.0.2.1:53\"]")).unwrap();
+    let ran = run(folder.path(), &format!("probe {} --quick", host.address));
+    assert!(ran.err.starts_with("warning: DNSSEC is off here"), "{ran:?}");
+}
+
+#[test]
+fn a_policy_that_the_daemon_left_behind_counts_for_probe_and_explain() {
+    use crate::facts::sts_cache::StsCache;
+    use crate::facts::sts_fetch::StsFetcher;
+    use crate::facts::sts_plan::CachedPolicy;
+    use crate::memory::Memory;
+    use crate::policy::sts_policy::StsPolicy;
+    use crate::policy::sts_record::StsId;
+    let host = MailHost::default().start("127.0.0.1");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("spool")).unwrap();
+    let socket = format!("{MAIN}[admin]\nsocket = \"none.sock\"\n");
+    fs::write(folder.path().join("gatepost.toml"), socket).unwrap();
+    let config = crate::config::load(&folder.path().join("gatepost.toml")).unwrap().0;
+    let bank = domain(BANK);
+    assert_eq!(kept::policy(&config, &bank), Ok(None));
+    let text = format!("version: STSv1\nmode: enforce\nmx: {MX}\nmax_age: 604800\n");
+    let policy = StsPolicy::parse(text.as_bytes()).unwrap();
+    let policy = CachedPolicy { id: StsId::parse("7").unwrap(), policy, fetched: clock::timestamp() };
+    let identity = Identity::new(&[MX]);
+    let of = prober(dns(Security::Insecure), &host, &identity.roots);
+    let memory = Memory::open(&config.spool.path).unwrap();
+    let fetcher = StsFetcher::new(of.resolver.clone(), of.targets.clone(), &identity.roots).unwrap();
+    StsCache::new(memory.clone(), fetcher).know(&bank, &policy, clock::timestamp());
+    memory.flush().unwrap();
+    assert!(kept::policy(&config, &bank).unwrap_err().contains("in use"), "another process has the file");
+    drop(memory);
+    assert_eq!(kept::policy(&config, &bank), Ok(Some(policy)));
+
+    let words = ["gatepost", "probe", BANK, "--quick"];
+    let Command::Probe(asked) = Arguments::try_parse_from(words).unwrap().command else { panic!() };
+    let runtime = setting::runtime().unwrap();
+    let _entered = runtime.enter();
+    let report = runtime.block_on(probe(&of, Some(&config), &asked, (BANK, parse_target(BANK, None).unwrap())));
+    let page = plain(&report);
+    assert!(page.contains("the daemon keeps mode enforce"), "{page}");
+    assert!(page.contains("Our policy would send no mail there now."), "{page}");
+    assert_eq!(json::answer(&[report])["probes"][0]["mta_sts_kept"]["mode"], "enforce");
 }
 
 #[test]

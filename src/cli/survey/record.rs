@@ -85,7 +85,7 @@ pub(super) struct HostLine {
     pub(super) grade: Option<CipherGrade>,
     #[serde(default)]
     pub(super) requiretls: bool,
-    /// What its TLSA records are: `not-signed`, `absent`, `not-looked-up`, `unusable`, `usable`.
+    /// What its TLSA records are: `not-validated`, `not-signed`, `absent`, `not-looked-up`, `unusable`, `usable`.
     pub(super) dane: String,
     /// The last day of its certificate.
     #[serde(default)]
@@ -251,7 +251,7 @@ impl HostLine {
             cipher: weakest.map(|facts| facts.cipher_openssl.clone()),
             grade: sessions().map(|secured| secured.peer.facts.grade()).min().filter(|_| weakest.is_some()),
             requiretls: sessions().next().is_some() && sessions().all(|secured| secured.hello.capabilities.requiretls),
-            dane: host.dane.as_str().to_owned(),
+            dane: host.dane_state().to_owned(),
             not_after: shown.and_then(|peer| peer.not_after),
             key_sha256: shown.map(|peer| peer.key_sha256.clone()),
             versions: spoken.map(|seen| seen.version).collect(),

@@ -144,7 +144,8 @@ impl Shared {
         let cell = self.seen((subject.name.cloned(), subject.server_name.cloned(), sockets.clone()));
         let observe = || async { Arc::new(self.prober.observe(subject, &sockets, look).await) };
         let seen = cell.get_or_init(observe).await.clone();
-        let inquiry = Inquiry { domain: Some(domain), mta_sts, learned: None, look, decision: None, walk: None };
+        let inquiry =
+            Inquiry { domain: Some(domain), mta_sts, kept: None, learned: None, look, decision: None, walk: None };
         self.prober.judge_host(found, dane, seen, &inquiry).await
     }
 

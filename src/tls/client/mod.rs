@@ -2,6 +2,7 @@
 //!
 //! Must not: judge a certificate, or choose between the libraries.
 
+pub mod by_key;
 pub mod certificate;
 #[cfg(feature = "legacy-tls")]
 mod sessions;

@@ -36,6 +36,16 @@ impl Offer {
         certificate: Option<&ClientCertificate>,
     ) -> Result<Self, SetupError> {
         let verifier = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
+        Self::judging(verifier, provider, versions, certificate)
+    }
+
+    /// The same with a verifier of the caller's.
+    pub(super) fn judging(
+        verifier: Arc<dyn ServerCertVerifier>,
+        provider: Arc<CryptoProvider>,
+        versions: &[&'static SupportedProtocolVersion],
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, SetupError> {
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
             .dangerous()

@@ -18,11 +18,15 @@ use crate::outbound::targets::NextHost;
 use crate::policy::outbound::NextHop;
 use crate::policy::published::Published;
 
+use super::tlsa::TlsaFact;
+
 /// Longest file of facts, in bytes.
 const FACTS_BYTES_MAX: u64 = 1 << 20;
 /// Most hosts in it.
 const HOSTS_MAX: usize = 100;
 const SMTP_PORT: u16 = 25;
+/// Of the setting, not of the destination.
+pub(in crate::cli) const DNSSEC_IS_OFF: &str = "DNSSEC is off here ([dns] dnssec), so TLSA records were not asked for";
 
 /// The hosts of the next hop in the order to try, or why there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,9 +56,12 @@ pub(super) struct HostFact {
     /// The name does not come from unsigned DNS. Where all of DNSSEC is secure it never does.
     #[serde(default)]
     pub(super) trusted: bool,
-    /// TLSA records, the policy of MTA-STS and what was learned, as audit records have them.
+    /// Whether there are TLSA records, the policy of MTA-STS and what was learned, as audit records have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) published: Option<PublishedRecord>,
+    /// The records themselves. They go before what `published` says of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tlsa: Option<TlsaFact>,
     /// The same for people, line by line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) found: Vec<String>,
@@ -130,6 +137,7 @@ impl Default for HostFact {
             dnssec: Dnssec::default(),
             trusted: false,
             published: None,
+            tlsa: None,
             found: Vec::new(),
             unusable: None,
         }
@@ -138,11 +146,26 @@ impl Default for HostFact {
 
 impl HostFact {
     fn asked(&self, is_written: bool) -> Asked {
+        let mut published = self.published.as_ref().map(PublishedRecord::published).unwrap_or_default();
+        if let Some(tlsa) = &self.tlsa {
+            published.dane = tlsa.dane();
+        }
         Asked {
             name: self.name.clone(),
             name_is_trusted: is_written || self.trusted || self.dnssec == Dnssec::Secure,
-            published: self.published.as_ref().map(PublishedRecord::published).unwrap_or_default(),
+            published,
             unusable: self.unusable.clone(),
+        }
+    }
+
+    /// Why it was not asked for TLSA records. `None`: they were, or an address has none.
+    pub(super) fn no_tlsa(&self, dnssec_is_off: bool) -> Option<&'static str> {
+        self.name.as_ref()?;
+        match self.dnssec {
+            Dnssec::Unknown if dnssec_is_off => Some(DNSSEC_IS_OFF),
+            Dnssec::Unknown => Some("nobody validated the addresses, so TLSA records were not asked for"),
+            Dnssec::Insecure => Some("the addresses are not signed, so no TLSA record counts"),
+            Dnssec::Secure => None,
         }
     }
 
@@ -243,6 +266,7 @@ mod tests {
             (r#"{"host": []}"#, "unknown field `host`"),
             (r#"{"hosts": [{"nam": "a"}]}"#, "unknown field `nam`"),
             (r#"{"hosts": [{"name": "a b"}]}"#, "letters, digits"),
+            (r#"{"hosts": [{"name": "a", "tlsa": {"records": ["3 1 1 0"]}}]}"#, "\"3 1 1 0\" is no TLSA record"),
             (r#"{"hosts": [{"name": "a"}], "failure": {"reason": "null-mx"}}"#, "only one"),
             (r#"{"failure": {"reason": "nul-mx"}}"#, "unknown variant `nul-mx`"),
         ] {

@@ -6,18 +6,18 @@ use crate::cli::explain::json::{exception, merge, set, tls, written_rows};
 use crate::cli::explain::set_by::SetBy;
 use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
-use crate::policy::outbound::NextHop;
+use crate::policy::outbound::{NextHop, Requirement};
 use crate::policy::provenance::{Coming, Keys as _, Level};
 
-use super::Explained;
 use super::facts::Asked;
 use super::notice::{self, Schedule};
 use super::page::rows;
 use super::question::Played;
+use super::{Compared, Explained};
 
 pub(super) fn answer(explained: &Explained<'_>) -> Value {
     let Explained { question, decision, facts, looked_up, asked, others } = explained;
-    let verdict = explained.verdict();
+    let end = explained.verdict();
     let route = match &decision.next_hop {
         NextHop::Mx => Value::Null,
         NextHop::Route(route) => json!({ "name": route.name, "source": route.source.to_string() }),
@@ -31,9 +31,9 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
         "to": question.to,
         "client": question.client,
         "at": question.at,
-        "verdict": verdict.map(|(verdict, _)| verdict.as_str()),
-        "reason": verdict.and_then(|(_, reason)| reason),
-        "rule": rule(explained),
+        "verdict": end.as_ref().map(|end| end.verdict.as_str()),
+        "reason": end.as_ref().and_then(|end| end.reason),
+        "rule": end.as_ref().filter(|_| facts.failure.is_none()).map(|end| end.rule.to_string()),
         "session": asked.first().map(session),
         "by_host": by_host.collect::<Vec<_>>(),
         "route": route,
@@ -45,16 +45,12 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
     });
     merge(&mut answer, over_time(explained));
     if !others.is_empty() {
-        let sessions: Vec<Value> = others.iter().map(outcome).collect();
-        merge(&mut answer, json!({ "sessions": sessions }));
+        let sessions = |compared: &Compared| compared.played.iter().map(outcome).collect::<Vec<_>>();
+        let by_host = others.iter().map(|compared| json!({ "hosts": compared.hosts, "sessions": sessions(compared) }));
+        let first = others.first().map(sessions);
+        merge(&mut answer, json!({ "sessions": first, "sessions_by_host": by_host.collect::<Vec<_>>() }));
     }
     answer
-}
-
-/// The rule that is not met, or that decides; `null` where it does not come to a session.
-fn rule(explained: &Explained<'_>) -> Option<String> {
-    let (_, reason) = explained.verdict().filter(|_| explained.facts.failure.is_none())?;
-    Some(explained.decision.requirement.rule(reason).to_string())
 }
 
 fn session(played: &Played) -> Value {
@@ -72,11 +68,12 @@ fn outcome(played: &Played) -> Value {
 }
 
 fn requirement(explained: &Explained<'_>) -> Value {
-    let requirement = &explained.decision.requirement;
+    let written = &explained.decision.requirement;
     let row = |(row, by): (Because, SetBy)| set(&row, by);
     let hosts = explained.requirements();
-    let first = hosts.first().and_then(|(_, built)| built.as_ref().ok());
-    let session = first.map_or(requirement, |built| &built.session);
+    // Of several hosts the one with the least: what may happen to the message.
+    let usable = || hosts.iter().filter_map(|(_, built)| built.as_ref().ok()).map(|built| &built.session);
+    let level = usable().map(Requirement::level).min().unwrap_or(written.level());
     let identities = hosts.iter().flat_map(|(host, built)| {
         let proofs = built.as_ref().map(|built| built.proofs.as_slice()).unwrap_or_default();
         proofs.iter().map(|proof| identity(host, proof)).collect::<Vec<_>>()
@@ -86,8 +83,8 @@ fn requirement(explained: &Explained<'_>) -> Value {
         Some(json!({ "host": host.name, "reason": unmet.reason, "detail": unmet.detail }))
     });
     json!({
-        "level": session.level().as_str(),
-        "permits_plaintext": session.permits_plaintext(),
+        "level": level.as_str(),
+        "permits_plaintext": usable().any(Requirement::permits_plaintext),
         "policy": rows(explained).into_iter().map(row).collect::<Vec<_>>(),
         "identities": identities.collect::<Vec<_>>(),
         "unmet": unmet.collect::<Vec<_>>(),
@@ -151,8 +148,8 @@ fn over_time(explained: &Explained<'_>) -> Value {
             "at": change.at(),
             "kind": kind,
             "rule": change.source().to_string(),
-            "verdict": then.map(|(verdict, _)| verdict.as_str()),
-            "reason": then.and_then(|(_, reason)| reason),
+            "verdict": then.as_ref().map(|then| then.verdict.as_str()),
+            "reason": then.as_ref().and_then(|then| then.reason),
         })
     });
     json!({
@@ -164,7 +161,7 @@ fn over_time(explained: &Explained<'_>) -> Value {
 
 /// `null` where the message goes out, or nothing is asked.
 fn notice(explained: &Explained<'_>) -> Value {
-    let Some((verdict, Some(reason))) = explained.verdict() else { return Value::Null };
+    let Some((verdict, reason)) = explained.failed() else { return Value::Null };
     let schedule = Schedule::of(explained, reason);
     let notice = notice::of(explained, verdict, reason);
     json!({

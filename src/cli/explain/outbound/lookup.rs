@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::app::build;
 use crate::audit::published::PublishedRecord;
 use crate::cli::learned::source;
 use crate::cli::output::{Exit, Failure};
@@ -12,19 +13,22 @@ use crate::dns::{LookupError, Resolver};
 use crate::facts::learned::{LearnTerms, LearnedStore};
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_fetch::StsFetcher;
+use crate::facts::sts_plan::CachedPolicy;
 use crate::facts::{DomainFacts, Gatherer};
 use crate::memory::Memory;
+use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::outbound::targets::{NextHost, Surroundings, next_hosts};
-use crate::policy::outbound::Decision;
+use crate::policy::outbound::{Decision, NextHop};
 use crate::policy::published::{Asks, Dane, Learned, Published};
-use crate::policy::settings::{DaneUse, OutboundTls};
+use crate::policy::settings::DaneUse;
 use crate::policy::tlsa::Judged;
 use crate::tls::roots::Roots;
 
 use super::ResolverOf;
 use super::facts::{Facts, HostFact, NoHost};
 use super::question::Question;
+use super::tlsa::TlsaFact;
 
 /// Hosts that are asked about further than by name.
 const HOSTS_ASKED_MAX: usize = 10;
@@ -52,30 +56,64 @@ pub(super) fn look_up(
     }))
 }
 
+/// What is known whichever host it is.
+struct Around {
+    facts: DomainFacts,
+    /// Policies of MTA-STS that the daemon keeps.
+    kept: Vec<CachedPolicy>,
+    /// Why it is not known which it keeps.
+    unknown: Option<String>,
+    dnssec_is_off: bool,
+}
+
 async fn published(
     question: &Question<'_>,
     decision: &Decision,
     resolver: Arc<dyn Resolver>,
     hosts: Vec<NextHost>,
 ) -> Vec<HostFact> {
+    let now = clock::timestamp();
+    let (names, mut kept, mut unknown) = (policy_domains(question, decision), Vec::new(), None);
+    for domain in names {
+        match crate::cli::kept::policy(question.config, domain) {
+            Ok(policy) => kept.extend(policy.map(|policy| (domain, policy))),
+            Err(why) => unknown = Some(why),
+        }
+    }
     let Some(gatherer) = gatherer(question.config, resolver) else {
         return hosts.into_iter().map(HostFact::from).collect();
     };
-    let (now, asks) = (clock::timestamp(), Asks::default());
-    let mut facts = gatherer.domain(decision, question.to.domain(), asks, now).await;
+    for (domain, policy) in &kept {
+        gatherer.sts.know(domain, policy, now);
+    }
+    let mut facts = gatherer.domain(decision, question.to.domain(), Asks::default(), now).await;
     let learned = source::in_force(question.config, decision, question.to.domain());
     facts.learned = learned.as_ref().ok().cloned().flatten();
+    let dnssec_is_off = build::is_dnssec_off(&question.config.dns);
+    let kept = kept.into_iter().map(|(_, policy)| policy).collect();
+    let around = Around { facts, kept, unknown, dnssec_is_off };
     let mut found = Vec::with_capacity(hosts.len());
     for (place, host) in hosts.into_iter().enumerate() {
         let published = match place < HOSTS_ASKED_MAX {
-            true => Some(gatherer.host(decision, &facts, &host.known(), now).await),
+            true => Some(gatherer.host(decision, &around.facts, &host.known(), now).await),
             false => None,
         };
-        let mut fact = told(decision, &facts, host, published);
+        let mut fact = told(decision, &around, host, published);
         fact.found.extend(learned_in_words(&learned));
         found.push(fact);
     }
     found
+}
+
+/// The domains whose policies of MTA-STS count: that of the recipient, or the hosts of the route.
+fn policy_domains<'a>(question: &Question<'a>, decision: &'a Decision) -> Vec<&'a Domain> {
+    if !decision.heeds_sts(Asks::default()) {
+        return Vec::new();
+    }
+    match &decision.next_hop {
+        NextHop::Mx => question.to.domain().into_iter().collect(),
+        NextHop::Route(route) => route.hosts.iter().filter_map(|hop| hop.host.domain()).collect(),
+    }
 }
 
 /// `None` where no TLS client can be set up: then nothing is fetched.
@@ -90,15 +128,17 @@ fn gatherer(config: &Config, resolver: Arc<dyn Resolver>) -> Option<Gatherer> {
 
 fn told(
     decision: &Decision,
-    facts: &DomainFacts,
+    around: &Around,
     host: NextHost,
     published: Option<Result<Published, LookupError>>,
 ) -> HostFact {
     let mut fact = HostFact::from(host);
     match published {
         Some(Ok(published)) => {
-            fact.found = [dane(decision, &published), mta_sts(facts, &published)].concat();
+            fact.found =
+                [dane(decision, &fact, &published, around.dnssec_is_off), mta_sts(around, &published)].concat();
             fact.published = PublishedRecord::of(&published);
+            fact.tlsa = TlsaFact::of(&published.dane);
         }
         Some(Err(error)) => {
             let detail = format!("its TLSA records cannot be looked up: {error}");
@@ -110,11 +150,10 @@ fn told(
     fact
 }
 
-fn dane(decision: &Decision, published: &Published) -> Vec<String> {
+fn dane(decision: &Decision, host: &HostFact, published: &Published, is_off: bool) -> Vec<String> {
     match &published.dane {
         Dane::Inapplicable if decision.following.dane.value == DaneUse::Off => Vec::new(),
-        Dane::Inapplicable if decision.requirement.tls.value == OutboundTls::Off => Vec::new(),
-        Dane::Inapplicable => vec!["DANE: no TLSA record counts, because the addresses are not signed".to_owned()],
+        Dane::Inapplicable => host.no_tlsa(is_off).map(|why| format!("DANE: {why}")).into_iter().collect(),
         Dane::Absent => vec!["DANE: there is no TLSA record".to_owned()],
         dane @ (Dane::Unusable(_) | Dane::Usable(_)) => {
             let base = dane.base().map(ToString::to_string).unwrap_or_default();
@@ -133,8 +172,10 @@ fn learned_in_words(learned: &Result<Option<Learned>, String>) -> Option<String>
     }
 }
 
-fn mta_sts(facts: &DomainFacts, published: &Published) -> Vec<String> {
-    let Some(answer) = &facts.sts else { return Vec::new() };
+fn mta_sts(around: &Around, published: &Published) -> Vec<String> {
+    let unknown =
+        || around.unknown.iter().map(|why| format!("MTA-STS: policies that are kept are not known here: {why}"));
+    let Some(answer) = &around.facts.sts else { return unknown().collect() };
     let mut lines = Vec::new();
     if let Some(cached) = &answer.policy {
         let lists = match published.mta_sts.map(|sts| sts.lists_host) {
@@ -143,8 +184,10 @@ fn mta_sts(facts: &DomainFacts, published: &Published) -> Vec<String> {
             None => "",
         };
         let until = cached.expires().brief();
-        lines.push(format!("MTA-STS: mode {}{lists}, holds until {until}", cached.policy.mode));
+        let kept = if around.kept.contains(cached) { ", kept by the daemon" } else { "" };
+        lines.push(format!("MTA-STS: mode {}{lists}, holds until {until}{kept}", cached.policy.mode));
     }
     lines.extend(answer.problem.as_ref().map(|problem| format!("MTA-STS: {}", problem.fault)));
+    lines.extend(unknown());
     lines
 }

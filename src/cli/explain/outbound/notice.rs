@@ -102,7 +102,7 @@ pub(super) fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Re
 
 /// Labels and texts for the page; none where the message goes out.
 pub(super) fn rows(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
-    let Some((verdict, Some(reason))) = explained.verdict() else { return Vec::new() };
+    let Some((verdict, reason)) = explained.failed() else { return Vec::new() };
     let schedule = Schedule::of(explained, reason);
     let notice = of(explained, verdict, reason);
     let mut rows = Vec::new();

@@ -4,20 +4,19 @@ use anstyle::Style;
 
 use crate::cli::explain::page::policies;
 use crate::cli::human::{labelled, second, shown, wrap};
-use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
+use crate::cli::output::{BAD, BOLD, DIM, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
-use crate::model::tls::ProtocolVersion;
-use crate::policy::delivery::DeliveryVerdict;
 use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
-use crate::policy::outbound::{NextHop, Requirement};
+use crate::policy::outbound::NextHop;
 use crate::policy::provenance::{Coming, Keys as _};
-use crate::policy::settings::{OnTlsFailure, OutboundTls, Source};
+use crate::policy::settings::{OutboundTls, Source};
 use crate::policy::timed::Shadow;
 
 use super::super::set_by::SetBy;
+use super::headline::word;
 use super::question::{Played, Shown};
-use super::{Explained, notice};
+use super::{Compared, Explained, headline, notice};
 
 const INDENT: &str = "  ";
 /// `on_tls_failure`, the longest key.
@@ -60,63 +59,9 @@ pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
     page
 }
 
-const fn word(verdict: DeliveryVerdict) -> (&'static str, Style) {
-    match verdict {
-        DeliveryVerdict::Deliver => ("delivered", GOOD),
-        DeliveryVerdict::Defer => ("deferred", ODD),
-        DeliveryVerdict::Bounce => ("bounced", BAD),
-        DeliveryVerdict::Unknown => ("unknown", ODD),
-    }
-}
-
 fn headline(explained: &Explained<'_>) -> Vec<String> {
-    let Explained { decision, facts, .. } = explained;
-    let (style, text) = match (explained.verdict(), &facts.failure) {
-        (Some((DeliveryVerdict::Deliver, _)), _) => (GOOD, "Would be delivered".to_owned()),
-        (Some((DeliveryVerdict::Unknown, _)), _) => (ODD, "Depends on the certificate".to_owned()),
-        (Some((verdict, reason)), _) => {
-            let (word, style) = word(verdict);
-            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            (style, format!("Would be {word}{reason}"))
-        }
-        (None, Some(failure)) => (ODD, format!("Would be deferred as long as this lasts: {}", failure.reason)),
-        (None, None) => {
-            let end = match &decision.on_tls_failure.value {
-                OnTlsFailure::Defer => "deferred".to_owned(),
-                OnTlsFailure::Bounce => "bounced".to_owned(),
-                OnTlsFailure::Route(name) => format!("deferred, and later sent by route \"{name}\""),
-            };
-            let needs = in_words(&decision.requirement);
-            let text = match decision.requirement.permits_plaintext() {
-                true => format!("Would be delivered: {needs}"),
-                false => format!("Would be delivered over {needs}, else {end}"),
-            };
-            (BOLD, text)
-        }
-    };
+    let (style, text) = headline::headline(explained);
     wrap(&text, WIDTH_COLUMNS).into_iter().map(|line| format!("{style}{line}{style:#}")).collect()
-}
-
-/// What a session must be.
-fn in_words(requirement: &Requirement) -> String {
-    if !requirement.permits_tls() {
-        return "in plaintext, and never over TLS".to_owned();
-    }
-    if requirement.permits_plaintext() {
-        return "over TLS where the host offers it, else in plaintext".to_owned();
-    }
-    let mut text = match requirement.min_version.as_ref().map(|version| version.value) {
-        None => "TLS".to_owned(),
-        Some(ProtocolVersion::Tls1_3) => "TLSv1.3".to_owned(),
-        Some(version) => format!("{version} or later"),
-    };
-    let cipher = requirement.cipher.value.in_words();
-    let identity = requirement.wants_identity().then_some("a certificate that proves the host");
-    let parts: Vec<&str> = cipher.into_iter().chain(identity).collect();
-    if !parts.is_empty() {
-        text.push_str(&format!(" with {}", parts.join(" and ")));
-    }
-    text
 }
 
 fn circumstances(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
@@ -212,7 +157,7 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
     let is_routed = matches!(decision.next_hop, NextHop::Route(_));
     let mut rows = decision.requirement.because();
     // What is published counts where it asks for more than what is written.
-    if let Some((_, Ok(requirement))) = explained.requirements().into_iter().next() {
+    if let Some(requirement) = explained.requirements().into_iter().find_map(|(_, requirement)| requirement.ok()) {
         let raised = requirement.session.floor().into_iter().filter(|row| matches!(row.source, Source::Fact(_)));
         for raised in raised {
             rows.retain(|row| row.key != raised.key);
@@ -260,19 +205,24 @@ fn requirement(explained: &Explained<'_>) -> Vec<String> {
     page
 }
 
-/// What a certificate must have, host by host where they differ.
+/// What a certificate must have, and what else differs from host to host.
 fn identity(explained: &Explained<'_>) -> Vec<String> {
+    let kinds = explained.kinds();
+    let first = kinds.iter().find_map(|kind| kind.requirement.as_ref().ok());
+    let several = kinds.len() > 1;
     let mut texts: Vec<String> = Vec::new();
-    for (host, requirement) in explained.requirements() {
-        let name = host.name.map_or_else(|| "A host".to_owned(), |name| name.to_string());
-        let told = match requirement {
-            Ok(requirement) => requirement.proofs.iter().map(|proof| proved_by(&proof.of)).collect(),
-            Err(unmet) => vec![format!("{name} cannot be used: {}.", unmet.detail)],
-        };
-        for text in told {
-            if !texts.contains(&text) {
-                texts.push(text);
+    for kind in &kinds {
+        let of_kind = if several { format!("{}: ", kind.names()) } else { String::new() };
+        match &kind.requirement {
+            Ok(requirement) => {
+                let floor = requirement.session.floor();
+                if first.is_some_and(|first| first.session.floor() != floor) {
+                    let rows = floor.iter().map(|row| format!("{} = {} ({})", row.key, row.value, row.source));
+                    texts.push(format!("{of_kind}{}.", rows.collect::<Vec<_>>().join(", ")));
+                }
+                texts.extend(requirement.proofs.iter().map(|proof| format!("{of_kind}{}", proved_by(&proof.of))));
             }
+            Err(unmet) => texts.push(format!("{} cannot be used: {}.", kind.names(), unmet.detail)),
         }
     }
     texts.iter().flat_map(|text| indented(text)).collect()
@@ -296,33 +246,38 @@ fn proved_by(evidence: &Evidence) -> String {
     }
 }
 
-/// What every kind of session gets, side by side.
+/// What every kind of session gets, side by side, with each kind of host.
 fn sessions(explained: &Explained<'_>) -> Vec<String> {
     let Explained { others, facts, .. } = explained;
     // Where no host will ever take the message, no session does.
-    if others.is_empty() || facts.failure.as_ref().is_some_and(|failure| failure.permanent) {
+    if facts.failure.as_ref().is_some_and(|failure| failure.permanent) {
         return Vec::new();
     }
-    let with_certificates = explained.wants_identity();
+    let are_known = !facts.hosts.is_empty();
+    others.iter().flat_map(|compared| sessions_with(compared, are_known)).collect()
+}
+
+fn sessions_with(compared: &Compared, is_known: bool) -> Vec<String> {
+    let Compared { hosts, wants_identity, played } = compared;
     let columns = [
         Column::left("SESSION"),
-        Column::left(if with_certificates { "CERTIFICATE" } else { "CIPHER" }).shrinking(),
+        Column::left(if *wants_identity { "CERTIFICATE" } else { "CIPHER" }).shrinking(),
         Column::left("MESSAGE"),
         Column::left("REASON"),
     ];
     let row = |played: &Played| -> Vec<Cell> {
         let [verdict, reason] = end(played);
         let version = played.tls.as_ref().map_or("plaintext", |facts| facts.version.as_str());
-        let second = match (with_certificates, &played.shown, &played.tls) {
+        let second = match (wants_identity, &played.shown, &played.tls) {
             (true, Some(shown), _) => shown.in_words(),
             (false, _, Some(facts)) => facts.cipher_openssl.clone(),
             _ => "-".to_owned(),
         };
         vec![version.into(), second.into(), verdict, reason]
     };
-    let rows: Vec<Vec<Cell>> = others.iter().map(row).collect();
-    let title = match facts.hosts.first() {
-        Some(host) => format!("{BOLD}What sessions with {} get{BOLD:#}", host.shown()),
+    let rows: Vec<Vec<Cell>> = played.iter().map(row).collect();
+    let title = match hosts.first().filter(|_| is_known) {
+        Some(host) => format!("{BOLD}What sessions with {host} get{BOLD:#}"),
         None => format!("{BOLD}What sessions get{BOLD:#}"),
     };
     [String::new(), title].into_iter().chain(table(&columns, &rows)).collect()
@@ -348,8 +303,10 @@ fn to_come(explained: &Explained<'_>) -> Vec<String> {
             }
         };
         let then = match explained.verdict_at(change.at()) {
-            Some((verdict, Some(reason))) => format!("; this session is then {}: {reason}", word(verdict).0),
-            Some((verdict, None)) => format!("; this session is then {}", word(verdict).0),
+            Some(then) => {
+                let reason = then.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                format!("; this session is then {}{reason}", word(then.verdict).0)
+            }
             None => String::new(),
         };
         page.extend(indented(&format!("{text}{then}")));
@@ -400,36 +357,4 @@ fn indented(text: &str) -> impl Iterator<Item = String> {
 fn table(columns: &[Column<'_>], rows: &[Vec<Cell>]) -> impl Iterator<Item = String> {
     let table = lines(columns, rows, WIDTH_COLUMNS - INDENT.len()).into_iter();
     table.map(|line| format!("{INDENT}{line}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::cipher::CipherGrade;
-    use crate::policy::settings::{OutboundLayer, Sourced};
-
-    #[test]
-    fn a_requirement_is_told_in_one_phrase() {
-        let check = |tls, version, cipher, expected: &str| {
-            let layer = OutboundLayer {
-                tls: Some(Sourced::built_in(tls)),
-                min_version: version,
-                cipher: Some(Sourced::built_in(cipher)),
-                ..OutboundLayer::default()
-            };
-            assert_eq!(in_words(&Requirement::of(&[&layer])), expected);
-        };
-        let version = |version| Some(Sourced::built_in(version));
-        use OutboundTls::{Encrypt, Off, Opportunistic, Verify};
-        check(Off, None, CipherGrade::Any, "in plaintext, and never over TLS");
-        check(Opportunistic, None, CipherGrade::Any, "over TLS where the host offers it, else in plaintext");
-        check(Opportunistic, version(ProtocolVersion::Tls1_2), CipherGrade::Any, "TLSv1.2 or later");
-        check(Encrypt, None, CipherGrade::Strong, "TLS with a strong cipher");
-        check(
-            Verify,
-            version(ProtocolVersion::Tls1_3),
-            CipherGrade::Aead,
-            "TLSv1.3 with a forward-secret AEAD cipher and a certificate that proves the host",
-        );
-    }
 }

@@ -10,7 +10,7 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::model::tls::{DaneMatch, DaneResult, ProtocolVersion, TlsFacts};
 use crate::policy::assumed::HostCertificate;
-use crate::policy::delivery::{DeliveryVerdict, HostFacts, judge_session};
+use crate::policy::delivery::{DeliveryVerdict, HostFacts, SessionJudgement, judge_session, not_met};
 use crate::policy::host_requirement::{Evidence, HostRequirement, Proof, Unmet, require};
 use crate::policy::names::Identity;
 use crate::policy::outbound::{Decision, HostIdentity, decide};
@@ -58,6 +58,8 @@ pub(in crate::cli) struct Played {
     pub(super) shown_is_assumed: bool,
     pub(in crate::cli) verdict: DeliveryVerdict,
     pub(in crate::cli) reason: Option<Reason>,
+    /// What asks for that which is lacking; else what decides about TLS.
+    pub(super) rule: Source,
 }
 
 impl<'a> Question<'a> {
@@ -124,12 +126,11 @@ impl<'a> Question<'a> {
             published: &host.published,
             tls: tls.as_ref(),
         };
-        let (verdict, reason) = match &host.unusable {
-            // What is not known now may be known later.
-            Some(unusable) => (DeliveryVerdict::Defer, Some(unusable.reason)),
+        let SessionJudgement { verdict, reason, rule } = match &host.unusable {
+            Some(unusable) => not_met(decision, unusable.reason, Source::Fact(Fact::Tlsa)),
             None => judge_session(decision, self.to.domain(), &facts),
         };
-        Played { tls, shown, shown_is_assumed: false, verdict, reason }
+        Played { tls, shown, shown_is_assumed: false, verdict, reason, rule }
     }
 
     /// Sessions of every kind: plaintext and each version with a certificate that should do, and the strongest with
@@ -194,6 +195,12 @@ impl<'a> Question<'a> {
             others.extend([Untrusted, Expired].map(|certificate| Shown { certificate, names: names.clone(), tlsa }));
         }
         others
+    }
+}
+
+impl Played {
+    pub(super) fn end(&self) -> SessionJudgement {
+        SessionJudgement { verdict: self.verdict, reason: self.reason, rule: self.rule.clone() }
     }
 }
 

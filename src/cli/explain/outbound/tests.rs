@@ -19,6 +19,8 @@ audit = { path = "audit" }
 relay = { trusted = ["10.0.0.0/8"] }
 [dns]
 servers = ["127.0.0.1:1"]
+[admin]
+socket = "none.sock"
 [[listener]]
 name = "out"
 bind = ["127.0.0.1:2525"]
@@ -72,7 +74,13 @@ const FACTS: &str = r#"{"hosts": [
     {"name": "mx1.host.example", "preference": 10, "addresses": ["192.0.2.1", "2001:db8::1"], "dnssec": "insecure"},
     {"name": "mx2.host.example", "preference": 20, "addresses": ["192.0.2.2"]}]}"#;
 
-fn write(folder: &Path) {
+const PINNED: &str = r#"domains = ["pinned.example"]
+[outbound]
+dane = "required"
+on_tls_failure = "bounce"
+"#;
+
+pub(super) fn write(folder: &Path) {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -83,6 +91,7 @@ fn write(folder: &Path) {
     write("domains.d/routed.toml", ROUTED);
     write("domains.d/named.toml", NAMED);
     write("domains.d/escrowed.toml", ESCROWED);
+    write("domains.d/pinned.toml", PINNED);
     write("facts.json", FACTS);
 }
 
@@ -95,16 +104,20 @@ fn ask(line: &str) -> Ran {
 }
 
 /// The same with answers of the DNS.
-fn ask_dns(line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
+pub(super) fn ask_dns(line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
+    ask_dns_in(folder.path(), line, resolver)
+}
+
+pub(super) fn ask_dns_in(folder: &Path, line: &str, resolver: FakeResolver) -> (String, Value, Exit) {
     let words = format!("gatepost policy explain --direction outbound --from a@x.example {line}");
     let Command::Policy { command: PolicyCommand::Explain(asked) } =
         Arguments::try_parse_from(words.split_whitespace()).unwrap().command
     else {
         panic!("{line}")
     };
-    let config = crate::config::load(&folder.path().join("gatepost.toml")).unwrap().0;
+    let config = crate::config::load(&folder.join("gatepost.toml")).unwrap().0;
     let chosen = session::chosen(&asked).unwrap();
     let resolver: Arc<dyn Resolver> = Arc::new(resolver);
     let explained = explain(&config, &asked, chosen, None, &|_| Ok(resolver.clone())).unwrap();
@@ -315,9 +328,12 @@ fn a_route_needs_no_look_up_of_mail_hosts_and_answers_to_its_own_keys() {
     assert_eq!(ran.exit, 1);
 }
 
+pub(super) fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
 #[test]
 fn what_the_dns_says_decides_before_any_session() {
-    let domain = |name: &str| Domain::parse(name).unwrap();
     let good = FakeResolver::new()
         .with_mx_answer(
             domain("y.example"),

@@ -6,8 +6,11 @@ use crate::cli::table::{Cell, Column, lines};
 use crate::dns::Security;
 use crate::model::tls::{ChainTrust, PeerCertificate, TlsFacts};
 use crate::policy::published::Dane;
-use crate::probe::host::{HostReport, HostVerdict, rule};
+use crate::probe::findings::key_kind;
+use crate::probe::host::{HostReport, HostVerdict};
+use crate::probe::judge::Met;
 use crate::probe::observe::{AddressSeen, End, Secured, VersionResult, VersionSeen};
+use crate::tls::client::Peer;
 use crate::tls::inspect::inspect;
 
 use super::super::Report;
@@ -36,12 +39,17 @@ pub(super) fn section(report: &Report, host: &HostReport) -> Vec<String> {
     }
     section.extend(versions(&host.seen.versions));
     if let Some(secured) = host.seen.secured() {
-        section.extend(certificate(secured, host.chain));
+        section.extend(certificate(("shows", &secured.peer), host.chain));
+        if let Some(other) = &host.other {
+            let text = format!("another one, to those who take {} alone:", key_kind(&other.peer));
+            section.extend(labelled("shows", &text));
+            section.extend(certificate(("", &other.peer), Some(other.chain)));
+        }
     }
     if host.seen.is_unreachable() {
         return section;
     }
-    section.extend(dane(host));
+    section.extend(dane(host, report.dnssec_is_off));
     if let Some(lists_it) = host.sts_lists_it {
         section
             .extend(labelled("MTA-STS", if lists_it { "the policy lists it" } else { "the policy does not list it" }));
@@ -148,16 +156,16 @@ fn versions(seen: &[VersionSeen]) -> Vec<String> {
     lines(&columns, &seen.iter().map(row).collect::<Vec<_>>(), WIDTH_COLUMNS)
 }
 
-fn certificate(secured: &Secured, chain: Option<ChainTrust>) -> Vec<String> {
-    let (Some(facts), Some(leaf)) = (&secured.peer.facts.peer, secured.peer.chain.first()) else {
-        return labelled("shows", "no certificate");
+fn certificate((label, peer): (&str, &Peer), chain: Option<ChainTrust>) -> Vec<String> {
+    let (Some(facts), Some(leaf)) = (&peer.facts.peer, peer.chain.first()) else {
+        return labelled(label, "no certificate");
     };
-    let mut out = labelled("shows", &names(facts));
+    let mut out = labelled(label, &names(facts));
     if let Some(seen) = inspect(leaf) {
         let issuer = if seen.is_self_issued { "itself".to_owned() } else { seen.issuer };
         out.extend(labelled("issued by", &format!("{issuer}; {}", chain_in_words(chain))));
         let dates = format!("{} to {}, key {}", seen.not_before.day(), seen.not_after.day(), seen.key);
-        out.extend(labelled("valid", &format!("{dates}, {} in the chain", secured.peer.chain.len())));
+        out.extend(labelled("valid", &format!("{dates}, {} in the chain", peer.chain.len())));
     }
     out.push(labelled_whole("cert", &format!("sha256:{}", facts.sha256)));
     out.push(labelled_whole("key", &format!("sha256:{}", facts.key_sha256)));
@@ -183,27 +191,47 @@ fn names(facts: &PeerCertificate) -> String {
     format!("a certificate for {names}{more}; subject {}", facts.subject)
 }
 
-fn dane(host: &HostReport) -> Vec<String> {
+fn dane(host: &HostReport, dnssec_is_off: bool) -> Vec<String> {
     let base = host.dane.base().map(|base| format!("_{}._tcp.{base}", host.found.port)).unwrap_or_default();
     let mut out = match &host.dane.0 {
-        Ok(Dane::Inapplicable) => labelled("DANE", "not asked: the addresses are not secured by DNSSEC"),
+        Ok(Dane::Inapplicable) => labelled("DANE", not_asked(host, dnssec_is_off)),
         Ok(Dane::Absent) => labelled("DANE", "no signed TLSA record"),
         Err(error) => labelled("DANE", &format!("the records cannot be looked up: {error}")),
         Ok(Dane::Unusable(_)) => labelled("DANE", &format!("no record of {base} can be used")),
         Ok(Dane::Usable(_)) => labelled("DANE", &format!("the records of {base}")),
     };
-    for judged in host.dane.judged().iter().take(RECORDS_MAX) {
-        let text = format!("{}: {}", judged.record.shortened(TLSA_DATA_BYTES_MAX), judged.standing);
+    for (judged, matches) in host.dane.judged().iter().zip(&host.tlsa_matches).take(RECORDS_MAX) {
+        let matches = match matches {
+            Some(true) => ", matches",
+            Some(false) => ", matches nothing that was shown",
+            None => "",
+        };
+        let text = format!("{}: {}{matches}", judged.record.shortened(TLSA_DATA_BYTES_MAX), judged.standing);
         out.extend(labelled("", &text));
     }
     out
 }
 
+fn not_asked(host: &HostReport, dnssec_is_off: bool) -> &'static str {
+    match host.found.address_security {
+        _ if host.found.name.is_none() => "not asked: an address has no TLSA records",
+        Security::Unknown if dnssec_is_off => "not asked: DNSSEC is off here ([dns] dnssec)",
+        Security::Unknown => "not asked: nobody validated the addresses",
+        Security::Insecure | Security::Secure => "not asked: the addresses are not signed",
+    }
+}
+
 fn meets(host: &HostReport) -> Vec<String> {
     let labels = std::iter::once("meets").chain(std::iter::repeat(""));
     let rows = host.meets.rows().into_iter().zip(labels);
-    rows.flat_map(|((level, met), label)| labelled(label, &format!("{}: {}", level_in_words(level), met_in_words(met))))
-        .collect()
+    let told = |(level, met): (&str, &Met)| match level {
+        "verify_mx" if met.is_yes() && !host.name_suffices() => {
+            "yes, but the name is not signed: not enough for tls = \"verify\"".to_owned()
+        }
+        _ => met_in_words(met),
+    };
+    let line = |row: (&'static str, &Met)| format!("{}: {}", level_in_words(row.0), told(row));
+    rows.flat_map(|(row, label)| labelled(label, &line(row))).collect()
 }
 
 fn policy(policy: &HostVerdict) -> Vec<String> {
@@ -219,7 +247,7 @@ fn policy(policy: &HostVerdict) -> Vec<String> {
         Ok(()) => "mail would be sent".to_owned(),
         Err((reason, detail)) => format!("no mail would be sent ({reason}): {detail}"),
     };
-    let by = rule(policy).map(|source| format!("; by {source}")).unwrap_or_default();
+    let by = policy.rule.as_ref().map(|source| format!("; by {source}")).unwrap_or_default();
     out.extend(labelled("", &format!("{verdict}{by}")));
     out
 }
@@ -231,7 +259,7 @@ fn walk(report: &Report, host: &HostReport) -> Vec<String> {
         let text = format!("{command}: {}", shown(&reply.to_string()));
         out.extend(wrap(&text, WIDTH_COLUMNS - 10).into_iter().flat_map(|line| labelled("walk", &line)));
     }
-    match (&walked.verdict, &walked.trouble) {
+    match (&walked.verdict.met, &walked.trouble) {
         (_, Some(trouble)) => out.extend(labelled("walk", &format!("broke off: {}", trouble.in_words()))),
         (Err((reason, detail)), None) => {
             let by = if report.decision.is_some() { "our policy" } else { "what is built in" };
