@@ -6,6 +6,8 @@ use crate::facts::learned::LearnedStore;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
+use crate::policy::candidate::named_in;
+use crate::policy::learned::candidate;
 use crate::policy::learned::evidence::Evidence;
 use crate::policy::learned::history::Sights;
 use crate::policy::learned::{InForce, Learned, Level, Terms, Thresholds};
@@ -48,6 +50,12 @@ impl Around<'_> {
         let terms = Terms { thresholds: &self.thresholds, current: None };
         let evidence = learned.proposal(&terms, self.now);
         let in_force = learned.in_force();
+        let candidate = evidence.as_ref().map(|found| candidate::file(self.policies, domain, found, self.now));
+        let (candidate, no_candidate) = match candidate {
+            Some(Ok(file)) => (Some(file), None),
+            Some(Err(why)) => (None, Some(why.to_string())),
+            None => (None, None),
+        };
         LearnedDomain {
             domain: domain.clone(),
             learn: self.learn(domain).as_str().to_owned(),
@@ -63,7 +71,9 @@ impl Around<'_> {
             hosts: learned.hosts().map(|(name, sights)| host(name, sights)).collect(),
             last_tried: learned.last_tried(),
             alarm_since: self.alarms.get(domain).copied(),
-            file: self.policies.find(domain).map(|(policy, _)| policy.file.to_string()),
+            file: named_in(self.policies, domain).map(ToString::to_string),
+            candidate,
+            no_candidate,
         }
     }
 

@@ -246,8 +246,14 @@ pub struct LearnedDomain {
     pub last_tried: Timestamp,
     /// It does not meet what is in force.
     pub alarm_since: Option<Timestamp>,
-    /// The domain file that speaks for it.
+    /// The domain file that names exactly this domain.
     pub file: Option<String>,
+    /// A domain file that asks for what it has shown.
+    #[serde(default)]
+    pub candidate: Option<String>,
+    /// Why there is none, though it has shown enough for a level.
+    #[serde(default)]
+    pub no_candidate: Option<String>,
 }
 
 /// A level in force.

@@ -53,6 +53,9 @@ pub struct TallyStatus {
     pub tried: Option<Timestamp>,
     /// The places that it goes to. Tried and empty: the domain wants none any more, or it was too late.
     pub targets: Vec<FiledTarget>,
+    /// The last report that was sent on demand before the day was over.
+    #[serde(default)]
+    pub early: Option<Filed>,
 }
 
 /// One report as it is sent.
@@ -97,6 +100,17 @@ impl Reading<'_> {
         Ok(Shown { status, report: tally.report(submitter, subject.report_id(self.node)) })
     }
 
+    /// What is meant where no day is named: the newest that is over.
+    fn meant_to_send(&self, domain: &Domain, day: Option<Day>, today: Day) -> Result<Subject, String> {
+        if let Some(found) = self.find(domain, day, |day| day < today) {
+            return Ok(found);
+        }
+        let Some(open) = self.find(domain, day, |_| true) else { return Err(nothing(domain, day)) };
+        let due = open.due(self.node).brief();
+        let hint = format!("to send what was counted so far, name the day: gatepost tlsrpt send {domain} {}", open.day);
+        Err(format!("no day of {domain} is over yet; the report on {} goes out at {due}; {hint}", open.day))
+    }
+
     /// The newest of the domain that is as asked for.
     fn find(&self, domain: &Domain, day: Option<Day>, fits: impl Fn(Day) -> bool) -> Option<Subject> {
         let of_domain = self.book.subjects().filter(|subject| subject.domain == *domain);
@@ -117,6 +131,7 @@ impl Reading<'_> {
             due: subject.due(self.node),
             tried,
             targets,
+            early: self.book.early(subject),
         })
     }
 }
@@ -141,14 +156,11 @@ pub(super) fn show(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Re
     }
 }
 
-/// The day that is meant where none is named: the newest that is over, else today.
+/// The day that is meant where none is named: the newest that is over.
 pub(super) fn day_to_send(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Result<Subject, Response> {
     let today = Day::of(clock::timestamp());
-    let found = reading(outbound, |reading| {
-        let over = reading.find(domain, day, |day| day < today);
-        over.or_else(|| reading.find(domain, day, |_| true))
-    });
-    found.ok_or_else(|| Response::Error { message: nothing(domain, day) })
+    reading(outbound, |reading| reading.meant_to_send(domain, day, today))
+        .map_err(|message| Response::Error { message })
 }
 
 /// Sends one report now; the answer tells what became of it at each place.
@@ -170,4 +182,37 @@ fn reading<T>(outbound: &Outbound, ask: impl FnOnce(Reading<'_>) -> T) -> T {
         node: &snapshot.hostname,
         submitter: reporter.map(|reporter| &reporter.submitter),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::tlsrpt::session::SessionResult;
+    use crate::mail::tlsrpt::tally::Tally;
+    use crate::memory::Memory;
+
+    #[test]
+    fn without_a_day_nothing_is_sent_of_a_day_that_is_not_over() {
+        let book = Book::new(Memory::ephemeral());
+        let [a, b, gone] = ["a.example", "b.example", "gone.example"].map(|name| Domain::parse(name).unwrap());
+        let [before, today]: [Day; 2] = ["2027-01-01", "2027-01-02"].map(|day| day.parse().unwrap());
+        for (domain, day) in [(&a, before), (&a, today), (&b, today)] {
+            let mut tally = Tally::new(domain.clone(), day);
+            tally.add(&SessionResult { applied: Vec::new(), failure: None });
+            book.add(&tally, 10).unwrap();
+        }
+        let reading = Reading { book: &book, node: &a, submitter: None };
+        for (domain, day, expected) in [
+            (&a, None, Ok(before)),
+            (&a, Some(today), Ok(today)),
+            (&b, Some(today), Ok(today)),
+            (&b, None, Err("no day of b.example is over yet; the report on 2027-01-02 goes out at 2027-01-03T0")),
+            (&gone, None, Err("nothing was counted for gone.example")),
+        ] {
+            match (reading.meant_to_send(domain, day, today).map(|subject| subject.day), expected) {
+                (Err(seen), Err(expected)) => assert!(seen.starts_with(expected), "{seen}"),
+                (seen, expected) => assert_eq!(seen, expected.map_err(str::to_owned)),
+            }
+        }
+    }
 }

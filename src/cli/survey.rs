@@ -12,12 +12,13 @@ mod tests;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
 use crate::policy::rules::PolicySet;
 
 use super::human::shown;
@@ -45,6 +46,17 @@ struct Results {
     /// Since the earlier survey, if one was named.
     changes: Option<Vec<Change>>,
     candidates: Vec<(Domain, Outcome)>,
+    /// Domains that an earlier run asked.
+    kept: Option<Kept>,
+}
+
+/// What stands in the file of results already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kept {
+    domains: usize,
+    file: PathBuf,
+    /// When the first of them was asked.
+    since: Timestamp,
 }
 
 pub(super) fn run(
@@ -62,15 +74,16 @@ pub(super) fn run(
     let setting = Setting::find(config, console)?;
     setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
-    let is_known = |domain: &&Domain| !asked.again && known.get(domain).is_some_and(Surveyed::is_settled);
-    let to_ask: Vec<Domain> = domains.iter().filter(|domain| !is_known(domain)).cloned().collect();
+    let is_known = |domain: &Domain| !asked.again && known.get(domain).is_some_and(Surveyed::is_settled);
+    let (old, to_ask): (Vec<Domain>, Vec<Domain>) = domains.iter().cloned().partition(is_known);
+    let kept = kept(asked, old.iter().filter_map(|domain| known.get(domain)));
     let terms = Terms { versions: asked.versions, parallel: usize::from(asked.parallel), timeout: asked.timeout };
     let work = {
         let _entered = runtime.enter();
         let prober = setting.prober(asked.ehlo.as_ref(), setting::patience(PATIENCE), asked.pause)?;
         runtime.block_on(work::survey(prober, terms, to_ask, output.as_mut(), stop()))?
     };
-    let results = results(asked, &domains, (known, work), before, setting.policies())?;
+    let results = Results { kept, ..results(asked, &domains, (known, work), before, setting.policies())? };
     if json {
         console.json(&answer(&results))?;
     } else {
@@ -81,6 +94,11 @@ pub(super) fn run(
 
 fn list_output(path: &Path) -> Result<(Option<Output>, BTreeMap<Domain, Surveyed>), Failure> {
     Output::open(path).map(|(output, known)| (Some(output), known))
+}
+
+fn kept<'a>(asked: &Survey, old: impl Iterator<Item = &'a Surveyed> + Clone) -> Option<Kept> {
+    let since = old.clone().map(|surveyed| surveyed.at).min()?;
+    Some(Kept { domains: old.count(), file: asked.out.clone()?, since })
 }
 
 /// Ctrl-C. A second one ends the program at once.
@@ -106,17 +124,17 @@ fn results(
     });
     let changes = before.map(|before| diff::changes(&before, &found));
     let candidates = match &asked.candidates {
-        Some(folder) => write_candidates(folder, &found, policies)?,
+        Some(folder) => write_candidates(folder, &found, policies.unwrap_or(&PolicySet::default()))?,
         None => Vec::new(),
     };
     let left = domains.len() - found.len();
-    Ok(Results { found, is_interrupted: work.is_interrupted, left, changes, candidates })
+    Ok(Results { found, is_interrupted: work.is_interrupted, left, changes, candidates, kept: None })
 }
 
 fn write_candidates(
     folder: &Path,
     found: &BTreeMap<Domain, Surveyed>,
-    policies: Option<&PolicySet>,
+    policies: &PolicySet,
 ) -> Result<Vec<(Domain, Outcome)>, Failure> {
     let failed = |error: std::io::Error| {
         let message = format!("{}: {error}", shown(&folder.display().to_string()));
@@ -125,18 +143,22 @@ fn write_candidates(
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut outcomes = Vec::with_capacity(found.len());
     for (domain, surveyed) in found {
-        let outcome = if candidates::is_written(policies, domain) {
-            Outcome::None("the configuration has a file for it")
-        } else {
-            candidates::write(folder, surveyed).map_err(failed)?
-        };
-        outcomes.push((domain.clone(), outcome));
+        outcomes.push((domain.clone(), candidates::write(folder, surveyed, policies).map_err(failed)?));
     }
     Ok(outcomes)
 }
 
 impl Results {
+    /// Nobody said anything, and not because there is nobody.
+    fn is_unanswered(&self) -> bool {
+        let is_open = |surveyed: &Surveyed| !surveyed.is_settled() || surveyed.failure.is_none();
+        self.found.values().all(|surveyed| surveyed.meets.is_none()) && self.found.values().any(is_open)
+    }
+
     fn exit(&self) -> Exit {
+        if self.is_unanswered() {
+            return Exit::Unreachable;
+        }
         let has_lost = self.changes.iter().flatten().any(|change| change.way == Way::Lost);
         if has_lost || self.is_interrupted { Exit::No } else { Exit::Done }
     }
@@ -153,6 +175,7 @@ fn answer(results: &Results) -> Value {
         "summary": Summary::of(results.found.values()).json(),
         "interrupted": results.is_interrupted,
         "left": results.left,
+        "kept": results.kept.as_ref().map(|Kept { domains, since, .. }| json!({ "domains": domains, "since": since })),
         "changes": results.changes,
         "candidates": results.candidates.iter().map(candidate).collect::<Vec<_>>(),
     })

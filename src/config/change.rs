@@ -14,7 +14,7 @@ use super::document::Table;
 use super::domain_file::DomainFile;
 use super::main_file::MainFile;
 use super::overruled::{How, Overruled, Overruling};
-use super::place::Place;
+use super::place::{At, Place};
 use super::policy_tables::{InboundKeys, TlsKeys, inbound};
 use super::route_table::RouteTable;
 use super::source::SourceFile;
@@ -119,36 +119,52 @@ impl<'a> Tables<'_, 'a> {
         let default_outbound = default.map(|main| &main.outbound.rules);
         let rules = Overruling { below: &mut outbound.rules, default: default_outbound, at };
         overruled.extend(rules.lay(over.rules.base));
-        overruled.extend(lay_delivery(over.delivery, &mut outbound.delivery));
+        overruled.extend(lay_delivery(over.delivery, outbound, at));
         overruled.extend(lay_route(table.section("route"), route, at));
         table.finish();
         overruled
     }
 }
 
-/// The keys of deliveries that a replay of records can tell a difference by. Gives what they replace.
-fn lay_delivery<'a>(over: DeliveryKeys<'a>, below: &mut DeliveryKeys<'a>) -> Vec<Overruled> {
-    let mut overruled = Vec::new();
-    let replaced = |key, value: String, place: &Place<'_>| Overruled {
-        key,
-        value,
-        source: place.source(),
-        step: None,
-        how: How::Replaced,
-    };
-    if let Some(end) = over.on_tls_failure {
-        let before = below.on_tls_failure.replace(end);
-        overruled.extend(before.map(|before| replaced("on_tls_failure", before.value.to_string(), &before.place)));
+/// The keys of deliveries that a replay of records can tell a difference by, above the base and the steps in force.
+/// Gives what they replace.
+fn lay_delivery<'a>(over: DeliveryKeys<'a>, below: &mut OutboundTable<'a>, at: Timestamp) -> Vec<Overruled> {
+    let OutboundTable { rules, delivery } = below;
+    let steps = rules.steps.iter_mut().filter(|step| step.from <= at);
+    let steps = steps.rev().map(|step| (Some(step.from), &mut step.keys.delivery));
+    let mut layers: Vec<Laid<'_, 'a>> = steps.chain([(None, delivery)]).collect();
+    let end = replace(over.on_tls_failure, &mut layers, |keys| &mut keys.on_tls_failure)
+        .map(|(step, end)| replaced("on_tls_failure", end.value.to_string(), step, &end.place));
+    let dane = replace(over.dane, &mut layers, |keys| &mut keys.dane)
+        .map(|(step, dane)| replaced("dane", dane.value.as_str().to_owned(), step, &dane.place));
+    let mta_sts = replace(over.mta_sts, &mut layers, |keys| &mut keys.mta_sts)
+        .map(|(step, sts)| replaced("mta_sts", sts.value.as_str().to_owned(), step, &sts.place));
+    [end, dane, mta_sts].into_iter().flatten().collect()
+}
+
+/// A step in force with its moment, or the base.
+type Laid<'t, 'a> = (Option<Timestamp>, &'t mut DeliveryKeys<'a>);
+
+/// Writes a key into the base, the last of `layers`, and takes it out of what stands above. Gives what held.
+fn replace<'a, T>(
+    over: Option<At<'a, T>>,
+    layers: &mut [Laid<'_, 'a>],
+    key: for<'k> fn(&'k mut DeliveryKeys<'a>) -> &'k mut Option<At<'a, T>>,
+) -> Option<(Option<Timestamp>, At<'a, T>)> {
+    let over = over?;
+    let mut before = None;
+    for (step, keys) in layers.iter_mut() {
+        let taken = key(keys).take().map(|at| (*step, at));
+        before = before.or(taken);
     }
-    if let Some(dane) = over.dane {
-        let before = below.dane.replace(dane);
-        overruled.extend(before.map(|before| replaced("dane", before.value.as_str().to_owned(), &before.place)));
+    if let Some((_, base)) = layers.last_mut() {
+        *key(base) = Some(over);
     }
-    if let Some(mta_sts) = over.mta_sts {
-        let before = below.mta_sts.replace(mta_sts);
-        overruled.extend(before.map(|before| replaced("mta_sts", before.value.as_str().to_owned(), &before.place)));
-    }
-    overruled
+    before
+}
+
+fn replaced(key: &'static str, value: String, step: Option<Timestamp>, place: &Place<'_>) -> Overruled {
+    Overruled { key, value, source: place.source(), step, how: How::Replaced }
 }
 
 fn lay_route<'a>(mut section: Table<'a>, route: Option<&mut RouteTable<'a>>, at: Timestamp) -> Vec<Overruled> {

@@ -93,7 +93,7 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
     policy_checks::check_default_modes(&main.inbound);
     policy_checks::check_refusal_text(&main.inbound.base, None);
     check_certificate_is_requested(main, &main.inbound);
-    timed_checks::check(&main.outbound.rules, None, now);
+    timed_checks::check(&main.outbound.whole(), None, now);
     check_exception_count(&main.inbound, &main.outbound);
     check_named_routes(main);
     check_deliveries(main, None);
@@ -108,7 +108,7 @@ fn check_defaults(main: &MainFile<'_>, now: Timestamp) {
         for place in main.outbound.rules.base.places() {
             place.warn(NO_EFFECT, "move it into [default.route]");
         }
-        for header in main.outbound.rules.headers() {
+        for (header, _) in main.outbound.rules.laid().filter(|(_, keys)| !keys.is_of_deliveries()) {
             header.warn(NO_EFFECT, "remove it: no day changes those");
         }
     }
@@ -126,7 +126,7 @@ fn check_domain_file(main: &MainFile<'_>, file: &DomainFile<'_>, now: Timestamp)
     } else if main.default_route().is_some() {
         policy_checks::check_overruled(&file.outbound, false);
     } else {
-        timed_checks::check(&file.outbound.rules, Some(&main.outbound.rules), now);
+        timed_checks::check(&file.outbound.whole(), Some(&main.outbound.whole()), now);
     }
     check_deliveries(main, Some(file));
     match &file.hosted {
@@ -195,8 +195,22 @@ fn check_deliveries(main: &MainFile<'_>, file: Option<&DomainFile<'_>>) {
             file.outbound.rules.parts().flat_map(|keys| below().map(|below| keys.over(below))).collect()
         }
     };
-    let own = file.map_or(&main.outbound.delivery, |file| &file.outbound.delivery);
-    Deliveries { main, own, file, route, written }.check();
+    let table = file.map_or(&main.outbound, |file| &file.outbound);
+    let usual = Deliveries { main, own: &table.delivery, file, route, written };
+    usual.check();
+    let mut in_force = table.delivery.clone();
+    for step in &table.rules.steps {
+        in_force = step.keys.delivery.over(&in_force);
+        usual.with(&in_force).check_laid(&step.keys.delivery);
+    }
+    for exception in &table.rules.exceptions {
+        let laid = &exception.keys.delivery;
+        usual.with(&laid.over(&in_force)).check_laid(laid);
+    }
+    // What the default says on some day or for some holds where the file says nothing.
+    for (_, keys) in main.outbound.rules.laid().filter(|_| file.is_some()) {
+        usual.with(&table.delivery.over(&keys.delivery)).check_inherited(&keys.delivery);
+    }
 }
 
 /// Every `[[route]]` by itself.

@@ -36,6 +36,43 @@ impl<'t, 'a> Deliveries<'t, 'a> {
         self.check_end();
     }
 
+    /// The same with other keys of deliveries in force.
+    pub(super) fn with<'u>(&self, own: &'u DeliveryKeys<'a>) -> Deliveries<'u, 'a>
+    where
+        't: 'u,
+    {
+        let Self { main, file, route, written, .. } = self;
+        Deliveries { main, own, file: *file, route: *route, written: written.clone() }
+    }
+
+    /// What a step or an exception makes of it: `laid` are its own keys.
+    pub(super) fn check_laid(&self, laid: &DeliveryKeys<'a>) {
+        if laid.dane.is_some() {
+            self.check_dane();
+        }
+        if laid.learn.is_some() {
+            self.check_learn();
+        }
+        if laid.notify_sender.is_some() {
+            self.check_notice();
+        }
+        if laid.on_tls_failure.is_some() {
+            self.check_end();
+        } else {
+            self.check_inherited(laid);
+        }
+    }
+
+    /// What a step or an exception of the level below makes of it: mail takes a route that is strong enough then too.
+    pub(super) fn check_inherited(&self, laid: &DeliveryKeys<'a>) {
+        let matters = laid.on_tls_failure.is_some() || laid.dane.is_some() || laid.learn.is_some();
+        let end = self.effective(|keys| keys.on_tls_failure.as_ref()).and_then(named).filter(|_| matters);
+        let route = end.and_then(|(_, name)| self.main.routes.iter().find(|route| route.name.value == name));
+        if let (Some((end, _)), Some(route)) = (end, route) {
+            self.check_strength(end, route);
+        }
+    }
+
     /// The word of the file, else of the default.
     fn effective<T>(&self, key: impl Fn(&'t DeliveryKeys<'a>) -> Option<&'t At<'a, T>>) -> Option<&'t At<'a, T>> {
         key(self.own).or_else(|| key(&self.main.outbound.delivery))
@@ -134,7 +171,11 @@ impl<'t, 'a> Deliveries<'t, 'a> {
     }
 
     fn check_no_route(&self) {
-        if let Some(after) = &self.own.route_after {
+        let table = self.file.map_or(&self.main.outbound, |file| &file.outbound);
+        let laid = table.rules.parts().chain(self.main.outbound.rules.parts());
+        let is_ever_taken =
+            laid.filter_map(|keys| keys.delivery.on_tls_failure.as_ref()).any(|end| named(end).is_some());
+        if let Some(after) = self.own.route_after.as_ref().filter(|_| !is_ever_taken) {
             after.place.warn(
                 "has no effect: on_tls_failure names no route",
                 "write on_tls_failure = \"route:\" with the name of a [[route]], or remove this",
@@ -197,8 +238,9 @@ fn named<'t, 'a>(end: &'t At<'a, OnTlsFailure>) -> Option<(&'t At<'a, OnTlsFailu
 /// A `[[route]]` that no mail takes.
 pub(super) fn check_unused(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
     let tables = files.iter().map(|file| &file.outbound).chain([&main.outbound]);
-    let used: BTreeSet<&str> =
-        tables.filter_map(|table| Some(named(table.delivery.on_tls_failure.as_ref()?)?.1)).collect();
+    let keys = tables
+        .flat_map(|table| std::iter::once(&table.delivery).chain(table.rules.laid().map(|(_, keys)| &keys.delivery)));
+    let used: BTreeSet<&str> = keys.filter_map(|keys| Some(named(keys.on_tls_failure.as_ref()?)?.1)).collect();
     for route in main.routes.iter().filter(|route| !used.contains(route.name.value.as_str())) {
         let name = &route.name.value;
         route.name.place.warn(

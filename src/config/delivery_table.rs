@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::policy::settings::{DaneUse, DeliveryLayer, Learn, OnTlsFailure, StsUse, TlsRequiredNo};
 
 use super::document::{Table, Words, shown};
-use super::place::At;
-use super::policy_tables::{TlsKeys, retry};
+use super::place::{At, Place};
+use super::policy_tables::{TlsKeys, retry, upper};
 use super::timed_tables::Timed;
 use super::values::{self, Invalid};
 
@@ -28,8 +28,8 @@ pub(super) struct OutboundTable<'a> {
     pub(super) delivery: DeliveryKeys<'a>,
 }
 
-/// What no step and no exception changes.
-#[derive(Debug)]
+/// What holds with a route too. No step and no exception has the last three.
+#[derive(Clone, Debug, Default)]
 pub(super) struct DeliveryKeys<'a> {
     pub(super) dane: Option<At<'a, DaneUse>>,
     pub(super) mta_sts: Option<At<'a, StsUse>>,
@@ -49,10 +49,36 @@ impl<'a> OutboundTable<'a> {
         table.finish();
         read
     }
+
+    /// The rules with all of the base.
+    pub(super) fn whole(&self) -> Timed<'a, TlsKeys<'a>> {
+        let mut whole = self.rules.clone();
+        whole.base.delivery = self.delivery.clone();
+        whole
+    }
 }
+
+/// The keys that no day and no exception changes.
+const KEYS_OF_BASE: [&str; 3] = ["concurrency", "retry", "lifetime"];
 
 impl<'a> DeliveryKeys<'a> {
     fn read(table: &mut Table<'a>) -> Self {
+        let concurrency = table.get("concurrency").and_then(|value| value.number(1..=CONCURRENCY_MAX));
+        Self {
+            concurrency: concurrency.map(|at| at.value),
+            retry: table.get("retry").and_then(|value| retry(&value)),
+            lifetime: table.get("lifetime").and_then(|value| value.parse(values::duration)).map(|at| at.value),
+            ..Self::read_common(table)
+        }
+    }
+
+    /// Those of a step or an exception.
+    pub(super) fn read_timed(table: &mut Table<'a>) -> Self {
+        table.misplaced(&KEYS_OF_BASE, "stands in [outbound] alone", "move it there: it holds with all of this too");
+        Self::read_common(table)
+    }
+
+    fn read_common(table: &mut Table<'a>) -> Self {
         Self {
             dane: table.get("dane").and_then(|value| value.word(DANE)),
             mta_sts: table.get("mta_sts").and_then(|value| value.word(MTA_STS)),
@@ -61,13 +87,35 @@ impl<'a> DeliveryKeys<'a> {
             on_tls_failure: table.get("on_tls_failure").and_then(|value| value.parse(on_tls_failure)),
             route_after: table.get("route_after").and_then(|value| value.parse(values::duration)),
             notify_sender: table.get("notify_sender").and_then(|value| value.parse(values::duration)),
-            concurrency: table
-                .get("concurrency")
-                .and_then(|value| value.number(1..=CONCURRENCY_MAX))
-                .map(|at| at.value),
-            retry: table.get("retry").and_then(|value| retry(&value)),
-            lifetime: table.get("lifetime").and_then(|value| value.parse(values::duration)).map(|at| at.value),
+            ..Self::default()
         }
+    }
+
+    /// The keys of both; where both have one, that of `self`.
+    pub(super) fn over(&self, below: &Self) -> Self {
+        Self {
+            dane: upper(&self.dane, &below.dane),
+            mta_sts: upper(&self.mta_sts, &below.mta_sts),
+            learn: upper(&self.learn, &below.learn),
+            tls_required_no: upper(&self.tls_required_no, &below.tls_required_no),
+            on_tls_failure: upper(&self.on_tls_failure, &below.on_tls_failure),
+            route_after: upper(&self.route_after, &below.route_after),
+            notify_sender: upper(&self.notify_sender, &below.notify_sender),
+            concurrency: upper(&self.concurrency, &below.concurrency),
+            retry: upper(&self.retry, &below.retry),
+            lifetime: upper(&self.lifetime, &below.lifetime),
+        }
+    }
+
+    /// Of the keys that a step or an exception may have.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let dane = self.dane.as_ref().map(|at| &at.place);
+        let mta_sts = self.mta_sts.as_ref().map(|at| &at.place);
+        let learn = self.learn.as_ref().map(|at| &at.place);
+        let tls_required_no = self.tls_required_no.as_ref().map(|at| &at.place);
+        let on_tls_failure = self.on_tls_failure.as_ref().map(|at| &at.place);
+        let waits = [&self.route_after, &self.notify_sender].into_iter().flatten().map(|at| &at.place);
+        [dane, mta_sts, learn, tls_required_no, on_tls_failure].into_iter().flatten().chain(waits)
     }
 
     pub(super) fn layer(&self) -> DeliveryLayer {

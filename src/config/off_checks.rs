@@ -22,6 +22,16 @@ pub(super) fn check(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
             None => report_written(&main.outbound, "[default.outbound]"),
         }
         main.routes.iter().for_each(|route| report_route(&route.table, "[default.outbound]"));
+    } else {
+        let by_route = main.default_route().map(off_of_route);
+        report_laid(&main.outbound, by_route.unwrap_or_else(|| off_of_table(&main.outbound)));
+    }
+    let keeps_off = |file: &&DomainFile<'_>| !heeds(&file.outbound.delivery, Some(&main.outbound.delivery));
+    for file in files.iter().filter(keeps_off) {
+        let by_route = file.route.as_ref().or(main.default_route()).map(off_of_route);
+        let inherited = || off_of_table(&main.outbound).filter(|_| file.outbound.rules.base.tls.is_none());
+        let off = by_route.unwrap_or_else(|| off_of_table(&file.outbound).or_else(inherited));
+        report_laid(&file.outbound, off);
     }
     for file in files.iter().filter(|file| heeds(&file.outbound.delivery, Some(&main.outbound.delivery))) {
         match (&file.route, main.default_route()) {
@@ -58,7 +68,9 @@ fn off_of_route<'t, 'a>(route: &'t RouteTable<'a>) -> Option<&'t At<'a, Outbound
 fn report_written(own: &OutboundTable<'_>, table: &str) {
     for (index, keys) in own.rules.parts().enumerate() {
         let place = if index == 0 { "beside it".to_owned() } else { format!("in {table}") };
-        if let Some(off) = off(keys) {
+        // A step or an exception may say both by itself.
+        let is_alone = index == 0 || heeds(&keys.delivery, Some(&own.delivery));
+        if let Some(off) = off(keys).filter(|_| is_alone) {
             off.place.error(NOT_ALONE, format!("write dane = \"off\" and mta_sts = \"off\" {place}"));
         }
     }
@@ -75,8 +87,22 @@ fn report_route(route: &RouteTable<'_>, table: &str) {
 
 /// The level below is right by itself, and the file goes back on what it rests upon.
 fn report_inherited(file: &DomainFile<'_>, off: Option<&At<'_, OutboundTls>>) {
+    report_keys(&file.outbound.delivery, off);
+}
+
+/// The same of steps and exceptions.
+fn report_laid(table: &OutboundTable<'_>, off: Option<&At<'_, OutboundTls>>) {
+    table.rules.laid().for_each(|(_, keys)| report_keys(&keys.delivery, off));
+}
+
+/// Where mail goes without TLS, but by what switches both off beside it.
+fn off_of_table<'t, 'a>(table: &'t OutboundTable<'a>) -> Option<&'t At<'a, OutboundTls>> {
+    table.rules.parts().filter(|keys| heeds(&keys.delivery, None)).find_map(off)
+}
+
+fn report_keys(keys: &DeliveryKeys<'_>, off: Option<&At<'_, OutboundTls>>) {
     let Some(off) = off else { return };
-    let DeliveryKeys { dane, mta_sts, .. } = &file.outbound.delivery;
+    let DeliveryKeys { dane, mta_sts, .. } = keys;
     let dane = dane.as_ref().filter(|at| at.value != DaneUse::Off).map(|at| (&at.place, at.value.as_str(), "dane"));
     let mta_sts =
         mta_sts.as_ref().filter(|at| at.value != StsUse::Off).map(|at| (&at.place, at.value.as_str(), "mta_sts"));

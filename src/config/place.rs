@@ -36,6 +36,8 @@ impl Problems {
     pub(super) fn into_sorted(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|found| (found.file_order, found.offset));
+        // What holds on several days is found on each of them.
+        found.dedup_by(|next, before| next.diagnostic == before.diagnostic);
         found.into_iter().map(|found| found.diagnostic).collect()
     }
 }

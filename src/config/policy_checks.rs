@@ -160,7 +160,7 @@ pub(super) fn check_overruled(outbound: &OutboundTable<'_>, own_route: bool) {
         }
     }
     let route = if own_route { "[route]" } else { "[default.route]" };
-    for header in outbound.rules.headers() {
+    for (header, _) in outbound.rules.laid().filter(|(_, keys)| !keys.is_of_deliveries()) {
         header.error(
             format!("has no effect: {route} carries this mail and answers to its own TLS keys, which no day changes"),
             "remove it, or let the MX records lead the way",

@@ -14,6 +14,7 @@ use crate::policy::settings::{
     AppliesTo, ClientCertificateRule, InboundLayer, InboundTls, Mode, OutboundLayer, OutboundTls,
 };
 
+use super::delivery_table::DeliveryKeys;
 use super::document::{Table, Value, Words, nearest};
 use super::place::{At, Place};
 use super::strictness::{self, Difference};
@@ -36,19 +37,6 @@ const OUTBOUND_TLS: &Words<OutboundTls> = &[
     ("opportunistic", Some(OutboundTls::Opportunistic)),
     ("encrypt", Some(OutboundTls::Encrypt)),
     ("verify", Some(OutboundTls::Verify)),
-];
-/// The keys of `[outbound]` that no step and no exception changes.
-const DELIVERY_KEYS: [&str; 10] = [
-    "dane",
-    "mta_sts",
-    "learn",
-    "tls_required_no",
-    "on_tls_failure",
-    "concurrency",
-    "retry",
-    "lifetime",
-    "route_after",
-    "notify_sender",
 ];
 const CLIENT_CERTIFICATE: &Words<CertificateWord> =
     &[("none", Some(CertificateWord::None)), ("verified", Some(CertificateWord::Verified))];
@@ -189,7 +177,7 @@ impl<'a> Keys<'a> for InboundKeys<'a> {
     }
 }
 
-fn upper<T: Clone>(own: &Option<T>, below: &Option<T>) -> Option<T> {
+pub(super) fn upper<T: Clone>(own: &Option<T>, below: &Option<T>) -> Option<T> {
     own.as_ref().or(below.as_ref()).cloned()
 }
 
@@ -202,6 +190,8 @@ pub(super) struct TlsKeys<'a> {
     pub(super) match_names: Option<At<'a, Vec<At<'a, NamePattern>>>>,
     pub(super) fingerprints: Option<At<'a, Vec<At<'a, Fingerprint>>>>,
     pub(super) ca: Option<At<'a, Vec<At<'a, PathBuf>>>>,
+    /// Of a step or an exception. A base has them in a table of their own, and a route has none.
+    pub(super) delivery: DeliveryKeys<'a>,
 }
 
 impl<'a> Keys<'a> for TlsKeys<'a> {
@@ -209,17 +199,16 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
 
     const NEEDS_CLIENTS: bool = false;
     const HAS_SHADOW: bool = false;
-    const CHOICE: &'static str = "tls, min_version, cipher, match, fingerprints or ca";
+    const CHOICE: &'static str =
+        "tls, min_version, cipher, match, fingerprints, ca, or a key of deliveries such as dane";
 
     fn read(table: &mut Table<'a>, part: Part) -> Self {
-        if part != Part::Base {
-            table.misplaced(
-                &DELIVERY_KEYS,
-                "stands in [outbound] alone",
-                "move it there: it holds with all of this too",
-            );
-        }
+        let delivery = match part {
+            Part::Base => DeliveryKeys::default(),
+            Part::Step | Part::Exception | Part::Shadow => DeliveryKeys::read_timed(table),
+        };
         Self {
+            delivery,
             tls: table.get("tls").and_then(|value| value.word(OUTBOUND_TLS)),
             min_version: min_version(table),
             cipher: cipher(table),
@@ -239,12 +228,12 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
             match_names: self.match_names.as_ref().map(|at| at.with(at.items()).sourced()),
             fingerprints: self.fingerprints.as_ref().map(|at| at.with(at.items()).sourced()),
             ca: self.ca.as_ref().map(|at| at.with(at.items()).sourced()),
+            delivery: self.delivery.layer(),
         }
     }
 
     fn places(&self) -> Vec<&Place<'a>> {
-        let tls = self.tls.as_ref().map(|at| &at.place);
-        tls.into_iter().chain(self.floor_places()).chain(self.identity_places()).collect()
+        self.tls_places().chain(self.delivery.places()).collect()
     }
 
     fn over(&self, below: &Self) -> Self {
@@ -255,6 +244,7 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
             match_names: upper(&self.match_names, &below.match_names),
             fingerprints: upper(&self.fingerprints, &below.fingerprints),
             ca: upper(&self.ca, &below.ca),
+            delivery: self.delivery.over(&below.delivery),
         }
     }
 
@@ -268,6 +258,17 @@ impl<'a> Keys<'a> for TlsKeys<'a> {
 }
 
 impl<'a> TlsKeys<'a> {
+    /// Where it speaks of TLS, which a route answers for by itself.
+    pub(super) fn tls_places(&self) -> impl Iterator<Item = &Place<'a>> {
+        let tls = self.tls.as_ref().map(|at| &at.place);
+        tls.into_iter().chain(self.floor_places()).chain(self.identity_places())
+    }
+
+    /// Whether all that it says is of deliveries, so that it holds with a route too.
+    pub(super) fn is_of_deliveries(&self) -> bool {
+        self.tls_places().next().is_none() && self.delivery.places().next().is_some()
+    }
+
     /// Where it asks for a quality of the session.
     pub(super) fn floor_places(&self) -> impl Iterator<Item = &Place<'a>> {
         let min_version = self.min_version.as_ref().map(|at| &at.place);

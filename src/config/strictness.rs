@@ -4,8 +4,12 @@ use std::cmp::Ordering;
 
 use crate::model::cipher::CipherGrade;
 use crate::model::tls::ProtocolVersion;
-use crate::policy::settings::{ClientCertificateRule, InboundTls, Mode, OutboundTls};
+use crate::policy::outbound::ROUTE_AFTER;
+use crate::policy::settings::{
+    ClientCertificateRule, DaneUse, InboundTls, Learn, Mode, OnTlsFailure, OutboundTls, StsUse, TlsRequiredNo,
+};
 
+use super::delivery_table::DeliveryKeys;
 use super::place::{At, Place};
 use super::policy_tables::{InboundKeys, TlsKeys};
 use super::timed_tables::Keys;
@@ -74,7 +78,38 @@ pub(super) fn outbound<'t, 'a>(own: &'t TlsKeys<'a>, below: &TlsKeys<'a>) -> Vec
     [tls, version(&own.min_version, &below.min_version), cipher(&own.cipher, &below.cipher), names, fingerprints, ca]
         .into_iter()
         .flatten()
+        .chain(deliveries(&own.delivery, &below.delivery))
         .collect()
+}
+
+fn deliveries<'t, 'a>(own: &'t DeliveryKeys<'a>, below: &DeliveryKeys<'a>) -> Vec<Difference<'t, 'a>> {
+    let dane = compared(&own.dane, &below.dane, DaneUse::Auto, DaneUse::as_str, |dane| dane);
+    let mta_sts = compared(&own.mta_sts, &below.mta_sts, StsUse::Auto, StsUse::as_str, |sts| sts);
+    let learn = compared(&own.learn, &below.learn, Learn::Propose, Learn::as_str, |learn| learn);
+    let waived =
+        compared(&own.tls_required_no, &below.tls_required_no, TlsRequiredNo::Ignore, TlsRequiredNo::as_str, |no| {
+            no == TlsRequiredNo::Ignore
+        });
+    let end = changed(&own.on_tls_failure, &below.on_tls_failure, Some(OnTlsFailure::Defer), "another end");
+    let route_after = changed(&own.route_after, &below.route_after, Some(ROUTE_AFTER), "another time");
+    let notify_sender = changed(&own.notify_sender, &below.notify_sender, None, "another time");
+    [dane, mta_sts, learn, waived, end, route_after, notify_sender].into_iter().flatten().collect()
+}
+
+/// Neither value asks for more.
+fn changed<'t, 'a, T: PartialEq>(
+    own: &'t Written<'a, T>,
+    below: &Written<'a, T>,
+    built_in: Option<T>,
+    before: &'static str,
+) -> Option<Difference<'t, 'a>> {
+    let own = own.as_ref()?;
+    let is_same = match below {
+        Some(below) => below.value == own.value,
+        None => built_in.as_ref() == Some(&own.value),
+    };
+    let before_place = below.as_ref().map(|below| below.place.clone());
+    (!is_same).then_some(Difference { place: &own.place, change: Strictness::Other, before, before_place })
 }
 
 type Written<'a, T> = Option<At<'a, T>>;

@@ -115,10 +115,10 @@ impl<'a, K: Keys<'a>> Timed<'a, K> {
         std::iter::once(&self.base).chain(steps).chain(shadow).chain(exceptions)
     }
 
-    /// The headers of what is laid over the base.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &Place<'a>> {
-        let steps = self.steps.iter().map(|step| &step.place);
-        steps.chain(self.exceptions.iter().map(|exception| &exception.place))
+    /// What is laid over the base, each with its header.
+    pub(super) fn laid(&self) -> impl Iterator<Item = (&Place<'a>, &K)> {
+        let steps = self.steps.iter().map(|step| (&step.place, &step.keys));
+        steps.chain(self.exceptions.iter().map(|exception| (&exception.place, &exception.keys)))
     }
 }
 

@@ -72,6 +72,10 @@ impl Subject {
         format!("{}{} {}", Kind::Filed.prefix(), self.day, self.domain)
     }
 
+    fn early_key(&self) -> String {
+        format!("{}{} {}", Kind::Early.prefix(), self.day, self.domain)
+    }
+
     /// The id of the report by this node: the same whenever it is made, so that a copy is known as one.
     pub fn report_id(&self, node: &Domain) -> MessageId {
         MessageId::from_u128(u128::from_be_bytes(self.number(node)))
@@ -95,6 +99,8 @@ impl Subject {
 enum Kind {
     Tally,
     Filed,
+    /// What became of a report that was sent before its day was over.
+    Early,
 }
 
 impl Kind {
@@ -103,6 +109,7 @@ impl Kind {
         match self {
             Self::Tally => "tally ",
             Self::Filed => "filed ",
+            Self::Early => "early ",
         }
     }
 }
@@ -162,6 +169,17 @@ impl Book {
         result
     }
 
+    /// What became of the last report that was sent on demand before the day was over.
+    pub fn early(&self, subject: &Subject) -> Option<Filed> {
+        serde_json::from_slice(&self.memory.get(Table::TlsRpt, &subject.early_key())?).ok()
+    }
+
+    /// Writes that down.
+    pub fn file_early(&self, subject: &Subject, filed: &Filed) -> Result<(), Refused> {
+        // It has no part that JSON cannot say.
+        self.memory.put(Table::TlsRpt, &subject.early_key(), serde_json::to_vec(filed).unwrap_or_default())
+    }
+
     /// Waits until all of it is on disk, or cannot be. Blocks.
     pub fn flush(&self) {
         // A failure was told by the memory itself, and what is in it stands.
@@ -184,6 +202,10 @@ impl Book {
         for subject in filed {
             self.memory.remove(Table::TlsRpt, &subject.filed_key());
         }
+        let early: Vec<Subject> = self.keys(Kind::Early, String::new()).take_while(|s| s.day < oldest).collect();
+        for subject in early {
+            self.memory.remove(Table::TlsRpt, &subject.early_key());
+        }
     }
 
     fn domains(&self, day: Day, latest: &mut Latest) -> usize {
@@ -202,6 +224,7 @@ impl Book {
         for subject in done {
             self.memory.remove(Table::TlsRpt, &subject.tally_key());
             self.memory.remove(Table::TlsRpt, &subject.filed_key());
+            self.memory.remove(Table::TlsRpt, &subject.early_key());
         }
     }
 

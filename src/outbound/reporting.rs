@@ -65,6 +65,8 @@ pub struct Reports {
 pub struct Session {
     subject: Subject,
     opened: Opened,
+    /// The host of a route has an MTA-STS policy of its own, which the attempt keeps for no longer than it decides.
+    asks_sts: bool,
 }
 
 /// The sessions of deliveries, in the order in which they ended.
@@ -112,7 +114,8 @@ impl Reports {
         for (subject, tally) in gathered {
             if let Err(error) = self.book.add(&tally, domains_max) {
                 let Subject { day, domain } = &subject;
-                self.metrics.tlsrpt_sessions_lost.inc();
+                let totals = tally.totals();
+                self.metrics.tlsrpt_sessions_lost.inc_by(totals.successes.saturating_add(totals.failures));
                 match error {
                     // Once a day.
                     NotCounted::TooMany if self.full_day().replace(*day) == Some(*day) => {}

@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod assumed;
+pub mod candidate;
 pub mod changes;
 pub mod client_certificate;
 pub mod delivery;

@@ -279,29 +279,30 @@ fn delivery<T: Clone>(
 /// Decides how mail for `domain` is delivered; `None` is an address literal, which has no policy of its own.
 pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) -> Decision {
     let policy = domain.and_then(|domain| policies.find(domain)).map(|(policy, _)| policy);
-    let delivery: Vec<&DeliveryLayer> =
-        policy.map(|policy| &policy.delivery).into_iter().chain([&policies.defaults.delivery]).collect();
+    let own = policy.map(|policy| delivery_layers(&policy.delivery, &policy.outbound, asker)).unwrap_or_default();
+    // A route of its own has what stands beside it.
+    let is_bare_route = policy.is_some_and(|policy| policy.route.is_some()) && own.iter().all(|own| own.dane.is_none());
+    let default = delivery_layers(&policies.defaults.delivery, &policies.defaults.outbound, asker);
+    let delivery = [own, default].concat();
     let route = match (policy.and_then(|policy| policy.route.as_ref()), domain) {
         (Some(route), _) => Some(route),
         (None, Some(_)) => policies.defaults.route.as_ref(),
         // An address literal says itself where it goes.
         (None, None) => None,
     };
-    // A static route answers to its own TLS keys; what [default.outbound] says does not reach it.
+    let levels: Vec<_> =
+        [&policies.defaults.outbound].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
+    // A static route answers to its own TLS keys; what [default.outbound] says of TLS does not reach it.
     let (requirement, exception) = match route {
         // Its hosts were written down, so a certificate must be for them; a recipient's domain has no say.
-        Some(route) => (requirement(&[&route.tls], &[NamePattern::Mx]), None),
+        Some(route) => (requirement(&[&route.tls], &[NamePattern::Mx]), delivery_exception(&levels, asker)),
         None => {
-            let default = &policies.defaults.outbound;
-            let levels: Vec<_> = [default].into_iter().chain(policy.map(|policy| &policy.outbound)).collect();
             let laid = lay(&levels, asker, Shadow::Left);
             (guard(Requirement::of(&laid.layers), &levels, asker), laid.exception.cloned())
         }
     };
     let following = Following::of(&delivery);
-    // A route of its own has what stands beside it.
-    let is_own_route = policy.is_some_and(|policy| policy.route.is_some() && policy.delivery.dane.is_none());
-    let following = if is_own_route { following.where_published() } else { following };
+    let following = if is_bare_route { following.where_published() } else { following };
     let on_tls_failure =
         self::delivery(&delivery, |layer| &layer.on_tls_failure).unwrap_or(Sourced::built_in(OnTlsFailure::Defer));
     Decision {
@@ -316,6 +317,25 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
     }
+}
+
+/// What one level says of deliveries, the uppermost first.
+fn delivery_layers<'a>(
+    base: &'a DeliveryLayer,
+    rules: &'a Rules<OutboundLayer>,
+    asker: &Asker<'_>,
+) -> Vec<&'a DeliveryLayer> {
+    let mut layers = vec![base];
+    rules.each_part(asker, Shadow::Left, |_, layer| layers.push(&layer.delivery));
+    layers.reverse();
+    layers
+}
+
+/// The exception that holds, where it says something of deliveries.
+fn delivery_exception(levels: &[&Rules<OutboundLayer>], asker: &Asker<'_>) -> Option<Arc<Terms>> {
+    let holding = levels.iter().rev().find_map(|rules| rules.exception(asker));
+    let telling = holding.filter(|exception| exception.layer.delivery != DeliveryLayer::default());
+    telling.map(|exception| exception.terms.clone())
 }
 
 fn fallback(policies: &PolicySet, end: &OnTlsFailure, layers: &[&DeliveryLayer]) -> Option<Fallback> {

@@ -4,6 +4,7 @@
 //! For explanations: it decides nothing, and asks `timed` for the order of the parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
@@ -12,7 +13,7 @@ use super::in_force::{Because, InForce};
 use super::inbound::Subject;
 use super::outbound::{NextHop, Requirement};
 use super::rules::PolicySet;
-use super::settings::{InboundLayer, OutboundLayer, OutboundTls, Source, Sourced};
+use super::settings::{DeliveryLayer, InboundLayer, OutboundLayer, OutboundTls, Source, Sourced};
 use super::timed::{Asker, Part, Rules, Shadow, Step, Terms};
 
 /// Which of the two levels of settings.
@@ -114,16 +115,17 @@ impl<'a> Levels<'a> {
 }
 
 impl<'a> Levels<'a, OutboundLayer> {
-    /// None for a delivery over a route, which answers to its own keys.
+    /// For a delivery over a route, which answers to its own TLS keys, those that some day or for some say something
+    /// of deliveries.
     pub fn of_delivery(policies: &'a PolicySet, domain: Option<&Domain>, next_hop: &NextHop) -> Self {
         let default = (Level::Default, &policies.defaults.outbound);
-        Self(match next_hop {
-            NextHop::Route(_) => Vec::new(),
-            NextHop::Mx => {
-                let file = domain.and_then(|domain| policies.find(domain));
-                [default].into_iter().chain(file.map(|(policy, _)| (Level::DomainFile, &policy.outbound))).collect()
-            }
-        })
+        let file = domain.and_then(|domain| policies.find(domain));
+        let levels = [default].into_iter().chain(file.map(|(policy, _)| (Level::DomainFile, &policy.outbound)));
+        let concerns = |rules: &Rules<OutboundLayer>| match next_hop {
+            NextHop::Route(_) => rules.layers().any(|layer| layer.delivery != DeliveryLayer::default()),
+            NextHop::Mx => true,
+        };
+        Self(levels.filter(|(_, rules)| concerns(rules)).collect())
     }
 }
 
@@ -221,8 +223,35 @@ impl Keys for OutboundLayer {
         rows.extend(of_identity.because().into_iter().filter(|row| matches!(row.key, "match" | "fingerprints")));
         rows.retain(|row| row.source != Source::BuiltIn);
         rows.dedup();
+        rows.extend(self.delivery.written());
         rows
     }
+}
+
+impl Keys for DeliveryLayer {
+    /// Those that a step or an exception may have.
+    fn written(&self) -> Vec<Because> {
+        let row = |key, value: String, source: &Source| Because { key, value, source: source.clone() };
+        let word = |key, value: &str, source| row(key, value.to_owned(), source);
+        let Self { dane, mta_sts, learn, tls_required_no, on_tls_failure, route_after, notify_sender, .. } = self;
+        let mut rows = Vec::new();
+        rows.extend(dane.as_ref().map(|at| word("dane", at.value.as_str(), &at.source)));
+        rows.extend(mta_sts.as_ref().map(|at| word("mta_sts", at.value.as_str(), &at.source)));
+        rows.extend(learn.as_ref().map(|at| word("learn", at.value.as_str(), &at.source)));
+        rows.extend(tls_required_no.as_ref().map(|at| word("tls_required_no", at.value.as_str(), &at.source)));
+        rows.extend(on_tls_failure.as_ref().map(|at| row("on_tls_failure", at.value.to_string(), &at.source)));
+        rows.extend(route_after.as_ref().map(|at| row("route_after", waited(at.value), &at.source)));
+        rows.extend(notify_sender.as_ref().map(|at| row("notify_sender", waited(at.value), &at.source)));
+        rows
+    }
+}
+
+/// As it may be written: in the largest unit that leaves no rest.
+fn waited(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let whole = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{seconds}s"), |(unit, letter)| format!("{}{letter}", seconds / unit))
 }
 
 /// Every key with its source, also those that nobody wrote; texts of refusals only where they are written.

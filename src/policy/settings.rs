@@ -293,9 +293,11 @@ pub struct OutboundLayer {
     pub fingerprints: Option<Sourced<Vec<Fingerprint>>>,
     /// PEM files of the roots that alone may vouch for these hosts.
     pub ca: Option<Sourced<Vec<PathBuf>>>,
+    /// What a step or an exception says of deliveries. What the base says stands beside the rules: it has more keys.
+    pub delivery: DeliveryLayer,
 }
 
-/// The keys of `[outbound]` that no step and no exception changes; they hold with a route too.
+/// The keys of `[outbound]` that hold with a route too. No step and no exception has the last three.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLayer {
     pub dane: Option<Sourced<DaneUse>>,

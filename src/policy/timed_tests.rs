@@ -14,7 +14,9 @@ use crate::policy::outbound::decide;
 use crate::policy::refusal_text::RefusalText;
 use crate::policy::relay::Role;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet};
-use crate::policy::settings::{InboundLayer, Mode, OutboundLayer, OutboundTls, Source, Sourced};
+use crate::policy::settings::{
+    DaneUse, DeliveryLayer, InboundLayer, Mode, OnTlsFailure, OutboundLayer, OutboundTls, Route, Source, Sourced,
+};
 
 use super::{Asker, Enforcement, Exception, Rules, Step, Terms};
 
@@ -288,5 +290,77 @@ fn outbound_requirements_follow_steps_and_exceptions_too() {
         let decision = decide(&policies, Some(&domain), &Asker { at: day(days), client, sender: &sender });
         let seen = (decision.requirement.level(), decision.exception.is_some());
         assert_eq!(seen, (expected, excepted), "day {days} {client:?}");
+    }
+}
+
+fn of_deliveries(dane: Option<DaneUse>, end: Option<OnTlsFailure>, line: u32) -> DeliveryLayer {
+    DeliveryLayer {
+        dane: dane.map(|value| Sourced { value, source: at(line) }),
+        on_tls_failure: end.map(|value| Sourced { value, source: at(line) }),
+        ..DeliveryLayer::default()
+    }
+}
+
+/// The default bounces from day 5 on, and leaves DANE out for scanners. The file requires DANE from day 10 on, and
+/// defers for scanners.
+fn deliveries(dane_in_base: Option<DaneUse>, route: Option<Arc<Route>>) -> PolicySet {
+    let layer = |delivery| OutboundLayer { delivery, ..OutboundLayer::default() };
+    let step = |days, delivery, line| Step { from: day(days), source: at(line), layer: layer(delivery) };
+    let rules = |step, exception, line| Rules {
+        steps: vec![step],
+        exceptions: vec![excepted(layer(exception), line)],
+        ..Rules::from(OutboundLayer::default())
+    };
+    let default = rules(
+        step(5, of_deliveries(None, Some(OnTlsFailure::Bounce), 1), 1),
+        of_deliveries(Some(DaneUse::Off), None, 2),
+        2,
+    );
+    let own = rules(
+        step(10, of_deliveries(Some(DaneUse::Required), None, 4), 4),
+        of_deliveries(None, Some(OnTlsFailure::Defer), 5),
+        5,
+    );
+    let bank = DomainPolicy {
+        patterns: vec![DomainPattern::parse("bank.example").unwrap()],
+        outbound: own,
+        delivery: of_deliveries(dane_in_base, None, 3),
+        route,
+        ..DomainPolicy::default()
+    };
+    PolicySet::new(Defaults { outbound: default, ..Defaults::default() }, vec![bank]).unwrap()
+}
+
+#[test]
+fn what_is_said_of_deliveries_has_its_days_and_exceptions_with_and_without_a_route() {
+    use crate::policy::settings::IpChoice;
+    let route = Arc::new(Route {
+        name: "store".into(),
+        source: at(9),
+        hosts: Vec::new(),
+        tls: OutboundLayer::default(),
+        source_address: None,
+        ehlo: None,
+        ip: IpChoice::Any,
+        client_certificate: None,
+    });
+    for (dane_in_base, days, client, expected) in [
+        (None, 0, STRANGER, "auto defer -"),
+        (None, 5, STRANGER, "auto bounce -"),
+        (None, 10, STRANGER, "required bounce -"),
+        (None, 0, SCANNER, "off defer bank:5"),
+        (None, 10, SCANNER, "required defer bank:5"),
+        // What the file says stands above an exception of the default.
+        (Some(DaneUse::Required), 0, SCANNER, "required defer bank:5"),
+        (None, 30, SCANNER, "required bounce -"),
+    ] {
+        for route in [None, Some(route.clone())] {
+            let policies = deliveries(dane_in_base, route);
+            let asker = Asker { at: day(days), client: client.parse::<IpAddr>().ok(), sender: &ReversePath::Null };
+            let decision = decide(&policies, Some(&Domain::parse("bank.example").unwrap()), &asker);
+            let exception = decision.exception.map_or_else(|| "-".to_owned(), |terms| terms.source.to_string());
+            let dane = decision.following.dane.value.as_str();
+            assert_eq!(format!("{dane} {} {exception}", decision.on_tls_failure.value), expected, "{days} {client}");
+        }
     }
 }

@@ -46,7 +46,10 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
 /// Where `dane = "required"` is written, if anywhere.
 fn required_dane(config: &Config) -> Option<&Sourced<DaneUse>> {
     let policies = &config.policies;
-    let layers = [&policies.defaults.delivery].into_iter().chain(policies.policies().map(|policy| &policy.delivery));
+    let defaults = &policies.defaults;
+    let levels = policies.policies().map(|policy| (&policy.delivery, &policy.outbound));
+    let levels = [(&defaults.delivery, &defaults.outbound)].into_iter().chain(levels);
+    let layers = levels.flat_map(|(base, rules)| [base].into_iter().chain(rules.layers().map(|layer| &layer.delivery)));
     layers.filter_map(|layer| layer.dane.as_ref()).find(|dane| dane.value == DaneUse::Required)
 }
 

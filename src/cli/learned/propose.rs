@@ -9,14 +9,13 @@ use serde_json::json;
 use crate::admin::protocol::LearnedDomain;
 use crate::cli::human::count;
 use crate::cli::output::{Console, Exit, Failure};
-use crate::policy::learned::candidate::candidate;
 
 use super::arguments::Propose;
 
 /// A domain file that could be put in place.
 struct Proposal<'a> {
     of: &'a LearnedDomain,
-    text: String,
+    text: &'a str,
 }
 
 pub(super) fn run(
@@ -27,16 +26,24 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let mut proposals: Vec<Proposal<'_>> = domains.iter().filter_map(proposal).collect();
     if let (Some(domain), true) = (&asked.domain, proposals.is_empty()) {
-        let lacking = domains.first().and_then(|one| one.lacking.as_deref()).unwrap_or("it has shown too little");
+        let why = domains.first().and_then(|one| one.no_candidate.as_deref().or(one.lacking.as_deref()));
+        let lacking = why.unwrap_or("it has shown too little");
         return Err(Failure::new(Exit::No, format!("there is nothing to propose for {domain}: {lacking}"), ""));
     }
     let has_file = |proposal: &Proposal<'_>| proposal.of.file.is_some();
-    for proposal in proposals.iter().filter(|proposal| has_file(proposal) && !json) {
-        let LearnedDomain { domain, file, .. } = proposal.of;
-        writeln!(console.err, "{domain}: {} speaks for it already", file.as_deref().unwrap_or_default())?;
+    for LearnedDomain { domain, file, no_candidate, evidence, .. } in domains.iter().filter(|_| !json) {
+        match (file, no_candidate) {
+            (Some(file), _) if evidence.is_some() => writeln!(console.err, "{domain}: {file} names it already")?,
+            (None, Some(why)) => writeln!(console.err, "{domain}: no file: {why}")?,
+            _ => {}
+        }
     }
-    // A domain in two files is an error.
-    proposals.retain(|proposal| asked.domain.is_some() || !has_file(proposal));
+    // A domain in two files is an error; printed it can be copied from.
+    let is_printed = asked.domain.is_some() && asked.out.is_none();
+    proposals.retain(|proposal| is_printed || !has_file(proposal));
+    if asked.domain.is_some() && proposals.is_empty() {
+        return Ok(Exit::No);
+    }
     let exit = match &asked.out {
         Some(folder) => write_all(&proposals, folder, json, console)?,
         None => print_all(&proposals, json, console)?,
@@ -45,8 +52,7 @@ pub(super) fn run(
 }
 
 fn proposal(of: &LearnedDomain) -> Option<Proposal<'_>> {
-    let evidence = of.evidence.as_ref()?;
-    Some(Proposal { of, text: candidate(&of.domain, evidence) })
+    Some(Proposal { of, text: of.candidate.as_deref()? })
 }
 
 fn print_all(proposals: &[Proposal<'_>], json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {

@@ -124,19 +124,24 @@ fn what_is_proposed_passes_check_and_leaves_out_what_is_written_already() {
     let ran = run(folder.path(), "learned propose");
     assert_eq!(ran.exit, 0);
     assert!(ran.out.contains("domains = [\"bank.example\"]") && !ran.out.contains("written.example"), "{ran:?}");
-    assert_eq!(ran.err, "written.example: domains.d/written.toml speaks for it already\n");
-    let out = folder.path().join("domains.d");
+    assert_eq!(ran.err, "written.example: domains.d/written.toml names it already\n");
+    let out = folder.path().join("proposed");
     let propose = format!("learned propose --out {}", out.display());
     let ran = run(folder.path(), &propose);
     assert!(ran.exit == 0 && ran.out.starts_with("1 file written to "), "{ran:?}");
     let text = fs::read_to_string(out.join("bank.example.toml")).unwrap();
     assert!(text.contains("# 30 deliveries on 10 days from ") && text.contains("tls = \"verify\""), "{text}");
-    let ran = run(folder.path(), "check");
-    assert!(ran.exit == 0, "{ran:?}");
     let again = format!("{propose} --domain bank.example");
     let ran = run(folder.path(), &again);
     assert!(ran.exit == 1 && ran.err.contains("is there already and stays as it is"), "{ran:?}");
     assert_eq!(fs::read_to_string(out.join("bank.example.toml")).unwrap(), text);
+    let names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["bank.example.toml"]);
+    fs::copy(out.join("bank.example.toml"), folder.path().join("domains.d/bank.example.toml")).unwrap();
+    let ran = run(folder.path(), "check");
+    assert!(ran.exit == 0, "{ran:?}");
+    let ran = run(folder.path(), "learned propose --domain bank.example");
+    assert!(ran.exit == 1 && ran.err.contains("today it is held to all of"), "{ran:?}");
     let ran = run(folder.path(), "learned propose --domain new.example");
     assert!(ran.exit == 1 && ran.err.contains("1 of 20 deliveries"), "{ran:?}");
 }

@@ -6,12 +6,13 @@ use crate::cli::human::{count, cut, shown, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::model::domain::Domain;
+use crate::model::reason::Reason;
 
-use super::Results;
 use super::candidates::Outcome;
 use super::diff::{Change, Way};
 use super::record::{Levels, Surveyed, Word};
 use super::summary::Summary;
+use super::{Kept, Results};
 
 /// Domains and changes that are listed; the rest is in the JSON.
 const ROWS_MAX: usize = 1000;
@@ -19,6 +20,17 @@ const ROWS_MAX: usize = 1000;
 /// Ends with a line end.
 pub(super) fn page(results: &Results) -> String {
     let mut page = Vec::new();
+    if let Some(Kept { domains, file, since }) = &results.kept {
+        let stand = if *domains == 1 { "stands" } else { "stand" };
+        let text = format!(
+            "{} {stand} in {} since {}, not asked again (--again asks them)",
+            count(*domains, "domain"),
+            shown(&file.display().to_string()),
+            since.day()
+        );
+        page.extend(wrap(&text, WIDTH_COLUMNS).into_iter().map(|line| format!("{ODD}{line}{ODD:#}")));
+        page.push(String::new());
+    }
     page.extend(domains(&results.found));
     page.push(String::new());
     page.extend(troubles(&results.found));
@@ -30,6 +42,9 @@ pub(super) fn page(results: &Results) -> String {
     if !results.candidates.is_empty() {
         page.push(String::new());
         page.extend(candidates(results));
+    }
+    if results.is_unanswered() {
+        page.push(format!("{BAD}Nobody answered: look at the DNS and the network of this host.{BAD:#}"));
     }
     if results.is_interrupted {
         let text = format!("Stopped: {} not asked. Run the same command to go on.", count(results.left, "domain"));
@@ -44,7 +59,7 @@ fn domains(found: &BTreeMap<Domain, Surveyed>) -> Vec<String> {
         Column::left("DOMAIN").shrinking(),
         Column::right("MX"),
         Column::left("TLS").at_least(7),
-        Column::left("VERIFY").at_least(9),
+        Column::left("VERIFY"),
         Column::left("DANE"),
         Column::left("MTA-STS"),
         Column::left("TLSRPT"),
@@ -62,8 +77,8 @@ fn row(surveyed: &Surveyed) -> Vec<Cell> {
     let name = Cell::from(surveyed.domain.as_str());
     let Some(meets) = &surveyed.meets else {
         let why = match &surveyed.failure {
-            Some(failure) => failure.reason.to_string(),
-            None => "unreached".to_owned(),
+            Some(failure) => brief(failure.reason),
+            None => "silent",
         };
         let hosts = Cell::from(surveyed.hosts.len().to_string());
         return vec![name, hosts, Cell::styled(why, BAD), "".into(), "".into(), "".into(), "".into()];
@@ -77,10 +92,24 @@ fn row(surveyed: &Surveyed) -> Vec<Cell> {
         surveyed.hosts.len().to_string().into(),
         tls,
         verify(meets).into(),
-        word(meets.dane).into(),
-        sts(surveyed, meets).into(),
+        if surveyed.has_dane_in_part() { "part" } else { word(meets.dane) }.into(),
+        sts(surveyed, meets),
         if surveyed.tlsrpt { "yes" } else { "-" }.into(),
     ]
+}
+
+/// Fits below the titles; what is wrong tells more.
+const fn brief(reason: Reason) -> &'static str {
+    match reason {
+        Reason::DnsFailure => "no DNS",
+        Reason::NoSuchDomain => "no name",
+        Reason::NullMx => "no mail",
+        Reason::NoMailHost => "no host",
+        Reason::RoutesToSelf => "itself",
+        Reason::TargetForbidden => "barred",
+        Reason::Timeout | Reason::ConnectTimeout => "timeout",
+        _ => "failed",
+    }
 }
 
 const fn verify(meets: &Levels) -> &'static str {
@@ -100,11 +129,13 @@ const fn word(word: Word) -> &'static str {
     }
 }
 
-fn sts(surveyed: &Surveyed, meets: &Levels) -> String {
+fn sts(surveyed: &Surveyed, meets: &Levels) -> Cell {
     match (surveyed.mta_sts.as_str(), meets.mta_sts) {
-        ("absent" | "none", _) => "-".to_owned(),
-        (mode, Word::No) => format!("{mode} BROKEN"),
-        (mode, _) => shown(mode).into_owned(),
+        ("absent" | "none", _) => "-".into(),
+        // Nothing is held back yet.
+        ("testing", Word::No) => Cell::styled("failing", ODD),
+        (_, Word::No) => Cell::styled("BROKEN", BAD),
+        (mode, _) => shown(mode).into_owned().into(),
     }
 }
 
@@ -166,7 +197,7 @@ fn candidates(results: &Results) -> Vec<String> {
         let why = match outcome {
             Outcome::Written(_) => continue,
             Outcome::Kept(path) => format!("{} is there already", shown(&path.display().to_string())),
-            Outcome::None(why) => (*why).to_owned(),
+            Outcome::None(why) => shown(why).into_owned(),
         };
         out.push(cut(&format!("none for {domain}: {why}"), WIDTH_COLUMNS).into_owned());
     }

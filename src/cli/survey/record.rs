@@ -168,14 +168,27 @@ impl Surveyed {
         self.meets.as_ref().is_some_and(|meets| level(meets) == Word::Yes)
     }
 
-    /// What is wrong, the first of it.
+    /// Whether some hosts that answer prove themselves by TLSA records, and others publish none.
+    pub(super) fn has_dane_in_part(&self) -> bool {
+        let is_met = |host: &HostLine| host.answers && host.meets.dane == Word::Yes;
+        self.meets.is_some_and(|meets| meets.dane == Word::NotApplicable) && self.hosts.iter().any(is_met)
+    }
+
+    /// The worst of what is wrong, and how much more there is: a promise that is not kept before a host that is silent.
     pub(super) fn trouble(&self) -> Option<String> {
-        let of_host = |found: &&Found| found.weight != Weight::Notice.as_str();
-        let told = self.findings.iter().find(of_host).map(|found| match &found.host {
+        if let Some(failure) = &self.failure {
+            return Some(failure.detail.clone());
+        }
+        let of = |weight: Weight| self.findings.iter().filter(move |found| found.weight == weight.as_str());
+        let mut all = of(Weight::Wrong).chain(of(Weight::Unreachable));
+        let worst = all.next().map(|found| match &found.host {
             Some(host) => format!("{host}: {}", found.text),
             None => found.text.clone(),
-        });
-        self.failure.as_ref().map(|failure| failure.detail.clone()).or(told)
+        })?;
+        Some(match all.count() {
+            0 => worst,
+            more => format!("{worst} (and {more} more)"),
+        })
     }
 }
 

@@ -74,12 +74,13 @@ fn results_are_in_the_file_as_they_come_and_are_not_asked_for_again() {
     }
     assert!(ran.out.contains("2 domains, 2 answered") && ran.out.contains("2 candidate files written"), "{ran:?}");
     assert!(ran.out.contains("certificates that verify by the hosts' names"), "{ran:?}");
+    assert!(ran.out.starts_with("2 domains stand in ") && ran.out.contains("(--again asks them)"), "{ran:?}");
     let (checked, _) = config::load(&folder.path().join("gatepost.toml")).unwrap();
     assert_eq!(checked.policies.policies().count(), 2);
     // What is written is left alone, and a domain of the configuration gets no second file.
     let ran = crate::cli::tests::run(folder.path(), &format!("{line} --json"));
     let json: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(json["candidates"][0]["why"], "the configuration has a file for it", "{json}");
+    assert_eq!(json["candidates"][0]["why"], "domains.d/a.example.toml names it already", "{json}");
     assert_eq!(json["summary"]["answered"], 2);
 }
 
@@ -145,7 +146,7 @@ fn a_candidate_asks_for_what_every_host_meets_and_no_more() {
     for (surveyed, expected) in [
         (plain([Yes, No, No, NotApplicable]), Ok(&["tls = \"encrypt\"\nmin_version = \"TLSv1.2\" # TLSv1.3 was"][..])),
         (plain([Yes, No, Yes, NotApplicable]), Ok(&["tls = \"verify\"\nmatch = [\"domain\"]\n"])),
-        (plain([Yes, Yes, No, NotApplicable]), Ok(&["tls = \"encrypt\"\n#", "# match = [\"mx.bank.example\"]"])),
+        (plain([Yes, Yes, No, NotApplicable]), Ok(&["tls = \"encrypt\"\nmin", "match = [\"mx.bank.example\"]\nd"])),
         (signed([Yes, Yes, No, NotApplicable]), Ok(&["tls = \"verify\" # by the host's name"])),
         (signed([Yes, Yes, Yes, Yes]), Ok(&["tls = \"encrypt\"\ndane = \"required\"", "cipher = \"forward-secret\""])),
         (surveyed("a.example", Some("TLSv1.1"), [Yes, No, No, NotApplicable]), Ok(&["min_version = \"TLSv1.1\"\n"])),
@@ -153,7 +154,7 @@ fn a_candidate_asks_for_what_every_host_meets_and_no_more() {
         (Surveyed { left_out: 1, ..plain([Yes, Yes, Yes, NotApplicable]) }, Err("not every mail host was seen")),
         (unanswered, Err("not every mail host was seen")),
     ] {
-        match (candidates::candidate(&surveyed), expected) {
+        match (candidates::file(&surveyed, &PolicySet::default()), expected) {
             (Ok(text), Ok(parts)) => {
                 assert!(parts.iter().all(|part| text.contains(part)), "{parts:?}\n{text}");
                 assert!(text.contains("\ndomains = [\"a.example\"]\n\n[outbound]\n"), "{text}");
@@ -163,7 +164,7 @@ fn a_candidate_asks_for_what_every_host_meets_and_no_more() {
                 let loaded = config::load(&folder.path().join("gatepost.toml"));
                 assert!(loaded.is_ok(), "{loaded:?}\n{text}");
             }
-            (seen, expected) => assert_eq!(seen.map(|_| ()), expected.map(|_| ())),
+            (seen, expected) => assert_eq!(seen.map(|_| ()), expected.map(|_| ()).map_err(str::to_owned)),
         }
     }
 }
@@ -178,4 +179,55 @@ fn a_survey_that_is_stopped_says_what_is_left() {
     let domains = vec![domain("bank.example"), domain("gone.example")];
     let work = runtime.block_on(work::survey(prober, TERMS, domains, None, std::future::ready(()))).unwrap();
     assert!(work.is_interrupted && work.found.is_empty(), "{work:?}");
+}
+
+#[test]
+fn what_is_wrong_is_told_the_worst_first_with_how_much_more_there_is() {
+    let found = |weight: &str, text: &str| record::Found {
+        weight: weight.to_owned(),
+        word: "w".to_owned(),
+        host: None,
+        text: text.to_owned(),
+    };
+    let good = || surveyed("a.example", Some("TLSv1.3"), [Word::Yes, Word::Yes, Word::No, Word::NotApplicable]);
+    for (findings, expected) in [
+        (vec![], None),
+        (vec![found("notice", "x")], None),
+        (
+            vec![found("unreachable", "silent"), found("wrong", "expired"), found("notice", "x")],
+            Some("expired (and 1 more)"),
+        ),
+        (vec![found("unreachable", "silent")], Some("silent")),
+    ] {
+        assert_eq!(Surveyed { findings, ..good() }.trouble().as_deref(), expected);
+    }
+}
+
+#[test]
+fn a_line_of_the_table_leaves_room_for_the_name_of_the_domain() {
+    let name = "a-name-of-thirty-letters.example";
+    let good = |dane| surveyed(name, Some("TLSv1.3"), [Word::Yes, Word::Yes, Word::Yes, dane]);
+    let mut part = good(Word::NotApplicable);
+    part.hosts[0].meets.dane = Word::Yes;
+    let mut failing = Surveyed { mta_sts: "testing".to_owned(), ..good(Word::No) };
+    failing.meets = failing.meets.map(|meets| Levels { mta_sts: Word::No, ..meets });
+    let failed = record::Failed { reason: crate::model::reason::Reason::TargetForbidden, detail: "private".to_owned() };
+    let barred = Surveyed { failure: Some(failed), meets: None, ..good(Word::Yes) };
+    let down = Surveyed { meets: None, ..good(Word::Yes) };
+    for (surveyed, expected) in
+        [(part, "both    part"), (failing, "BROKEN  failing"), (barred.clone(), "barred"), (down, "silent")]
+    {
+        let found = BTreeMap::from([(surveyed.domain.clone(), surveyed)]);
+        let results =
+            Results { found, is_interrupted: false, left: 0, changes: None, candidates: Vec::new(), kept: None };
+        let page = anstream::adapter::strip_str(&page::page(&results)).to_string();
+        assert!(page.contains(expected) && page.contains(&format!("\n{name}  ")), "{page}");
+        // Nobody answered is no answer; that there is nobody is one.
+        let expected = if expected == "silent" { Exit::Unreachable } else { Exit::Done };
+        assert_eq!(results.exit(), expected, "{page}");
+    }
+    let found =
+        BTreeMap::from([(domain("a.example"), Surveyed::unfinished(domain("a.example"), Timestamp::default()))]);
+    let results = Results { found, is_interrupted: false, left: 0, changes: None, candidates: Vec::new(), kept: None };
+    assert_eq!(results.exit(), Exit::Unreachable);
 }

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+use crate::cli::human;
 use crate::cli::output::Failure;
 use crate::clock;
 use crate::model::domain::Domain;
@@ -103,10 +104,18 @@ pub(super) async fn survey(
 /// Shows itself only on a terminal, on stderr.
 fn bar(length: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX));
-    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}, {eta} left  {msg}") {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}{left}  {msg}") {
+        bar.set_style(style.with_key("left", left));
     }
     bar
+}
+
+/// Nothing as long as nothing is known.
+fn left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    if state.pos() > 0 {
+        // The terminal's own fault is nobody's.
+        _ = write!(out, ", {} left", human::span(state.eta()));
+    }
 }
 
 impl Shared {

@@ -228,14 +228,16 @@ fn outbound_layer() -> BoxedStrategy<OutboundLayer> {
         sourced(grade()),
         sourced(names),
         sourced(vec(fingerprint(), 1..2)),
+        sourced(select(vec![OnTlsFailure::Defer, OnTlsFailure::Bounce])),
     );
-    keys.prop_map(|(tls, min_version, cipher, match_names, fingerprints)| OutboundLayer {
+    keys.prop_map(|(tls, min_version, cipher, match_names, fingerprints, on_tls_failure)| OutboundLayer {
         tls,
         min_version,
         cipher,
         match_names,
         fingerprints,
         ca: None,
+        delivery: DeliveryLayer { on_tls_failure, ..DeliveryLayer::default() },
     })
     .boxed()
 }

@@ -41,6 +41,6 @@ pub(super) struct List {
 pub(super) struct OneReport {
     /// The domain that is reported to
     pub(super) domain: Domain,
-    /// The UTC day, such as 2027-01-02 [default: the newest; to send, the newest that is over]
+    /// The UTC day, such as 2027-01-02 [default: the newest; to send, the newest that is over, and no other]
     pub(super) day: Option<Day>,
 }

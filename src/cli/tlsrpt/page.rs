@@ -49,9 +49,16 @@ fn row(tally: &TallyStatus, reports: bool, now: Timestamp) -> Vec<Cell> {
 
 fn standing(tally: &TallyStatus, now: Timestamp) -> Cell {
     if tally.tried.is_none() {
-        return match tally.due > now {
-            true => format!("due in {}", span(tally.due.saturating_since(now))).into(),
-            false => "due".into(),
+        let due = match tally.due > now {
+            true => format!("due in {}", span(tally.due.saturating_since(now))),
+            false => "due".to_owned(),
+        };
+        return match &tally.early {
+            Some(early) if early.targets.iter().all(|target| is_sent(&target.state)) => {
+                format!("{due}; early one sent").into()
+            }
+            Some(_) => Cell::styled(format!("{due}; early one failed"), ODD),
+            None => due.into(),
         };
     }
     let total = tally.targets.len();
@@ -62,7 +69,14 @@ fn standing(tally: &TallyStatus, now: Timestamp) -> Cell {
         (_, _, 0) if sent == total => Cell::styled("sent", GOOD),
         (_, 0, 0) => Cell::styled("given up", BAD),
         (_, _, 0) => Cell::styled(format!("sent to {sent} of {total}"), ODD),
-        _ => Cell::styled(format!("tried, {sent} of {total} sent"), ODD),
+        _ => {
+            let waiting = tally.targets.iter().filter_map(|target| match target.state {
+                TargetState::Waiting { next, .. } => Some(next),
+                _ => None,
+            });
+            let next = waiting.min().map(|next| format!(", next try in {}", span(next.saturating_since(now))));
+            Cell::styled(format!("{sent} of {total} sent{}", next.unwrap_or_default()), ODD)
+        }
     }
 }
 
@@ -77,6 +91,10 @@ pub(super) fn report(shown_report: &Shown, now: Timestamp) -> String {
         Some(tried) => page.extend(labelled("tried", &format!("{}, {} ago", second(tried), ago(tried, now)))),
     }
     page.extend(status.targets.iter().flat_map(|target| target_lines(target, now)));
+    if let Some(early) = &status.early {
+        page.extend(labelled("early", &format!("what was counted by then, {}", second(early.at))));
+        page.extend(early.targets.iter().flat_map(|target| target_lines(target, now)));
+    }
     for policy in &report.policies {
         page.push(String::new());
         page.extend(policy_lines(policy));

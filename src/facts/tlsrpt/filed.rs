@@ -83,6 +83,16 @@ impl Filed {
         Self { at, targets: targets.iter().map(target).collect() }
     }
 
+    /// Leaves it at the tries that were made.
+    pub fn give_up_waiting(&mut self, now: Timestamp) {
+        for target in &mut self.targets {
+            if let TargetState::Waiting { error, .. } = &mut target.state {
+                let error = error.take().unwrap_or_else(|| "it was not tried".to_owned());
+                target.state = TargetState::GivenUp { at: now, error };
+            }
+        }
+    }
+
     /// Whether nothing is left to try.
     pub fn is_done(&self) -> bool {
         self.targets.iter().all(|target| target.state.is_over())

@@ -74,7 +74,7 @@ impl Attempt {
         let target = host.first_target(published);
         if let Some(target) = &target {
             self.saw(target, What::Failed { reason, tls: None, lost: true });
-            self.count_failure(target, Failed { reason, detail: &detail, tls: None, known: None });
+            self.count_failure(target, Failed { reason, detail: detail.as_str().into(), tls: None, known: None });
         }
         let mut situation = self.situation(target.as_ref(), None);
         situation.reason = Some(reason);

@@ -231,7 +231,10 @@ impl Attempt {
         self.count_tls_failed(reason);
         self.saw(&connection.target, What::Failed { reason, tls: connection.tls(), lost: true });
         let known = Some(connection.known());
-        self.count_failure(&connection.target, Failed { reason, detail: &detail, tls: connection.tls(), known });
+        self.count_failure(
+            &connection.target,
+            Failed { reason, detail: detail.as_str().into(), tls: connection.tls(), known },
+        );
         let detail = match connection.tls() {
             Some(facts) if detail.is_empty() => format!("{reason}: this session uses {facts}"),
             Some(_) => format!("{reason}: {detail}"),

@@ -119,7 +119,16 @@ pub async fn send_now(outbound: &Arc<Outbound>, subject: &Subject) -> Result<Fil
     }
     let filed = Filed::new(clock::timestamp(), &targets);
     let is_over = subject.day < Day::of(clock::timestamp());
-    Ok(sending.send(filed, is_over).await)
+    let mut sent = sending.send(filed, is_over).await;
+    if !is_over {
+        // The whole day is reported later, so that nobody tries this one again.
+        sent.give_up_waiting(clock::timestamp());
+        if let Err(error) = outbound.reports.book.file_early(subject, &sent) {
+            let Subject { day, domain } = subject;
+            tracing::warn!(%domain, %day, %error, "that a report was sent early is not kept");
+        }
+    }
+    Ok(sent)
 }
 
 /// The right to send one report, for as long as this value lives.

@@ -93,7 +93,7 @@ impl Opened {
 
     fn failed_by(&self, reason: Reason, detail: &str) -> Option<Failure> {
         let failure = Failure::new(reason)?;
-        let told = Some(detail).filter(|detail| reason == Reason::ValidationFailure && !detail.is_empty());
+        let told = Some(detail).filter(|detail| !detail.is_empty());
         let code = failure.failure_reason_code.clone().or(told.map(str::to_owned));
         let unnamed = reason == Reason::ValidationFailure;
         Some(Failure {
@@ -151,9 +151,19 @@ impl Opened {
         };
         let identity = Identity { names: vec![name.clone()], ..Identity::default() };
         match identify(&identity, Some(self.peer()?)) {
-            IdentityCheck::Failed(reason) => self.failed_by(reason, "the certificate cannot be read"),
+            IdentityCheck::Failed(reason) => self.failed_by(reason, in_words(reason)),
             IdentityCheck::Verified(_) | IdentityCheck::Unknown => None,
         }
+    }
+}
+
+/// What is wrong with a certificate that MTA-STS asks for.
+const fn in_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::CertificateHostMismatch => "the certificate does not name the host",
+        Reason::CertificateExpired => "the certificate is expired, or not valid yet",
+        Reason::CertificateNotTrusted => "the certificate leads to no root that is trusted here",
+        _ => "the certificate cannot be read",
     }
 }
 

@@ -1,37 +1,41 @@
 //! A domain file for what was learned, to be read and put in place by the operator.
 
 use crate::model::domain::Domain;
+use crate::model::time::Timestamp;
+use crate::policy::candidate::{NoCandidate, Shown, candidate};
+use crate::policy::names::NamePattern;
+use crate::policy::rules::PolicySet;
 
 use super::Level;
 use super::evidence::{Evidence, HostEvidence};
 
-/// The file as TOML: its comments tell the evidence, its keys ask for no more than was met.
-///
-/// For `verify` it takes a certificate for the domain itself or for any of the hosts that have proved their own names.
-pub fn candidate(domain: &Domain, evidence: &Evidence) -> String {
+/// The file as TOML: its comments tell the evidence, its keys ask for no more than was met, and for no less than what
+/// holds today.
+pub fn file(policies: &PolicySet, domain: &Domain, evidence: &Evidence, at: Timestamp) -> Result<String, NoCandidate> {
+    let lines = about_all(domain, evidence);
+    candidate(policies, domain, &shown(evidence), at).map(|candidate| candidate.file(&lines))
+}
+
+/// For `verify` a certificate for the domain itself, or for any of the hosts that have proved their own names.
+fn shown(evidence: &Evidence) -> Shown {
+    let hosts = evidence.hosts.iter().filter(|host| host.own_name).map(|host| NamePattern::Exact(host.name.clone()));
+    let way = [NamePattern::Domain].into_iter().chain(hosts).collect();
+    let ways = if evidence.level == Level::Verify { vec![way] } else { Vec::new() };
+    Shown { ways, ..Shown::default() }
+}
+
+fn about_all(domain: &Domain, evidence: &Evidence) -> Vec<String> {
     let met = match evidence.level {
         Level::Encrypt => "took mail over TLS",
         Level::Verify => "took mail over TLS with a certificate that could be verified",
     };
-    let mut text = format!(
-        "# Every mail host of {domain} {met}:\n# {} deliveries on {} days from {} to {}.\n",
-        evidence.deliveries,
-        evidence.days,
-        evidence.first.day(),
-        evidence.last.day()
-    );
-    for host in &evidence.hosts {
-        text.push_str(&about(host, domain, evidence.level));
-    }
-    text.push_str(&format!("domains = [\"{domain}\"]\n\n[outbound]\ntls = \"{}\"\n", evidence.level));
-    if evidence.level == Level::Verify {
-        text.push_str("match = [\"domain\"");
-        for host in evidence.hosts.iter().filter(|host| host.own_name) {
-            text.push_str(&format!(", \"{}\"", host.name));
-        }
-        text.push_str("]\n");
-    }
-    text
+    let Evidence { deliveries, days, first, last, .. } = evidence;
+    let mut lines = vec![
+        format!("Every mail host of {domain} {met}:"),
+        format!("{deliveries} deliveries on {days} days from {} to {}.", first.day(), last.day()),
+    ];
+    lines.extend(evidence.hosts.iter().map(|host| about(host, domain, evidence.level)));
+    lines
 }
 
 fn about(host: &HostEvidence, domain: &Domain, level: Level) -> String {
@@ -42,13 +46,12 @@ fn about(host: &HostEvidence, domain: &Domain, level: Level) -> String {
         (Level::Verify, false, 0) => format!(", certificate for {domain}"),
         (Level::Verify, false, days) => format!(", its own name on {days} days: too few to count"),
     };
-    format!("#   {name}: {deliveries} deliveries{proved}, last seen {}\n", last.day())
+    format!("  {name}: {deliveries} deliveries{proved}, last seen {}", last.day())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::Timestamp;
 
     fn check(level: Level, expected: &str) {
         let day = |n: i64| Timestamp::from_secs(86_400 * (20_757 + n));
@@ -71,7 +74,8 @@ mod tests {
                 host("mx3.host.example", 1, 1),
             ],
         };
-        let text = candidate(&Domain::parse("bank.example").unwrap(), &evidence);
+        let bank = Domain::parse("bank.example").unwrap();
+        let text = file(&PolicySet::default(), &bank, &evidence, day(9)).unwrap();
         assert_eq!(text, expected);
         toml::from_str::<toml::Table>(&text).unwrap();
     }

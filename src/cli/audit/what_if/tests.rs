@@ -178,6 +178,9 @@ fn a_setting_of_deliveries_raises_or_leaves_out_what_it_contradicts() {
     let off = "[outbound]\ntls = \"off\"\ndane = \"off\"\nmta_sts = \"off\"\n";
     let raised = "tls = off (domains.d/out.toml:3): what is set needs tls = encrypt, so that is judged by";
     check(off, "--set min_version=TLSv1.2", &[raised]);
+    let bounced = "[outbound]\ntls = \"encrypt\"\n[[outbound.step]]\nfrom = 2026-06-01\non_tls_failure = \"bounce\"\n";
+    let replaced = "on_tls_failure = bounce (domains.d/out.toml:6, the step of 2026-06-01)";
+    check(bounced, "--set on_tls_failure=defer", &[replaced]);
 }
 
 #[test]

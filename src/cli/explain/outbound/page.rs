@@ -179,13 +179,16 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
     };
     let mut rows: Vec<_> = rows.into_iter().map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)).collect();
     let file = question.to.domain().and_then(|domain| question.config.policies.find(domain));
-    let by_file = file.and_then(|(policy, _)| policy.delivery.on_tls_failure.as_ref()).is_some();
-    let by = match (&end.source, by_file) {
-        (Source::BuiltIn, _) => SetBy::BuiltIn,
-        (_, true) => SetBy::DomainFile,
-        (_, false) => SetBy::Default,
+    let set_by = |row: &Because| match (levels.origin(&question.asker(), Shadow::Left, row), &row.source) {
+        (Some(origin), _) => SetBy::from(origin),
+        (None, Source::File { file: of, .. }) if file.as_ref().is_some_and(|(policy, _)| policy.file == *of) => {
+            SetBy::DomainFile
+        }
+        (None, Source::BuiltIn) => SetBy::BuiltIn,
+        (None, _) => SetBy::Default,
     };
-    rows.push((on_tls_failure, by));
+    let written = decision.following.because().into_iter().filter(|row| row.source != Source::BuiltIn);
+    rows.extend(written.chain([on_tls_failure]).map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)));
     rows
 }
 

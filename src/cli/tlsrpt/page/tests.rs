@@ -1,7 +1,7 @@
 //! Lists and reports as they stand on the terminal.
 
 use super::*;
-use crate::facts::tlsrpt::filed::Place;
+use crate::facts::tlsrpt::filed::{Filed, Place};
 use crate::mail::tlsrpt::message::Submitter;
 use crate::mail::tlsrpt::session::SessionResult;
 use crate::mail::tlsrpt::tally::Tally;
@@ -26,7 +26,13 @@ fn tally(domain: &str, failures: u64, tried: bool, targets: Vec<FiledTarget>) ->
         due: moment("2027-01-03T02:00:00Z"),
         tried: tried.then(|| moment("2027-01-03T02:00:00Z")),
         targets,
+        early: None,
     }
+}
+
+fn early(domain: &str, state: TargetState) -> TallyStatus {
+    let filed = Filed { at: moment("2027-01-02T09:00:00Z"), targets: vec![target(state)] };
+    TallyStatus { early: Some(filed), ..tally(domain, 0, false, vec![]) }
 }
 
 fn sent_state() -> TargetState {
@@ -55,17 +61,21 @@ fn each_tally_is_a_line_that_tells_how_its_report_stands() {
         tally("d.example", 0, true, vec![target(sent_state()), target(gone())]),
         tally("e.example", 0, true, vec![target(gone())]),
         tally("f.example", 0, true, vec![]),
+        early("g.example", sent_state()),
+        early("h.example", gone()),
     ];
     let page = list(&Tallies { tallies, omitted: 2, reports: true }, moment("2027-01-03T01:00:00Z"));
     let expected = "\
 DAY         DOMAIN        OK  FAILED  REPORT
 2027-01-02  a.example  1,200       0  due in 1h
 2027-01-02  b.example  1,200       3  sent
-2027-01-02  c.example  1,200       0  tried, 1 of 2 sent
+2027-01-02  c.example  1,200       0  1 of 2 sent, next try in 2h
 2027-01-02  d.example  1,200       0  sent to 1 of 2
 2027-01-02  e.example  1,200       0  given up
 2027-01-02  f.example  1,200       0  not wanted
-6 tallies and 2 older
+2027-01-02  g.example  1,200       0  due in 1h; early one sent
+2027-01-02  h.example  1,200       0  due in 1h; early one failed
+8 tallies and 2 older
 ";
     assert_eq!(plain(&page), expected);
     let none = list(&Tallies { tallies: vec![], omitted: 0, reports: false }, moment("2027-01-03T01:00:00Z"));

@@ -160,11 +160,12 @@ fn a_policy_that_cannot_be_had_is_reported_where_it_was_promised() {
 }
 
 #[test]
-fn a_failure_names_both_ends_and_a_general_one_says_more() {
+fn a_failure_names_both_ends_and_says_what_is_known_of_it() {
     for (reason, code) in [
         (Reason::ValidationFailure, Some("what happened")),
         (Reason::CipherBelowMinimum, Some("cipher-below-minimum (policy of the sender)")),
-        (Reason::CertificateExpired, None),
+        (Reason::CertificateExpired, Some("what happened")),
+        (Reason::CertificateNotTrusted, Some("what happened")),
     ] {
         let opened = opened(Dane::Absent, None, failed(reason), None);
         let failure = result(&domain("dest.example"), &opened).unwrap().failure.unwrap();
