@@ -89,6 +89,7 @@ impl MemoryFile {
 
 /// What the file of a folder has, from a copy: nothing is written, locked or set aside. `None` if there is no file.
 /// Another process may write to it meanwhile; checksums tell a copy that is torn.
+#[expect(clippy::disallowed_methods, reason = "the other process tells nobody when it is done")]
 pub(super) fn peek(folder: &Path) -> Result<Option<Tables>, MemoryError> {
     let path = folder.join(FILE_NAME);
     let mut tries_left = COPIES_MAX;

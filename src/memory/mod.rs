@@ -86,6 +86,7 @@ impl Memory {
     }
 
     /// As [`Memory::open`], and waits as long as `wait` for another process that has the file. Blocks.
+    #[expect(clippy::disallowed_methods, reason = "the other process tells nobody when it is done")]
     pub fn open_within(folder: &Path, wait: Duration) -> Result<Self, MemoryError> {
         let begun = clock::now();
         loop {
