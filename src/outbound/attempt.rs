@@ -100,13 +100,25 @@ struct Tried {
     is_over: bool,
 }
 
+/// A host that says so at one address says so at all.
+fn is_of_host(reason: Reason) -> bool {
+    reason == Reason::NeedsRequireTls
+}
+
 impl Tried {
     fn add(&mut self, failure: Failure) {
         self.is_over = !failure.next_host;
+        let failure = Failure { doubtful: failure.doubtful || failure.is_by_old_policy(), ..failure };
         self.failed = Some(match self.failed.take() {
             Some(before) => before.and(failure),
             None => failure,
         });
+    }
+
+    /// Hosts are left for another attempt, unless the last failure rules them out.
+    fn leave_hosts(&mut self) {
+        let is_over = self.is_over;
+        self.failed = self.failed.take().map(|failed| if is_over { failed } else { failed.and_untried() });
     }
 }
 
@@ -183,6 +195,9 @@ impl Attempt {
                 }
             }
             Err(none) => {
+                if none.reason.is_outbound_tls() {
+                    self.outbound.metrics.outbound_tls_failed(none.reason);
+                }
                 let ours = Failure::ours(none.reason, none.permanent, none.detail);
                 self.settle_open(&Outcome::Failed(Failure { reply: none.reply, ..ours }));
             }
@@ -211,6 +226,7 @@ impl Attempt {
         let mut tried = Tried::default();
         for host in hosts {
             if !self.goes_on(&tried) {
+                tried.leave_hosts();
                 break;
             }
             match self.aim(&host, &facts).await {
@@ -231,7 +247,11 @@ impl Attempt {
             }
             tried.targets += 1;
             if let Some(failure) = self.try_target(&target).await? {
+                let rules_out_host = is_of_host(failure.reason);
                 tried.add(failure);
+                if rules_out_host {
+                    break;
+                }
             }
         }
         Ok(())
@@ -381,6 +401,22 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_that_were_not_tried_keep_the_mail_from_bouncing_unless_they_are_ruled_out() {
+        for (reason, permanent, next_host, expected) in [
+            (Reason::RemoteRefused, true, true, (false, true)),
+            (Reason::NeedsRequireTls, true, true, (false, true)),
+            (Reason::StarttlsNotSupported, false, true, (false, true)),
+            (Reason::RemoteRefused, true, false, (true, false)),
+        ] {
+            let mut tried = Tried::default();
+            tried.add(Failure { next_host, ..Failure::ours(reason, permanent, String::new()) });
+            tried.leave_hosts();
+            let failed = tried.failed.unwrap();
+            assert_eq!((failed.permanent, failed.doubtful), expected, "{reason}");
+        }
+    }
 
     #[test]
     fn recipients_that_are_left_are_added_to_those_that_are_tried_again() {

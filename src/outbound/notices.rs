@@ -59,8 +59,8 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
         return Vec::new();
     }
     let is_late = waited >= attempted.snapshot.delay_warning;
+    let lacks_tls = attempted.decision.lacks_tls(failure.reason);
     let is_due = |place: &u32| {
-        let lacks_tls = failure.reason.is_outbound_tls();
         let is_time = attempted.standing(*place, failure, now).notice_at().is_some_and(|at| at <= now);
         // That it waits for TLS is news also to whom has heard that it is late.
         attempted
@@ -72,7 +72,7 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
         let reroute = attempted.standing(place, failure, now).reroute().map(|(_, at)| at);
         Told {
             retry_until: Some(until),
-            explanation: waiting_for(failure.reason, until, reroute),
+            explanation: waiting_for(failure.reason, until, reroute).filter(|_| is_explained(attempted, failure)),
             ..of_failure(place, Action::Delayed, failure, false)
         }
     };
@@ -82,10 +82,15 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
 /// Recipients that are given up.
 pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
     let told = |place| Told {
-        explanation: explanation_for(failure.reason),
+        explanation: explanation_for(failure.reason).filter(|_| is_explained(attempted, failure)),
         ..of_failure(place, Action::Failed, failure, expired)
     };
     due(attempted, places, Action::Failed).map(told).collect()
+}
+
+/// Whether what is said of TLS fits.
+fn is_explained(attempted: &Attempted, failure: &Failure) -> bool {
+    !failure.reason.is_outbound_tls() || attempted.decision.lacks_tls(failure.reason)
 }
 
 fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> Told {

@@ -176,7 +176,9 @@ impl<'a> Explained<'a> {
     fn exit(&self) -> Exit {
         match (self.verdict(), &self.facts.failure) {
             (Some((DeliveryVerdict::Deliver, _)), _) | (None, None) => Exit::Done,
-            (None, Some(failure)) if failure.reason == Reason::DnsFailure => Exit::Unreachable,
+            (None, Some(failure)) if matches!(failure.reason, Reason::DnsFailure | Reason::DnssecInvalid) => {
+                Exit::Unreachable
+            }
             _ => Exit::No,
         }
     }

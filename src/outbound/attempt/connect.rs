@@ -170,7 +170,7 @@ impl Attempt {
         Failure {
             reason: failure.reason,
             permanent,
-            mixed: false,
+            doubtful: false,
             next_host: true,
             detail: failure.detail,
             reply: failure.reply,
@@ -209,7 +209,7 @@ impl Attempt {
         Failure {
             reason,
             permanent: false,
-            mixed: false,
+            doubtful: false,
             next_host: true,
             detail,
             reply: None,
