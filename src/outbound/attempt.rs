@@ -3,6 +3,7 @@
 mod aim;
 mod connect;
 mod look;
+mod tried;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -28,8 +29,10 @@ use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
 use super::seen::What;
 use super::session::Connection;
-use super::targets::{self, NextHost, TARGETS_MAX, Target};
+use super::targets::{self, NextHost, Target};
 use super::{Outbound, Snapshot};
+
+use tried::{Tried, is_of_host};
 
 /// One job of the dispatcher.
 #[derive(Clone, Debug)]
@@ -88,38 +91,6 @@ pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     };
     let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
     attempt.run(&host).await
-}
-
-/// What came of the hosts so far.
-#[derive(Debug, Default)]
-struct Tried {
-    /// Addresses.
-    targets: usize,
-    failed: Option<Failure>,
-    /// The last failure rules out all others.
-    is_over: bool,
-}
-
-/// A host that says so at one address says so at all.
-fn is_of_host(reason: Reason) -> bool {
-    reason == Reason::NeedsRequireTls
-}
-
-impl Tried {
-    fn add(&mut self, failure: Failure) {
-        self.is_over = !failure.next_host;
-        let failure = Failure { doubtful: failure.doubtful || failure.is_by_old_policy(), ..failure };
-        self.failed = Some(match self.failed.take() {
-            Some(before) => before.and(failure),
-            None => failure,
-        });
-    }
-
-    /// Hosts are left for another attempt, unless the last failure rules them out.
-    fn leave_hosts(&mut self) {
-        let is_over = self.is_over;
-        self.failed = self.failed.take().map(|failed| if is_over { failed } else { failed.and_untried() });
-    }
 }
 
 pub(super) struct Attempt {
@@ -259,11 +230,7 @@ impl Attempt {
 
     fn goes_on(&self, tried: &Tried) -> bool {
         let is_late = || clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
-        if tried.failed.is_none() {
-            return !self.open.is_empty();
-        }
-        let has_room = !tried.is_over && tried.targets < TARGETS_MAX;
-        !self.open.is_empty() && has_room && !is_late()
+        !self.open.is_empty() && tried.has_room() && (tried.failed.is_none() || !is_late())
     }
 
     /// One host. Gives the failure that leaves recipients open.
@@ -401,22 +368,6 @@ impl Attempt {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hosts_that_were_not_tried_keep_the_mail_from_bouncing_unless_they_are_ruled_out() {
-        for (reason, permanent, next_host, expected) in [
-            (Reason::RemoteRefused, true, true, (false, true)),
-            (Reason::NeedsRequireTls, true, true, (false, true)),
-            (Reason::StarttlsNotSupported, false, true, (false, true)),
-            (Reason::RemoteRefused, true, false, (true, false)),
-        ] {
-            let mut tried = Tried::default();
-            tried.add(Failure { next_host, ..Failure::ours(reason, permanent, String::new()) });
-            tried.leave_hosts();
-            let failed = tried.failed.unwrap();
-            assert_eq!((failed.permanent, failed.doubtful), expected, "{reason}");
-        }
-    }
 
     #[test]
     fn recipients_that_are_left_are_added_to_those_that_are_tried_again() {
