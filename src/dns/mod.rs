@@ -79,8 +79,8 @@ impl Service {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<T> {
     pub records: T,
-    /// Of the whole answer: of the records and of all aliases that led to them. Of addresses of both IP versions, that of
-    /// the more secure version.
+    /// Of the whole answer: of the records and of all aliases that led to them. Of addresses of both IP versions, that
+    /// of the more secure version.
     pub security: Security,
     /// Of MX records and addresses: where aliases led, if the asked name has one.
     pub alias: Option<Alias>,

@@ -13,8 +13,8 @@ use super::tlsa::{Judged, UsableTlsa};
 pub struct Published {
     pub dane: Dane,
     pub mta_sts: Option<MtaSts>,
-    /// Why it is not known which policy of MTA-STS the domain has now, in a word of RFC 8460 section 4.3.2.2. One that is
-    /// kept applies all the same.
+    /// Why it is not known which policy of MTA-STS the domain has now, in a word of RFC 8460 section 4.3.2.2. One that
+    /// is kept applies all the same.
     pub sts_trouble: Option<Reason>,
     pub learned: Option<Learned>,
     pub asks: Asks,

@@ -35,7 +35,8 @@ impl Decision {
         lacking.is_certain_lack_of_tls() && self.on_tls_failure.value == OnTlsFailure::Bounce
     }
 
-    /// Whether mail that fails so waits for TLS. Where DANE is off, what DNSSEC says of hosts has nothing to do with it.
+    /// Whether mail that fails so waits for TLS. Where DANE is off, what DNSSEC says of hosts
+    /// has nothing to do with it.
     pub fn lacks_tls(&self, reason: Reason) -> bool {
         let concerns_dane = reason == Reason::DnssecInvalid;
         reason.is_outbound_tls() && !(concerns_dane && self.following.dane.value == DaneUse::Off)
