@@ -337,13 +337,15 @@ fn deliveries(
 ) -> Result<(Arc<Outbound>, Sessions), StartError> {
     let (reports, sessions) = Reports::new(Book::new(storage.memory.clone()), metrics.clone());
     reports.settle(&storage.spool, clock::timestamp());
+    let facts = build::gatherer(config, &environment, storage.memory.clone(), storage.learned.clone())?;
+    facts.sts.count_in(metrics.clone());
     let outbound = Outbound {
         snapshot: ArcSwap::from_pointee(snapshot),
         spool: storage.spool.clone(),
         audit: storage.audit.clone(),
         metrics: metrics.clone(),
         alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(config)),
-        facts: build::gatherer(config, &environment, storage.memory.clone(), storage.learned.clone())?,
+        facts,
         resolver: environment.resolver,
         tls: ClientTls::new(None)?,
         roots: environment.roots,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::domain::Domain;
+use crate::model::reason::Reason;
 use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published, UsableRecords};
 
 /// What was known of the host besides what is written: what its verdict can be asked again by.
@@ -15,6 +16,9 @@ pub struct PublishedRecord {
     pub dane: Option<DaneRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mta_sts: Option<StsRecord>,
+    /// Why it was not known which policy the domain has now, in a word of RFC 8460.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mta_sts_problem: Option<Reason>,
     /// The level that the domain's hosts have met so far, if it is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<LearnedRecord>,
@@ -63,6 +67,7 @@ impl PublishedRecord {
                 Dane::Usable(_) => Some(DaneRecord::Usable),
             },
             mta_sts: published.mta_sts.map(|sts| StsRecord { enforced: sts.is_enforced, lists_host: sts.lists_host }),
+            mta_sts_problem: published.sts_trouble,
             learned: published.learned.as_ref().map(|learned| match learned {
                 Learned::Encrypt => LearnedRecord { verify: false, hosts: Vec::new() },
                 Learned::Verify(hosts) => LearnedRecord { verify: true, hosts: hosts.clone() },
@@ -87,6 +92,7 @@ impl PublishedRecord {
                 Some(DaneRecord::Usable) => Dane::Usable(usable()),
             },
             mta_sts: self.mta_sts.map(|sts| MtaSts { is_enforced: sts.enforced, lists_host: sts.lists_host }),
+            sts_trouble: self.mta_sts_problem,
             learned: self.learned.as_ref().map(|learned| match learned.verify {
                 false => Learned::Encrypt,
                 true => Learned::Verify(learned.hosts.clone()),

@@ -37,7 +37,7 @@ pub trait Resolver: Send + Sync + fmt::Debug {
     fn mx<'a>(&'a self, domain: &'a Domain) -> Lookup<'a, Vec<Mx>>;
 
     /// The addresses of `name`, behind any aliases (CNAME): at most [`ADDRESSES_MAX`] of each IP version.
-    /// With [`IpChoice::Any`] one version suffices, even if the look-up of the other fails.
+    /// With [`IpChoice::Any`] one version suffices, even if the look-up of the other fails, unless that is bogus.
     fn addresses<'a>(&'a self, name: &'a Domain, ip: IpChoice) -> Lookup<'a, Vec<IpAddr>>;
 
     /// The TLSA records at `_port._tcp.base` (RFC 7672 section 2.2.3): those that count for most, at most
@@ -78,7 +78,8 @@ impl Service {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<T> {
     pub records: T,
-    /// Of the whole answer: of the records and of all aliases that led to them.
+    /// Of the whole answer: of the records and of all aliases that led to them. Of addresses of both IP versions, that
+    /// of the more secure version.
     pub security: Security,
     /// Of MX records and addresses: where aliases led, if the asked name has one.
     pub alias: Option<Alias>,
@@ -151,8 +152,8 @@ impl LookupError {
         !matches!(self, Self::NoSuchName | Self::NoData)
     }
 
-    /// Why a host is not connected to where it is not known whether it has TLSA records (RFC 7672 section 2.2).
-    pub const fn of_tlsa(self) -> Reason {
+    /// Why mail waits that needs the answer (RFC 8460 section 4.3.2.1, RFC 7672 section 2.1.2).
+    pub const fn reason(self) -> Reason {
         match self {
             Self::Bogus => Reason::DnssecInvalid,
             _ => Reason::DnsFailure,

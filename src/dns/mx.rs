@@ -35,7 +35,7 @@ pub struct MailHostQuery<'a, R> {
     pub random: R,
 }
 
-/// Where to try, best first. Never empty.
+/// Where to try, best first. One host at least has addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailHosts {
     pub hosts: Vec<MailHost>,
@@ -51,8 +51,10 @@ pub struct MailHosts {
 pub struct MailHost {
     pub name: Domain,
     pub preference: u16,
-    /// In the order to try. Never empty.
+    /// In the order to try. Empty only where the look-up failed.
     pub addresses: Vec<IpAddr>,
+    /// Why the addresses are not known now: the host may take mail another time.
+    pub failed: Option<LookupError>,
     /// The DNSSEC state of the addresses, with all aliases that led to them.
     pub security: Security,
     /// Where aliases led, if the name has one.
@@ -84,7 +86,7 @@ pub enum RouteError {
 impl RouteError {
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Lookup(_) => Reason::DnsFailure,
+            Self::Lookup(error) => error.reason(),
             Self::NullMx => Reason::NullMx,
             Self::NoSuchDomain => Reason::NoSuchDomain,
             Self::NoMailHost | Self::NextHopUnknown => Reason::NoMailHost,
@@ -208,7 +210,8 @@ fn implicit_candidate<R>(query: &MailHostQuery<'_, R>) -> Result<Candidate, Rout
     Ok(Candidate { name: query.domain.clone(), preference: 0 })
 }
 
-/// The candidates that have an address which may be connected to.
+/// The candidates that have an address which may be connected to, and those of which it is not known now, where not all
+/// are such.
 fn reachable(
     candidates: Vec<Candidate>,
     results: Vec<Result<Answer<Vec<IpAddr>>, LookupError>>,
@@ -216,7 +219,7 @@ fn reachable(
 ) -> Result<Vec<MailHost>, RouteError> {
     let mut hosts = Vec::with_capacity(candidates.len());
     let mut failure = None;
-    let mut forbidden = false;
+    let (mut forbidden, mut found) = (false, false);
     for (Candidate { name, preference }, result) in candidates.into_iter().zip(results) {
         match result {
             Ok(answer) => {
@@ -226,18 +229,23 @@ fn reachable(
                 } else {
                     let addresses = interleave(&permitted);
                     let (security, alias) = (answer.security, answer.alias);
-                    hosts.push(MailHost { name, preference, addresses, security, alias });
+                    hosts.push(MailHost { name, preference, addresses, failed: None, security, alias });
+                    found = true;
                 }
             }
-            Err(error) if error.is_temporary() => failure = failure.or(Some(error)),
+            Err(error) if error.is_temporary() => {
+                failure = failure.or(Some(error));
+                let (failed, security) = (Some(error), Security::Unknown);
+                hosts.push(MailHost { name, preference, addresses: Vec::new(), failed, security, alias: None });
+            }
             Err(_) => {}
         }
     }
-    match (hosts.is_empty(), failure) {
-        (false, _) => Ok(hosts),
-        (true, Some(error)) => Err(RouteError::Lookup(error)),
-        (true, None) if forbidden => Err(RouteError::TargetForbidden),
-        (true, None) => Err(RouteError::NoMailHost),
+    match (found, failure) {
+        (true, _) => Ok(hosts),
+        (false, Some(error)) => Err(RouteError::Lookup(error)),
+        (false, None) if forbidden => Err(RouteError::TargetForbidden),
+        (false, None) => Err(RouteError::NoMailHost),
     }
 }
 

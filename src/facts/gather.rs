@@ -96,9 +96,15 @@ impl Gatherer {
             Some(name) => Some(self.sts.policy(name, now).await),
             None => None,
         };
-        let sts = facts.sts.as_ref().or(of_route.as_ref()).and_then(|answer| answer.policy.as_deref());
-        let mta_sts = sts.and_then(|cached| mta_sts(&cached.policy, host.name));
-        Ok(Published { dane, mta_sts, learned: facts.learned.clone(), asks: facts.asks })
+        let answer = facts.sts.as_ref().or(of_route.as_ref());
+        let kept = answer.and_then(|answer| answer.policy.as_deref());
+        Ok(Published {
+            dane,
+            mta_sts: kept.and_then(|cached| mta_sts(&cached.policy, host.name)),
+            sts_trouble: answer.and_then(|answer| answer.problem.as_ref()).and_then(|problem| problem.fault.trouble()),
+            learned: facts.learned.clone(),
+            asks: facts.asks,
+        })
     }
 }
 

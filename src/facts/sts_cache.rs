@@ -4,7 +4,7 @@
 //! runs for a domain; it goes on when those who wait for it give up.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::dns::{LookupError, Service};
 use crate::memory::{Memory, Refused, Table};
+use crate::metrics::Metrics;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::sts_record::{self, StsId};
@@ -59,6 +60,7 @@ struct Inner {
     /// Held while a record of the table is read and written.
     places: Mutex<Places>,
     fetches: Mutex<Fetches>,
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +89,14 @@ impl StsCache {
             permits: Semaphore::new(FETCHES_AT_ONCE_MAX),
             wait_with_policy,
             fetches: Mutex::default(),
+            metrics: OnceLock::new(),
         }))
+    }
+
+    /// Fetches that fail from now on are counted there.
+    pub fn count_in(&self, metrics: Arc<Metrics>) {
+        // Twice the same.
+        _ = self.0.metrics.set(metrics);
     }
 
     /// Look-ups and fetches that begin from now on are done by this one.
@@ -118,8 +127,11 @@ impl StsCache {
                         let problem = problem(StsFault::Fetch(error), cached.as_deref());
                         StsAnswer { policy: cached, problem: Some(problem) }
                     }
-                    // It is still on its way, and nothing is wrong yet.
-                    None => StsAnswer { policy: cached, problem: None },
+                    // Nothing is wrong yet.
+                    None => {
+                        let problem = StsProblem { fault: StsFault::UnderWay, report: false };
+                        StsAnswer { policy: cached, problem: Some(problem) }
+                    }
                 }
             }
         }
@@ -215,6 +227,9 @@ impl Inner {
             }
             Err(error) => {
                 tracing::warn!(%domain, %id, %error, "the MTA-STS policy cannot be fetched");
+                if let Some(metrics) = self.metrics.get() {
+                    metrics.outbound_tls_failed(error.reason());
+                }
                 self.fetches().fail(domain, FailedFetch { id, error: error.clone(), at: now });
                 Err(error)
             }

@@ -48,16 +48,24 @@ pub enum StsFault {
     Record(StsRecordError),
     #[error("{0}")]
     Fetch(FetchError),
+    #[error("the MTA-STS policy is still being fetched")]
+    UnderWay,
 }
 
 impl StsFault {
     /// The word of RFC 8460 section 4.3.2.2.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Lookup(_) | Self::RecordGone => Reason::StsPolicyFetchError,
+            Self::Lookup(_) | Self::RecordGone | Self::UnderWay => Reason::StsPolicyFetchError,
             Self::Record(_) => Reason::StsPolicyInvalid,
             Self::Fetch(error) => error.reason(),
         }
+    }
+
+    /// Why it is not known whether there is a newer policy (RFC 8461 section 5.1). A record that the DNS says is gone
+    /// announces none.
+    pub fn trouble(&self) -> Option<Reason> {
+        (*self != Self::RecordGone).then(|| self.reason())
     }
 }
 
@@ -239,16 +247,18 @@ mod tests {
     }
 
     #[test]
-    fn faults_have_the_words_of_tls_reports() {
-        for (fault, word) in [
-            (StsFault::Lookup(LookupError::Timeout), "sts-policy-fetch-error"),
-            (StsFault::RecordGone, "sts-policy-fetch-error"),
-            (StsFault::Record(StsRecordError::NoId), "sts-policy-invalid"),
-            (StsFault::Fetch(FetchError::Redirect(301)), "sts-policy-fetch-error"),
-            (StsFault::Fetch(FetchError::Certificate(String::new())), "sts-webpki-invalid"),
-            (StsFault::Fetch(FetchError::ContentType(String::new())), "sts-policy-invalid"),
+    fn faults_have_the_words_of_tls_reports_and_may_hide_a_newer_policy() {
+        for (fault, word, hides_newer) in [
+            (StsFault::Lookup(LookupError::Timeout), "sts-policy-fetch-error", true),
+            (StsFault::RecordGone, "sts-policy-fetch-error", false),
+            (StsFault::Record(StsRecordError::NoId), "sts-policy-invalid", true),
+            (StsFault::Fetch(FetchError::Redirect(301)), "sts-policy-fetch-error", true),
+            (StsFault::Fetch(FetchError::Certificate(String::new())), "sts-webpki-invalid", true),
+            (StsFault::Fetch(FetchError::ContentType(String::new())), "sts-policy-invalid", true),
+            (StsFault::UnderWay, "sts-policy-fetch-error", true),
         ] {
             assert_eq!(fault.reason().as_str(), word, "{fault}");
+            assert_eq!(fault.trouble(), hides_newer.then_some(fault.reason()), "{fault}");
         }
     }
 }

@@ -145,6 +145,12 @@ impl Reason {
     pub fn is_outbound_tls(self) -> bool {
         Self::OUTBOUND_TLS.contains(&self)
     }
+
+    /// Whether it is known that TLS is what was lacking. An answer that cannot be believed says nothing about it: it
+    /// delays the mail, whatever is configured (RFC 7672 section 2.1.2).
+    pub fn is_certain_lack_of_tls(self) -> bool {
+        self.is_outbound_tls() && self != Self::DnssecInvalid
+    }
 }
 
 impl fmt::Display for Reason {

@@ -3,6 +3,7 @@
 mod aim;
 mod connect;
 mod look;
+mod tried;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -28,10 +29,11 @@ use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
 use super::seen::What;
 use super::session::Connection;
-use super::targets::{self, NextHost, TARGETS_MAX, Target};
+use super::targets::{self, NextHost, Target};
 use super::{Outbound, Snapshot};
 
 pub use look::Looks;
+use tried::{Tried, is_of_host};
 
 /// One job of the dispatcher.
 #[derive(Clone, Debug)]
@@ -90,26 +92,6 @@ pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
     };
     let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
     attempt.run(&host).await
-}
-
-/// What came of the hosts so far.
-#[derive(Debug, Default)]
-struct Tried {
-    /// Addresses.
-    targets: usize,
-    failed: Option<Failure>,
-    /// The last failure rules out all others.
-    is_over: bool,
-}
-
-impl Tried {
-    fn add(&mut self, failure: Failure) {
-        self.is_over = !failure.next_host;
-        self.failed = Some(match self.failed.take() {
-            Some(before) => before.and(failure),
-            None => failure,
-        });
-    }
 }
 
 pub(super) struct Attempt {
@@ -188,6 +170,9 @@ impl Attempt {
                 }
             }
             Err(none) => {
+                if none.reason.is_outbound_tls() {
+                    self.outbound.metrics.outbound_tls_failed(none.reason);
+                }
                 let ours = Failure::ours(none.reason, none.permanent, none.detail);
                 self.settle_open(&Outcome::Failed(Failure { reply: none.reply, ..ours }));
             }
@@ -216,6 +201,7 @@ impl Attempt {
         let mut tried = Tried::default();
         for host in hosts {
             if !self.goes_on(&tried) {
+                tried.leave_hosts();
                 break;
             }
             match self.aim(&host, &facts).await {
@@ -236,7 +222,11 @@ impl Attempt {
             }
             tried.targets += 1;
             if let Some(failure) = self.try_target(&target).await? {
+                let rules_out_host = is_of_host(failure.reason);
                 tried.add(failure);
+                if rules_out_host {
+                    break;
+                }
             }
         }
         Ok(())
@@ -244,11 +234,7 @@ impl Attempt {
 
     fn goes_on(&self, tried: &Tried) -> bool {
         let is_late = || clock::now().saturating_since(self.began) >= ATTEMPT_TIME_MAX;
-        if tried.failed.is_none() {
-            return !self.open.is_empty();
-        }
-        let has_room = !tried.is_over && tried.targets < TARGETS_MAX;
-        !self.open.is_empty() && has_room && !is_late()
+        !self.open.is_empty() && tried.has_room() && (tried.failed.is_none() || !is_late())
     }
 
     /// One host. Gives the failure that leaves recipients open.

@@ -15,7 +15,7 @@ use crate::model::reply::Reply;
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::policy::outbound::Decision;
-use crate::policy::settings::{Fact, Source};
+use crate::policy::settings::{Fact, OutboundTls, Source};
 use crate::policy::waiting::{Fate, Standing};
 use crate::random;
 use crate::schedule::backoff;
@@ -138,7 +138,7 @@ impl Attempted {
                 if !notifies {
                     plan.told.extend(notices::relayed(self, &group.places, reply, target.as_ref()));
                 }
-                self.count(DeliveryResult::Delivered, tls.as_ref(), &group.places);
+                self.count(DeliveryResult::Delivered, (target.as_ref(), tls.as_ref()), &group.places);
                 tracing::info!(
                     id = %self.stored.envelope.id, mx = %shown_target(target.as_ref()), recipients = group.places.len(),
                     tls = %TlsOrNone(tls.as_ref()), reply = %shown(reply), "delivered"
@@ -175,7 +175,7 @@ impl Attempted {
     /// Where a recipient stands now that it has failed by this.
     pub(super) fn standing(&self, place: u32, failure: &Failure, now: Timestamp) -> Standing<'_> {
         let before = self.pending(place).and_then(|pending| pending.lacks_tls_since);
-        let lacks_tls = failure.reason.is_outbound_tls();
+        let lacks_tls = self.decision.lacks_tls(failure.reason);
         // A host that was content to talk under TLS has ended the wait for it.
         let is_met = !lacks_tls && failure.tls.is_some();
         let lacks_tls_since = before.filter(|_| !is_met).or(Some(now).filter(|_| lacks_tls));
@@ -193,7 +193,7 @@ impl Attempted {
         let mut situation = self.failed_situation(failure);
         situation.rerouted_to = Some(route.to_owned());
         plan.records.extend(self.subject.records(Event::OutboundRerouted, places, &situation));
-        self.count(DeliveryResult::Rerouted, failure.tls.as_ref(), places);
+        self.count(DeliveryResult::Rerouted, failure.session(), places);
         tracing::warn!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, route, "rerouted: TLS could not be met for too long"
@@ -227,7 +227,7 @@ impl Attempted {
         let mut situation = self.failed_situation(failure);
         situation.next_attempt = next_attempt;
         plan.records.extend(self.subject.records(Event::OutboundDeferred, places, &situation));
-        self.count(DeliveryResult::Deferred, failure.tls.as_ref(), places);
+        self.count(DeliveryResult::Deferred, failure.session(), places);
         tracing::info!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, retry_in = ?wait, "deferred"
@@ -270,7 +270,7 @@ impl Attempted {
 
     fn is_told_of_tls(&self, place: u32, failure: &Failure, warned: &[Told]) -> bool {
         let before = self.pending(place).is_some_and(|pending| pending.tls_notified);
-        before || failure.reason.is_outbound_tls() && warned.iter().any(|told| told.place == place)
+        before || self.decision.lacks_tls(failure.reason) && warned.iter().any(|told| told.place == place)
     }
 
     fn give_up(&self, plan: &mut Plan, failure: &Failure, places: &[u32], settled: Settled) {
@@ -280,7 +280,7 @@ impl Attempted {
         situation.expired = expired;
         plan.records.extend(self.subject.records(Event::OutboundBounced, places, &situation));
         let result = if expired { DeliveryResult::Expired } else { DeliveryResult::Bounced };
-        self.count(result, failure.tls.as_ref(), places);
+        self.count(result, failure.session(), places);
         tracing::info!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, expired, notices = told.len(), "given up"
@@ -318,9 +318,9 @@ impl Attempted {
         }
     }
 
-    fn count(&self, result: DeliveryResult, tls: Option<&TlsFacts>, places: &[u32]) {
+    fn count(&self, result: DeliveryResult, (target, tls): (Option<&Target>, Option<&TlsFacts>), places: &[u32]) {
         let count = places.len() as u64;
-        self.outbound.metrics.recipients_ended(result, self.decision.requirement.level(), tls, count);
+        self.outbound.metrics.recipients_ended(result, level(&self.decision, target), tls, count);
     }
 }
 
@@ -346,6 +346,11 @@ fn asked_by(decision: &Decision, failure: &Failure) -> Vec<Source> {
     }
 }
 
+/// The level that was asked for at the host, whatever asked for it; without a host the one that is written.
+fn level(decision: &Decision, target: Option<&Target>) -> OutboundTls {
+    target.and_then(Target::asked).map_or(&decision.requirement, |asked| &asked.session).level()
+}
+
 /// A reply in one bounded line.
 fn shown(reply: &Reply) -> String {
     peer_text(&reply.to_string(), PEER_TEXT_BYTES_MAX).into_owned()
@@ -353,4 +358,46 @@ fn shown(reply: &Reply) -> String {
 
 fn shown_target(target: Option<&Target>) -> String {
     target.map_or_else(|| "none".to_owned(), Target::shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Security;
+    use crate::model::domain::Domain;
+    use crate::policy::host_requirement::asked;
+    use crate::policy::outbound::{HostIdentity, decide};
+    use crate::policy::published::{MtaSts, Published};
+    use crate::policy::rules::PolicySet;
+    use crate::policy::timed::Asker;
+
+    #[test]
+    fn the_level_that_counts_is_the_one_that_was_asked_for_at_the_host() {
+        let asker = Asker { at: Timestamp::from_secs(0), client: None, sender: &ReversePath::Null };
+        let decision = decide(&PolicySet::default(), None, &asker);
+        let name = Domain::parse("mx.bank.example").unwrap();
+        let identity = HostIdentity { recipient_domain: None, name: Some(&name), name_is_trusted: false };
+        let policy = |lists_host| Some(MtaSts { is_enforced: true, lists_host });
+        let target = |mta_sts: Option<MtaSts>| {
+            let asked = Arc::new(asked(&decision, &identity, &Published { mta_sts, ..Published::default() }));
+            let is_met = mta_sts.is_none_or(|sts| sts.lists_host);
+            Target {
+                name: Some(name.clone()),
+                name_is_trusted: false,
+                address: ([192, 0, 2, 1], 25).into(),
+                security: Security::Unknown,
+                published: Arc::default(),
+                requirement: Some(asked.clone()).filter(|_| is_met),
+                unmet: Some(asked).filter(|_| !is_met),
+            }
+        };
+        for (target, expected) in [
+            (None, OutboundTls::Opportunistic),
+            (Some(target(None)), OutboundTls::Opportunistic),
+            (Some(target(policy(true))), OutboundTls::Verify),
+            (Some(target(policy(false))), OutboundTls::Verify),
+        ] {
+            assert_eq!(level(&decision, target.as_ref()), expected, "{target:?}");
+        }
+    }
 }

@@ -62,8 +62,8 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
         return Vec::new();
     }
     let is_late = waited >= attempted.snapshot.delay_warning;
+    let lacks_tls = attempted.decision.lacks_tls(failure.reason);
     let is_due = |place: &u32| {
-        let lacks_tls = failure.reason.is_outbound_tls();
         let is_time = attempted.standing(*place, failure, now).notice_at().is_some_and(|at| at <= now);
         // That it waits for TLS is news also to whom has heard that it is late.
         attempted
@@ -73,11 +73,12 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
     let told = |place| {
         let until = attempted.expires_at();
         let other_route = attempted.standing(place, failure, now).reroute().map(|(_, at)| at);
-        let other_route_from = other_route.filter(|_| failure.reason.is_outbound_tls());
+        let other_route_from = other_route.filter(|_| attempted.decision.lacks_tls(failure.reason));
         Told {
             retry_until: Some(until),
             other_route_from,
-            explanation: waiting_for(failure.reason, asked_by(failure), until, other_route_from),
+            explanation: waiting_for(failure.reason, asked_by(failure), until, other_route_from)
+                .filter(|_| is_explained(attempted, failure)),
             ..of_failure(place, Action::Delayed, failure, false)
         }
     };
@@ -93,10 +94,15 @@ pub(super) fn is_reliable(envelope: &Envelope, snapshot: &Snapshot) -> bool {
 /// Recipients that are given up.
 pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
     let told = |place| Told {
-        explanation: explanation_for(failure.reason, asked_by(failure)),
+        explanation: explanation_for(failure.reason, asked_by(failure)).filter(|_| is_explained(attempted, failure)),
         ..of_failure(place, Action::Failed, failure, expired)
     };
     due(attempted, places, Action::Failed).map(told).collect()
+}
+
+/// Whether what is said of TLS fits.
+fn is_explained(attempted: &Attempted, failure: &Failure) -> bool {
+    !failure.reason.is_outbound_tls() || attempted.decision.lacks_tls(failure.reason)
 }
 
 fn of_failure(place: u32, action: Action, failure: &Failure, expired: bool) -> Told {
@@ -282,6 +288,7 @@ mod tests {
                 address: ([192, 0, 2, 1], 25).into(),
                 security: Security::Unknown,
                 requirement: Some(Arc::new(require(&decision, &host, &published).unwrap())),
+                unmet: None,
                 published: Arc::new(published),
             };
             let failure = Failure { target: Some(target), ..Failure::ours(reason, false, String::new()) };

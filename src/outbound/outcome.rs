@@ -30,8 +30,8 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     /// Trying again does not help.
     pub(super) permanent: bool,
-    /// Some hosts failed their TLS requirement and others for another reason.
-    pub(super) mixed: bool,
+    /// It is not certain that TLS is what is lacking for good: some host failed for another reason, or was not tried.
+    pub(super) doubtful: bool,
     /// Another host of the same destination may still be tried.
     pub(super) next_host: bool,
     /// The remote's reply or our own words, escaped and bounded.
@@ -51,8 +51,8 @@ impl Failure {
     /// network that did not answer. Of two that lack TLS the better session tells more: it comes nearest.
     pub(super) fn and(self, other: Self) -> Self {
         let permanent = self.permanent && other.permanent;
-        let (own_tls, other_tls) = (self.reason.is_outbound_tls(), other.reason.is_outbound_tls());
-        let mixed = self.mixed || other.mixed || own_tls != other_tls;
+        let is_certain = self.reason.is_certain_lack_of_tls();
+        let doubtful = self.doubtful || other.doubtful || is_certain != other.reason.is_certain_lack_of_tls();
         let (telling, less) = if self.weight() > other.weight() { (self, other) } else { (other, self) };
         let mut others = telling.others.clone();
         for host in less.in_short().into_iter().chain(less.others) {
@@ -61,7 +61,23 @@ impl Failure {
                 others.push(host);
             }
         }
-        Self { permanent, mixed, others, ..telling }
+        Self { permanent, doubtful, others, ..telling }
+    }
+
+    /// Whether it is under a policy of MTA-STS of which a newer one may be published. Mail is not returned for such
+    /// (RFC 8461 sections 5 and 5.1).
+    pub(super) fn is_by_old_policy(&self) -> bool {
+        self.target.as_ref().is_some_and(|target| target.published.may_have_newer_sts())
+    }
+
+    /// What it amounts to where not all hosts were tried: they may do better another time.
+    pub(super) fn and_untried(self) -> Self {
+        Self { permanent: false, doubtful: true, ..self }
+    }
+
+    /// Where it happened, and over what.
+    pub(super) const fn session(&self) -> (Option<&Target>, Option<&TlsFacts>) {
+        (self.target.as_ref(), self.tls.as_ref())
     }
 
     fn in_short(&self) -> Option<OtherHost> {
@@ -76,7 +92,7 @@ impl Failure {
 
     /// What it means for those who wait.
     pub(super) const fn setback(&self) -> Setback {
-        Setback { reason: self.reason, permanent: self.permanent, mixed: self.mixed }
+        Setback { reason: self.reason, permanent: self.permanent, doubtful: self.doubtful }
     }
 
     fn weight(&self) -> (bool, Option<(ProtocolVersion, CipherGrade)>) {
@@ -89,7 +105,7 @@ impl Failure {
         Self {
             reason,
             permanent,
-            mixed: false,
+            doubtful: false,
             next_host: false,
             detail,
             reply: None,
@@ -124,7 +140,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
             Outcome::Failed(Failure {
                 reason,
                 permanent,
-                mixed: false,
+                doubtful: false,
                 next_host,
                 detail,
                 reply: Some(reply),
@@ -143,7 +159,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
             Outcome::Failed(Failure {
                 reason,
                 permanent: true,
-                mixed: false,
+                doubtful: false,
                 next_host,
                 detail,
                 reply: None,
@@ -160,7 +176,7 @@ pub(super) fn outcome_of(outcome: RecipientOutcome, sent: &Sent) -> Outcome {
             Outcome::Failed(Failure {
                 reason,
                 permanent: false,
-                mixed: false,
+                doubtful: false,
                 next_host,
                 detail,
                 reply: None,
@@ -180,10 +196,23 @@ mod tests {
     use crate::dns::Security;
     use crate::model::cipher::CipherSuite;
     use crate::model::reply::{Code, EnhancedCode};
+    use crate::policy::published::{MtaSts, Published};
     use crate::smtp::client::{FaultKind, Stage};
 
     fn reply(code: u16) -> Reply {
         Reply::new(Code::new(code).unwrap(), EnhancedCode::new(5, 0, 0), "text")
+    }
+
+    fn target() -> Target {
+        Target {
+            name: None,
+            name_is_trusted: false,
+            address: ([192, 0, 2, 1], 25).into(),
+            security: Security::Unknown,
+            published: Arc::default(),
+            requirement: None,
+            unmet: None,
+        }
     }
 
     #[test]
@@ -202,15 +231,7 @@ mod tests {
             (RecipientOutcome::Unsupported(Reason::NeedsEightBit), false, (Reason::NeedsEightBit, true, false)),
             (RecipientOutcome::Unsupported(Reason::NeedsRequireTls), false, (Reason::NeedsRequireTls, true, true)),
         ] {
-            let target = Target {
-                name: None,
-                name_is_trusted: false,
-                address: ([192, 0, 2, 1], 25).into(),
-                security: Security::Unknown,
-                published: Arc::default(),
-                requirement: None,
-            };
-            let sent = Sent { target, tls: None, notifies: false, body_sent };
+            let sent = Sent { target: target(), tls: None, notifies: false, body_sent };
             let shown = format!("{outcome:?}");
             let Outcome::Failed(failure) = outcome_of(outcome, &sent) else { panic!("{shown}") };
             assert_eq!((failure.reason, failure.permanent, failure.next_host), expected, "{shown}");
@@ -220,7 +241,9 @@ mod tests {
     #[test]
     fn hosts_that_fail_in_turn_bounce_only_together() {
         let failure = |reason, permanent| Failure::ours(reason, permanent, String::new());
-        use Reason::{ConnectTimeout, NeedsRequireTls, RemoteRefused, StarttlsNotSupported, VersionBelowMinimum};
+        use Reason::{
+            ConnectTimeout, DnssecInvalid, NeedsRequireTls, RemoteRefused, StarttlsNotSupported, VersionBelowMinimum,
+        };
         for (first, second, expected) in [
             ((ConnectTimeout, false), (RemoteRefused, true), (RemoteRefused, false, false)),
             ((RemoteRefused, true), (RemoteRefused, true), (RemoteRefused, true, false)),
@@ -228,10 +251,47 @@ mod tests {
             ((NeedsRequireTls, true), (ConnectTimeout, false), (ConnectTimeout, false, false)),
             ((StarttlsNotSupported, false), (ConnectTimeout, false), (StarttlsNotSupported, false, true)),
             ((ConnectTimeout, false), (StarttlsNotSupported, false), (StarttlsNotSupported, false, true)),
+            ((DnssecInvalid, false), (StarttlsNotSupported, false), (StarttlsNotSupported, false, true)),
+            ((StarttlsNotSupported, false), (DnssecInvalid, false), (DnssecInvalid, false, true)),
             ((StarttlsNotSupported, false), (VersionBelowMinimum, false), (VersionBelowMinimum, false, false)),
         ] {
             let both = failure(first.0, first.1).and(failure(second.0, second.1));
-            assert_eq!((both.reason, both.permanent, both.mixed), expected, "{first:?} {second:?}");
+            assert_eq!((both.reason, both.permanent, both.doubtful), expected, "{first:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_looked_up_now_leaves_nothing_certain_in_any_order() {
+        use Reason::{DnsFailure, DnssecInvalid, NeedsRequireTls, RemoteRefused, StarttlsNotSupported};
+        let failure = |reason, permanent| Failure::ours(reason, permanent, String::new());
+        for unknown in [DnsFailure, DnssecInvalid] {
+            for (told, permanent) in [(RemoteRefused, true), (NeedsRequireTls, true), (StarttlsNotSupported, false)] {
+                let (unknown, told) = (failure(unknown, false), failure(told, permanent));
+                for both in [unknown.clone().and(told.clone()), told.clone().and(unknown.clone())] {
+                    let bounces = both.reason.is_certain_lack_of_tls() && !both.doubtful;
+                    assert!(!both.permanent && !bounces, "{both:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_that_may_have_been_replaced_makes_no_failure_certain() {
+        let trouble = Some(Reason::StsPolicyFetchError);
+        for (mta_sts, sts_trouble, expected) in [
+            (None, None, false),
+            (Some(true), None, false),
+            (Some(true), trouble, true),
+            // Nothing is held back by it.
+            (Some(false), trouble, false),
+            (None, trouble, false),
+        ] {
+            let mta_sts = mta_sts.map(|is_enforced| MtaSts { is_enforced, lists_host: true });
+            let published = Arc::new(Published { mta_sts, sts_trouble, ..Published::default() });
+            let target = Target { published, ..target() };
+            let failure = Failure::ours(Reason::CertificateHostMismatch, false, String::new());
+            let failure = Failure { target: Some(target), ..failure };
+            assert_eq!(failure.is_by_old_policy(), expected, "{mta_sts:?} {sts_trouble:?}");
         }
     }
 
@@ -245,6 +305,7 @@ mod tests {
                 security: Security::Unknown,
                 published: Arc::default(),
                 requirement: None,
+                unmet: None,
             };
             Failure { target: Some(target), ..Failure::ours(reason, false, format!("host {last}")) }
         };

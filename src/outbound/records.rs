@@ -7,6 +7,7 @@ use crate::audit::event::{Client, Event, Outbound as OutboundRecord, Record, Req
 use crate::audit::published::PublishedRecord;
 use crate::clock;
 use crate::dns::Security;
+use crate::model::domain::Domain;
 use crate::model::envelope::{Envelope, Origin};
 use crate::model::id::SessionId;
 use crate::model::reason::Reason;
@@ -33,6 +34,8 @@ pub(super) struct Subject {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Situation {
     pub(super) target: Option<Target>,
+    /// The host, where there is no target because its addresses are not known.
+    pub(super) host: Option<Domain>,
     pub(super) tls: Option<TlsFacts>,
     pub(super) reason: Option<Reason>,
     pub(super) reply: Option<Reply>,
@@ -50,7 +53,8 @@ impl Subject {
     pub(super) fn records(&self, event: Event, places: &[u32], situation: &Situation) -> Vec<AuditEntry> {
         let time = clock::timestamp();
         let target = situation.target.as_ref();
-        let requirement = target.and_then(|target| target.requirement.as_deref());
+        let requirement = target.and_then(Target::asked);
+        let host = || situation.host.as_ref().map(ToString::to_string);
         let mut record = Record::new(&self.stamp, time, random::record_id(time), event);
         record.session = Some(self.session);
         record.message = Some(self.envelope.id);
@@ -65,7 +69,7 @@ impl Subject {
                 NextHop::Mx => None,
                 NextHop::Route(route) => Some(route.name.to_string()),
             },
-            mx: situation.target.as_ref().map(Target::shown),
+            mx: target.map(Target::shown).or_else(host),
             mx_trusted: situation.target.as_ref().is_some_and(|target| target.name_is_trusted),
             remote: situation.target.as_ref().map(|target| target.address.to_string()),
             dnssec: dnssec(situation.target.as_ref().map(|target| target.security)),
@@ -106,7 +110,7 @@ mod tests {
     use super::*;
     use crate::model::address::{Address, Host, ReversePath};
     use crate::model::cipher::CipherSuite;
-    use crate::model::domain::{Domain, DomainPattern};
+    use crate::model::domain::DomainPattern;
     use crate::model::envelope::{Recipient, Sender, Trust};
     use crate::model::id::MessageId;
     use crate::model::tls::ProtocolVersion;
@@ -200,6 +204,7 @@ mod tests {
             security: Security::Unknown,
             published: Arc::default(),
             requirement: None,
+            unmet: None,
         };
         let suite = CipherSuite::by_name("ECDHE-RSA-AES128-SHA").unwrap();
         let tls = Some(TlsFacts::assumed(ProtocolVersion::Tls1_1, suite));
@@ -218,6 +223,10 @@ mod tests {
         let own = record(&policies, None, "bank.example", &Situation::default());
         assert!(own["client"].is_null() && own["route"].is_null() && own["mx"].is_null(), "{own}");
         assert_eq!(own["mx_trusted"], false);
+
+        let unknown = Situation { host: Some(Domain::parse("mx.bank.example").unwrap()), ..Situation::default() };
+        let unknown = record(&policies, None, "bank.example", &unknown);
+        assert_eq!((&unknown["mx"], unknown["remote"].is_null()), (&"mx.bank.example".into(), true));
 
         let excepted = record(&policies, Some([203, 0, 113, 5]), "bank.example", &situation("mx.example", false));
         let exception = &excepted["requirement"]["exception"];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::dns::mx::{MailHost, MailHostQuery, RouteError, mail_hosts, next_hop};
 use crate::dns::targets::TargetRule;
-use crate::dns::{Alias, Resolver, Security};
+use crate::dns::{Alias, LookupError, Resolver, Security};
 use crate::facts::KnownHost;
 use crate::model::address::Host;
 use crate::model::domain::Domain;
@@ -36,6 +36,8 @@ pub(super) struct Target {
     pub(super) published: Arc<Published>,
     /// What a session there must be; `None` where nothing could meet it.
     pub(super) requirement: Option<Arc<HostRequirement>>,
+    /// What nothing could meet, for the record alone.
+    pub(super) unmet: Option<Arc<HostRequirement>>,
 }
 
 impl Target {
@@ -49,6 +51,11 @@ impl Target {
     pub(super) fn host(&self) -> HostPort {
         let literal = || Host::Literal(self.address.ip());
         HostPort { host: self.name.clone().map_or_else(literal, Host::Name), port: self.address.port() }
+    }
+
+    /// What is asked for there, whether or not a session could meet it.
+    pub(super) fn asked(&self) -> Option<&HostRequirement> {
+        self.requirement.as_deref().or(self.unmet.as_deref())
     }
 
     /// The name, or the address where there is none.
@@ -96,8 +103,10 @@ pub struct NextHost {
     /// Of the MX record that led to it.
     pub preference: Option<u16>,
     pub port: u16,
-    /// In the order to try. Never empty.
+    /// In the order to try. Empty only where the look-up failed.
     pub addresses: Vec<IpAddr>,
+    /// Why the addresses are not known now: the host may take mail another time.
+    pub failed: Option<LookupError>,
     /// Of all look-ups that led there.
     pub security: Security,
     /// Of the addresses alone.
@@ -123,6 +132,23 @@ pub(super) async fn find(
 }
 
 impl NextHost {
+    /// A host that is written down, before it is looked up.
+    fn written(hop: &HostPort) -> Self {
+        Self {
+            name: hop.host.domain().cloned(),
+            name_is_trusted: true,
+            preference: None,
+            port: hop.port,
+            addresses: Vec::new(),
+            failed: None,
+            security: Security::Unknown,
+            address_security: Security::Unknown,
+            alias: None,
+            next_hop_domains: Arc::default(),
+            is_by_mx: false,
+        }
+    }
+
     /// What further look-ups go by.
     pub fn known(&self) -> KnownHost<'_> {
         KnownHost {
@@ -136,7 +162,7 @@ impl NextHost {
         }
     }
 
-    /// The first of its addresses, of which there is one at least, for what concerns the host as a whole.
+    /// The first of its addresses, for what concerns the host as a whole.
     pub(super) fn first_target(&self, published: Arc<Published>) -> Option<Target> {
         self.targets(&published, None).next()
     }
@@ -154,6 +180,7 @@ impl NextHost {
             security: self.security,
             published: published.clone(),
             requirement: requirement.cloned(),
+            unmet: None,
         })
     }
 }
@@ -186,6 +213,7 @@ async fn of_mx(around: &Surroundings<'_>, domain: &Domain) -> Result<Vec<NextHos
         preference: Some(host.preference).filter(|_| !found.implicit),
         port: SMTP_PORT,
         addresses: host.addresses,
+        failed: host.failed,
         security: found.security.min(host.security),
         address_security: host.security,
         alias: host.alias,
@@ -195,25 +223,27 @@ async fn of_mx(around: &Surroundings<'_>, domain: &Domain) -> Result<Vec<NextHos
     Ok(found.hosts.into_iter().map(next_host).collect())
 }
 
-/// Hosts in the order in which they were written. One that cannot be resolved does not hide the others.
+/// Hosts in the order in which they were written. One that cannot be resolved does not hide the others, and keeps its
+/// place: the mail can wait for it.
 async fn of_route(around: &Surroundings<'_>, route: &Route) -> Result<Vec<NextHost>, NoTarget> {
     let mut hosts = Vec::new();
-    let mut failed = None;
+    let mut failure = None;
     for hop in &route.hosts {
+        let host = NextHost::written(hop);
         match next_hop(around.resolver, &hop.host, route.ip).await {
             Ok(answer) => hosts.push(NextHost {
-                name: hop.host.domain().cloned(),
-                name_is_trusted: true,
-                preference: None,
-                port: hop.port,
                 addresses: answer.records,
                 security: answer.security,
                 address_security: answer.security,
                 alias: answer.alias,
-                next_hop_domains: Arc::default(),
-                is_by_mx: false,
+                ..host
             }),
-            Err(error) => failed = failed.or(Some(NoTarget::from(error))),
+            Err(error) => {
+                failure = failure.or(Some(NoTarget::from(error)));
+                if let RouteError::Lookup(error) = error {
+                    hosts.push(NextHost { failed: Some(error), ..host });
+                }
+            }
         }
     }
     let none = || NoTarget {
@@ -222,33 +252,72 @@ async fn of_route(around: &Surroundings<'_>, route: &Route) -> Result<Vec<NextHo
         detail: "the route has no host".to_owned(),
         reply: None,
     };
-    if hosts.is_empty() { Err(failed.unwrap_or_else(none)) } else { Ok(hosts) }
+    let is_known = hosts.iter().any(|host| host.failed.is_none());
+    if is_known { Ok(hosts) } else { Err(failure.unwrap_or_else(none)) }
 }
 
 fn of_literal(around: &Surroundings<'_>, ip: IpAddr) -> Result<Vec<NextHost>, NoTarget> {
     if !around.targets.permits(ip) {
         return Err(NoTarget::from(RouteError::TargetForbidden));
     }
-    let addresses = vec![ip];
-    let security = Security::Unknown;
-    Ok(vec![NextHost {
-        name: None,
-        name_is_trusted: false,
-        preference: None,
-        port: SMTP_PORT,
-        addresses,
-        security,
-        address_security: security,
-        alias: None,
-        next_hop_domains: Arc::default(),
-        is_by_mx: false,
-    }])
+    let hop = HostPort { host: Host::Literal(ip), port: SMTP_PORT };
+    Ok(vec![NextHost { name_is_trusted: false, addresses: vec![ip], ..NextHost::written(&hop) }])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::fake::FakeResolver;
     use crate::policy::published::{Dane, UnusableRecords, UsableRecords};
+    use crate::policy::settings::{OutboundLayer, Source};
+
+    fn name(text: &str) -> Domain {
+        Domain::parse(text).unwrap()
+    }
+
+    /// `a.example=192.0.2.1 b.example!ServFail`, or the reason why there is none.
+    async fn shown(dns: &FakeResolver, hosts: &[&str]) -> String {
+        let hop = |host: &&str| HostPort { host: Host::parse(host).unwrap(), port: 25 };
+        let route = Route {
+            name: "store".into(),
+            source: Source::BuiltIn,
+            hosts: hosts.iter().map(hop).collect(),
+            tls: OutboundLayer::default(),
+            source_address: None,
+            ehlo: None,
+            ip: IpChoice::Any,
+            client_certificate: None,
+        };
+        let around = Surroundings { resolver: dns, hostname: &name("relay.example"), targets: &TargetRule::default() };
+        let host = Host::Name(name("bank.example"));
+        let found = match next_hosts(&around, &NextHop::Route(Arc::new(route)), &host).await {
+            Ok(found) => found,
+            Err(none) => return none.reason.to_string(),
+        };
+        let show = |host: &NextHost| match host.failed {
+            Some(error) => format!("{}!{error:?}", host.name.as_ref().unwrap()),
+            None => format!("{}={:?}", host.name.as_ref().unwrap(), host.addresses.first().unwrap()),
+        };
+        found.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[tokio::test]
+    async fn a_written_host_that_cannot_be_looked_up_now_keeps_its_place() {
+        let dns = FakeResolver::new()
+            .with_addresses(name("a.example"), ["192.0.2.1".parse().unwrap()])
+            .with_addresses_error(name("b.example"), LookupError::ServFail)
+            .with_addresses_error(name("c.example"), LookupError::Bogus);
+        for (hosts, expected) in [
+            (&["a.example", "b.example"][..], "a.example=192.0.2.1 b.example!ServFail"),
+            (&["c.example", "a.example"], "c.example!Bogus a.example=192.0.2.1"),
+            (&["gone.example", "a.example"], "a.example=192.0.2.1"),
+            (&["b.example"], "dns-failure"),
+            (&["c.example", "b.example"], "dnssec-invalid"),
+            (&["gone.example"], "no-mail-host"),
+        ] {
+            assert_eq!(shown(&dns, hosts).await, expected, "{hosts:?}");
+        }
+    }
 
     #[test]
     fn a_host_is_asked_for_its_tlsa_base_domain_whether_the_records_can_be_used_or_not() {
@@ -268,6 +337,7 @@ mod tests {
                 security: Security::Secure,
                 published: Arc::new(Published { dane, ..Published::default() }),
                 requirement: None,
+                unmet: None,
             };
             assert_eq!(target.server_name().map(Domain::as_str), Some(expected), "{target:?}");
         }

@@ -91,7 +91,7 @@ pub fn judge_session(decision: &Decision, domain: Option<&Domain>, host: &HostFa
     let identity = HostIdentity { recipient_domain: domain, name: host.name, name_is_trusted: host.name_is_trusted };
     let requirement = match require(decision, &identity, host.published) {
         Ok(requirement) => requirement,
-        Err(unmet) => return not_met(decision, unmet.reason, unmet.source),
+        Err(unmet) => return not_met(decision, host.published, unmet.reason, unmet.source),
     };
     let peer = host.tls.and_then(|tls| tls.peer.as_ref());
     let proved = session_check::all(requirement.proofs.iter().map(|proof| session_check::prove(&proof.of, peer)));
@@ -104,14 +104,18 @@ pub fn judge_session(decision: &Decision, domain: Option<&Domain>, host: &HostFa
         {
             SessionJudgement { verdict: DeliveryVerdict::Unknown, reason: None, rule: rule(None) }
         }
-        Err(reason) => not_met(decision, reason, rule(Some(reason))),
+        Err(reason) if requirement.is_for_message_alone(reason) => {
+            SessionJudgement { verdict: DeliveryVerdict::Bounce, reason: Some(reason), rule: rule(Some(reason)) }
+        }
+        Err(reason) => not_met(decision, host.published, reason, rule(Some(reason))),
     }
 }
 
 /// What becomes of a message if this is what is lacking, and `rule` what asks for it.
-pub fn not_met(decision: &Decision, reason: Reason, rule: Source) -> SessionJudgement {
-    // Another route is taken later.
-    let verdict = if decision.bounces(reason) { DeliveryVerdict::Bounce } else { DeliveryVerdict::Defer };
+pub fn not_met(decision: &Decision, published: &Published, reason: Reason, rule: Source) -> SessionJudgement {
+    // Another route is taken later. RFC 8461 section 5.1: there may be another policy by then.
+    let bounces = decision.bounces(reason) && !published.may_have_newer_sts();
+    let verdict = if bounces { DeliveryVerdict::Bounce } else { DeliveryVerdict::Defer };
     SessionJudgement { verdict, reason: Some(reason), rule }
 }
 
@@ -123,6 +127,7 @@ mod tests {
     use crate::model::domain::DomainPattern;
     use crate::model::time::Timestamp;
     use crate::model::tls::{ChainTrust, PeerCertificate, ProtocolVersion};
+    use crate::policy::published::MtaSts;
     use crate::policy::rules::{Defaults, DomainPolicy};
     use crate::policy::settings::{DeliveryLayer, OnTlsFailure, OutboundLayer, OutboundTls, Sourced};
 
@@ -150,6 +155,23 @@ mod tests {
         };
         let suite = CipherSuite::by_name("ECDHE-RSA-AES128-GCM-SHA256").unwrap();
         TlsFacts { peer: Some(peer), ..TlsFacts::assumed(version, suite) }
+    }
+
+    #[test]
+    fn nothing_bounces_while_it_is_not_known_which_policy_of_mta_sts_holds() {
+        let domain = Domain::parse("bank.example").unwrap();
+        let mx = Domain::parse("mx.example").unwrap();
+        let asker = Asker { at: Timestamp::default(), client: None, sender: &ReversePath::Null };
+        let policies = policies(OutboundTls::Opportunistic, None, OnTlsFailure::Bounce);
+        for lists_host in [true, false] {
+            for (sts_trouble, expected) in [(None, "bounce"), (Some(Reason::StsPolicyFetchError), "defer")] {
+                let mta_sts = Some(MtaSts { is_enforced: true, lists_host });
+                let published = Published { mta_sts, sts_trouble, ..Published::default() };
+                let host = HostFacts { name: Some(&mx), name_is_trusted: false, published: &published, tls: None };
+                let judged = judge_delivery(&policies, &asker, Some(&domain), &host);
+                assert_eq!(judged.verdict.as_str(), expected, "{lists_host} {sts_trouble:?}");
+            }
+        }
     }
 
     #[test]

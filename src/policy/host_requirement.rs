@@ -57,8 +57,22 @@ pub struct Unmet {
 
 /// Makes the requirement for a host, or says why none can be met there.
 pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Published) -> Result<HostRequirement, Unmet> {
+    match build(decision, host, published) {
+        (_, Some(unmet)) => Err(unmet),
+        (built, None) => Ok(built),
+    }
+}
+
+/// All that is asked of a host, with what nothing could meet there. For the record: [`require`] says whether a session
+/// may be held against it.
+pub fn asked(decision: &Decision, host: &HostIdentity<'_>, published: &Published) -> HostRequirement {
+    build(decision, host, published).0
+}
+
+/// What is asked for, and the first part of it that cannot be met.
+fn build(decision: &Decision, host: &HostIdentity<'_>, published: &Published) -> (HostRequirement, Option<Unmet>) {
     if published.asks.tls_report {
-        return Ok(HostRequirement::of_report(decision, host));
+        return (HostRequirement::of_report(decision, host), None);
     }
     let written = &decision.requirement;
     let facts = Followed::of(decision, host, published);
@@ -74,8 +88,8 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
         let of = Evidence::Names(built.usual.clone());
         built.proofs.push(Proof { of, source: written.tls.source.clone() });
     }
-    add_dane(&mut built, decision, host, &facts)?;
-    add_sts(&mut built, host, &facts)?;
+    let by_dane = add_dane(&mut built, decision, host, &facts);
+    let by_sts = add_sts(&mut built, host, &facts);
     add_learned(&mut built, decision, host, &facts);
     if published.asks.require_tls {
         built.require_tls_above = Some(built.session.level());
@@ -83,7 +97,7 @@ pub fn require(decision: &Decision, host: &HostIdentity<'_>, published: &Publish
     if published.asks.require_tls || published.asks.is_protected_notice {
         add_require_tls(&mut built, &identity, &facts);
     }
-    Ok(built)
+    (built, by_dane.or(by_sts))
 }
 
 impl Decision {
@@ -127,7 +141,7 @@ struct Followed<'a> {
 
 impl<'a> Followed<'a> {
     fn of(decision: &Decision, host: &HostIdentity<'_>, published: &'a Published) -> Self {
-        let Published { dane, mta_sts, learned, asks } = published;
+        let Published { dane, mta_sts, learned, asks, .. } = published;
         let dane = if decision.heeds_dane(*asks) { dane } else { &Dane::Inapplicable };
         let sts = mta_sts.filter(|_| decision.heeds_sts(*asks));
         let was_found_securely = host.name_is_trusted;
@@ -149,7 +163,13 @@ fn add_dane(
     decision: &Decision,
     host: &HostIdentity<'_>,
     facts: &Followed<'_>,
-) -> Result<(), Unmet> {
+) -> Option<Unmet> {
+    match facts.dane {
+        Dane::Inapplicable | Dane::Absent => {}
+        // RFC 7672 section 2.2: never plaintext, and nothing to authenticate by.
+        Dane::Unusable(_) => built.raise(OutboundTls::Encrypt, Source::Fact(Fact::Tlsa)),
+        Dane::Usable(records) => built.prove(Evidence::Tlsa(records.clone()), Source::Fact(Fact::Tlsa)),
+    }
     let is_usable = matches!(facts.dane, Dane::Usable(_));
     if decision.following.dane.value == DaneUse::Required && !(is_usable && facts.was_found_securely) {
         let host = host.name.map_or_else(|| "the host".to_owned(), Domain::to_string);
@@ -160,52 +180,51 @@ fn add_dane(
             Dane::Inapplicable => "has no signed address, so no TLSA record counts",
         };
         let detail = format!("{host} {what}, and the policy requires DANE");
-        return Err(Unmet { reason: Reason::DaneRequired, detail, source: decision.following.dane.source.clone() });
+        let source = decision.following.dane.source.clone();
+        let none = UsableRecords { records: None, base: None, names: Vec::new() };
+        built.prove(Evidence::Tlsa(Arc::new(none)), source.clone());
+        return Some(Unmet { reason: Reason::DaneRequired, detail, source });
     }
-    match facts.dane {
-        Dane::Inapplicable | Dane::Absent => {}
-        // RFC 7672 section 2.2: never plaintext, and nothing to authenticate by.
-        Dane::Unusable(_) => built.raise(OutboundTls::Encrypt, Fact::Tlsa),
-        Dane::Usable(records) => built.prove(Evidence::Tlsa(records.clone()), Fact::Tlsa),
-    }
-    Ok(())
+    None
 }
 
 /// RFC 8461 sections 4 and 5. It never saves what DANE fails (section 2). That usable TLSA records take its place as
 /// proof of identity is our own decision, and what it asks of the session stays.
-fn add_sts(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) -> Result<(), Unmet> {
-    let Some(lists_host) = facts.sts else { return Ok(()) };
-    built.raise(OutboundTls::Encrypt, Fact::MtaSts);
+fn add_sts(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) -> Option<Unmet> {
+    let lists_host = facts.sts?;
+    built.raise(OutboundTls::Encrypt, Source::Fact(Fact::MtaSts));
     built.raise_version(STS_VERSION_MIN, Fact::MtaSts);
     if facts.replaces_names {
-        return Ok(());
+        return None;
     }
     let Some(name) = host.name.filter(|_| lists_host) else {
         let name = host.name.map_or_else(|| "an address without a name".to_owned(), Domain::to_string);
         let detail = format!("{name} is not among the mail hosts of the domain's MTA-STS policy");
-        return Err(Unmet { reason: Reason::ValidationFailure, detail, source: Source::Fact(Fact::MtaSts) });
+        built.prove(Evidence::Names(Identity::default()), Source::Fact(Fact::MtaSts));
+        return Some(Unmet { reason: Reason::ValidationFailure, detail, source: Source::Fact(Fact::MtaSts) });
     };
-    built.prove(Evidence::Names(Identity { names: vec![name.clone()], ..Identity::default() }), Fact::MtaSts);
-    Ok(())
+    let of = Evidence::Names(Identity { names: vec![name.clone()], ..Identity::default() });
+    built.prove(of, Source::Fact(Fact::MtaSts));
+    None
 }
 
 /// A route answers to its own keys; what the domain's own hosts have shown says nothing about it.
 fn add_learned(built: &mut HostRequirement, decision: &Decision, host: &HostIdentity<'_>, facts: &Followed<'_>) {
     let Some(learned) = facts.learned.filter(|_| decision.is_by_mx()) else { return };
-    built.raise(OutboundTls::Encrypt, Fact::Learned);
+    built.raise(OutboundTls::Encrypt, Source::Fact(Fact::Learned));
     let Learned::Verify(hosts) = learned else { return };
     if facts.replaces_names {
         return;
     }
     let trusted = host.name.filter(|name| facts.name_is_trusted || hosts.contains(name));
     let names = host.recipient_domain.into_iter().chain(trusted).cloned().collect();
-    built.prove(Evidence::Names(Identity { names, ..Identity::default() }), Fact::Learned);
+    built.prove(Evidence::Names(Identity { names, ..Identity::default() }), Source::Fact(Fact::Learned));
 }
 
 /// RFC 8689 section 4.2.1, items 2 and 4: the host is the right one, and the certificate is the host's. Where that is
 /// not yet asked for, a name is.
 fn add_require_tls(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: &Followed<'_>) {
-    built.raise(OutboundTls::Encrypt, Fact::RequireTls);
+    built.raise(OutboundTls::Encrypt, Source::Fact(Fact::RequireTls));
     let is_proved = |proof: &Proof| match proof.of {
         Evidence::Names(_) => true,
         Evidence::Tlsa(_) => facts.was_found_securely,
@@ -215,7 +234,7 @@ fn add_require_tls(built: &mut HostRequirement, host: &HostIdentity<'_>, facts: 
     }
     let trusted = host.name.filter(|_| host.name_is_trusted);
     let names = host.recipient_domain.into_iter().chain(trusted).cloned().collect();
-    built.prove(Evidence::Names(Identity { names, ..Identity::default() }), Fact::RequireTls);
+    built.prove(Evidence::Names(Identity { names, ..Identity::default() }), Source::Fact(Fact::RequireTls));
 }
 
 impl HostRequirement {
@@ -254,9 +273,9 @@ impl HostRequirement {
         Self { usual: session.identity(host), session, proofs: Vec::new(), require_tls_above: None }
     }
 
-    fn raise(&mut self, level: OutboundTls, by: Fact) {
+    fn raise(&mut self, level: OutboundTls, source: Source) {
         if self.session.tls.value < level {
-            self.session.tls = Sourced { value: level, source: Source::Fact(by) };
+            self.session.tls = Sourced { value: level, source };
         }
     }
 
@@ -266,9 +285,9 @@ impl HostRequirement {
         }
     }
 
-    fn prove(&mut self, of: Evidence, by: Fact) {
-        self.raise(OutboundTls::Verify, by);
-        self.proofs.push(Proof { of, source: Source::Fact(by) });
+    fn prove(&mut self, of: Evidence, source: Source) {
+        self.raise(OutboundTls::Verify, source.clone());
+        self.proofs.push(Proof { of, source });
     }
 
     /// The TLSA base domain, which goes before the host's name in the handshake (RFC 7672 section 8.1).

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::domain::Domain;
+use crate::model::reason::Reason;
 
 use super::tlsa::{Judged, UsableTlsa};
 
@@ -12,8 +13,18 @@ use super::tlsa::{Judged, UsableTlsa};
 pub struct Published {
     pub dane: Dane,
     pub mta_sts: Option<MtaSts>,
+    /// Why it is not known which policy of MTA-STS the domain has now, in a word of RFC 8460 section 4.3.2.2. One that
+    /// is kept applies all the same.
+    pub sts_trouble: Option<Reason>,
     pub learned: Option<Learned>,
     pub asks: Asks,
+}
+
+impl Published {
+    /// Whether an enforced policy of MTA-STS may have been replaced by now: it was not possible to find out.
+    pub fn may_have_newer_sts(&self) -> bool {
+        self.mta_sts.is_some_and(|sts| sts.is_enforced) && self.sts_trouble.is_some()
+    }
 }
 
 /// What TLSA records say about a host (RFC 7672 section 2.2). A failed look-up is not among these: it keeps the mail.

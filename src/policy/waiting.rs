@@ -7,7 +7,7 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 
 use super::outbound::Decision;
-use super::settings::OnTlsFailure;
+use super::settings::{DaneUse, OnTlsFailure};
 
 /// What becomes of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,16 +25,21 @@ pub struct Setback {
     pub reason: Reason,
     /// Trying again does not help.
     pub permanent: bool,
-    /// Some hosts failed their TLS requirement and others for another reason.
-    pub mixed: bool,
+    /// It is not certain that TLS is what is lacking for good: some host failed for another reason, or was not tried.
+    pub doubtful: bool,
 }
 
 impl Decision {
     /// The sender is told at once that TLS could not be met.
     pub fn bounces(&self, lacking: Reason) -> bool {
-        // RFC 7672 section 2.1.2: an answer that cannot be believed delays the mail.
-        let is_certain = lacking.is_outbound_tls() && lacking != Reason::DnssecInvalid;
-        is_certain && self.on_tls_failure.value == OnTlsFailure::Bounce
+        lacking.is_certain_lack_of_tls() && self.on_tls_failure.value == OnTlsFailure::Bounce
+    }
+
+    /// Whether mail that fails so waits for TLS. Where DANE is off, what DNSSEC says of hosts
+    /// has nothing to do with it.
+    pub fn lacks_tls(&self, reason: Reason) -> bool {
+        let concerns_dane = reason == Reason::DnssecInvalid;
+        reason.is_outbound_tls() && !(concerns_dane && self.following.dane.value == DaneUse::Off)
     }
 }
 
@@ -53,12 +58,12 @@ impl Standing<'_> {
     /// The one map from a failure to what it means. What cannot pass bounces; what lacks TLS ends as the policy says;
     /// all else is tried until its lifetime is over.
     pub fn fate(&self, setback: Setback) -> Fate {
-        let Setback { reason, permanent, mixed } = setback;
-        if permanent || !mixed && self.decision.bounces(reason) {
+        let Setback { reason, permanent, doubtful } = setback;
+        if permanent || !doubtful && self.decision.bounces(reason) {
             return Fate::Bounce;
         }
         // Before the end of its lifetime: the other route is the way to save it.
-        if let Some((name, at)) = self.reroute().filter(|_| reason.is_outbound_tls())
+        if let Some((name, at)) = self.reroute().filter(|_| self.decision.lacks_tls(reason))
             && at <= self.now
         {
             return Fate::Reroute(name);
@@ -149,7 +154,32 @@ mod tests {
             let decision = decision(end);
             let standing =
                 Standing { decision: &decision, lacks_tls_since: since.map(at), now: at(now), expires_at: at(500) };
-            assert_eq!(standing.fate(Setback { reason, permanent, mixed: false }), expected, "{shown}");
+            assert_eq!(standing.fate(Setback { reason, permanent, doubtful: false }), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn forged_answers_about_hosts_lead_to_another_route_only_where_dane_counts() {
+        let at = |secs| Timestamp::from_secs(secs);
+        for (dane, expected) in [(DaneUse::Auto, Fate::Reroute("escrow".into())), (DaneUse::Off, Fate::Retry)] {
+            let mut decision = decision(OnTlsFailure::Route("escrow".into()));
+            decision.following.dane = Sourced::built_in(dane);
+            let standing =
+                Standing { decision: &decision, lacks_tls_since: Some(at(0)), now: at(200), expires_at: at(500) };
+            let setback = Setback { reason: Reason::DnssecInvalid, permanent: false, doubtful: false };
+            assert_eq!((standing.fate(setback), decision.lacks_tls(Reason::TlsaInvalid)), (expected, true), "{dane:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_certain_is_tried_again_whatever_is_configured() {
+        let decision = decision(OnTlsFailure::Bounce);
+        let at = |secs| Timestamp::from_secs(secs);
+        for (doubtful, expected) in [(false, Fate::Bounce), (true, Fate::Retry)] {
+            let standing =
+                Standing { decision: &decision, lacks_tls_since: Some(at(0)), now: at(0), expires_at: at(500) };
+            let setback = Setback { reason: Reason::CertificateHostMismatch, permanent: false, doubtful };
+            assert_eq!(standing.fate(setback), expected);
         }
     }
 

@@ -220,7 +220,7 @@ impl Bench<'_> {
     fn by_dane(&self, peer: &Peer) -> Met {
         match &self.dane.0 {
             Ok(Dane::Inapplicable | Dane::Absent | Dane::Unusable(_)) => Met::NotApplicable,
-            Err(error) => Met::no(error.of_tlsa(), format!("the TLSA records cannot be looked up: {error}")),
+            Err(error) => Met::no(error.reason(), format!("the TLSA records cannot be looked up: {error}")),
             Ok(Dane::Usable(records)) => match &records.records {
                 Some(usable) => Met::of(evaluate_dane(&peer.chain, usable, &records.names, self.now)),
                 None => Met::NotApplicable,
@@ -249,12 +249,12 @@ impl Bench<'_> {
             Err(error) if decision.heeds_dane(Asks::default()) => {
                 let detail = format!("the TLSA records cannot be looked up: {error}");
                 let source = decision.following.dane.source.clone();
-                return Err(Unmet { reason: error.of_tlsa(), detail, source });
+                return Err(Unmet { reason: error.reason(), detail, source });
             }
             Err(_) => Dane::Inapplicable,
         };
         let published =
-            Published { dane, mta_sts: self.mta_sts_in_force, learned: self.learned.cloned(), asks: Asks::default() };
+            Published { dane, mta_sts: self.mta_sts_in_force, learned: self.learned.cloned(), ..Published::default() };
         let identity = HostIdentity {
             recipient_domain: self.domain,
             name: self.host.name.as_ref(),

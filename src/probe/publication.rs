@@ -226,7 +226,8 @@ impl Prober {
             targets: &self.targets,
             random: random::number,
         };
-        let found = mail_hosts(self.resolver.as_ref(), query).await?;
+        let mut found = mail_hosts(self.resolver.as_ref(), query).await?;
+        found.hosts.retain(|host| host.failed.is_none());
         let aliased = found.alias.as_ref().map(|alias| alias.end.clone()).filter(|end| end != domain);
         let next_hop_domains: Arc<[Domain]> = [domain.clone()].into_iter().chain(aliased).collect();
         let is_secure = found.security == Security::Secure;

@@ -138,6 +138,7 @@ fn full_outbound(bare: Outbound) -> Outbound {
         published: Some(PublishedRecord {
             dane: Some(DaneRecord::Usable),
             mta_sts: Some(StsRecord { enforced: true, lists_host: false }),
+            mta_sts_problem: Some(Reason::StsWebpkiInvalid),
             learned: Some(LearnedRecord { verify: true, hosts: vec!["mx.example".parse().unwrap()] }),
             requiretls: true,
             tls_required_no: true,

@@ -192,8 +192,8 @@ impl<'a> Explained<'a> {
             return None;
         }
         // Where no session would do with any host, none needs to be asked about.
-        let unmet = |(_, requirement): (Asked, Result<_, Unmet>)| {
-            requirement.err().map(|unmet| not_met(&self.decision, unmet.reason, unmet.source))
+        let unmet = |(host, requirement): (Asked, Result<_, Unmet>)| {
+            requirement.err().map(|unmet| not_met(&self.decision, &host.published, unmet.reason, unmet.source))
         };
         let unmet: Option<Vec<SessionJudgement>> = self.requirements().into_iter().map(unmet).collect();
         best(&unmet?)

@@ -146,7 +146,7 @@ impl Surveyed {
     /// Whether asking again soon would tell the same: the DNS answered, and in time.
     pub(super) fn is_settled(&self) -> bool {
         let reason = self.failure.as_ref().map(|failure| failure.reason);
-        !matches!(reason, Some(Reason::DnsFailure | Reason::Timeout))
+        !matches!(reason, Some(Reason::DnsFailure | Reason::DnssecInvalid | Reason::Timeout))
     }
 
     /// The weakest version of its hosts; `None` if one of those that answer has none, or nobody answers.

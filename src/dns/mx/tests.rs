@@ -68,10 +68,14 @@ async fn resolve(dns: &FakeResolver, setting: &Setting) -> Result<MailHosts, Rou
     sendable.await
 }
 
-/// `mx1.example=192.0.2.1,192.0.2.2 mx2.example=...`, or the error.
+/// `mx1.example=192.0.2.1,192.0.2.2 mx2.example!Timeout`, or the error.
 async fn check_with(dns: &FakeResolver, setting: &Setting, expected: Result<&str, RouteError>) {
     let shown = resolve(dns, setting).await.map(|found| {
         let show = |host: &MailHost| {
+            if let Some(error) = host.failed {
+                assert!(host.addresses.is_empty());
+                return format!("{}!{error:?}", host.name);
+            }
             let addresses: Vec<String> = host.addresses.iter().map(IpAddr::to_string).collect();
             format!("{}={}", host.name, addresses.join(","))
         };
@@ -143,11 +147,13 @@ async fn what_the_dns_denies_is_permanent_and_what_it_fails_to_say_is_not() {
 }
 
 #[tokio::test]
-async fn hosts_without_address_are_left_out_and_a_failure_counts_only_if_none_is_left() {
+async fn hosts_without_address_are_left_out_and_those_that_cannot_be_looked_up_now_keep_their_place() {
     let two = world(&["10 a.example", "20 b.example"], &[B]);
     check(&two, Ok("b.example=192.0.2.2")).await;
     let failed = two.with_addresses_error(name("a.example"), LookupError::ServFail);
-    check(&failed, Ok("b.example=192.0.2.2")).await;
+    check(&failed, Ok("a.example!ServFail b.example=192.0.2.2")).await;
+    let last = failed.clone().with_mx(name("to.example"), [mx("10 b.example"), mx("20 a.example")]);
+    check(&last, Ok("b.example=192.0.2.2 a.example!ServFail")).await;
     let none = failed.with_addresses(name("b.example"), []);
     check(&none, Err(RouteError::Lookup(LookupError::ServFail))).await;
     check(&world(&["10 a.example", "20 b.example"], &[]), Err(RouteError::NoMailHost)).await;
@@ -211,7 +217,7 @@ async fn what_is_not_resolved_in_time_counts_as_failed() {
     let timeout = Err(RouteError::Lookup(LookupError::Timeout));
     check_with(&world(&["10 a.example"], &[A]).with_silence(name("to.example")), &soon, timeout).await;
     let one = world(&["10 a.example", "20 b.example"], &[A, B]).with_silence(name("a.example"));
-    check_with(&one, &soon, Ok("b.example=192.0.2.2")).await;
+    check_with(&one, &soon, Ok("a.example!Timeout b.example=192.0.2.2")).await;
     check_with(&one.with_silence(name("b.example")), &soon, timeout).await;
 }
 
@@ -227,7 +233,8 @@ async fn silent_hosts_within_the_bound_leave_room_for_others() {
         };
     }
     let soon = Setting { time_max: Duration::from_millis(20), ..setting() };
-    assert_eq!(resolve(&dns, &soon).await.unwrap().hosts.len(), 13);
+    let found = resolve(&dns, &soon).await.unwrap().hosts;
+    assert_eq!(found.iter().filter(|host| host.failed.is_none()).count(), 13);
 }
 
 #[tokio::test]
@@ -262,7 +269,8 @@ async fn a_configured_next_hop_may_be_private_and_its_absence_is_not_held_agains
 #[test]
 fn errors_tell_their_reason_and_whether_to_retry() {
     for (error, reason, permanent) in [
-        (RouteError::Lookup(LookupError::Bogus), Reason::DnsFailure, false),
+        (RouteError::Lookup(LookupError::Bogus), Reason::DnssecInvalid, false),
+        (RouteError::Lookup(LookupError::ServFail), Reason::DnsFailure, false),
         (RouteError::NullMx, Reason::NullMx, true),
         (RouteError::NoSuchDomain, Reason::NoSuchDomain, true),
         (RouteError::NoMailHost, Reason::NoMailHost, true),

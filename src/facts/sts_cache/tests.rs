@@ -195,6 +195,20 @@ async fn a_failed_fetch_is_repeated_after_five_minutes_or_for_a_new_id() {
 }
 
 #[tokio::test]
+async fn each_fetch_that_fails_is_counted_once_however_many_ask() {
+    let world = World::new(FIRST, broken()).await;
+    let metrics = Arc::new(Metrics::new().unwrap());
+    world.cache.count_in(metrics.clone());
+    for (record, minutes, count) in [(FIRST, 0, 1), (FIRST, 1, 1), (SECOND, 1, 2), (GONE, 2, 2), (SECOND, 7, 3)] {
+        world.publishes(record);
+        world.ask(minutes * MINUTE).await;
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        let line = format!(r#"gatepost_smtp_tls_failures_total{{reason="sts-policy-fetch-error"}} {count}"#);
+        assert!(text.contains(&line), "{record:?} {minutes}");
+    }
+}
+
+#[tokio::test]
 async fn many_who_ask_at_once_share_one_fetch() {
     let world = World::new(FIRST, Answer::policy(POLICY)).await;
     let (domain, now) = (domain(), world.start);
@@ -233,8 +247,9 @@ async fn mail_does_not_wait_for_a_hanging_web_server_or_dns_if_there_is_a_policy
     world.ask(Duration::ZERO).await;
     world.host.answers(Answer::Hangs(Vec::new()));
     world.publishes(SECOND);
-    // It is still on its way: nothing is wrong yet.
-    assert_eq!(world.told(MINUTE).await, (of(Mode::Enforce, "first"), None));
+    let answer = world.ask(MINUTE).await;
+    assert_eq!(answer.policy.map(|cached| cached.id.to_string()).as_deref(), Some("first"));
+    assert_eq!(answer.problem, Some(StsProblem { fault: StsFault::UnderWay, report: false }));
     world.host.asked(2).await;
     world.cache.set_fetcher(world.host.fetcher(world.host.dns_with_record(SECOND).with_silence(domain())));
     let timeout = StsFault::Lookup(LookupError::Timeout);

@@ -11,9 +11,9 @@ use crate::outbound::outcome::Failure;
 use crate::outbound::reporting::Failed;
 use crate::outbound::seen::What;
 use crate::outbound::targets::{NextHost, Target};
-use crate::policy::host_requirement::{HostRequirement, Unmet, require};
+use crate::policy::host_requirement::{HostRequirement, asked, require};
 use crate::policy::outbound::{HostIdentity, Requirement};
-use crate::policy::published::{Asks, Published};
+use crate::policy::published::Asks;
 use crate::tls::roots::Roots;
 
 use super::Attempt;
@@ -38,6 +38,9 @@ impl Attempt {
 
     /// The addresses of a host with what must be met there, or why it cannot be used.
     pub(super) async fn aim(&self, host: &NextHost, facts: &DomainFacts) -> Result<Vec<Target>, Failure> {
+        if let Some(error) = host.failed {
+            return Err(self.not_resolved(host, error));
+        }
         let published = match self.outbound.facts.host(&self.decision, facts, &host.known(), clock::timestamp()).await {
             Ok(published) => Arc::new(published),
             Err(error) => return Err(self.not_looked_up(host, error)),
@@ -52,26 +55,41 @@ impl Attempt {
                 let requirement = Arc::new(requirement);
                 Ok(host.targets(&published, Some(&requirement)).collect())
             }
-            Err(unmet) => Err(self.unmet(host, published, unmet)),
+            Err(unmet) => {
+                let asked = Arc::new(asked(&self.decision, &identity, &published));
+                let target = host.first_target(published).map(|target| Target { unmet: Some(asked), ..target });
+                Err(self.unusable(target, unmet.reason, unmet.detail))
+            }
         }
+    }
+
+    /// A host whose addresses are not known now may take the mail another time (RFC 7672 section 2.1.2).
+    fn not_resolved(&self, host: &NextHost, error: LookupError) -> Failure {
+        let reason = error.reason();
+        if reason.is_outbound_tls() && self.carries_mail() {
+            self.outbound.metrics.outbound_tls_failed(reason);
+        }
+        let name = host.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let detail = format!("the addresses of {name} cannot be looked up: {error}");
+        let mut situation = self.situation(None, None);
+        situation.host.clone_from(&host.name);
+        situation.reason = Some(reason);
+        situation.detail = Some(detail.clone());
+        self.record_attempt(&situation);
+        Failure { next_host: true, ..Failure::ours(reason, false, detail) }
     }
 
     /// RFC 7672 section 2.2: a host of which it is not known whether it has TLSA records is not connected to.
     fn not_looked_up(&self, host: &NextHost, error: LookupError) -> Failure {
         let name = host.name.as_ref().map(ToString::to_string).unwrap_or_default();
         let detail = format!("the TLSA records of {name} cannot be looked up: {error}");
-        self.unusable(host, Arc::default(), error.of_tlsa(), detail)
+        self.unusable(host.first_target(Arc::default()), error.reason(), detail)
     }
 
-    fn unmet(&self, host: &NextHost, published: Arc<Published>, unmet: Unmet) -> Failure {
-        self.unusable(host, published, unmet.reason, unmet.detail)
-    }
-
-    fn unusable(&self, host: &NextHost, published: Arc<Published>, reason: Reason, detail: String) -> Failure {
+    fn unusable(&self, target: Option<Target>, reason: Reason, detail: String) -> Failure {
         if reason.is_outbound_tls() {
             self.count_tls_failed(reason);
         }
-        let target = host.first_target(published);
         if let Some(target) = &target {
             self.saw(target, What::Failed { reason, tls: None, lost: true });
             self.count_failure(target, Failed { reason, detail: detail.as_str().into(), tls: None, known: None });

@@ -204,7 +204,7 @@ impl Attempt {
         Failure {
             reason,
             permanent: ends || failure.is_permanent() && self.is_open_to_all(target),
-            mixed: false,
+            doubtful: false,
             next_host: true,
             detail: failure.detail,
             reply: failure.reply,
@@ -247,7 +247,7 @@ impl Attempt {
         Failure {
             reason,
             permanent: self.ends_by_message(&connection.target, reason),
-            mixed: false,
+            doubtful: false,
             next_host: true,
             detail,
             reply: None,

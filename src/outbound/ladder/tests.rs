@@ -283,6 +283,7 @@ fn no_sequence_of_failures_leads_to_plaintext_under_what_is_published_learned_or
                     mta_sts: policy.map(|(is_enforced, lists_host)| MtaSts { is_enforced, lists_host }),
                     learned: learned.clone(),
                     asks: Asks { require_tls, ..Asks::default() },
+                    ..Published::default()
                 };
                 let host = HostIdentity { recipient_domain: Some(&recipient), name: Some(&mx), name_is_trusted: false };
                 let is_protected = tls >= OutboundTls::Encrypt

@@ -39,6 +39,7 @@ fn target(written: OutboundTls, learned: Option<Learned>) -> Target {
         security: Security::Unknown,
         published: Arc::new(published),
         requirement: Some(Arc::new(requirement)),
+        unmet: None,
     }
 }
 

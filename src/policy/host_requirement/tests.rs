@@ -111,6 +111,37 @@ fn what_is_published_learned_and_asked_for_raises_what_is_written() {
 }
 
 #[test]
+fn what_nothing_could_meet_is_told_with_its_source_beside_all_else() {
+    let mut required = written(OutboundTls::Encrypt);
+    let source = Source::File { file: "domains.d/bank.toml".into(), line: 7 };
+    required.following.dane = Sourced { value: DaneUse::Required, source };
+    let unlisted = Published { mta_sts: sts(true, false), ..Published::default() };
+    for (decision, published, expected) in [
+        (&required, Published::default(), "tls=verify identity=a TLSA record"),
+        (
+            &required,
+            unlisted.clone(),
+            "tls=verify min_version=TLSv1.2 identity=a TLSA record identity=no name is acceptable",
+        ),
+        (
+            &written(OutboundTls::Opportunistic),
+            unlisted,
+            "tls=verify min_version=TLSv1.2 identity=no name is acceptable",
+        ),
+    ] {
+        let (mx, recipient) = (domain("mx.example"), domain("bank.example"));
+        let host = HostIdentity { recipient_domain: Some(&recipient), name: Some(&mx), name_is_trusted: true };
+        assert!(require(decision, &host, &published).is_err());
+        let told = asked(decision, &host, &published).because();
+        let told = told.iter().filter(|row| row.key != "cipher").map(|row| format!("{}={}", row.key, row.value));
+        assert_eq!(told.collect::<Vec<_>>().join(" "), expected);
+    }
+    let host = HostIdentity { recipient_domain: None, name: None, name_is_trusted: true };
+    let told = asked(&required, &host, &Published::default()).because();
+    assert_eq!(told.last().unwrap().source, required.following.dane.source);
+}
+
+#[test]
 fn testing_mode_is_never_enforced() {
     for lists_host in [false, true] {
         let published = Published { mta_sts: sts(false, lists_host), ..Published::default() };
@@ -189,7 +220,8 @@ fn a_tls_report_goes_out_whatever_is_written_published_or_learned() {
         decision.requirement.cipher = Sourced::built_in(CipherGrade::Aead);
         decision.following.dane = Sourced::built_in(DaneUse::Required);
         for dane in [Dane::Absent, unusable(), usable()] {
-            let published = Published { dane, mta_sts: sts(true, false), learned: learned.clone(), asks };
+            let published =
+                Published { dane, mta_sts: sts(true, false), learned: learned.clone(), asks, ..Published::default() };
             assert_eq!(describe(&decision, true, &published), "opportunistic", "{published:?}");
         }
     }
@@ -198,7 +230,7 @@ fn a_tls_report_goes_out_whatever_is_written_published_or_learned() {
 #[test]
 fn tls_required_no_waives_what_is_published_and_nothing_that_is_written() {
     let asks = Asks { tls_required_no: true, ..Asks::default() };
-    let published = Published { dane: usable(), mta_sts: sts(true, false), learned: None, asks };
+    let published = Published { dane: usable(), mta_sts: sts(true, false), asks, ..Published::default() };
     for (level, expected) in [(OutboundTls::Opportunistic, "opportunistic"), (OutboundTls::Encrypt, "encrypt")] {
         let mut decision = written(level);
         assert_ne!(describe(&decision, true, &published), expected, "it is ignored unless it is to be honoured");
@@ -256,6 +288,7 @@ fn facts() -> impl Strategy<Value = Published> {
     (dane, policy, learned, any::<bool>()).prop_map(|(dane, policy, learned, require_tls)| Published {
         dane,
         mta_sts: policy.and_then(|(is_enforced, lists_host)| sts(is_enforced, lists_host)),
+        sts_trouble: None,
         learned,
         asks: Asks { require_tls, ..Asks::default() },
     })

@@ -90,7 +90,10 @@ impl Fault {
         match (self.stage, self.kind) {
             (Stage::Connect | Stage::Greeting, FaultKind::Timeout) => Reason::ConnectTimeout,
             (Stage::Connect | Stage::Greeting, FaultKind::Closed) => Reason::ConnectFailed,
-            (Stage::Tls, FaultKind::Timeout | FaultKind::Closed) => Reason::ValidationFailure,
+            // RFC 8460 section 4.3.1: TLS failed, in no way that has a word of its own.
+            (Stage::StartTls | Stage::Tls, FaultKind::Timeout | FaultKind::Closed | FaultKind::Protocol(_)) => {
+                Reason::ValidationFailure
+            }
             // RFC 8460 section 4.3.1: the recipient's MTA did not support STARTTLS.
             (Stage::StartTls, FaultKind::Refused) => Reason::StarttlsNotSupported,
             (_, FaultKind::Refused) => match self.reply.as_ref().map(Reply::severity) {
@@ -142,4 +145,42 @@ pub enum ProtocolFault {
     Unsolicited,
     #[error("the server answered with a code that does not belong to the command")]
     UnexpectedCode,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::reply::{Code, EnhancedCode};
+
+    #[test]
+    fn what_breaks_at_starttls_is_a_failure_of_tls() {
+        use FaultKind::{Closed, Refused, StarttlsNotOffered, Timeout};
+        use Reason::{ConnectionLost, RemoteDeferred, ServerProtocol, StarttlsNotSupported, ValidationFailure};
+        let protocol = FaultKind::Protocol;
+        for (stage, kind, code, expected) in [
+            (Stage::StartTls, Closed, None, ValidationFailure),
+            (Stage::StartTls, Timeout, None, ValidationFailure),
+            (Stage::StartTls, protocol(ProtocolFault::Reply(ReplyFault::BadLine)), None, ValidationFailure),
+            (Stage::StartTls, protocol(ProtocolFault::Injected), None, ValidationFailure),
+            (Stage::StartTls, protocol(ProtocolFault::Unsolicited), None, ValidationFailure),
+            (Stage::StartTls, protocol(ProtocolFault::UnexpectedCode), Some(250), ValidationFailure),
+            (Stage::StartTls, Refused, Some(454), StarttlsNotSupported),
+            (Stage::StartTls, Refused, Some(421), StarttlsNotSupported),
+            (Stage::StartTls, StarttlsNotOffered, None, StarttlsNotSupported),
+            (Stage::Tls, Closed, None, ValidationFailure),
+            (Stage::Tls, protocol(ProtocolFault::Injected), None, ValidationFailure),
+            // Under TLS, and before it is asked for.
+            (Stage::Ehlo, Closed, None, ConnectionLost),
+            (Stage::Ehlo, Timeout, None, Reason::Timeout),
+            (Stage::Ehlo, protocol(ProtocolFault::Unsolicited), None, ServerProtocol),
+            (Stage::Ehlo, Refused, Some(421), RemoteDeferred),
+            (Stage::Greeting, Closed, None, Reason::ConnectFailed),
+        ] {
+            let reply = code.map(|code| Reply::new(Code::new(code).unwrap(), EnhancedCode::new(4, 0, 0), "text"));
+            let fault = Fault { stage, kind, reply };
+            assert_eq!(fault.reason(), expected, "{fault}");
+            let is_at_tls = matches!(stage, Stage::StartTls | Stage::Tls);
+            assert_eq!(fault.reason().is_outbound_tls(), is_at_tls, "{fault}");
+        }
+    }
 }

@@ -94,6 +94,11 @@ async fn published(
     let around = Around { facts, kept, unknown, dnssec_is_off };
     let mut found = Vec::with_capacity(hosts.len());
     for (place, host) in hosts.into_iter().enumerate() {
+        if let Some(error) = host.failed {
+            let detail = format!("its addresses cannot be looked up: {error}");
+            found.push(unusable(host, error, detail));
+            continue;
+        }
         let published = match place < HOSTS_ASKED_MAX {
             true => Some(gatherer.host(decision, &around.facts, &host.known(), now).await),
             false => None,
@@ -132,22 +137,22 @@ fn told(
     host: NextHost,
     published: Option<Result<Published, LookupError>>,
 ) -> HostFact {
+    if let Some(Err(error)) = published {
+        return unusable(host, error, format!("its TLSA records cannot be looked up: {error}"));
+    }
     let mut fact = HostFact::from(host);
-    match published {
-        Some(Ok(published)) => {
-            fact.found =
-                [dane(decision, &fact, &published, around.dnssec_is_off), mta_sts(around, &published)].concat();
-            fact.published = PublishedRecord::of(&published);
-            fact.tlsa = TlsaFact::of(&published.dane);
-        }
-        Some(Err(error)) => {
-            let detail = format!("its TLSA records cannot be looked up: {error}");
-            fact.found = vec![detail.clone()];
-            fact.unusable = Some(NoHost { reason: error.of_tlsa(), permanent: false, detail });
-        }
-        None => {}
+    if let Some(Ok(published)) = published {
+        fact.found = [dane(decision, &fact, &published, around.dnssec_is_off), mta_sts(around, &published)].concat();
+        fact.published = PublishedRecord::of(&published);
+        fact.tlsa = TlsaFact::of(&published.dane);
     }
     fact
+}
+
+fn unusable(host: NextHost, error: LookupError, detail: String) -> HostFact {
+    let found = vec![detail.clone()];
+    let unusable = Some(NoHost { reason: error.reason(), permanent: false, detail });
+    HostFact { found, unusable, ..HostFact::from(host) }
 }
 
 fn dane(decision: &Decision, host: &HostFact, published: &Published, is_off: bool) -> Vec<String> {

@@ -47,7 +47,7 @@ impl Schedule {
         let at = question.at;
         let standing = Standing {
             decision,
-            lacks_tls_since: reason.is_outbound_tls().then_some(at),
+            lacks_tls_since: decision.lacks_tls(reason).then_some(at),
             now: at,
             expires_at: at + lifetime,
         };

@@ -127,7 +127,7 @@ impl<'a> Question<'a> {
             tls: tls.as_ref(),
         };
         let SessionJudgement { verdict, reason, rule } = match &host.unusable {
-            Some(unusable) => not_met(decision, unusable.reason, Source::Fact(Fact::Tlsa)),
+            Some(unusable) => not_met(decision, &host.published, unusable.reason, Source::Fact(Fact::Tlsa)),
             None => judge_session(decision, self.to.domain(), &facts),
         };
         Played { tls, shown, shown_is_assumed: false, verdict, reason, rule }
