@@ -235,7 +235,7 @@ fn beside(recipient: &QueueRecipient, now: Timestamp) -> String {
     let moment = |at: Timestamp| format!("{} ({})", within(at.saturating_since(now)), at.brief());
     match (reroute_to, reroute_at, expires_at) {
         (Some(route), Some(at), _) => {
-            sentences.push(format!("Without TLS until then it goes by the route {route} {}.", moment(*at)));
+            sentences.push(format!("If that is not met by then, it goes by the route {route} {}.", moment(*at)));
         }
         (_, _, Some(at)) => sentences.push(format!("It is given up {}.", moment(*at))),
         _ => {}
@@ -342,7 +342,7 @@ mod tests {
                     tell_at: hours(2),
                     ..Prospects::default()
                 },
-                " Without TLS until then it goes by the route escrow in 3 h (2027-01-15T11:00:00Z). The sender is told \
+                " If that is not met by then, it goes by the route escrow in 3 h (2027-01-15T11:00:00Z). The sender is told \
                  in 2 h (2027-01-15T10:00:00Z).",
             ),
         ] {

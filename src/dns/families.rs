@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use super::{Alias, Answer, LookupError};
+use super::{Alias, Answer, LookupError, Security};
 
 type Addresses = Result<Answer<Vec<IpAddr>>, LookupError>;
 
-/// One answer of two. If one side failed, what the other side found is good: its own security vouches for it. Not so
-/// where one side is forged: then nothing is known of the name (RFC 7672 section 2.2.2).
+/// One answer of two. If one side failed, what the other side found is good: its own security vouches for it. Where one
+/// side is forged that takes an answer that is secure, else nothing is known of the name (RFC 7672 section 2.2.2).
 /// If both failed, a temporary failure outweighs a "no", which may be the answer to half of the question only.
 pub fn merge(v6: Addresses, v4: Addresses) -> Addresses {
     match (v6, v4) {
+        (Err(_), Ok(answer)) | (Ok(answer), Err(_)) if answer.security == Security::Secure => Ok(answer),
         (Err(LookupError::Bogus), _) | (_, Err(LookupError::Bogus)) => Err(LookupError::Bogus),
         (Ok(v6), Ok(v4)) => Ok(both(v6, v4)),
         (Ok(answer), Err(_)) | (Err(_), Ok(answer)) => Ok(answer),
@@ -52,7 +53,6 @@ pub fn interleave(addresses: &[IpAddr]) -> Vec<IpAddr> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Security;
     use super::*;
     use crate::model::domain::Domain;
 
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn one_version_suffices_a_failure_outweighs_a_no_and_what_is_forged_all_else() {
+    fn one_version_suffices_a_failure_outweighs_a_no_and_what_is_forged_all_but_what_is_signed() {
         use LookupError::{Bogus, NoData, NoSuchName, ServFail, Timeout};
         let six = || Ok(found("2001:db8::1", Security::Secure, None));
         let four = || Ok(found("192.0.2.1", Security::Insecure, None));
@@ -91,7 +91,7 @@ mod tests {
             (Err(Timeout), Err(NoData), Err(Timeout)),
             (Err(NoSuchName), Err(NoSuchName), Err(NoSuchName)),
             (Err(Bogus), four(), Err(Bogus)),
-            (six(), Err(Bogus), Err(Bogus)),
+            (six(), Err(Bogus), six()),
             (Err(NoData), Err(Bogus), Err(Bogus)),
             (Err(Bogus), Err(Timeout), Err(Bogus)),
         ] {

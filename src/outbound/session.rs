@@ -226,6 +226,7 @@ impl Connection {
             opening.tls.connect(tcp, handshake).await.map_err(|refused| failed(refused.kind, refused.to_string()))?;
         outbound.metrics.delivery_phase(Phase::Tls, clock::now().saturating_since(began));
         session.handle_tls(clock::now());
+        let certificate = certificate.served_by(peer.facts.stack);
         Ok(Self { session, stream: Stream::Tls(stream), target, way, certificate, peer: Some(peer), messages })
     }
 

@@ -182,7 +182,7 @@ checks.equal("good-ver: on record as verified by WebPKI", delivered and delivere
 for name, reason in {
     "plain-enc": "starttls-not-supported", "plain-ver": "starttls-not-supported", "name-ver": "certificate-host-mismatch",
     "expired-ver": "certificate-expired", "lonely-ver": "certificate-not-trusted", "liar-enc": "validation-failure",
-    "inject-enc": "server-protocol", "reset": "connection-lost|connect", "garbage": "protocol|remote", "endless": "protocol|remote",
+    "inject-enc": "validation-failure", "reset": "connection-lost|connect", "garbage": "protocol|remote", "endless": "protocol|remote",
     "endless-line": "protocol|remote", "closing": "lost", "temper": "remote-deferred", "down": "connect",
 }.items():
     found = waiting(f"{name}.test")

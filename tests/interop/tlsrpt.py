@@ -214,14 +214,17 @@ def showing(world):
 
 
 def sending(world):
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    code, told = world.tlsrpt("send", "good.test")
+    checks.check("no day is over, and none is sent unless it is named", code == 1 and f"good.test {today}" in told, (code, told))
     world.web.status = 503
-    code, sent = world.tlsrpt("send", "good.test")
+    code, sent = world.tlsrpt("send", "good.test", today)
     states = {next(iter(target["to"])): target["state"]["state"] for target in sent["targets"]}
-    checks.equal("a web server that fails is tried again", (code, states), (1, {"mailto": "sent", "https": "waiting"}))
+    checks.equal("a web server that fails gets no second try of an early report", (code, states), (1, {"mailto": "sent", "https": "given-up"}))
     world.web.status = 201
     before = world.counts()
     for domain in ("good.test", "plain.test", "broken.test", "sts.test"):
-        code, sent = world.tlsrpt("send", domain)
+        code, sent = world.tlsrpt("send", domain, today)
         checks.equal(f"the report to {domain} is sent", code, 0)
     arrived = wait_for(lambda: world.hosts["reports.test"].count() >= 4 and world.hosts["plain.test"].count())
     checks.check("the reports arrive by mail", arrived, (world.hosts["reports.test"].count(), world.hosts["plain.test"].count()))

@@ -47,6 +47,16 @@ pub enum CertificateUse {
     Required,
 }
 
+impl CertificateUse {
+    /// What a finished handshake by this library serves. Rustls makes no difference where the certificate is fresh.
+    pub const fn served_by(self, stack: Stack) -> Self {
+        match (self, stack) {
+            (Self::Noted, Stack::Rustls) => Self::Required,
+            (asked, _) => asked,
+        }
+    }
+}
+
 /// What to ask of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientHandshake {
