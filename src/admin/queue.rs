@@ -342,8 +342,8 @@ mod tests {
                     tell_at: hours(2),
                     ..Prospects::default()
                 },
-                " If that is not met by then, it goes by the route escrow in 3 h (2027-01-15T11:00:00Z). The sender is told \
-                 in 2 h (2027-01-15T10:00:00Z).",
+                " If that is not met by then, it goes by the route escrow in 3 h (2027-01-15T11:00:00Z). The sender is \
+                 told in 2 h (2027-01-15T10:00:00Z).",
             ),
         ] {
             assert_eq!(beside(&waiting(prospects), NOW), expected);
