@@ -101,17 +101,6 @@ impl<'t, 'a> Deliveries<'t, 'a> {
                 ),
                 "name the hosts there, or remove it",
             );
-            return;
-        }
-        // What the default says about its own route is reported there.
-        let inherited = self.main.outbound.delivery.dane.as_ref().filter(is_required);
-        let is_own_route = self.file.is_some_and(|file| file.route.is_some());
-        if let (Some(dane), Some(hosts)) = (inherited.filter(|_| is_own_route && self.own.dane.is_none()), &route.hosts)
-        {
-            hosts.place.error(
-                format!("no address meets dane = \"required\" of {}", dane.place.source()),
-                "name the hosts, or write dane = \"off\" in [outbound]",
-            );
         }
     }
 
