@@ -33,6 +33,7 @@ fn encrypt() -> Requirement {
     requirement(OutboundTls::Encrypt, None, CipherGrade::Any)
 }
 
+#[cfg(feature = "legacy-tls")]
 fn verify() -> Requirement {
     requirement(OutboundTls::Verify, None, CipherGrade::Any)
 }
