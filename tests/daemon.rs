@@ -20,6 +20,8 @@ use nix::sys::signal::Signal;
 use process::{Home, Process, refused};
 
 const DATA: &str = "Subject: hello\r\n\r\n.dot\r\nhello\r\n";
+/// More than are tried before hosts count as gone.
+const MANY: usize = 20;
 
 /// Hosted domains `lax.example`, and what `extra` says of it.
 fn lax(hop_port: u16, extra: &str) -> String {
@@ -174,6 +176,60 @@ fn a_reload_swaps_the_configuration_as_a_whole_or_keeps_the_old_one() {
 }
 
 #[test]
+fn a_queue_that_no_daemon_serves_is_read_as_it_will_be_found() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let home = Home::new();
+    home.domain("lax", &lax(closed, ""));
+    let daemon = Process::start(&home);
+    let mut client = daemon.connect();
+    client.say("EHLO client.test", "250");
+    client.say("MAIL FROM:<a@sender.example>", "250");
+    client.say("RCPT TO:<b@lax.example>", "250");
+    send_content(&mut client);
+    daemon.wait_for("deferred");
+    let list = |filter: &str| {
+        let arguments = [&["list", "--json"][..], &filter.split_whitespace().collect::<Vec<_>>()].concat();
+        let (exit, text, words) = home.run("queue", &arguments);
+        assert_eq!(exit, Some(0), "{words}");
+        (serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap(), words)
+    };
+    let filter = "--to-domain lax.example --from-domain sender.example --reason connect-failed";
+    // What an attempt came to is written within a second.
+    let found = std::iter::repeat_with(|| list(filter)).take(1000).find(|(listed, _)| !listed.is_empty());
+    let (running, words) = found.unwrap();
+    assert_eq!((running.len(), words.as_str()), (1, ""));
+    let (exit, top, words) = home.run("queue", &["top"]);
+    assert!(exit == Some(0) && top.contains("connect-failed") && top.contains("\nlax.toml "), "{top}{words}");
+    let (_, status, _) = home.run("status", &[]);
+    assert!(status.contains("most for ") && status.contains(": 1, oldest "), "{status}");
+    assert_eq!(home.run("queue", &["hold", "--to-domain", "lax.example", "--why", "they move"]).0, Some(0));
+    let running = list(filter).0;
+    let hold = &running[0]["recipients"][0]["hold"];
+    assert_eq!((&hold["domain"], &hold["reason"]), (&"lax.example".into(), &"they move".into()));
+    let sentence = running[0]["why"].as_str().unwrap();
+    assert!(sentence.starts_with("All mail for lax.example is held by uid "), "{sentence}");
+    assert_eq!(daemon.stop(), Some(0));
+
+    let (stopped, words) = list(filter);
+    assert!(words.starts_with("note: no daemon answers on "), "{words}");
+    for (key, expected) in
+        running[0].as_object().unwrap().iter().filter(|(key, _)| *key != "recipients" && *key != "why")
+    {
+        assert_eq!(stopped[0][key], *expected, "{key}");
+    }
+    for key in ["address", "destination", "state", "attempts", "reason", "detail", "expires_at", "hold"] {
+        assert_eq!(stopped[0]["recipients"][0][key], running[0]["recipients"][0][key], "{key}");
+    }
+    assert_eq!(list("--older-than 1h").0.len() + list("--route nowhere").0.len(), 0);
+    let route = running[0]["recipients"][0]["destination"].as_str().unwrap();
+    let (exit, shown, words) = home.run("queue", &["show", running[0]["id"].as_str().unwrap()]);
+    assert!(exit == Some(0) && shown.contains("subject   hello") && shown.contains("is held by uid"), "{shown}{words}");
+    assert_eq!(list(&format!("--route {}", route.split(':').next().unwrap())).0.len(), 1, "{route}");
+    let (exit, why, _) = home.run("queue", &["why", "00000000000000000000000007"]);
+    assert_eq!((exit, why.as_str()), (Some(1), ""));
+}
+
+#[test]
 fn what_was_accepted_before_a_kill_is_delivered_after_the_restart() {
     // Connections to it are taken by the system only: the first delivery is under way when the kill comes.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -315,4 +371,48 @@ fn checkpoints_are_kept_elsewhere_to_the_last_and_a_new_key_is_vouched_for_by_th
     assert_eq!(whys.last(), Some(&Why::Stop), "{whys:?}");
     assert_eq!(home.run("audit", &["key"]).1.lines().next(), Some(key.to_string().as_str()));
     assert!(log.contains("a new key for checkpoints, asked for by uid "), "{log}");
+}
+
+#[test]
+fn mail_for_hosts_that_nobody_can_reach_is_put_off_untried_and_goes_out_when_they_are_back() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let home = Home::new();
+    home.domain("lax", &lax(closed.port(), ""));
+    let daemon = Process::start(&home);
+    let mut client = daemon.connect();
+    client.say("EHLO client.test", "250");
+    for _ in 0..MANY {
+        client.say("MAIL FROM:<a@sender.example>", "250");
+        client.say("RCPT TO:<b@lax.example>", "250");
+        send_content(&mut client);
+    }
+    let recipients = |text: &str| -> Vec<serde_json::Value> {
+        let messages: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        messages.into_iter().map(|message| message["recipients"][0].clone()).collect()
+    };
+    // What an attempt came to is written within a second.
+    let is_told = |one: &serde_json::Value| one["state"] == "waiting" && one["detail"].is_string();
+    let is_put_off = |all: &[serde_json::Value]| all.len() == MANY && all.iter().all(is_told);
+    let list = || recipients(&home.run("queue", &["list", "--json"]).1);
+    let all = std::iter::repeat_with(list).take(1000).find(|all| is_put_off(all)).unwrap();
+    let is_untried = |one: &&serde_json::Value| one["detail"].as_str().unwrap().starts_with("not tried: ");
+    let untried: Vec<&serde_json::Value> = all.iter().filter(is_untried).collect();
+    assert!((1..MANY).contains(&untried.len()), "{all:#?}");
+    for one in untried {
+        let detail = one["detail"].as_str().unwrap();
+        assert!(detail.contains("127.0.0.1] has not been reachable since 2"), "{detail}");
+        assert!(detail.contains("(last: cannot connect to 127.0.0.1:"), "{detail}");
+        assert_eq!(
+            (&one["reason"], &one["mx"], &one["attempts"]),
+            (&"connect-failed".into(), &"[127.0.0.1]".into(), &1.into())
+        );
+    }
+    let (_, top, _) = home.run("queue", &["top", "--json"]);
+    let top: serde_json::Value = serde_json::from_str(&top).unwrap();
+    assert!(top["down_destinations"] == 1 && top["destinations"][0]["down_until"].is_string(), "{top:#}");
+
+    let hop = Hop::serve(TcpListener::bind(closed).unwrap());
+    assert_eq!(home.run("queue", &["retry", "--all"]).0, Some(0));
+    (0..MANY).for_each(|_| assert!(hop.next().ends_with(DATA)));
+    assert_eq!(daemon.stop(), Some(0));
 }

@@ -8,14 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/AUDIT.md",
     "docs/CHANGELOG.md",
+    "docs/OPERATIONS.md",
+    "docs/PERFORMANCE.md",
     "docs/POLICY.md",
     "docs/PROTOCOL.md",
     "docs/QUEUE_FORMAT.md",
+    "docs/STORE.md",
     "docs/TLSRPT.md",
     "docs/dependencies.md",
 ];

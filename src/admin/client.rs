@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::protocol::steering::Walking;
 use super::protocol::{Request, Response};
 
 /// A reload may read many files; everything else is quick.
@@ -23,16 +24,27 @@ pub enum AskError {
 
 /// Asks the daemon behind `socket`.
 pub fn ask(socket: &Path, request: &Request) -> Result<Response, AskError> {
+    ask_along(socket, request, |_| {})
+}
+
+/// The same for what takes its time: `seen` is told how far it is.
+pub fn ask_along(socket: &Path, request: &Request, mut seen: impl FnMut(Walking)) -> Result<Response, AskError> {
     let not_running = |source| AskError::NotRunning { socket: socket.to_owned(), source };
     let mut stream = UnixStream::connect(socket).map_err(not_running)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(AskError::BrokenOff)?;
     let mut line = serde_json::to_string(request).map_err(AskError::Unintelligible)?;
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(AskError::BrokenOff)?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).map_err(AskError::BrokenOff)?;
-    if answer.is_empty() {
-        return Err(AskError::BrokenOff(io::ErrorKind::UnexpectedEof.into()));
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut answer = String::new();
+        stream.read_line(&mut answer).map_err(AskError::BrokenOff)?;
+        if answer.is_empty() {
+            return Err(AskError::BrokenOff(io::ErrorKind::UnexpectedEof.into()));
+        }
+        match serde_json::from_str(&answer).map_err(AskError::Unintelligible)? {
+            Response::Walking(walking) => seen(walking),
+            response => return Ok(response),
+        }
     }
-    serde_json::from_str(&answer).map_err(AskError::Unintelligible)
 }

@@ -16,15 +16,18 @@ use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::outbound::Outbound;
-use crate::outbound::dispatch::{Command, Retry};
+use crate::outbound::steering::{Command, Retry};
 use crate::random;
 use crate::spool::Spool;
 
-use super::protocol::{KeptPolicy, REQUEST_BYTES_MAX, Request, Response, Status};
-use super::{learned, queue, tlsrpt};
+use super::protocol::learned::KeptPolicy;
+use super::protocol::steering::Steer;
+use super::protocol::{REQUEST_BYTES_MAX, Request, Response, Status};
+use super::queue::steering::{self, Asker};
+use super::{learned, queue, spool, tlsrpt};
 
 const CONNECTIONS_MAX: usize = 32;
-/// From the connection to its answer.
+/// For each of: the request, the answer, and each line of it. Only what the operator changes in the queue takes longer.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,7 +64,7 @@ pub async fn serve(listener: UnixListener, desk: Desk) {
         let desk = desk.clone();
         connections.spawn(async move {
             let _permit = permit;
-            _ = timeout(EXCHANGE_TIMEOUT, exchange(stream, &desk)).await;
+            _ = exchange(stream, &desk).await;
         });
     }
 }
@@ -70,21 +73,49 @@ async fn exchange(stream: UnixStream, desk: &Desk) -> std::io::Result<()> {
     let uid = stream.peer_cred()?.uid();
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    (&mut stream).take(REQUEST_BYTES_MAX as u64).read_line(&mut line).await?;
+    timeout(EXCHANGE_TIMEOUT, (&mut stream).take(REQUEST_BYTES_MAX as u64).read_line(&mut line)).await??;
     let response = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => answer(desk, request, uid).await,
+        Ok(Request::QueueSteer(asked)) => steer(&mut stream, desk, (&asked, uid)).await?,
+        Ok(request) => timeout(EXCHANGE_TIMEOUT, answer(desk, request, uid)).await?,
         Err(error) => Response::Error { message: format!("this request is not understood: {error}") },
     };
+    write(&mut stream, &response).await
+}
+
+async fn write(stream: &mut BufReader<UnixStream>, response: &Response) -> std::io::Result<()> {
     // Only maps with string keys and numbers: serialisation cannot fail.
-    let mut text = serde_json::to_string(&response).unwrap_or_default();
+    let mut text = serde_json::to_string(response).unwrap_or_default();
     text.push('\n');
-    stream.write_all(text.as_bytes()).await?;
+    timeout(EXCHANGE_TIMEOUT, stream.write_all(text.as_bytes())).await??;
     stream.flush().await
+}
+
+/// Changes the queue, with a line now and then on how far it is. Ends early when nobody reads them any more.
+async fn steer(
+    stream: &mut BufReader<UnixStream>,
+    desk: &Desk,
+    (asked, uid): (&Steer, u32),
+) -> std::io::Result<Response> {
+    let (progress, mut steps) = mpsc::channel(1);
+    let mut change = std::pin::pin!(steering::steer(desk, asked, Asker { uid, progress }));
+    loop {
+        tokio::select! {
+            response = &mut change => return Ok(response),
+            Some(step) = steps.recv() => {
+                if write(stream, &Response::Walking(step.into())).await.is_err() {
+                    steps.close();
+                }
+            }
+        }
+    }
 }
 
 async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
     match request {
-        Request::Status => Response::Status(Box::new((desk.status)())),
+        Request::Status => {
+            let worst = queue::worst(desk).await;
+            Response::Status(Box::new(Status { worst, ..(desk.status)() }))
+        }
         Request::Reload => {
             tracing::info!(uid, "reload asked for on the control socket");
             let (sender, receiver) = oneshot::channel();
@@ -92,8 +123,12 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
             let stopping = || Response::Error { message: "the daemon is stopping".to_owned() };
             if asked { receiver.await.unwrap_or_else(|_| stopping()) } else { stopping() }
         }
-        Request::QueueList { filter, after } => queue::list(desk, &filter, after).await,
+        Request::QueueList { filter, after, limit } => queue::list(desk, &filter, after, limit).await,
+        Request::QueueTop { limit, order } => queue::top(desk, limit, order).await,
         Request::QueueShow { id } => queue::show(desk, id).await,
+        Request::QueueHolds => steering::holds(desk),
+        // It is answered where its progress can be told.
+        Request::QueueSteer(_) => Response::NotFound,
         Request::QueueRetry { id, to_domain } => retry(desk, id, to_domain, uid).await,
         Request::LearnedList { domain, after } => learned_list(desk, domain, after).await,
         Request::LearnedForget { domain } => learned_forget(desk, &domain, uid).await,
@@ -114,6 +149,8 @@ async fn answer(desk: &Desk, request: Request, uid: u32) -> Response {
             }
             Err(nothing) => nothing,
         },
+        Request::SpoolCompact => spool::compact(desk, uid).await,
+        Request::SpoolKeep { seconds } => spool::keep(desk, seconds, uid).await,
         Request::AuditCheckpoint => {
             tracing::info!(uid, "checkpoint asked for on the control socket");
             checkpoint(desk.feed.checkpoint()).await
@@ -159,7 +196,7 @@ async fn checkpoint(answer: oneshot::Receiver<Answer>) -> Response {
 }
 
 /// A change is on record before it is made.
-async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Result<(), Response> {
+pub(super) async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Result<(), Response> {
     let stamp = (desk.stamp)();
     let time = clock::timestamp();
     let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
@@ -172,7 +209,7 @@ async fn record(desk: &Desk, message: Option<MessageId>, detail: String) -> Resu
 
 async fn retry(desk: &Desk, id: Option<MessageId>, to_domain: Option<Domain>, uid: u32) -> Response {
     let (what, retry) = match (id, to_domain) {
-        (Some(id), _) if desk.spool.load(id).is_none() => return Response::NotFound,
+        (Some(id), _) if !desk.spool.contains(id) => return Response::NotFound,
         (Some(id), _) => (format!("message {id}"), Retry::Message(id)),
         (None, Some(domain)) => (format!("all mail to {domain}"), Retry::Domain(domain)),
         (None, None) => ("the whole queue".to_owned(), Retry::All),

@@ -16,7 +16,8 @@ use crate::policy::rules::PolicySet;
 use crate::policy::settings::Learn;
 use crate::policy::timed::Asker;
 
-use super::protocol::{LEARNED_PAGE_MAX, LearnedDomain, LearnedHost, LearnedLevel, Response};
+use super::protocol::learned::{LearnedDomain, LearnedHost, LearnedLevel};
+use super::protocol::{LEARNED_PAGE_MAX, Response};
 
 /// What a description depends on besides what was learned.
 #[derive(Debug)]

@@ -7,5 +7,6 @@ pub mod control;
 pub mod http;
 pub mod learned;
 pub mod protocol;
-mod queue;
+pub mod queue;
+mod spool;
 pub mod tlsrpt;

@@ -1,22 +1,28 @@
 //! The words of the control socket: one JSON line asks, one JSON line answers.
 
+mod queue;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::diagnostic::Diagnostic;
-use crate::facts::sts_plan::CachedPolicy;
 use crate::facts::tlsrpt::filed::FiledTarget;
 use crate::mail::tlsrpt::day::Day;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
-use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+use crate::outbound::overview::Order;
 use crate::policy::changes::ExceptionCounts;
-use crate::policy::learned::evidence::Evidence;
-use crate::policy::sts_policy::StsPolicy;
-use crate::policy::sts_record::StsId;
-use crate::spool::state::OtherHost;
 
 use super::tlsrpt::{Shown, Tallies, Which};
+use learned::{KeptPolicy, LearnedDomain};
+use steering::{HoldInForce, Steer, Steered, Walking};
+
+pub mod learned;
+pub mod steering;
+
+pub use queue::{
+    DeliveryCounts, Filter, Prospects, QueueMessage, QueueRecipient, RecipientStanding, Top, WorstDestination,
+};
 
 /// Longest request line in bytes.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -39,9 +45,18 @@ pub enum Request {
         /// Go on behind this message.
         #[serde(default)]
         after: Option<MessageId>,
+        /// No more messages than this in the answer.
+        #[serde(default)]
+        limit: Option<usize>,
     },
     QueueShow {
         id: MessageId,
+    },
+    /// The destinations from above.
+    QueueTop {
+        limit: usize,
+        #[serde(default)]
+        order: Order,
     },
     QueueRetry {
         /// `None`: all.
@@ -50,6 +65,10 @@ pub enum Request {
         #[serde(default)]
         to_domain: Option<Domain>,
     },
+    /// Change what waits, or count what would be.
+    QueueSteer(Box<Steer>),
+    /// The destinations that are held.
+    QueueHolds,
     LearnedList {
         /// `None`: all, page by page.
         #[serde(default)]
@@ -83,23 +102,17 @@ pub enum Request {
         #[serde(default)]
         day: Option<Day>,
     },
+    /// Empties segments of the spool that hold little, now.
+    SpoolCompact,
+    /// Leaves the files of the spool where they are, to be copied; `None` ends that.
+    SpoolKeep {
+        #[serde(default)]
+        seconds: Option<u64>,
+    },
     /// A checkpoint of the audit log, now.
     AuditCheckpoint,
     /// A new key for the checkpoints from now on.
     AuditRotateKey,
-}
-
-/// Which messages; what is `None` does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filter {
-    #[serde(default)]
-    pub to_domain: Option<Domain>,
-    #[serde(default)]
-    pub from_domain: Option<Domain>,
-    #[serde(default)]
-    pub older_than_secs: Option<u64>,
-    #[serde(default)]
-    pub reason: Option<Reason>,
 }
 
 /// What is answered.
@@ -118,13 +131,22 @@ pub enum Response {
     },
     Queue {
         messages: Vec<QueueMessage>,
-        /// There are more: ask again with `after` the last one.
+        /// There may be more: ask again with this `after`.
         more: bool,
+        #[serde(default)]
+        after: Option<MessageId>,
     },
     Message(Box<QueueMessage>),
+    Top(Box<Top>),
     /// How many deliveries are tried now instead of later.
     Retried {
         count: usize,
+    },
+    /// How far a change has come. More lines follow.
+    Walking(Walking),
+    Steered(Box<Steered>),
+    Holds {
+        holds: Vec<HoldInForce>,
     },
     Learned {
         domains: Vec<LearnedDomain>,
@@ -139,6 +161,15 @@ pub enum Response {
     /// A line of the audit log, durable: the checkpoint that was asked for, or the one that names the next key.
     Checkpoint {
         line: String,
+    },
+    /// What is begun: segments that are emptied, the bytes of their files, and those that live in them.
+    Compacting {
+        segments: usize,
+        bytes: u64,
+        alive_bytes: u64,
+    },
+    Keeping {
+        seconds: Option<u64>,
     },
     TlsrptList(Tallies),
     TlsrptReport(Box<Shown>),
@@ -185,6 +216,9 @@ pub struct Status {
     pub policy: PolicyStatus,
     pub messages: usize,
     pub deliveries: DeliveryCounts,
+    /// The destination that most deliveries wait for.
+    #[serde(default)]
+    pub worst: Option<WorstDestination>,
     pub spool_free_bytes: u64,
     /// `None`: the spool takes mail.
     pub spool_fault: Option<String>,
@@ -193,6 +227,12 @@ pub struct Status {
     pub audit: AuditStatus,
     #[serde(default)]
     pub destinations: DestinationsStatus,
+    /// Destinations that the operator holds.
+    #[serde(default)]
+    pub held_destinations: usize,
+    /// What is refused for good waits.
+    #[serde(default)]
+    pub soft_bounce: bool,
     /// `trust-ad`, `validate`, or `off`: no answer of the DNS counts as secure. Empty: not told.
     #[serde(default)]
     pub dnssec: String,
@@ -228,72 +268,6 @@ pub struct InterferenceStatus {
     pub count: usize,
     /// Some of them, by name.
     pub destinations: Vec<Domain>,
-}
-
-/// What was learned of a domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LearnedDomain {
-    pub domain: Domain,
-    /// What the policy makes of it: `off`, `propose`, `enforce`.
-    pub learn: String,
-    /// What was raised; it holds where `learn` is `enforce`.
-    pub in_force: Option<LearnedLevel>,
-    /// The highest level that it has shown for long enough.
-    pub evidence: Option<Evidence>,
-    /// What stands in the way of the next one.
-    pub lacking: Option<String>,
-    pub hosts: Vec<LearnedHost>,
-    pub last_tried: Timestamp,
-    /// It does not meet what is in force.
-    pub alarm_since: Option<Timestamp>,
-    /// The domain file that names exactly this domain.
-    pub file: Option<String>,
-    /// A domain file that asks for what it has shown.
-    #[serde(default)]
-    pub candidate: Option<String>,
-    /// Why there is none, though it has shown enough for a level.
-    #[serde(default)]
-    pub no_candidate: Option<String>,
-}
-
-/// A level in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LearnedLevel {
-    /// `encrypt`, `verify`.
-    pub level: String,
-    pub since: Timestamp,
-    /// Of the day when it was raised.
-    pub evidence: Evidence,
-}
-
-/// When a mail host last showed what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LearnedHost {
-    pub name: Domain,
-    pub plaintext: Option<Timestamp>,
-    pub encrypt: Option<Timestamp>,
-    pub verify: Option<Timestamp>,
-}
-
-/// An MTA-STS policy as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptPolicy {
-    pub id: StsId,
-    /// In its own grammar.
-    pub policy: String,
-    pub fetched: Timestamp,
-}
-
-impl KeptPolicy {
-    pub fn of(cached: &CachedPolicy) -> Self {
-        Self { id: cached.id.clone(), policy: cached.policy.to_string(), fetched: cached.fetched }
-    }
-
-    /// `None` if the text is no policy to this release.
-    pub fn cached(&self) -> Option<CachedPolicy> {
-        let policy = StsPolicy::parse(self.policy.as_bytes()).ok()?;
-        Some(CachedPolicy { id: self.id.clone(), policy, fetched: self.fetched })
-    }
 }
 
 /// How the evidence stands.
@@ -401,96 +375,4 @@ pub struct ChangeStatus {
     /// File and line.
     pub rule: String,
     pub owner: Option<String>,
-}
-
-/// Deliveries by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryCounts {
-    pub ready: usize,
-    pub waiting: usize,
-    pub active: usize,
-    pub held: usize,
-}
-
-/// A message of the queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueMessage {
-    pub id: MessageId,
-    pub received_at: Timestamp,
-    /// Empty for the null reverse-path.
-    pub from: String,
-    pub size: u64,
-    /// The listener that took it; empty for notices of our own.
-    pub listener: String,
-    pub client: Option<String>,
-    /// `TLSv1.3 TLS_AES_256_GCM_SHA384` of the session that brought it.
-    pub tls: Option<String>,
-    pub recipients: Vec<QueueRecipient>,
-    /// One sentence: why it is still here and when it is tried next.
-    pub why: String,
-    /// Subject of the message; only in `QueueShow`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-}
-
-/// One recipient of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueRecipient {
-    pub address: String,
-    /// Domain or route that it is delivered to; `None` if it is settled.
-    pub destination: Option<String>,
-    pub state: RecipientStanding,
-    pub attempts: u32,
-    pub next_attempt: Option<Timestamp>,
-    pub last_attempt: Option<Timestamp>,
-    pub reason: Option<Reason>,
-    pub mx: Option<String>,
-    pub detail: Option<String>,
-    /// Since when it waits for TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lacks_tls_since: Option<Timestamp>,
-    /// The route that it goes by, because TLS could not be met for too long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub route: Option<String>,
-    #[serde(flatten)]
-    pub prospects: Prospects,
-}
-
-/// Why a recipient waits, beyond the one reason, and what comes next.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Prospects {
-    /// Who asks for the TLS that is lacking: `domains.d/bank.toml:12`, `DANE`, `MTA-STS`, `learned`, `REQUIRETLS`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub asked_by: Vec<String>,
-    /// The other hosts of the last attempt.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub other_hosts: Vec<OtherHost>,
-    /// When the message is given up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-    /// The route that comes before that, and from when on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reroute_to: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reroute_at: Option<Timestamp>,
-    /// When the sender was told that it waits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub told_at: Option<Timestamp>,
-    /// When the sender is told so next.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tell_at: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecipientStanding {
-    Ready,
-    Waiting,
-    Active,
-    Held,
-    Delivered,
-    Bounced,
-    Expired,
-    Dropped,
 }

@@ -10,7 +10,7 @@ use crate::alert::Ways;
 use crate::audit::event::Stamp;
 use crate::clock;
 use crate::config::{
-    Config, DkimConfig, DnsConfig, DnssecConfig, ListenerConfig, ListenerTls, OnAuditFailure, TlsRptConfig,
+    Config, DkimConfig, DnsConfig, DnssecConfig, Limits, ListenerConfig, ListenerTls, OnAuditFailure, TlsRptConfig,
 };
 use crate::dns::Resolver;
 use crate::dns::cache::CachingResolver;
@@ -31,6 +31,7 @@ use crate::outbound::reporting::Reporter;
 use crate::policy::alarm::AlarmTerms;
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::{KeyPair, Sourced};
+use crate::schedule::scheduler;
 use crate::smtp::client::Timeouts;
 use crate::smtp::server;
 use crate::tls::client::ClientTls;
@@ -149,12 +150,26 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         bounce_lifetime: config.spool.bounce_lifetime,
         delay_warning: config.spool.delay_warning,
         retry: config.spool.retry.clone(),
-        lane_concurrency: config.limits.max_destination_concurrency,
-        total_concurrency: config.limits.max_outbound_connections,
+        soft_bounce: config.spool.soft_bounce,
+        limits: schedule_limits(&config.limits),
         needs_audit: needs_audit(config),
         reporter: reporter(&config.tlsrpt)?,
     };
     Ok(Built { inbound, outbound, certificates })
+}
+
+/// Runs that hang for long count apart from the total, up to this part of it.
+const SLOW_SHARE: u32 = 2;
+
+fn schedule_limits(limits: &Limits) -> scheduler::Limits {
+    let total_concurrency = limits.max_outbound_connections;
+    scheduler::Limits {
+        lane_concurrency: limits.max_destination_concurrency,
+        total_concurrency,
+        slow_total_max: total_concurrency / SLOW_SHARE,
+        initial_concurrency: limits.initial_concurrency,
+        site_concurrency_max: limits.max_site_concurrency,
+    }
 }
 
 /// All that inbound needs, with these certificates. What the snapshot `before` of the same configuration has read

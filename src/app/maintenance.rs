@@ -38,6 +38,9 @@ pub(super) async fn run(upkeep: Upkeep) {
     loop {
         interval.tick().await;
         let done = upkeep.outbound.spool.maintain().await;
+        if done.messages_moved > 0 {
+            tracing::debug!(messages = done.messages_moved, "messages were moved out of old segments");
+        }
         for problem in done.problems {
             tracing::warn!(problem, "the spool could not be tidied");
         }

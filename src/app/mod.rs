@@ -28,10 +28,11 @@ use crate::audit::log::LogOrKeyError;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::dns::servers::SetupError as DnsError;
-use crate::journal::Damage;
+use crate::journal::{self, Damage};
 use crate::memory::MemoryError;
 use crate::net::listener::BindError;
 use crate::policy::settings::Source;
+use crate::spool::OpenError;
 use crate::tls::certificates::CertificateError;
 use crate::tls::failure::SetupError as TlsError;
 
@@ -61,8 +62,8 @@ pub enum StartError {
     #[error("{0}")]
     Privileges(#[from] privileges::PrivilegeError),
     #[error("spool {path}: {source}")]
-    Spool { path: PathBuf, source: crate::spool::OpenError },
-    #[error("the spool is damaged; nothing was started\n{}", lines(.0))]
+    Spool { path: PathBuf, source: OpenError },
+    #[error("the spool is damaged; nothing was started:\n{}", lines(.0))]
     Damaged(Vec<Damage>),
     #[error("what was learned of other hosts: {0}")]
     Memory(MemoryError),
@@ -110,6 +111,12 @@ impl StartError {
                 "name folders in [spool].path and [audit].path that can be made and written"
             }
             Self::Privileges(_) => "start as root, or leave `user` and `group` out",
+            Self::Spool { source: OpenError::Journal(journal::OpenError::Version { .. }), .. } => {
+                "use the release that wrote it, or a newer one"
+            }
+            Self::Spool { source: OpenError::Journal(journal::OpenError::Locked { .. }), .. } => {
+                "end that process first: a daemon that runs already, or a command that changes its spool"
+            }
             Self::Spool { .. } => {
                 "see that the folder exists, belongs to the daemon's account and is in use by nobody else"
             }

@@ -7,7 +7,7 @@ use crate::admin::protocol::{ReportedDiagnostic, Response};
 use crate::audit::event::{Event, Record};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::outbound::dispatch::Command;
+use crate::outbound::steering::Command;
 use crate::random;
 
 use super::build::{Built, alert_ways, build, fetcher, fill_metrics, learn_terms};

@@ -26,9 +26,11 @@ use crate::facts::tlsrpt::Book;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
-use crate::outbound::dispatch::{self, Command};
+use crate::outbound::dispatch;
+use crate::outbound::holds::HoldTable;
 use crate::outbound::reporting::{self, Reports, Sessions};
-use crate::outbound::{self, KnownHosts, Looks, Outbound, Pool};
+use crate::outbound::steering::Command;
+use crate::outbound::{self, KnownHosts, Looks, Outbound, Pool, operator};
 use crate::random;
 use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
@@ -168,6 +170,7 @@ impl Running {
         self.services.spawn(maintenance::refresh_policies(self.outbound.facts.sts.clone()));
         self.services.spawn(reporting::count(self.outbound.clone(), sessions));
         self.services.spawn(reporting::sending::run(self.outbound.clone()));
+        self.services.spawn(operator::watch(self.outbound.clone(), self.commands.clone()));
     }
 
     fn start_dispatcher(
@@ -212,6 +215,7 @@ impl Running {
             config: self.config.clone(),
             certificates: self.certificates.clone(),
             spool: self.outbound.spool.clone(),
+            outbound: self.outbound.clone(),
             audit: self.outbound.audit.clone(),
             evidence: self.evidence.watch(),
             learned: self.outbound.facts.learned.clone(),
@@ -342,6 +346,7 @@ fn deliveries(
     let outbound = Outbound {
         snapshot: ArcSwap::from_pointee(snapshot),
         spool: storage.spool.clone(),
+        holds: HoldTable::new(&storage.spool),
         audit: storage.audit.clone(),
         metrics: metrics.clone(),
         alerts: Alerts::new(https_client(&environment.roots)?, build::alert_ways(config)),

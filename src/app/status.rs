@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::facts::learned::{LearnedStore, Standing};
 use crate::model::time::Timestamp;
+use crate::outbound::Outbound;
 use crate::policy::interference::Suspicion;
 use crate::schedule::job::Counts;
 use crate::spool::Spool;
@@ -28,6 +29,7 @@ pub(super) struct StatusSource {
     pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) certificates: Arc<ArcSwap<Certificates>>,
     pub(super) spool: Spool,
+    pub(super) outbound: Arc<Outbound>,
     pub(super) audit: Health,
     pub(super) evidence: EvidenceWatch,
     pub(super) learned: LearnedStore,
@@ -58,11 +60,15 @@ impl StatusSource {
                 active: counts.running,
                 held: counts.held,
             },
+            // The dispatcher knows.
+            worst: None,
             spool_free_bytes: self.spool.free_bytes(),
             spool_fault: self.spool.admission().err().map(|fault| fault.to_string()),
             audit_writable: self.audit.is_writable(),
             audit: self.evidence.status(),
             destinations: destinations(self.learned.standing()),
+            held_destinations: self.outbound.holds.load().count(),
+            soft_bounce: config.spool.soft_bounce,
             dnssec: self.dnssec.to_owned(),
             draining: self.draining.load(Ordering::Relaxed),
         }

@@ -4,6 +4,7 @@
 mod old_next_hops;
 mod own_decisions;
 mod own_reports;
+mod steering;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

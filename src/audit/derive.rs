@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::clock;
@@ -20,7 +20,9 @@ use super::segments::Segment;
 /// Records between two syncs of the log at most.
 const SYNC_RECORDS_MAX: usize = 4096;
 /// The longest that a record is not seen by those who read the file.
-const WRITE_DELAY_MAX: Duration = Duration::from_millis(20);
+const WRITE_DELAY_MAX: Duration = Duration::from_millis(15);
+/// How long what follows a batch may wait to be looked at.
+const GATHER_TIME: Duration = Duration::from_millis(5);
 /// The longest that a written record waits for its sync, and a failed log for its next try.
 const SYNC_DELAY_MAX: Duration = Duration::from_millis(400);
 
@@ -62,7 +64,7 @@ impl Source {
     pub fn spawn(self, start: Start, observer: Box<dyn Observer>) -> io::Result<JoinHandle<()>> {
         let Self { receiver, health } = self;
         let mut deriver = Deriver::new(start, health, observer);
-        std::thread::Builder::new().name("gatepost-audit".to_owned()).spawn(move || deriver.run(&receiver))
+        thread::Builder::new().name("gatepost-audit".to_owned()).spawn(move || deriver.run(&receiver))
     }
 }
 
@@ -105,15 +107,25 @@ impl Deriver {
     fn run(&mut self, receiver: &Receiver<Message>) {
         self.begin();
         loop {
-            let next = match self.due() {
-                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => receiver.recv_timeout(due.saturating_since(clock::now())),
-            };
-            match next {
+            match self.next(receiver) {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.end(),
                 Ok(message) => self.handle(message),
                 Err(RecvTimeoutError::Timeout) => self.wake(),
             }
+        }
+    }
+
+    /// Behind one batch others follow: to be woken for each of them costs more than to write it.
+    fn next(&self, receiver: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        if let Ok(message) = receiver.try_recv() {
+            return Ok(message);
+        }
+        if self.write_due.is_some() {
+            thread::park_timeout(GATHER_TIME);
+        }
+        match self.due() {
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => receiver.recv_timeout(due.saturating_since(clock::now())),
         }
     }
 

@@ -22,6 +22,9 @@ use super::bounds::{fit, spread};
 use super::checkpoint::Statement;
 use super::published::PublishedRecord;
 
+/// Room for the text of most records, so that it need not grow.
+const RECORD_BYTES_USUAL: usize = 2 << 10;
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -346,7 +349,10 @@ impl<'a> Record<'a> {
     /// The entry that rides in the journal.
     pub fn entry(&self) -> AuditEntry {
         // Strings, numbers and string-keyed fields only: serialisation of these cannot fail.
-        let json = serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+        let mut json = Vec::with_capacity(RECORD_BYTES_USUAL);
+        let written = serde_json::to_writer(&mut json, self).map_err(|error| error.to_string());
+        let text = written.and_then(|()| String::from_utf8(json).map_err(|error| error.to_string()));
+        let json = text.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
         AuditEntry { id: self.id, json: fit(json).into() }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::domain::{Domain, DomainPattern};
@@ -19,6 +19,8 @@ use crate::policy::names::Fingerprint;
 use super::audit::arguments::AuditCommand;
 use super::learned::arguments::LearnedArguments;
 use super::probe::arguments::Probe;
+use super::queue::steer::{End, Hold, Reroute, Which};
+use super::spool::arguments::SpoolArguments;
 use super::survey::arguments::Survey;
 use super::tlsrpt::arguments::TlsRpt;
 use super::{human, moment};
@@ -72,8 +74,10 @@ pub(super) enum Command {
     Probe(Box<Probe>),
     /// Ask a list of domains what they can do, politely, and tell what changed since an earlier survey
     Survey(Survey),
-    /// Look at the queue of the running daemon and try deliveries now
+    /// Look at the queue of the running daemon, and change what waits there
     Queue(Queue),
+    /// Verify the spool, export and import messages, make it smaller, copy it while the daemon runs
+    Spool(SpoolArguments),
     /// See what deliveries have shown of the TLS of their destinations, and what holds for them because of it
     Learned(LearnedArguments),
     /// Read the audit log
@@ -213,17 +217,63 @@ pub(super) struct Queue {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum QueueCommand {
-    /// List the messages, oldest first
-    List(QueueFilter),
+    /// List the messages, oldest first; what the spool holds, if the daemon is not running
+    List(QueueList),
     /// Show one message with each of its recipients
     Show { id: MessageId },
     /// Tell in one sentence why a message is still here and when it is tried next
     Why { id: MessageId },
+    /// Watch the destinations: what waits, how old it is, how fast it goes, what went wrong last
+    Top(QueueTop),
     /// Try deliveries now instead of later
-    Retry(Retry),
+    Retry(Which),
+    /// Keep messages where they are. With --to-domain or --route alone: the destination, with what is still to come.
+    /// Without any word on which: list the destinations that are held
+    Hold(Hold),
+    /// Let what is held go on. With --to-domain or --route alone: the destination too; with --all: everything
+    Release(Which),
+    /// Return messages to their senders, who are told the reason of --why
+    Bounce(End),
+    /// Drop messages: no sender is told
+    Delete(End),
+    /// Send messages by another route from now on, if it is no weaker than their policy
+    Reroute(Reroute),
+    /// List the destinations that are held
+    Holds,
 }
 
 #[derive(Debug, Args)]
+pub(super) struct QueueList {
+    #[command(flatten)]
+    pub(super) filter: QueueFilter,
+    /// No more than so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QueueTop {
+    /// The destinations that have the most of this come first: messages, age of the oldest, running deliveries, or
+    /// deliveries a second
+    #[arg(long, value_name = "WHAT", default_value = "messages")]
+    pub(super) sort: TopOrder,
+    /// No more than so many destinations [default: as many as fit, or 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) limit: Option<u16>,
+    /// One look, also on a terminal
+    #[arg(long)]
+    pub(super) once: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TopOrder {
+    Messages,
+    Age,
+    Active,
+    Rate,
+}
+
+#[derive(Debug, Default, Args)]
 pub(super) struct QueueFilter {
     /// Only mail to this domain
     #[arg(long, value_name = "DOMAIN")]
@@ -234,23 +284,12 @@ pub(super) struct QueueFilter {
     /// Only mail that was received longer ago: 90s, 5m, 4h, 5d
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
     pub(super) older_than: Option<Duration>,
+    /// Only mail that goes by this route
+    #[arg(long, value_name = "NAME")]
+    pub(super) route: Option<String>,
     /// Only mail that waits for this reason, such as starttls-not-supported
     #[arg(long, value_name = "REASON", value_parser = reason(), hide_possible_values = true)]
     pub(super) reason: Option<Reason>,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true))]
-pub(super) struct Retry {
-    /// One message
-    #[arg(group = "which")]
-    pub(super) id: Option<MessageId>,
-    /// Every delivery to this domain
-    #[arg(long, value_name = "DOMAIN", group = "which")]
-    pub(super) to_domain: Option<Domain>,
-    /// Every delivery
-    #[arg(long, group = "which")]
-    pub(super) all: bool,
 }
 
 #[derive(Debug, Default, Args)]

@@ -9,7 +9,7 @@ use crate::model::time::Timestamp;
 use super::output::{DIM, WIDTH_COLUMNS};
 
 /// Where the texts behind labels begin.
-const LABEL_COLUMNS: usize = 10;
+pub(super) const LABEL_COLUMNS: usize = 10;
 /// The same beside a key, which fills the rest of the line.
 const LABEL_COLUMNS_MIN: usize = 8;
 /// The longest time back that anybody asks about: 100 years.

@@ -1,6 +1,7 @@
 //! The MTA-STS policies that the daemon keeps: asked of it, or read from what it left behind where none runs.
 
-use crate::admin::protocol::{KeptPolicy, Request, Response};
+use crate::admin::protocol::learned::KeptPolicy;
+use crate::admin::protocol::{Request, Response};
 use crate::config::Config;
 use crate::facts::sts_cache;
 use crate::facts::sts_plan::CachedPolicy;

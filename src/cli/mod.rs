@@ -23,6 +23,7 @@ mod reload;
 mod selftest;
 mod serve;
 mod socket;
+mod spool;
 mod status;
 mod survey;
 mod table;
@@ -120,6 +121,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Probe(asked) => probe::run(config, asked, json, console),
         Command::Survey(asked) => survey::run(config, asked, json, console),
         Command::Queue(asked) => queue::run(config, asked, json, console),
+        Command::Spool(asked) => spool::run(config, asked, json, console),
         Command::Learned(asked) => learned::run(config, asked, json, console),
         Command::Audit { command } => audit::run(config, command, json, console),
         Command::Tlsrpt(asked) => tlsrpt::run(config, asked, json, console),

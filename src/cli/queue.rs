@@ -1,19 +1,25 @@
-//! `gatepost queue …`: asks the running daemon about its messages.
+//! `gatepost queue …`: the messages of the running daemon, or those that a stopped one has left; and what is to
+//! become of them.
 
 mod list;
 mod show;
+mod source;
+pub(super) mod steer;
+mod top;
 
 use std::path::Path;
 
 use serde_json::json;
 
-use crate::admin::protocol::{Filter, QueueMessage, Request, Response};
+use crate::admin::protocol::{Filter, QueueMessage};
 use crate::clock;
 use crate::model::id::MessageId;
 
-use super::arguments::{Queue, QueueCommand, QueueFilter, Retry};
+use super::arguments::{Queue, QueueCommand, QueueFilter};
 use super::output::{Console, Exit, Failure, WIDTH_COLUMNS};
 use super::{human, socket};
+
+use source::Source;
 
 pub(super) fn run(
     config: Option<&Path>,
@@ -21,11 +27,13 @@ pub(super) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let at = socket::find(config, &asked.socket)?;
     match &asked.command {
-        QueueCommand::List(filter) => list_all(&at, filter, json, console),
+        QueueCommand::List(which) => {
+            let source = Source::find(config, &asked.socket)?;
+            list::run(source, (&filter(&which.filter), which.limit), json, console)
+        }
         QueueCommand::Show { id } => {
-            let message = one(&at, *id)?;
+            let message = one(config, asked, *id, console)?;
             if json {
                 console.json(&message)?;
             } else {
@@ -34,7 +42,7 @@ pub(super) fn run(
             Ok(Exit::Done)
         }
         QueueCommand::Why { id } => {
-            let message = one(&at, *id)?;
+            let message = one(config, asked, *id, console)?;
             if json {
                 console.json(&json!({ "id": message.id, "why": message.why }))?;
             } else {
@@ -42,52 +50,31 @@ pub(super) fn run(
             }
             Ok(Exit::Done)
         }
-        QueueCommand::Retry(which) => retry(&at, which, json, console),
+        QueueCommand::Top(which) => top::run(&socket::find(config, &asked.socket)?, which, json, console),
+        change => {
+            steer::check(change)?;
+            steer::run(&socket::find(config, &asked.socket)?, change, json, console)
+        }
     }
 }
 
-/// Asks for page after page and prints each as it comes; as JSON, one array in the end.
-fn list_all(at: &Path, filter: &QueueFilter, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let filter = Filter {
-        to_domain: filter.to_domain.clone(),
-        from_domain: filter.from_domain.clone(),
-        older_than_secs: filter.older_than.map(|age| age.as_secs()),
-        reason: filter.reason,
-    };
-    let (mut after, mut count, mut collected) = (None, 0, Vec::new());
-    loop {
-        let Response::Queue { messages, more } =
-            socket::ask(at, &Request::QueueList { filter: filter.clone(), after })?
-        else {
-            return Err(socket::unexpected());
-        };
-        let previous = std::mem::replace(&mut after, messages.last().map(|message| message.id));
-        if !json && !messages.is_empty() {
-            write!(console.out, "{}", list::page(&messages, clock::timestamp(), count == 0))?;
-        }
-        count += messages.len();
-        if json {
-            collected.extend(messages);
-        }
-        // A page that does not lead on ends the walk, whatever it says.
-        if !more || after <= previous {
-            break;
-        }
+pub(super) fn filter(asked: &QueueFilter) -> Filter {
+    Filter {
+        to_domain: asked.to_domain.clone(),
+        from_domain: asked.from_domain.clone(),
+        older_than_secs: asked.older_than.map(|age| age.as_secs()),
+        route: asked.route.clone(),
+        reason: asked.reason,
     }
-    if json {
-        console.json(&collected)?;
-    } else {
-        writeln!(console.out, "{}", human::count(count, "message"))?;
-    }
-    Ok(Exit::Done)
 }
 
-fn one(at: &Path, id: MessageId) -> Result<Box<QueueMessage>, Failure> {
-    match socket::ask(at, &Request::QueueShow { id })? {
-        Response::Message(message) => Ok(message),
-        Response::NotFound => Err(not_queued(id)),
-        _ => Err(socket::unexpected()),
-    }
+fn one(
+    config: Option<&Path>,
+    asked: &Queue,
+    id: MessageId,
+    console: &mut Console<'_>,
+) -> Result<Box<QueueMessage>, Failure> {
+    Source::find(config, &asked.socket)?.one(id, console)?.ok_or_else(|| not_queued(id))
 }
 
 fn not_queued(id: MessageId) -> Failure {
@@ -95,25 +82,10 @@ fn not_queued(id: MessageId) -> Failure {
     Failure::new(Exit::No, format!("no message {id} is in the queue"), help)
 }
 
-fn retry(at: &Path, which: &Retry, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    // `--all` is the absence of the other two, which the command line has made sure of.
-    let Retry { id, to_domain, all: _ } = which;
-    match socket::ask(at, &Request::QueueRetry { id: *id, to_domain: to_domain.clone() })? {
-        Response::Retried { count } if json => console.json(&json!({ "retried": count }))?,
-        Response::Retried { count: 0 } => writeln!(console.out, "nothing was waiting")?,
-        Response::Retried { count } => {
-            let deliveries = if count == 1 { "1 delivery is" } else { &*format!("{count} deliveries are") };
-            writeln!(console.out, "{deliveries} tried now")?;
-        }
-        Response::NotFound => {
-            return Err(match id {
-                Some(id) => not_queued(*id),
-                None => Failure::new(Exit::No, "no message of the queue matches", "see `gatepost queue list`"),
-            });
-        }
-        _ => return Err(socket::unexpected()),
-    }
-    Ok(Exit::Done)
+/// A look at so many destinations, for the same.
+#[cfg(test)]
+pub(super) fn sample_top(destinations: usize) -> crate::admin::protocol::Top {
+    top::page::tests::top(destinations)
 }
 
 /// A message that waits, for the tests of whole commands.

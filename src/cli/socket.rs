@@ -1,10 +1,10 @@
 //! The control socket: where it is, and what to tell the operator if nobody answers there.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use crate::admin::client::{self, AskError};
+use crate::admin::protocol::steering::Walking;
 use crate::admin::protocol::{Request, Response};
 
 use super::arguments::SocketPath;
@@ -33,7 +33,16 @@ pub(super) fn find(config: Option<&Path>, asked: &SocketPath) -> Result<PathBuf,
 
 /// Asks the daemon. What it cannot do is a failure here, so that callers see answers only.
 pub(super) fn ask(socket: &Path, request: &Request) -> Result<Response, Failure> {
-    match client::ask(socket, request) {
+    answered(client::ask(socket, request))
+}
+
+/// The same for what takes its time: `seen` is told how far it is.
+pub(super) fn ask_along(socket: &Path, request: &Request, seen: impl FnMut(Walking)) -> Result<Response, Failure> {
+    answered(client::ask_along(socket, request, seen))
+}
+
+fn answered(answer: Result<Response, AskError>) -> Result<Response, Failure> {
+    match answer {
         Ok(Response::Error { message }) => {
             Err(Failure::new(Exit::No, format!("the daemon answers: {message}"), String::new()))
         }
@@ -44,10 +53,15 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<Response, Failure>
 
 /// The same for what can be told without the daemon: `None` if none runs.
 pub(super) fn ask_if_running(socket: &Path, request: &Request) -> Result<Option<Response>, Failure> {
-    match UnixStream::connect(socket).map_err(|error| error.kind()) {
-        Err(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
-        Ok(_) | Err(_) => ask(socket, request).map(Some),
+    match client::ask(socket, request) {
+        Err(AskError::NotRunning { source, .. }) if is_silence(&source) => Ok(None),
+        answer => answered(answer).map(Some),
     }
+}
+
+/// Nobody is there. Of a socket that may not be opened that is not known.
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// An answer to another question than the one that was asked.

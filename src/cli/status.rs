@@ -9,7 +9,7 @@ use anstyle::Style;
 
 use crate::admin::protocol::{
     CertificateStatus, ChangeStatus, DestinationsStatus, ExceptionStatus, PolicyStatus, Request, Response, Status,
-    SuspensionStatus,
+    SuspensionStatus, WorstDestination,
 };
 use crate::clock;
 use crate::model::time::Timestamp;
@@ -40,10 +40,19 @@ fn page(status: &Status, now: Timestamp) -> String {
     let counts = status.deliveries;
     let deliveries =
         format!("{} ready, {} waiting, {} active, {} held", counts.ready, counts.waiting, counts.active, counts.held);
+    let held = match status.held_destinations {
+        0 => String::new(),
+        held => format!("{}: see `gatepost queue holds`", human::count(held, "destination")),
+    };
+    let soft = "mail that is refused for good waits, and no sender is told ([spool] soft_bounce)";
+    let soft = if status.soft_bounce { format!("{ODD}soft{ODD:#}: {soft}") } else { String::new() };
     for (name, value) in [
         ("config", format!("{} ({digest})", status.config_file)),
         ("since", human::second(status.started_at)),
         ("queue", format!("{}: {deliveries}", human::count(status.messages, "message"))),
+        ("", status.worst.as_ref().map(|worst| worst_in_words(worst, now)).unwrap_or_default()),
+        ("held", held),
+        ("bounces", soft),
         ("spool", spool(status)),
         ("audit", evidence::summary(status, now)),
         ("dnssec", dnssec(&status.dnssec)),
@@ -65,6 +74,19 @@ fn page(status: &Status, now: Timestamp) -> String {
     }
     page.push(String::new());
     page.join("\n")
+}
+
+/// In one line.
+fn worst_in_words(worst: &WorstDestination, now: Timestamp) -> String {
+    let WorstDestination { name, waiting, oldest, reason, down_until } = worst;
+    let age = oldest.map(|oldest| format!(", oldest {}", human::span(now.saturating_since(oldest))));
+    let reason = reason.map(|reason| format!(", {reason}"));
+    let down = down_until.map(|until| format!(", down, probe in {}", human::span(until.saturating_since(now))));
+    let parts = [age, reason, down].map(Option::unwrap_or_default).concat();
+    let rest = format!(": {}{parts}", human::thousands(*waiting as u64));
+    let (before, name) = ("most for ", human::shown(name));
+    let room = (WIDTH_COLUMNS - human::LABEL_COLUMNS).saturating_sub(before.len() + rest.len());
+    format!("{before}{}{rest}", human::cut(&name, room))
 }
 
 fn standing(status: &Status) -> (anstyle::Style, &'static str) {
@@ -201,11 +223,14 @@ mod tests {
             policy: PolicyStatus::default(),
             messages: 1234,
             deliveries: DeliveryCounts { ready: 1, waiting: 2, active: 3, held: 0 },
+            worst: None,
             spool_free_bytes: 12_000_000_000,
             spool_fault: None,
             audit_writable: true,
             audit: AuditStatus::default(),
             destinations: DestinationsStatus::default(),
+            held_destinations: 0,
+            soft_bounce: false,
             dnssec: "trust-ad".into(),
             draining: false,
         }
@@ -234,6 +259,17 @@ LISTENER  ROLE  TLS       BIND
 mx        mx    starttls  0.0.0.0:25 [::]:25
 ";
         assert_eq!(plain(&status), expected);
+        let oldest = Some(STARTED_AT);
+        let reason = Some(crate::model::reason::Reason::ConnectTimeout);
+        status.worst =
+            Some(WorstDestination { name: "bank.example".into(), waiting: 1200, oldest, reason, down_until: None });
+        let queue = "0 held\n          most for bank.example: 1,200, oldest 2h, connect-timeout\nspool";
+        assert!(plain(&status).contains(queue), "{}", plain(&status));
+        let down_until = Some(STARTED_AT + std::time::Duration::from_secs(7290));
+        let name = "x".repeat(200);
+        status.worst = Some(WorstDestination { name, waiting: 1_000_000, oldest, reason, down_until });
+        assert!(plain(&status).contains("connect-timeout, down, probe in 1m\n"), "{}", plain(&status));
+        assert!(plain(&status).lines().all(|line| line.chars().count() <= 80), "{}", plain(&status));
         status.spool_fault = Some("less free space than spool.min_free_space".into());
         assert!(plain(&status).contains("takes no mail"));
         status.dnssec = "off".into();

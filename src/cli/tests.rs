@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod one_verdict;
+mod queue_views;
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::admin::protocol::steering::Steered;
 use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
 use crate::audit::specimen::Specimen;
 use crate::model::id::MessageId;
@@ -52,6 +54,8 @@ fn a_mistyped_command_gets_a_suggestion_and_help_ends_well() {
     let ran = run(folder.path(), "queue retry");
     assert!(ran.exit == 2 && ran.err.contains("--all"), "{ran:?}");
     assert_eq!(run(folder.path(), "queue bounce x").exit, 2);
+    let ran = run(folder.path(), "queue delete --all --to-domain bank.example --yes");
+    assert!(ran.exit == 2 && ran.err.contains("narrows"), "{ran:?}");
 }
 
 #[test]
@@ -269,9 +273,12 @@ fn the_queue_is_listed_page_by_page() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("c.sock");
     let message = super::queue::sample_message;
-    let page = |id: u128, more| Response::Queue { messages: vec![message(id)], more };
-    let daemon =
-        answering(&socket, vec![page(7, true), page(8, false), Response::NotFound, Response::Retried { count: 2 }]);
+    let page = |id: u128, more| Response::Queue { messages: vec![message(id)], more, after: None };
+    let retried = Steered { messages: 1, deliveries: 2, changed: 2, ..Steered::default() };
+    let daemon = answering(
+        &socket,
+        vec![page(7, true), page(8, false), Response::NotFound, Response::Steered(Box::new(retried))],
+    );
     let socket = socket.display();
     let ran =
         run(folder.path(), &format!("queue --socket {socket} list --older-than 4h --reason starttls-not-supported"));
@@ -281,10 +288,10 @@ fn the_queue_is_listed_page_by_page() {
     let ran = run(folder.path(), &format!("queue why --socket {socket} {}", MessageId::from_u128(9)));
     assert!(ran.exit == 1 && ran.err.contains("gatepost audit trace"), "{ran:?}");
     let ran = run(folder.path(), &format!("queue retry --to-domain bank.example --socket {socket}"));
-    assert_eq!((ran.exit, ran.out.as_str()), (0, "2 deliveries are tried now\n"));
+    assert_eq!((ran.exit, ran.out.as_str()), (0, "2 deliveries of 1 message are tried now\n"));
     let requests = daemon.join().unwrap();
     let seen: Vec<_> = requests.iter().map(|request| serde_json::to_value(request).unwrap()).collect();
     assert_eq!(seen[0]["filter"]["older_than_secs"], 14_400);
     assert_eq!(seen[1]["after"], "00000000000000000000000007");
-    assert_eq!(seen[3]["to_domain"], "bank.example");
+    assert_eq!((&seen[3]["verb"], &seen[3]["filter"]["to_domain"]), (&"retry".into(), &"bank.example".into()));
 }

@@ -1,11 +1,9 @@
 //! What `[outbound]` says about published policies, and about mail whose TLS cannot be met, held against the rest.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::cipher::CipherGrade;
-use crate::model::tls::ProtocolVersion;
+use crate::policy::alternate::{Asked, Floor};
 use crate::policy::settings::{DaneUse, Learn, OnTlsFailure, OutboundTls, StsUse};
 
 use super::delivery_table::DeliveryKeys;
@@ -34,6 +32,7 @@ impl<'t, 'a> Deliveries<'t, 'a> {
         self.check_learn();
         self.check_notice();
         self.check_end();
+        self.check_concurrency();
     }
 
     /// The same with other keys of deliveries in force.
@@ -135,6 +134,15 @@ impl<'t, 'a> Deliveries<'t, 'a> {
     }
 
     /// What becomes of mail whose TLS cannot be met.
+    /// Of one domain: whatever serves it has no more than that.
+    fn check_concurrency(&self) {
+        let most = self.main.limits.max_site_concurrency;
+        if let Some(concurrency) = self.own.concurrency.as_ref().filter(|at| at.value > most) {
+            let message = format!("{} is more than [limits].max_site_concurrency, which is {most}", concurrency.value);
+            concurrency.place.error(message, "raise that, or write no more here");
+        }
+    }
+
     fn check_end(&self) {
         let Some((end, name)) = self.effective(|keys| keys.on_tls_failure.as_ref()).and_then(named) else {
             return self.check_no_route();
@@ -176,7 +184,7 @@ impl<'t, 'a> Deliveries<'t, 'a> {
         let publishes = !self.route.is_some_and(RouteTable::has_addresses_only);
         let dane = self.effective(|keys| keys.dane.as_ref()).is_none_or(|dane| dane.value != DaneUse::Off);
         let mta_sts = self.effective(|keys| keys.mta_sts.as_ref()).is_none_or(|sts| sts.value != StsUse::Off);
-        let written = Floor::of(&self.written).tls >= OutboundTls::Encrypt;
+        let written = floor(&self.written).tls >= OutboundTls::Encrypt;
         written || self.enforces_learned() || publishes && (dane || mta_sts)
     }
 
@@ -190,10 +198,8 @@ impl<'t, 'a> Deliveries<'t, 'a> {
         let required = self.effective(|keys| keys.dane.as_ref()).filter(|dane| dane.value == DaneUse::Required);
         // It takes mail that something asked TLS for, and some that asked whose TLS it is.
         let proves = required.is_some() || self.enforces_learned();
-        let least = if proves { OutboundTls::Verify } else { OutboundTls::Encrypt };
-        let (wanted, given) = (Floor::of(&self.written), Floor::of(std::slice::from_ref(&route.table.tls)));
-        let wanted = Floor { tls: wanted.tls.max(least), ..wanted };
-        let lacking = wanted.lacking(&given);
+        let given = floor(std::slice::from_ref(&route.table.tls));
+        let lacking = floor(&self.written).of_alternate(proves).lacking(&given);
         let name = &route.name.value;
         let inherits = self.file.filter(|_| self.own.on_tls_failure.is_none());
         let whose =
@@ -234,7 +240,10 @@ pub(super) fn check_unused(main: &MainFile<'_>, files: &[DomainFile<'_>]) {
         let name = &route.name.value;
         route.name.place.warn(
             "no mail takes this route: no policy names it",
-            format!("write on_tls_failure = \"route:{name}\" where it is meant, or remove it"),
+            format!(
+                "write on_tls_failure = \"route:{name}\" where it is meant; or leave it for `gatepost queue reroute`, \
+                 or remove it"
+            ),
         );
     }
 }
@@ -248,40 +257,11 @@ fn report_unknown(main: &MainFile<'_>, end: &At<'_, OnTlsFailure>, name: &str) {
     end.place.error(format!("there is no [[route]] named \"{name}\""), remedy);
 }
 
-/// What a session is asked for at least.
-#[derive(Debug)]
-struct Floor {
-    tls: OutboundTls,
-    min_version: Option<ProtocolVersion>,
-    cipher: CipherGrade,
-}
-
-impl Floor {
-    /// The strictest of each key in any of the layers; the layers may each be in force on some day.
-    fn of(layers: &[TlsKeys<'_>]) -> Self {
-        let tls = layers.iter().filter_map(|keys| keys.tls.as_ref()).map(|at| at.value).max();
-        let min_version = layers.iter().filter_map(|keys| keys.min_version.as_ref()).map(|at| at.value).max();
-        let cipher = layers.iter().filter_map(|keys| keys.cipher.as_ref()).map(|at| at.value).max();
-        let cipher = cipher.unwrap_or(CipherGrade::Any);
-        let implied = if min_version.is_some() || cipher > CipherGrade::Any {
-            OutboundTls::Encrypt
-        } else {
-            OutboundTls::Opportunistic
-        };
-        Self { tls: tls.unwrap_or(implied).max(implied), min_version, cipher }
-    }
-
-    fn lacking(&self, given: &Self) -> Vec<String> {
-        let mut lacking = Vec::new();
-        if given.tls < self.tls {
-            lacking.push(format!("tls = \"{}\"", self.tls.as_str()));
-        }
-        if let Some(version) = self.min_version.filter(|_| given.min_version.cmp(&self.min_version) == Ordering::Less) {
-            lacking.push(format!("min_version = \"{version}\""));
-        }
-        if given.cipher < self.cipher {
-            lacking.push(format!("cipher = \"{}\"", self.cipher));
-        }
-        lacking
-    }
+/// What these keys ask of a session, each perhaps in force on some day.
+fn floor(layers: &[TlsKeys<'_>]) -> Floor {
+    Floor::of(layers.iter().map(|keys| Asked {
+        tls: keys.tls.as_ref().map(|at| at.value),
+        min_version: keys.min_version.as_ref().map(|at| at.value),
+        cipher: keys.cipher.as_ref().map(|at| at.value),
+    }))
 }

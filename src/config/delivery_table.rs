@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::rate::Rate;
 use crate::policy::settings::{DaneUse, DeliveryLayer, Learn, OnTlsFailure, StsUse, TlsRequiredNo};
 
 use super::document::{Table, Words, shown};
@@ -28,7 +29,7 @@ pub(super) struct OutboundTable<'a> {
     pub(super) delivery: DeliveryKeys<'a>,
 }
 
-/// What holds with a route too. No step and no exception has the last three.
+/// What holds with a route too. No step and no exception has the last four.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DeliveryKeys<'a> {
     pub(super) dane: Option<At<'a, DaneUse>>,
@@ -38,7 +39,8 @@ pub(super) struct DeliveryKeys<'a> {
     pub(super) on_tls_failure: Option<At<'a, OnTlsFailure>>,
     pub(super) route_after: Option<At<'a, Duration>>,
     pub(super) notify_sender: Option<At<'a, Duration>>,
-    concurrency: Option<u32>,
+    pub(super) concurrency: Option<At<'a, u32>>,
+    rate: Option<Rate>,
     retry: Option<Vec<Duration>>,
     pub(super) lifetime: Option<Duration>,
 }
@@ -59,13 +61,13 @@ impl<'a> OutboundTable<'a> {
 }
 
 /// The keys that no day and no exception changes.
-const KEYS_OF_BASE: [&str; 3] = ["concurrency", "retry", "lifetime"];
+const KEYS_OF_BASE: [&str; 4] = ["concurrency", "rate", "retry", "lifetime"];
 
 impl<'a> DeliveryKeys<'a> {
     fn read(table: &mut Table<'a>) -> Self {
-        let concurrency = table.get("concurrency").and_then(|value| value.number(1..=CONCURRENCY_MAX));
         Self {
-            concurrency: concurrency.map(|at| at.value),
+            concurrency: table.get("concurrency").and_then(|value| value.number(1..=CONCURRENCY_MAX)),
+            rate: table.get("rate").and_then(|value| value.parse(values::rate)).map(|at| at.value),
             retry: table.get("retry").and_then(|value| retry(&value)),
             lifetime: table.get("lifetime").and_then(|value| value.parse(values::duration)).map(|at| at.value),
             ..Self::read_common(table)
@@ -102,6 +104,7 @@ impl<'a> DeliveryKeys<'a> {
             route_after: upper(&self.route_after, &below.route_after),
             notify_sender: upper(&self.notify_sender, &below.notify_sender),
             concurrency: upper(&self.concurrency, &below.concurrency),
+            rate: upper(&self.rate, &below.rate),
             retry: upper(&self.retry, &below.retry),
             lifetime: upper(&self.lifetime, &below.lifetime),
         }
@@ -127,7 +130,8 @@ impl<'a> DeliveryKeys<'a> {
             on_tls_failure: self.on_tls_failure.as_ref().map(At::sourced),
             route_after: self.route_after.as_ref().map(At::sourced),
             notify_sender: self.notify_sender.as_ref().map(At::sourced),
-            concurrency: self.concurrency,
+            concurrency: self.concurrency.as_ref().map(|at| at.value),
+            rate: self.rate,
             retry: self.retry.clone(),
             lifetime: self.lifetime,
         }

@@ -125,6 +125,8 @@ pub struct SpoolConfig {
     pub delay_warning: Duration,
     /// Never empty; the last one repeats.
     pub retry: Vec<Duration>,
+    /// What is refused for good waits all the same.
+    pub soft_bounce: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,6 +307,10 @@ pub struct Limits {
     pub max_hops: u32,
     /// Deliveries at once to one destination.
     pub max_destination_concurrency: u32,
+    /// Deliveries at once to hosts of which nothing is known yet.
+    pub initial_concurrency: u32,
+    /// Deliveries at once to the same mail hosts, for all destinations that they serve.
+    pub max_site_concurrency: u32,
     /// Outbound connections at once.
     pub max_outbound_connections: u32,
     /// Bodies of messages being received or waiting for their first delivery, held in memory at once, in bytes.

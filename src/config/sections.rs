@@ -40,6 +40,7 @@ const DNSSEC: &Words<DnssecWord> = &[
 pub(super) fn spool(mut table: Table<'_>) -> SpoolConfig {
     let path = table.require("path", "write path = \"/var/lib/gatepost\" under [spool]");
     let delay_warning = table.get("delay_warning");
+    let soft_bounce = table.get("soft_bounce").and_then(|value| value.flag());
     let config = SpoolConfig {
         path: path.and_then(|value| value.path()).unwrap_or_default(),
         max_message_size: size(table.get("max_message_size"), values::size_not_zero).unwrap_or(50_000_000),
@@ -48,7 +49,14 @@ pub(super) fn spool(mut table: Table<'_>) -> SpoolConfig {
         bounce_lifetime: duration(table.get("bounce_lifetime")).unwrap_or(days(1)),
         delay_warning: duration(delay_warning.clone()).unwrap_or(minutes(4 * 60)),
         retry: table.get("retry").and_then(|value| retry(&value)).unwrap_or_else(default_retry),
+        soft_bounce: soft_bounce.as_ref().is_some_and(|at| at.value),
     };
+    if let Some(soft_bounce) = soft_bounce.filter(|at| at.value) {
+        soft_bounce.place.warn(
+            "SOFT BOUNCE IS ON: mail that is refused for good waits until its lifetime is over, and no sender is told",
+            "write false as soon as what it was meant for is over",
+        );
+    }
     if let Some(value) = delay_warning.filter(|_| config.delay_warning >= config.lifetime) {
         value.place.warn("no delay notice is ever sent: `lifetime` is over before", "write less than the lifetime");
     }
@@ -133,6 +141,8 @@ pub(super) fn limits(mut table: Table<'_>) -> Limits {
     let max_messages_per_session = number("max_messages_per_session", 1000, MESSAGES);
     let max_hops = number("max_hops", 100, HOPS);
     let max_destination_concurrency = number("max_destination_concurrency", 20, CONCURRENCY);
+    let initial_concurrency = number("initial_concurrency", 5, CONCURRENCY);
+    let max_site_concurrency = number("max_site_concurrency", max_destination_concurrency.max(100), CONCURRENCY);
     let max_outbound_connections = number("max_outbound_connections", 500, CONNECTIONS);
     let limits = Limits {
         max_connections,
@@ -142,6 +152,8 @@ pub(super) fn limits(mut table: Table<'_>) -> Limits {
         max_messages_per_session,
         max_hops,
         max_destination_concurrency,
+        initial_concurrency,
+        max_site_concurrency,
         max_outbound_connections,
         max_body_memory: size(table.get("max_body_memory"), values::size_not_zero).unwrap_or(256_000_000),
         command_timeout: timeout(table.get("command_timeout")).unwrap_or(minutes(5)),

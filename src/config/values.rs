@@ -11,6 +11,7 @@ use crate::model::address::{Address, AddressError, Host};
 use crate::model::cipher::CipherGrade;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::{Domain, DomainPattern, check_label};
+use crate::model::rate::Rate;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
 use crate::policy::refusal_text::{RefusalText, URL_BYTES_MAX};
@@ -26,6 +27,9 @@ const DURATION_SECS_MAX: u64 = 366 * DAY_SECS;
 const RETENTION_DAYS: RangeInclusive<u64> = 1..=36_500;
 /// The longest timeout.
 const TIMEOUT_SECS_MAX: u64 = DAY_SECS;
+/// The most messages of a rate, and the longest time.
+const RATE_MESSAGES_MAX: u32 = 1_000_000;
+const RATE_SECS_MAX: u64 = DAY_SECS;
 /// The largest size that any key takes.
 const SIZE_BYTES_MAX: u64 = 1 << 50;
 /// Names that become metric labels.
@@ -100,6 +104,24 @@ fn duration_secs(text: &str) -> Result<Option<u64>, Invalid> {
             "write a whole number and s, m, h, d or w, such as \"90s\"",
         )),
     }
+}
+
+/// `"100/1m"`, `"10/s"`: so many messages in so much time.
+pub(super) fn rate(text: &str) -> Result<Rate, Invalid> {
+    const REMEDY: &str = "write a number, \"/\" and a duration, such as \"100/1m\" or \"10/s\"";
+    let invalid = || Invalid::new(format!("\"{}\" is no rate", shown(text)), REMEDY);
+    let (messages, per) = text.split_once('/').ok_or_else(invalid)?;
+    let messages: u32 = messages.trim().parse().map_err(|_| invalid())?;
+    let per = per.trim();
+    let per = match per.starts_with(|c: char| c.is_ascii_digit()) {
+        true => duration(per).map_err(|_| invalid())?,
+        false => duration(&format!("1{per}")).map_err(|_| invalid())?,
+    };
+    if messages == 0 || messages > RATE_MESSAGES_MAX || per > Duration::from_secs(RATE_SECS_MAX) {
+        let message = format!("\"{}\" is out of bounds", shown(text));
+        return Err(Invalid::new(message, "write 1 to 1000000 messages in at most \"1d\""));
+    }
+    Ok(Rate { messages, per })
 }
 
 /// A duration of at most a day.

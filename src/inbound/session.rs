@@ -25,7 +25,9 @@ use super::{Inbound, Listener};
 
 /// Read at once while commands are exchanged, and while content comes in.
 const COMMAND_READ_BYTES: usize = 4 << 10;
-const CONTENT_READ_BYTES: usize = 64 << 10;
+/// Most messages in one piece; and more for those that fill it.
+const CONTENT_READ_BYTES: usize = 16 << 10;
+const LARGE_CONTENT_READ_BYTES: usize = 64 << 10;
 /// How long a client may take to read what is written to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the closing of a connection may take.
@@ -90,7 +92,7 @@ struct Ended;
 
 impl Driver {
     async fn run(mut self, mut drain: watch::Receiver<bool>) {
-        let mut buffer = vec![0; COMMAND_READ_BYTES];
+        let mut buffer = Vec::with_capacity(COMMAND_READ_BYTES);
         if *drain.borrow_and_update() {
             self.session.handle_drain(clock::now());
         }
@@ -102,36 +104,33 @@ impl Driver {
                 }
             }
             match self.listen(&mut buffer, &mut drain).await {
-                Ok(read) => self.resize(&mut buffer, read),
+                Ok(()) => self.resize(&mut buffer),
                 Err(Ended) => return,
             }
         }
     }
 
     /// A large buffer only while content comes in and fills the small one: idle sessions are many.
-    fn resize(&self, buffer: &mut Vec<u8>, read: usize) {
-        let wanted = match (&self.content, read == buffer.len()) {
-            (None, _) => COMMAND_READ_BYTES,
-            (Some(_), true) => CONTENT_READ_BYTES,
-            (Some(_), false) => buffer.len(),
+    fn resize(&self, buffer: &mut Vec<u8>) {
+        let wanted = match &self.content {
+            None => COMMAND_READ_BYTES,
+            Some(_) if buffer.len() >= CONTENT_READ_BYTES => LARGE_CONTENT_READ_BYTES,
+            Some(_) => CONTENT_READ_BYTES.max(buffer.capacity()),
         };
-        if buffer.len() != wanted {
-            buffer.resize(wanted, 0);
-            buffer.shrink_to_fit();
+        if buffer.capacity() != wanted {
+            *buffer = Vec::with_capacity(wanted);
         }
+        buffer.clear();
     }
 
-    /// Waits for the next thing to happen and tells the session. Gives how much was read.
-    async fn listen(&mut self, buffer: &mut [u8], drain: &mut watch::Receiver<bool>) -> Result<usize, Ended> {
+    /// Waits for the next thing to happen and tells the session. What was read stays in the buffer.
+    async fn listen(&mut self, buffer: &mut Vec<u8>, drain: &mut watch::Receiver<bool>) -> Result<(), Ended> {
         let Some(stream) = &mut self.stream else { return Err(Ended) };
         let left = self.session.deadline().saturating_since(clock::now());
         tokio::select! {
-            read = timeout(left, stream.read(buffer)) => match read {
+            read = timeout(left, stream.read_buf(buffer)) => match read {
                 Ok(Ok(0)) => self.session.handle_eof(clock::now()),
-                Ok(Ok(count)) => {
-                    self.session.handle_bytes(clock::now(), buffer.get(..count).unwrap_or_default());
-                    return Ok(count);
-                }
+                Ok(Ok(_)) => self.session.handle_bytes(clock::now(), buffer),
                 // A close without close_notify is an end like any other: SMTP has its own.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.session.handle_eof(clock::now()),
                 Ok(Err(error)) => {
@@ -147,7 +146,7 @@ impl Driver {
                 }
             }
         }
-        Ok(0)
+        Ok(())
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), Ended> {

@@ -1,8 +1,10 @@
 //! Reads bodies back and checks them.
 
 use std::io::{self, Read};
+use std::path::Path;
 
-use super::filesystem::File;
+use super::filesystem::{File, FileSystem};
+use super::folder::segment_path;
 use super::{Location, ReadError};
 
 /// How much of a body is checked at a time.
@@ -20,7 +22,7 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    pub(super) fn new(file: Box<dyn File>, location: &Location) -> Result<Self, ReadError> {
+    fn new(file: Box<dyn File>, location: &Location) -> Result<Self, ReadError> {
         let end = location.offset.checked_add(location.length).ok_or(ReadError::Damaged)?;
         if end > file.length()? {
             return Err(ReadError::Damaged);
@@ -35,7 +37,7 @@ impl BodyReader {
     }
 
     /// The rest of the body.
-    pub(super) fn read_whole(mut self) -> Result<Vec<u8>, ReadError> {
+    pub fn read_whole(mut self) -> Result<Vec<u8>, ReadError> {
         let length = usize::try_from(self.remaining).map_err(|_| ReadError::Damaged)?;
         let mut body = Vec::new();
         body.try_reserve_exact(length).map_err(|_| ReadError::Io(io::ErrorKind::OutOfMemory))?;
@@ -57,9 +59,27 @@ impl Read for BodyReader {
     }
 }
 
+/// Opens a body of the journal in `folder`, whether or not a process has it open. Blocks.
+pub fn open_body(fs: &dyn FileSystem, folder: &Path, location: &Location) -> Result<BodyReader, ReadError> {
+    BodyReader::new(fs.open(&segment_path(folder, location.segment))?, location)
+}
+
+/// A body from a file that is open, checked.
+pub(super) fn read_from(file: &dyn File, location: &Location) -> Result<Vec<u8>, ReadError> {
+    let length = usize::try_from(location.length).map_err(|_| ReadError::Damaged)?;
+    let end = location.offset.checked_add(location.length).ok_or(ReadError::Damaged)?;
+    if end > file.length()? {
+        return Err(ReadError::Damaged);
+    }
+    let mut body = vec![0; length];
+    let is_whole = file.read_at(location.offset, &mut body)? == length && crc32fast::hash(&body) == location.crc;
+    if is_whole { Ok(body) } else { Err(ReadError::Damaged) }
+}
+
 /// Whether the body at `location` is what was written.
 pub(super) fn is_whole(file: &dyn File, location: &Location) -> io::Result<bool> {
-    let mut buffer = vec![0; CHECK_CHUNK_BYTES];
+    let chunk = usize::try_from(location.length).unwrap_or(usize::MAX).min(CHECK_CHUNK_BYTES);
+    let mut buffer = vec![0; chunk];
     let mut hasher = crc32fast::Hasher::new();
     let (mut offset, mut remaining) = (location.offset, location.length);
     while remaining > 0 {

@@ -6,8 +6,10 @@ use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use super::filesystem::{File, FileSystem, Lock, LockError};
+use super::filesystem::{File, FileSystem, Holder, Lock, LockError};
 use super::regular::{self, Links};
 
 const LOCK_FILE: &str = "lock";
@@ -15,6 +17,9 @@ const LOCK_FILE: &str = "lock";
 const MODE_OF_OTHERS: u32 = 0o077;
 /// Digits of a process id in the lock file.
 const PID_BYTES_MAX: u64 = 20;
+/// Whoever looks for the holder of a folder has it for a moment: the lock is tried this often.
+const LOCK_TRIES_MAX: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Real files. Keeps every folder that it was told of open, so that a sync of one never fails for want of a descriptor.
 #[derive(Debug, Default)]
@@ -87,18 +92,41 @@ impl FileSystem for Disk {
         self.folder(folder).map(drop)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a lock tells nobody but who waits for it without end that it is free"
+    )]
     fn lock(&self, folder: &Path) -> Result<Box<dyn Lock>, LockError> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(self.readers.file_mode());
         let opened = regular::open_with(&mut options, &folder.join(LOCK_FILE), self.readers.links());
         let mut file = opened.map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(LockError::Taken { pid: read_pid(&mut file) }),
-            Err(fs::TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        let mut tries = 1;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if tries < LOCK_TRIES_MAX => thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::WouldBlock) => return Err(LockError::Taken { pid: read_pid(&mut file) }),
+                Err(fs::TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            }
+            tries += 1;
         }
         write_pid(&mut file).map_err(LockError::Io)?;
         Ok(Box::new(DiskLock { _file: file }))
+    }
+
+    fn holder(&self, folder: &Path) -> io::Result<Option<Holder>> {
+        let mut options = fs::OpenOptions::new();
+        let opened = regular::open_with(options.read(true), &folder.join(LOCK_FILE), self.readers.links());
+        let mut file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(fs::TryLockError::WouldBlock) => Ok(Some(Holder { pid: read_pid(&mut file) })),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

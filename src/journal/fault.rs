@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::format::FORMAT_VERSION;
+
 /// Why entries were not made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -51,8 +53,8 @@ pub enum OpenError {
     #[error("{}: {kind}", .path.display())]
     Io { path: PathBuf, kind: io::ErrorKind },
     /// Written by a newer release.
-    #[error("segment {segment:016x} has format version {version}, which this release cannot read")]
-    Version { segment: u64, version: u32 },
+    #[error("{} has format version {version}; this release reads version {}", .path.display(), FORMAT_VERSION)]
+    Version { path: PathBuf, version: u32 },
     /// The first segment of this run could not be begun.
     #[error("the journal cannot begin a segment: {0}")]
     Begin(Fault),

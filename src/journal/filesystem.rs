@@ -10,6 +10,8 @@ pub trait FileSystem: Send + Sync + Debug + 'static {
     fn ensure_folder(&self, folder: &Path) -> io::Result<()>;
     /// Takes the folder for this process until the value is dropped.
     fn lock(&self, folder: &Path) -> Result<Box<dyn Lock>, LockError>;
+    /// Who has the folder, without taking or changing anything; `None` if nobody has.
+    fn holder(&self, folder: &Path) -> io::Result<Option<Holder>>;
     /// The names of the files in the folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Makes a new file, open for appending; one that exists is an error.
@@ -43,6 +45,13 @@ pub trait File: Send + Debug {
 
 /// Holds a folder while it lives.
 pub trait Lock: Send + Debug {}
+
+/// A process that has a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// If that could be read.
+    pub pid: Option<u32>,
+}
 
 /// Why a folder was not taken.
 #[derive(Debug)]

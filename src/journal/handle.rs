@@ -5,7 +5,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::body::BodyReader;
+use tokio::sync::oneshot;
+
+use super::body::{BodyReader, open_body, read_from};
 use super::filesystem::{FileSystem, LockError};
 use super::folder::segment_path;
 use super::format::HEADER_BYTES_U64;
@@ -89,13 +91,18 @@ impl<E: Entry> Journal<E> {
     /// goes away before the end, they may or may not come back at the next start, but the observer has not seen them
     /// unless it got them before.
     pub async fn commit(&self, entries: Vec<E>) -> Result<(), Fault> {
+        self.begin_commit(entries).await?.end().await
+    }
+
+    /// Queues the entries, after a wait for room if need be. They are written whether or not somebody waits for the
+    /// end.
+    pub async fn begin_commit(&self, entries: Vec<E>) -> Result<Committing, Fault> {
         self.check_running()?;
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Committing(None));
         }
         let prepared = Prepared::new(entries, self.inner.salt, self.inner.queue.limits())?;
-        let answer = self.inner.queue.push(prepared).await?;
-        answer.await.unwrap_or(Err(Fault::Stopped))
+        self.inner.queue.push(prepared).await.map(|answer| Committing(Some(answer)))
     }
 
     /// Lets the entries ride with the next batch, at the latest after `lazy_delay_max`. They outlast a lack of space,
@@ -118,6 +125,25 @@ impl<E> Journal<E> {
     pub fn read_body(&self, location: &Location) -> Result<Vec<u8>, ReadError> {
         let read = self.reader(location).and_then(BodyReader::read_whole);
         self.note_damage(location, read)
+    }
+
+    /// Many bodies in turn. Those of one segment that follow one another cost one opening of its file. Blocks.
+    pub fn read_bodies<'a>(
+        &self,
+        locations: impl Iterator<Item = &'a Location>,
+        mut each: impl FnMut(Result<Vec<u8>, ReadError>),
+    ) {
+        let mut open_segment = None;
+        let mut file = Err(ReadError::from(io::Error::from(io::ErrorKind::NotFound)));
+        for location in locations {
+            if open_segment != Some(location.segment) {
+                let path = segment_path(self.inner.segments.folder(), location.segment);
+                file = self.inner.segments.fs().open(&path).map_err(ReadError::from);
+                open_segment = Some(location.segment);
+            }
+            let read = file.as_ref().map_err(|error| *error).and_then(|file| read_from(file.as_ref(), location));
+            each(self.note_damage(location, read));
+        }
     }
 
     /// A body in pieces, for the large ones. Blocks; never call it on a runtime thread.
@@ -156,8 +182,7 @@ impl<E> Journal<E> {
     }
 
     fn reader(&self, location: &Location) -> Result<BodyReader, ReadError> {
-        let path = segment_path(self.inner.segments.folder(), location.segment);
-        BodyReader::new(self.inner.segments.fs().open(&path)?, location)
+        open_body(self.inner.segments.fs().as_ref(), self.inner.segments.folder(), location)
     }
 
     fn note_damage<T>(&self, location: &Location, result: Result<T, ReadError>) -> Result<T, ReadError> {
@@ -185,6 +210,20 @@ impl<E> Inner<E> {
 impl<E> Drop for Inner<E> {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// A commit that is under way.
+#[derive(Debug)]
+pub struct Committing(Option<oneshot::Receiver<Result<(), Fault>>>);
+
+impl Committing {
+    /// Waits until the entries are on stable storage.
+    pub async fn end(self) -> Result<(), Fault> {
+        match self.0 {
+            Some(answer) => answer.await.unwrap_or(Err(Fault::Stopped)),
+            None => Ok(()),
+        }
     }
 }
 

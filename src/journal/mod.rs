@@ -42,10 +42,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use body::BodyReader;
+pub use body::{BodyReader, open_body};
 pub use fault::{Fault, OpenError, ReadError, RemoveError};
-pub use handle::{Journal, State};
-pub use recover::{Damage, Recovery, ScanRequest, TornTail, What, scan};
+pub use handle::{Committing, Journal, State};
+pub use recover::{Damage, Recovery, ScanRequest, TornTail, What, scan, segment_bytes};
 pub use segments::SegmentInfo;
 
 /// The metadata of one entry may have this many bytes.
@@ -63,15 +63,15 @@ pub trait Entry: Send + 'static {
     fn body(&self) -> Vec<Bytes>;
 }
 
-/// Where the body of an entry lies.
+/// Where the body of an entry lies, or its metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
     pub segment: u64,
-    /// Of the first byte of the body, from the start of the segment file.
+    /// Of the first byte, from the start of the segment file.
     pub offset: u64,
     /// In bytes; 0 for an entry without a body.
     pub length: u64,
-    /// CRC-32 (IEEE) of the body.
+    /// CRC-32 (IEEE) of the bytes.
     pub crc: u32,
 }
 
@@ -79,7 +79,10 @@ pub struct Location {
 #[derive(Clone, Debug)]
 pub struct Committed<E> {
     pub entry: E,
+    /// Of the body.
     pub location: Location,
+    /// Of the metadata, to be read back with [`Journal::read_body`].
+    pub meta_at: Location,
 }
 
 /// What one write and one sync made durable, in journal order.
@@ -96,8 +99,19 @@ pub struct Batch<E> {
 pub struct Replayed<'a> {
     pub kind: u8,
     pub meta: &'a [u8],
+    /// Of the body.
     pub location: Location,
+    /// From the start of the segment file to the metadata.
+    pub meta_offset: u64,
     pub sequence: u64,
+}
+
+impl Replayed<'_> {
+    /// Of the metadata, to be read back with [`Journal::read_body`].
+    pub fn meta_at(&self) -> Location {
+        let (offset, length) = (self.meta_offset, self.meta.len() as u64);
+        Location { segment: self.location.segment, offset, length, crc: crc32fast::hash(self.meta) }
+    }
 }
 
 /// How to open a journal.

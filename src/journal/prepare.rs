@@ -3,23 +3,40 @@
 use bytes::Bytes;
 
 use super::format::{ENTRY_HEAD_BYTES, EntryHead, HEADER_BYTES_U64};
-use super::{BATCH_META_BYTES_MAX, ENTRY_META_BYTES_MAX, Entry, Fault, Limits};
+use super::{BATCH_META_BYTES_MAX, ENTRY_META_BYTES_MAX, Entry, Fault, Limits, Location};
 
 /// The padding of a batch and its header.
 const BATCH_OVERHEAD_BYTES: u64 = HEADER_BYTES_U64 + 8;
 
-/// Where the body of an entry lies among the bodies of its commit.
+/// Room for the metadata of most commits, so that it need not grow.
+const META_BYTES_USUAL: usize = 4 << 10;
+
+/// Where a part of an entry lies among those of its commit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BodyShape {
+pub(super) struct Part {
     pub(super) offset: u64,
     pub(super) length: u64,
     pub(super) crc: u32,
 }
 
+/// Where an entry lies: its metadata in the metadata of the commit, its body in the bodies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) meta: Part,
+    pub(super) body: Part,
+}
+
+impl Part {
+    /// The place in a segment, where the commit's parts of this kind begin at `start`.
+    pub(super) const fn locate(&self, segment: u64, start: u64) -> Location {
+        Location { segment, offset: start.saturating_add(self.offset), length: self.length, crc: self.crc }
+    }
+}
+
 /// The entries of one commit, ready to be written.
 #[derive(Debug)]
 pub(super) struct Prepared<E> {
-    pub(super) entries: Vec<(E, BodyShape)>,
+    pub(super) entries: Vec<(E, Shape)>,
     /// Heads and metadata.
     pub(super) meta: Vec<u8>,
     pub(super) bodies: Vec<Bytes>,
@@ -31,8 +48,8 @@ impl<E: Entry> Prepared<E> {
         if entries.len() > limits.batch_entries_max {
             return Err(Fault::TooLarge);
         }
-        let mut prepared =
-            Self { entries: Vec::with_capacity(entries.len()), meta: Vec::new(), bodies: Vec::new(), body_bytes: 0 };
+        let (entries_room, meta) = (entries.len(), Vec::with_capacity(META_BYTES_USUAL));
+        let mut prepared = Self { entries: Vec::with_capacity(entries_room), meta, bodies: Vec::new(), body_bytes: 0 };
         for entry in entries {
             prepared.add(entry, salt)?;
         }
@@ -50,7 +67,7 @@ impl<E: Entry> Prepared<E> {
             length = length.saturating_add(chunk.len() as u64);
             self.bodies.push(chunk);
         }
-        let shape = BodyShape { offset: self.body_bytes, length, crc: hasher.finalize() };
+        let body = Part { offset: self.body_bytes, length, crc: hasher.finalize() };
         self.body_bytes = self.body_bytes.saturating_add(length);
 
         let head_start = self.meta.len();
@@ -62,12 +79,13 @@ impl<E: Entry> Prepared<E> {
             return Err(Fault::TooLarge);
         }
         let meta_bytes = u32::try_from(meta.len()).map_err(|_| Fault::TooLarge)?;
-        let head = EntryHead { kind: entry.kind(), meta_bytes, body_bytes: length, body_crc: shape.crc, crc: 0 };
+        let head = EntryHead { kind: entry.kind(), meta_bytes, body_bytes: length, body_crc: body.crc, crc: 0 };
         let head = head.seal(salt, meta);
+        let meta = Part { offset: meta_start as u64, length: meta.len() as u64, crc: crc32fast::hash(meta) };
         if let Some(place) = self.meta.get_mut(head_start..meta_start) {
             place.copy_from_slice(&head);
         }
-        self.entries.push((entry, shape));
+        self.entries.push((entry, Shape { meta, body }));
         Ok(())
     }
 }

@@ -14,6 +14,10 @@ use crate::model::time::Instant;
 
 /// Room is counted in units of this many bytes.
 const ROOM_UNIT_BYTES: u64 = 1024;
+/// Where so many wait for one sync, the next waits for as many for a moment: each sync costs as much as some commits.
+const GATHER_FROM: usize = 4;
+/// How long that moment is, less than the time of many a sync.
+const GATHER_TIME_MAX: Duration = Duration::from_micros(800);
 
 /// One commit or lazy append that waits.
 pub(super) struct Request<E> {
@@ -55,6 +59,10 @@ struct Waiting<E> {
     urgent: usize,
     /// When the oldest lazy one must be written.
     lazy_due: Option<Instant>,
+    /// So many urgent ones the writer waits for a moment, since so many came together before.
+    wanted: usize,
+    /// The writer waits, and nobody has woken it yet: each call to the kernel costs more than a commit.
+    sleeps: bool,
     phase: Phase,
 }
 
@@ -62,7 +70,14 @@ impl<E> Queue<E> {
     pub(super) fn new(limits: Limits) -> Self {
         let semaphore = |bytes: u64| Arc::new(Semaphore::new(units(bytes) as usize));
         Self {
-            waiting: Mutex::new(Waiting { requests: VecDeque::new(), urgent: 0, lazy_due: None, phase: Phase::Open }),
+            waiting: Mutex::new(Waiting {
+                requests: VecDeque::new(),
+                urgent: 0,
+                lazy_due: None,
+                wanted: 1,
+                sleeps: false,
+                phase: Phase::Open,
+            }),
             wake: Condvar::new(),
             room: semaphore(limits.queue_bytes_max),
             lazy_room: semaphore(limits.lazy_queue_bytes_max),
@@ -100,18 +115,27 @@ impl<E> Queue<E> {
     /// Blocks until there is something to write, and takes a batch of it; `None` when the journal is to end.
     pub(super) fn take_batch(&self) -> Option<Vec<Request<E>>> {
         let mut waiting = self.lock();
+        let gathers_until = (waiting.wanted > 1).then(|| clock::now() + GATHER_TIME_MAX);
         loop {
             let now = clock::now();
-            match waiting.phase {
+            let gathers = gathers_until.is_some_and(|until| now < until && waiting.urgent < waiting.wanted);
+            if !gathers {
+                waiting.wanted = 1;
+            }
+            let wake = match waiting.phase {
                 Phase::Closed | Phase::Failed(_) => return None,
                 Phase::Closing if waiting.requests.is_empty() => return None,
-                Phase::Open if !waiting.is_ready(now) => {}
-                Phase::Open | Phase::Closing => return Some(waiting.drain(&self.limits)),
-            }
-            waiting = match waiting.lazy_due {
-                None => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-                Some(due) => self.wait_until(waiting, due.saturating_since(now)),
+                Phase::Closing => return Some(waiting.drain(&self.limits)),
+                Phase::Open if gathers => gathers_until,
+                Phase::Open if waiting.is_ready(now) => return Some(waiting.drain(&self.limits)),
+                Phase::Open => waiting.lazy_due,
             };
+            waiting.sleeps = true;
+            waiting = match wake {
+                None => self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(moment) => self.wait_until(waiting, moment.saturating_since(now)),
+            };
+            waiting.sleeps = false;
         }
     }
 
@@ -167,14 +191,23 @@ impl<E> Queue<E> {
         if waiting.phase != Phase::Open {
             return Err(Fault::Stopped);
         }
-        if request.answer.is_some() {
+        let is_news = if request.answer.is_some() {
             waiting.urgent += 1;
-        } else if waiting.lazy_due.is_none() {
-            waiting.lazy_due = Some(clock::now() + self.limits.lazy_delay_max);
-        }
+            waiting.urgent >= waiting.wanted
+        } else {
+            // What is lazy only sets the writer's alarm.
+            let is_first = waiting.lazy_due.is_none();
+            if is_first {
+                waiting.lazy_due = Some(clock::now() + self.limits.lazy_delay_max);
+            }
+            is_first
+        };
         waiting.requests.push_back(request);
+        let wakes = is_news && std::mem::take(&mut waiting.sleeps);
         drop(waiting);
-        self.wake.notify_one();
+        if wakes {
+            self.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -209,6 +242,8 @@ impl<E> Waiting<E> {
             self.urgent -= usize::from(request.answer.is_some());
             taken.push(request);
         }
+        let together = taken.iter().filter(|request| request.answer.is_some()).count();
+        self.wanted = if together >= GATHER_FROM { together } else { 1 };
         // A lazy one that stays behind keeps the old moment and so goes next.
         if self.requests.iter().all(|request| request.answer.is_some()) {
             self.lazy_due = None;

@@ -84,6 +84,19 @@ pub fn scan(
     Ok(survey(fs, request, visitor)?.recovery)
 }
 
+/// The size of each segment file, by its number.
+pub fn segment_bytes(fs: &dyn FileSystem, folder: &Path) -> io::Result<BTreeMap<u64, u64>> {
+    let mut sizes = BTreeMap::new();
+    for number in Folder::of_names(fs.list(folder)?).segments {
+        match fs.open(&segment_path(folder, number)) {
+            // It went meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => _ = sizes.insert(number, file?.length()?),
+        }
+    }
+    Ok(sizes)
+}
+
 /// What recovery knows, and what there is to put in order before the journal can go on.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
@@ -114,7 +127,7 @@ pub(super) fn survey(
         let segment = fs.open(&path).and_then(|file| Segment::read(file.as_ref(), number, mark));
         let segment = segment.map_err(|error| failed_at(&path, &error))?;
         if let Some(label) = segment.label.filter(|label| label.version != FORMAT_VERSION) {
-            return Err(OpenError::Version { segment: number, version: label.version });
+            return Err(OpenError::Version { path, version: label.version });
         }
         segments.insert(number, segment);
     }
@@ -320,10 +333,12 @@ impl<'a> Reader<'a> {
             info.last_sequence = sequence;
         }
         self.survey.recovery.batches += 1;
+        let meta_start = batch.offset.saturating_add(HEADER_BYTES_U64);
         for entry in &batch.entries {
             self.survey.recovery.entries += 1;
             let meta = batch.meta.get(entry.meta.clone()).unwrap_or_default();
-            (self.visitor)(Replayed { kind: entry.kind, meta, location: entry.location, sequence });
+            let meta_offset = meta_start.saturating_add(entry.meta.start as u64);
+            (self.visitor)(Replayed { kind: entry.kind, meta, location: entry.location, meta_offset, sequence });
             if self.verify_bodies && !super::body::is_whole(walk.file, &entry.location)? {
                 self.damage(Damage {
                     length: entry.location.length,
@@ -368,7 +383,10 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "segment {:016x} at {}, {} bytes: {}", self.segment, self.offset, self.length, self.what)?;
         if let Some(sequences) = &self.sequences {
-            write!(f, "; batches {} to {}", sequences.start(), sequences.end())?;
+            match (sequences.start(), sequences.end()) {
+                (first, last) if first == last => write!(f, "; batch {first}")?,
+                (first, last) => write!(f, "; batches {first} to {last}")?,
+            }
         }
         match self.entries {
             Some(entries) => write!(f, "; entries lost: {entries}"),

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::filesystem::{File, FileSystem, Lock, LockError};
+use super::filesystem::{File, FileSystem, Holder, Lock, LockError};
 
 const SECTOR_BYTES: usize = 64;
 
@@ -246,6 +246,10 @@ impl FileSystem for Simulated {
         } else {
             Err(LockError::Taken { pid: None })
         }
+    }
+
+    fn holder(&self, folder: &Path) -> io::Result<Option<Holder>> {
+        Ok(self.world().alive()?.locks.contains(folder).then_some(Holder { pid: None }))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

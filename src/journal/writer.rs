@@ -9,7 +9,7 @@ use super::folder::{failed_path, segment_path};
 use super::format::{ALIGNMENT, BatchHeader, FORMAT_VERSION, HEADER_BYTES_U64, Label, LabelKind};
 use super::queue::{Phase, Queue, Request};
 use super::segments::{SegmentInfo, Segments};
-use super::{Batch, Committed, Fault, Location};
+use super::{Batch, Committed, Fault};
 
 /// Called after each sync, before those who wait are answered.
 pub(super) type Observer<E> = Box<dyn FnMut(Batch<E>) + Send>;
@@ -132,15 +132,16 @@ impl<E: Send + 'static> Writer<E> {
 
     fn conclude(&mut self, requests: Vec<Request<E>>, offset: u64, layout: Layout) {
         let segment = self.active.number;
-        let mut body_start = offset.saturating_add(HEADER_BYTES_U64).saturating_add(layout.meta_bytes);
+        let mut meta_start = offset.saturating_add(HEADER_BYTES_U64);
+        let mut body_start = meta_start.saturating_add(layout.meta_bytes);
         let mut entries = Vec::with_capacity(layout.entries as usize);
         let mut answers = Vec::with_capacity(requests.len());
         for mut request in requests {
             for (entry, shape) in request.prepared.entries.drain(..) {
-                let offset = body_start.saturating_add(shape.offset);
-                let location = Location { segment, offset, length: shape.length, crc: shape.crc };
-                entries.push(Committed { entry, location });
+                let location = shape.body.locate(segment, body_start);
+                entries.push(Committed { entry, location, meta_at: shape.meta.locate(segment, meta_start) });
             }
+            meta_start = meta_start.saturating_add(request.prepared.meta.len() as u64);
             body_start = body_start.saturating_add(request.prepared.body_bytes);
             answers.push(request);
         }

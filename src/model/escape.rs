@@ -8,7 +8,16 @@ pub const PEER_TEXT_BYTES_MAX: usize = 512;
 /// Printable ASCII stays; everything else becomes `\xNN` or `\u{N}`; what exceeds `bytes_max` is cut and marked with
 /// `...`.
 pub fn peer_text(text: &str, bytes_max: usize) -> Cow<'_, str> {
-    if text.len() <= bytes_max && text.bytes().all(is_plain) {
+    escaped(text, bytes_max, is_plain)
+}
+
+/// The same for a text of which parts are escaped already: they stay as they are.
+pub fn shortened(text: &str, bytes_max: usize) -> Cow<'_, str> {
+    escaped(text, bytes_max, |byte| is_plain(byte) || byte == b'\\')
+}
+
+fn escaped(text: &str, bytes_max: usize, is_plain: impl Fn(u8) -> bool) -> Cow<'_, str> {
+    if text.len() <= bytes_max && text.bytes().all(&is_plain) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(bytes_max) + 8);
@@ -60,5 +69,18 @@ mod tests {
             assert_eq!(peer_text(text, max), expected, "{text:?}");
         }
         assert_eq!(peer_bytes(&[0xff, b'a'], 64), "\\u{ff}a");
+    }
+
+    #[test]
+    fn what_is_escaped_once_is_shortened_without_being_escaped_again() {
+        for (text, max, expected) in [
+            ("a\\x1b[31m \u{1b}", 64, "a\\x1b[31m \\x1b"),
+            ("plain text", 5, "plain..."),
+            ("\\x1b\\x1b", 64, "\\x1b\\x1b"),
+        ] {
+            assert_eq!(shortened(text, max), expected, "{text:?}");
+            let escaped = peer_text(text, max).into_owned();
+            assert_eq!(shortened(&escaped, 2 * max), escaped);
+        }
     }
 }

@@ -33,6 +33,12 @@ macro_rules! id_type {
             pub const fn as_u128(self) -> u128 {
                 self.0
             }
+
+            /// When it was made, to the millisecond.
+            pub fn made_at(self) -> Timestamp {
+                let micros = i64::try_from(Ulid(self.0).timestamp_ms()).unwrap_or(i64::MAX).saturating_mul(1000);
+                Timestamp::from_micros(micros)
+            }
         }
 
         impl fmt::Display for $name {

@@ -14,6 +14,7 @@ pub mod escape;
 pub mod hex;
 pub mod id;
 pub mod name_server;
+pub mod rate;
 pub mod reason;
 pub mod record;
 pub mod reply;

@@ -3,6 +3,7 @@
 mod aim;
 mod connect;
 mod look;
+mod note;
 mod tried;
 
 use std::sync::{Arc, OnceLock};
@@ -24,15 +25,18 @@ use crate::smtp::client::Transaction;
 use crate::spool::{BodyError, Fault, Stored};
 
 use super::conclude::{self, Attempted};
-use super::destination::{self, Decider, Destination};
+use super::destination::{self, Decider};
+use super::jobs::Lane;
 use super::outcome::{Failure, Outcome, Sent, outcome_of};
 use super::records::{Situation, Subject};
 use super::seen::What;
-use super::session::Connection;
+use super::session::{Connection, OwnFailure};
+use super::sites::{Gone, Teller};
 use super::targets::{self, NextHost, Target};
-use super::{Outbound, Snapshot};
+use super::{Outbound, Snapshot, orders, signal, unreadable};
 
 pub use look::Looks;
+pub(super) use note::Note;
 use tried::{Tried, is_of_host};
 
 /// One job of the dispatcher.
@@ -40,7 +44,7 @@ use tried::{Tried, is_of_host};
 pub(super) struct Work {
     pub(super) message: MessageId,
     /// The destination that the job was planned for.
-    pub(super) destination: Destination,
+    pub(super) lane: Arc<Lane>,
     /// Places in the envelope of recipients about whom the same was decided.
     pub(super) recipients: Vec<u32>,
 }
@@ -78,20 +82,42 @@ impl Ended {
     }
 }
 
-/// Runs one job to its end.
-pub(super) async fn run(outbound: Arc<Outbound>, work: Work) -> Ended {
+/// What is to be done about a job.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// Try it, and tell who serves its lane.
+    Deliver(Teller),
+    /// Nobody can be reached there: conclude it as the last attempt was, and connect to nobody.
+    Leave(Option<Arc<Gone>>),
+}
+
+/// Runs one job to its end. `note` hears how it goes.
+pub(super) async fn run(outbound: Arc<Outbound>, work: Work, errand: Errand, note: Note) -> Ended {
     let snapshot = outbound.snapshot.load_full();
-    let Some(stored) = outbound.spool.load(work.message) else { return Ended::Done };
+    let stored = match outbound.spool.load(work.message).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return Ended::Done,
+        Err(error) => return unreadable::defer(&outbound, work, error),
+    };
     let Some(host) = destination::first(&stored.envelope, &work.recipients).map(Address::host).cloned() else {
         return Ended::Done;
     };
     let decider = Decider::new(&snapshot.policies, &stored.envelope, &stored.states, clock::timestamp());
+    if decider.clone().under(&outbound.holds.load()).holds_any(&work.recipients) {
+        return Ended::Replan(work.recipients);
+    }
+    if orders::gives_up_ways(&outbound, &stored, &decider, &work.recipients).await {
+        return Ended::Replan(work.recipients);
+    }
     let decision = match decider.together(&work.recipients) {
-        Some((destination, decision)) if destination == work.destination => decision,
+        Some((destination, decision)) if destination == work.lane.destination => decision,
         _ => return Ended::Replan(work.recipients),
     };
     let attempt = Attempt::new(outbound, snapshot, stored, decision, work.recipients);
-    attempt.run(&host).await
+    match errand {
+        Errand::Deliver(teller) => Attempt { note, teller: Some(teller), ..attempt }.run(&host).await,
+        Errand::Leave(gone) => Attempt { note, ..attempt }.leave(gone.as_deref()).await,
+    }
 }
 
 pub(super) struct Attempt {
@@ -117,6 +143,8 @@ pub(super) struct Attempt {
     outcomes: Vec<(u32, Outcome)>,
     /// Nothing is sent: hosts are only looked at.
     is_look: bool,
+    note: Note,
+    teller: Option<Teller>,
 }
 
 impl Attempt {
@@ -154,6 +182,8 @@ impl Attempt {
             open: recipients,
             outcomes: Vec::new(),
             is_look: false,
+            note: Note::default(),
+            teller: None,
         }
     }
 
@@ -163,6 +193,9 @@ impl Attempt {
         self.outbound.metrics.delivery_phase(Phase::Resolve, clock::now().saturating_since(resolved));
         match found {
             Ok(hosts) => {
+                if let Some(teller) = &self.teller {
+                    teller.tell(&self.decision.next_hop, &hosts);
+                }
                 if let Err(fault) = self.try_hosts(hosts).await {
                     let id = self.stored.envelope.id;
                     tracing::error!(%id, %fault, "an attempt could not be recorded, so it was not made");
@@ -183,6 +216,14 @@ impl Attempt {
             outbound.looks.begin(look.run());
         }
         ended
+    }
+
+    /// Ends without a connection. It is on record as put off, like any failure: at the moments of the retry schedule,
+    /// so no more often than attempts would be. There is no record of an attempt, as none is made.
+    async fn leave(mut self, gone: Option<&Gone>) -> Ended {
+        let failure = gone.map_or_else(Gone::unknown, Gone::failure);
+        self.settle_open(&Outcome::Failed(failure));
+        self.conclude().await
     }
 
     /// Ends before all is tried: what was decided is kept, the rest is tried again.
@@ -239,6 +280,7 @@ impl Attempt {
 
     /// One host. Gives the failure that leaves recipients open.
     async fn try_target(&mut self, target: &Target) -> Result<Option<Failure>, Fault> {
+        self.note.talks_to(target);
         match self.connect(target).await {
             Ok(connection) => {
                 let reused = connection.messages > 0;
@@ -268,6 +310,7 @@ impl Attempt {
     /// Sends the message to the open recipients. Gives the failure of a session that broke before anything was decided,
     /// after which the next host may be tried.
     async fn transfer(&mut self, connection: Box<Connection>) -> Result<Option<Failure>, Fault> {
+        let is_new = connection.messages == 0;
         let mut sent = Sent {
             target: connection.target.clone(),
             tls: connection.tls().cloned(),
@@ -275,15 +318,17 @@ impl Attempt {
             body_sent: false,
         };
         let situation = self.situation(Some(&sent.target), sent.tls.clone());
-        // What is sent is on record before the first octet of it goes out.
+        // On record before the first octet of content goes out; while that is written, the host hears for whom it is.
         let records = self.subject.records(Event::OutboundAttempt, &self.open, &situation);
         self.recorded = records.first().map(|record| record.id);
-        self.outbound.spool.record(None, Vec::new(), records).await?;
+        let outbound = Arc::clone(&self.outbound);
+        let recorded = outbound.spool.begin_record(records).await?;
         let began = clock::now();
-        let body = self.outbound.spool.body(&self.stored);
-        let (result, reusable) = match connection.deliver(self.transaction(), &body).await {
+        let body = outbound.spool.body(&self.stored);
+        let (result, reusable) = match connection.deliver(self.transaction(), &body, recorded).await {
             Ok(delivered) => delivered,
-            Err(error) => {
+            Err(OwnFailure::Unrecorded(fault)) => return Err(fault),
+            Err(OwnFailure::Unreadable(error)) => {
                 tracing::error!(id = %self.stored.envelope.id, %error, "stored content cannot be read");
                 let permanent = error == BodyError::Damaged;
                 return Ok(Some(Failure::ours(Reason::SpoolFault, permanent, error.to_string())));
@@ -298,6 +343,7 @@ impl Attempt {
         sent.body_sent = result.body_sent;
         let places = std::mem::take(&mut self.open);
         let mut broken = None;
+        let showed = result.recipients.iter().map(signal::of_outcome).reduce(signal::together);
         for (place, outcome) in places.into_iter().zip(result.recipients) {
             match outcome_of(outcome, &sent) {
                 Outcome::Failed(failure) if failure.next_host => {
@@ -306,6 +352,10 @@ impl Attempt {
                 }
                 outcome => self.outcomes.push((place, outcome)),
             }
+        }
+        // How an idle connection breaks tells nothing.
+        if let Some(showed) = showed.filter(|_| is_new || broken.is_none()) {
+            self.note.shows(showed);
         }
         if self.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. })) {
             self.saw(&sent.target, What::Delivered(sent.tls.as_ref()));
@@ -356,6 +406,7 @@ impl Attempt {
     }
 
     async fn conclude(self) -> Ended {
+        self.note.ends(&self.outcomes);
         let attempted = Attempted {
             outbound: self.outbound,
             snapshot: self.snapshot,

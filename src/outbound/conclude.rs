@@ -8,7 +8,7 @@ use crate::clock;
 use crate::metrics::DeliveryResult;
 use crate::model::address::ReversePath;
 use crate::model::envelope::Envelope;
-use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text, shortened};
 use crate::model::reason::Reason;
 use crate::model::record::AuditEntry;
 use crate::model::reply::Reply;
@@ -25,10 +25,13 @@ use crate::spool::state::{Change, LastAttempt, Pending, Progress, RecipientState
 use super::attempt::Ended;
 use super::notices::{self, Told};
 use super::outcome::{Failure, Outcome};
+use super::outlook::Terms;
 use super::records::{Situation, Subject};
 use super::reporting;
 use super::targets::Target;
 use super::{Outbound, Snapshot};
+
+pub(super) mod by_operator;
 
 /// An attempt that has run.
 #[derive(Debug)]
@@ -163,7 +166,9 @@ impl Attempted {
     fn fates(&self, failure: &Failure, places: &[u32], now: Timestamp) -> Vec<(Fate, Vec<u32>)> {
         let mut fates: Vec<(Fate, Vec<u32>)> = Vec::new();
         for place in places {
-            let fate = self.standing(*place, failure, now).fate(failure.setback());
+            let standing = self.standing(*place, failure, now);
+            let fate = standing.fate(failure.setback());
+            let fate = if self.snapshot.soft_bounce { fate.softened(&standing) } else { fate };
             match fates.iter_mut().find(|(other, _)| *other == fate) {
                 Some((_, places)) => places.push(*place),
                 None => fates.push((fate, vec![*place])),
@@ -213,7 +218,7 @@ impl Attempted {
     }
 
     pub(super) fn expires_at(&self) -> Timestamp {
-        expires_at(&self.stored.envelope, &self.decision, &self.snapshot)
+        expires_at(&self.stored.envelope, &self.decision, &self.snapshot.terms())
     }
 
     fn defer(&self, plan: &mut Plan, failure: &Failure, places: &[u32], now: Timestamp) {
@@ -245,6 +250,8 @@ impl Attempted {
                 told_at: self.told_at(*place, &warned, now),
                 lacks_tls_since: self.standing(*place, failure, now).lacks_tls_since,
                 route: self.pending(*place).and_then(|pending| pending.route.clone()),
+                held: None,
+                via: self.pending(*place).and_then(|pending| pending.via.clone()),
             };
             match states.iter_mut().find(|(other, _)| *other == pending) {
                 Some((_, places)) => places.push(*place),
@@ -300,7 +307,7 @@ impl Attempted {
             at,
             reason: failure.reason,
             mx: failure.target.as_ref().map(Target::shown),
-            detail: peer_text(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
+            detail: shortened(&failure.detail, PEER_TEXT_BYTES_MAX).into_owned(),
             asked_by: asked_by(&self.decision, failure).iter().map(ToString::to_string).collect(),
             others: failure.others.clone(),
         }
@@ -325,11 +332,11 @@ impl Attempted {
 }
 
 /// The end of a message's lifetime.
-pub(super) fn expires_at(envelope: &Envelope, decision: &Decision, snapshot: &Snapshot) -> Timestamp {
+pub(super) fn expires_at(envelope: &Envelope, decision: &Decision, terms: &Terms<'_>) -> Timestamp {
     let lifetime = match envelope.sender.path {
         _ if envelope.tls_report => reporting::MAIL_LIFETIME,
-        ReversePath::Null => snapshot.bounce_lifetime,
-        ReversePath::Mailbox(_) => decision.lifetime.unwrap_or(snapshot.lifetime),
+        ReversePath::Null => terms.bounce_lifetime,
+        ReversePath::Mailbox(_) => decision.lifetime.unwrap_or(terms.lifetime),
     };
     backoff::expires_at(envelope.received_at, lifetime)
 }

@@ -4,21 +4,32 @@
 //! Must not: know inbound (they meet in the spool), decide what the policy engine decides, or weaken what it requires.
 
 mod attempt;
+pub mod books;
 mod conclude;
 mod destination;
 pub mod dispatch;
+mod flow;
+pub mod holds;
+mod jobs;
 mod known_hosts;
 pub(crate) mod ladder;
 pub mod learning;
 mod notices;
+pub mod operator;
+mod orders;
 mod outcome;
 pub mod outlook;
+pub mod overview;
 mod pool;
 mod records;
 pub mod reporting;
 mod seen;
 mod session;
+mod signal;
+mod sites;
+pub mod steering;
 pub mod targets;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -38,12 +49,14 @@ use crate::metrics::Metrics;
 use crate::model::domain::Domain;
 use crate::policy::rules::PolicySet;
 use crate::policy::settings::KeyPair;
+use crate::schedule::scheduler::Limits;
 use crate::smtp::client::Timeouts;
 use crate::spool::Spool;
 use crate::tls::client::ClientTls;
 use crate::tls::roots::Roots;
 
 pub use attempt::Looks;
+use holds::HoldTable;
 pub use known_hosts::KnownHosts;
 pub use pool::Pool;
 use reporting::{Reporter, Reports};
@@ -64,12 +77,26 @@ pub struct Snapshot {
     pub delay_warning: Duration,
     /// Never empty; the last one repeats.
     pub retry: Vec<Duration>,
-    pub lane_concurrency: u32,
-    pub total_concurrency: u32,
+    /// What is refused for good waits all the same, until its lifetime is over.
+    pub soft_bounce: bool,
+    /// What may run at once, as the scheduler takes it.
+    pub limits: Limits,
     /// Whether no delivery is begun while the audit log cannot be written.
     pub needs_audit: bool,
     /// `None`: no TLS reports are made.
     pub reporter: Option<Arc<Reporter>>,
+}
+
+impl Snapshot {
+    /// What of it tells how long mail waits.
+    pub fn terms(&self) -> outlook::Terms<'_> {
+        outlook::Terms {
+            policies: &self.policies,
+            lifetime: self.lifetime,
+            bounce_lifetime: self.bounce_lifetime,
+            delay_warning: self.delay_warning,
+        }
+    }
 }
 
 /// What all deliveries share.
@@ -77,6 +104,8 @@ pub struct Snapshot {
 pub struct Outbound {
     pub snapshot: ArcSwap<Snapshot>,
     pub spool: Spool,
+    /// The destinations that are held.
+    pub holds: HoldTable,
     pub audit: Health,
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<dyn Resolver>,

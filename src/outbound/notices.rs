@@ -13,11 +13,11 @@ use crate::model::reason::Reason;
 use crate::model::reply::{EnhancedCode, Reply};
 use crate::model::time::Timestamp;
 use crate::policy::host_requirement::HostRequirement;
+use crate::policy::rules::PolicySet;
 use crate::policy::settings::{Fact, Source};
 use crate::random;
 use crate::spool::NewMessage;
 
-use super::Snapshot;
 use super::conclude::Attempted;
 use super::outcome::Failure;
 use super::targets::Target;
@@ -58,7 +58,7 @@ pub(super) fn relayed(attempted: &Attempted, places: &[u32], reply: &Reply, targ
 pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, now: Timestamp) -> Vec<Told> {
     let envelope = &attempted.stored.envelope;
     let waited = now.saturating_since(envelope.received_at);
-    if !is_reliable(envelope, &attempted.snapshot) {
+    if !is_reliable(envelope, &attempted.snapshot.policies) {
         return Vec::new();
     }
     let is_late = waited >= attempted.snapshot.delay_warning;
@@ -86,17 +86,18 @@ pub(super) fn delayed(attempted: &Attempted, places: &[u32], failure: &Failure, 
 }
 
 /// Whether the address of the sender is one that delays are told to.
-pub(super) fn is_reliable(envelope: &Envelope, snapshot: &Snapshot) -> bool {
-    let hosted = envelope.sender.path.domain().is_some_and(|domain| snapshot.policies.is_hosted(domain));
+pub(super) fn is_reliable(envelope: &Envelope, policies: &PolicySet) -> bool {
+    let hosted = envelope.sender.path.domain().is_some_and(|domain| policies.is_hosted(domain));
     envelope.origin.trust == Trust::Trusted || hosted
 }
 
 /// Recipients that are given up.
 pub(super) fn failed(attempted: &Attempted, places: &[u32], failure: &Failure, expired: bool) -> Vec<Told> {
-    let told = |place| Told {
-        explanation: explanation_for(failure.reason, asked_by(failure)).filter(|_| is_explained(attempted, failure)),
-        ..of_failure(place, Action::Failed, failure, expired)
+    let explanation = match failure.reason {
+        Reason::Operator => Some(format!("{}.", failure.detail)),
+        reason => explanation_for(reason, asked_by(failure)).filter(|_| is_explained(attempted, failure)),
     };
+    let told = |place| Told { explanation: explanation.clone(), ..of_failure(place, Action::Failed, failure, expired) };
     due(attempted, places, Action::Failed).map(told).collect()
 }
 

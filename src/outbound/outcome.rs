@@ -1,7 +1,7 @@
 //! What came of a recipient, and what an answer of the protocol means for the queue. Pure.
 
 use crate::model::cipher::CipherGrade;
-use crate::model::escape::{PEER_TEXT_BYTES_MAX, peer_text};
+use crate::model::escape::{PEER_TEXT_BYTES_MAX, shortened};
 use crate::model::reason::Reason;
 use crate::model::reply::{Reply, Severity};
 use crate::model::tls::{ProtocolVersion, TlsFacts};
@@ -81,7 +81,7 @@ impl Failure {
     }
 
     fn in_short(&self) -> Option<OtherHost> {
-        let detail = peer_text(&self.detail, PEER_TEXT_BYTES_MAX).into_owned();
+        let detail = shortened(&self.detail, PEER_TEXT_BYTES_MAX).into_owned();
         Some(OtherHost { mx: self.target.as_ref()?.shown(), reason: self.reason, detail })
     }
 

@@ -51,10 +51,8 @@ impl Pool {
     pub(super) fn take(&self, key: &Key) -> Option<Box<Connection>> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(key)?;
-        let mut found = None;
-        while let (None, Some(Idle { connection, .. })) = (&found, connections.pop()) {
-            found = Some(connection).filter(|connection| !connection.is_stale());
-        }
+        let mut alive = std::iter::from_fn(|| connections.pop()).filter(|idle| !idle.connection.is_stale());
+        let found = alive.next().map(|idle| idle.connection);
         if connections.is_empty() {
             idle.remove(key);
         }
@@ -108,4 +106,49 @@ async fn quit_all(expired: Vec<Idle>) {
         quitting.spawn(idle.connection.quit());
     }
     quitting.join_all().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Idle connections of one host, told apart by the messages that they have carried, from 1 on. The hosts' ends of
+    /// those that are alive.
+    async fn idle(pool: &Pool, alive: &[bool]) -> (Key, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ehlo = Domain::parse("relay.example").unwrap();
+        let key = Key { address, name: None, sni: None, source: None, ehlo, identity: None, permits_tls: true };
+        let mut ends = Vec::new();
+        for (messages, is_alive) in (1..).zip(alive) {
+            let ours = TcpStream::connect(address).await.unwrap();
+            let (end, _) = listener.accept().await.unwrap();
+            if *is_alive {
+                ends.push(end);
+            } else {
+                drop(end);
+                ours.readable().await.unwrap();
+            }
+            assert!(pool.put(key.clone(), Connection::idle(ours, messages)).is_ok());
+        }
+        (key, ends)
+    }
+
+    async fn taken(alive: &[bool]) -> Vec<u32> {
+        let pool = Pool::default();
+        let (key, _ends) = idle(&pool, alive).await;
+        std::iter::from_fn(|| pool.take(&key)).map(|connection| connection.messages).collect()
+    }
+
+    #[tokio::test]
+    async fn taking_a_connection_leaves_the_other_idle_ones() {
+        assert_eq!(taken(&[true; 4]).await, [4, 3, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_host_has_closed_is_passed_over_and_the_others_are_kept() {
+        assert_eq!(taken(&[true, false, true, false]).await, [3, 1]);
+    }
 }

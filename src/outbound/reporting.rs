@@ -96,9 +96,9 @@ impl Reports {
             for target in &mut filed.targets {
                 let TargetState::Queuing { message, tries } = target.state else { continue };
                 is_changed = true;
-                target.state = match spool.load(message) {
-                    Some(_) => TargetState::Sent { at: now, message: Some(message) },
-                    None => TargetState::Waiting { tries, next: now, error: None },
+                target.state = match spool.contains(message) {
+                    true => TargetState::Sent { at: now, message: Some(message) },
+                    false => TargetState::Waiting { tries, next: now, error: None },
                 };
             }
             if is_changed && let Err(error) = self.book.file(&subject, &filed) {

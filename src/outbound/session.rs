@@ -1,5 +1,10 @@
 //! One outbound connection: dials, drives the SMTP client core, runs the handshake, streams bodies.
 
+mod checked;
+mod failure;
+#[cfg(test)]
+mod idle;
+
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +16,6 @@ use crate::clock;
 use crate::metrics::Phase;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
-use crate::model::reply::{Reply, Severity};
 use crate::model::time::Timestamp;
 use crate::model::tls::{TlsFacts, Verified};
 use crate::net::dial::dial;
@@ -22,7 +26,7 @@ use crate::smtp::client::{
     Action, ClientSession, Fault, FaultKind, RecipientOutcome, Settings, Stage, TlsPlan, Transaction, TransactionResult,
 };
 use crate::smtp::data::Encoder;
-use crate::spool::{Body, BodyError};
+use crate::spool::{Body, BodyError, Recording};
 use crate::tls::client::{CertificateUse, ClientHandshake, ClientTls, Peer};
 use crate::tls::evaluate::{Evaluation, evaluate, evaluate_all};
 use crate::tls::failure::FailureKind;
@@ -31,7 +35,11 @@ use crate::tls::stream::Stream;
 
 use super::Outbound;
 use super::ladder::{self, TlsFailure, Way};
+use super::signal;
 use super::targets::Target;
+
+use checked::Checked;
+pub(super) use failure::{Known, OpenFailure, OwnFailure};
 
 const READ_BYTES: usize = 4 << 10;
 /// RFC 5321 section 4.5.3.2 has no time for the connection itself; Postfix's is 30 s too.
@@ -60,65 +68,6 @@ impl Opening<'_> {
     }
 }
 
-/// Why a connection did not become ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OpenFailure {
-    pub(super) reason: Reason,
-    pub(super) stage: Stage,
-    pub(super) reply: Option<Reply>,
-    pub(super) detail: String,
-    /// TLS was tried and did not work so; another way on a fresh connection might.
-    pub(super) tls: Option<TlsFailure>,
-    /// What was negotiated, where it broke after the handshake.
-    pub(super) facts: Option<TlsFacts>,
-    pub(super) known: Known,
-}
-
-/// What the reports of failures tell besides of both ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
-    /// Our own address.
-    pub(super) local: Option<IpAddr>,
-    /// What the host called itself in its greeting.
-    pub(super) helo: Option<String>,
-}
-
-impl OpenFailure {
-    /// Whether it said no for good, in its greeting or to EHLO.
-    pub(super) fn is_permanent(&self) -> bool {
-        self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Permanent)
-            && !matches!(self.stage, Stage::StartTls | Stage::Tls)
-    }
-
-    /// Whether the host said that it cannot now.
-    pub(super) fn is_temporary(&self) -> bool {
-        self.reply.as_ref().is_some_and(|reply| reply.severity() == Severity::Transient)
-    }
-}
-
-impl From<Fault> for OpenFailure {
-    fn from(fault: Fault) -> Self {
-        let detail = match &fault.reply {
-            Some(reply) => reply.to_string(),
-            None => fault.to_string(),
-        };
-        let tls = match fault.stage {
-            Stage::StartTls => Some(TlsFailure::StartTls),
-            Stage::Tls => Some(TlsFailure::Handshake(FailureKind::Other)),
-            _ => None,
-        };
-        Self {
-            reason: fault.reason(),
-            stage: fault.stage,
-            reply: fault.reply,
-            detail,
-            tls,
-            facts: None,
-            known: Known::default(),
-        }
-    }
-}
-
 /// A connection that is ready for a transaction.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -130,8 +79,11 @@ pub(super) struct Connection {
     pub(super) certificate: CertificateUse,
     /// `None` for plaintext.
     peer: Option<Peer>,
+    checked: Option<Checked>,
     /// Messages sent over it.
     pub(super) messages: u32,
+    /// What is read goes here; without room of its own while the connection is idle.
+    buffer: Vec<u8>,
 }
 
 /// Why a body was not sent whole.
@@ -165,6 +117,7 @@ impl Connection {
             tls: None,
             facts: None,
             known: Known::default(),
+            signal: signal::of_dial(error.kind),
         })?;
         outbound.metrics.delivery_phase(Phase::Connect, clock::now().saturating_since(began));
         let settings =
@@ -172,8 +125,17 @@ impl Connection {
         let session = ClientSession::new(settings, clock::now());
         let stream = Stream::Plain(tcp);
         let Opening { way, certificate, .. } = opening;
-        let mut connection =
-            Self { session, stream, target: target.clone(), way, certificate, peer: None, messages: 0 };
+        let mut connection = Self {
+            session,
+            stream,
+            target: target.clone(),
+            way,
+            certificate,
+            peer: None,
+            checked: None,
+            messages: 0,
+            buffer: Vec::new(),
+        };
         loop {
             match connection.step().await {
                 Step::Ready => return Ok(Box::new(connection)),
@@ -200,7 +162,7 @@ impl Connection {
     async fn start_tls(self, outbound: &Outbound, opening: &Opening<'_>) -> Result<Self, OpenFailure> {
         let began = clock::now();
         let known = self.known();
-        let Self { mut session, stream, target, way, certificate, messages, .. } = self;
+        let Self { mut session, stream, target, way, certificate, messages, buffer, .. } = self;
         let failed = |kind: FailureKind, detail: String| OpenFailure {
             reason: ladder::reason(&opening.requirement.session, kind),
             stage: Stage::Tls,
@@ -209,6 +171,7 @@ impl Connection {
             tls: Some(TlsFailure::Handshake(kind)),
             facts: None,
             known: known.clone(),
+            signal: signal::of_handshake(kind),
         };
         let (Way::Tls(by), Some(tcp)) = (way, stream.into_plain()) else {
             return Err(failed(FailureKind::Other, "TLS was not to begin here".to_owned()));
@@ -227,7 +190,8 @@ impl Connection {
         outbound.metrics.delivery_phase(Phase::Tls, clock::now().saturating_since(began));
         session.handle_tls(clock::now());
         let certificate = certificate.served_by(peer.facts.stack);
-        Ok(Self { session, stream: Stream::Tls(stream), target, way, certificate, peer: Some(peer), messages })
+        let (stream, peer) = (Stream::Tls(stream), Some(peer));
+        Ok(Self { session, stream, target, way, certificate, peer, checked: None, messages, buffer })
     }
 
     /// Holds what was negotiated against a requirement: when the connection is new, and again for each message.
@@ -237,16 +201,20 @@ impl Connection {
         requirement: &HostRequirement,
         now: Timestamp,
     ) -> (Result<(), Reason>, Option<Evaluation>) {
+        if let Some(checked) = self.checked.as_ref().filter(|checked| checked.holds(requirement, roots, now)) {
+            let evaluation = checked.evaluation.clone();
+            return (
+                session_check::verify(requirement, self.tls(), identity_check(Some(&evaluation))),
+                Some(evaluation),
+            );
+        }
         let evaluation = self.peer.as_ref().map(|peer| evaluate_all(&peer.chain, requirement, roots, now));
-        let identity = match &evaluation {
-            Some(Evaluation { error: Some(reason), .. }) => IdentityCheck::Failed(*reason),
-            Some(evaluation) => IdentityCheck::Verified(evaluation.verified),
-            None => IdentityCheck::Verified(Verified::None),
-        };
         if let (Some(peer), Some(evaluation)) = (&mut self.peer, &evaluation) {
             peer.record(evaluation);
+            let (requirement, roots, evaluation) = (requirement.clone(), roots.clone(), evaluation.clone());
+            self.checked = Some(Checked { requirement, roots, at: now, evaluation });
         }
-        (session_check::verify(requirement, self.tls(), identity), evaluation)
+        (session_check::verify(requirement, self.tls(), identity_check(evaluation.as_ref())), evaluation)
     }
 
     /// Whether the host promises to keep to REQUIRETLS; only what it said under TLS counts (RFC 8689 section 4.2.1).
@@ -274,13 +242,14 @@ impl Connection {
         self.peer.as_ref().map(|peer| &peer.facts)
     }
 
-    /// Sends one message. The connection comes back if it can take another. Fails only where our own copy of the
-    /// content cannot be read; then the host has taken nothing.
+    /// Sends one message. The connection comes back if it can take another. Not an octet of content goes out before
+    /// `recorded`. Fails only on our own side; then the host has taken nothing.
     pub(super) async fn deliver(
         mut self: Box<Self>,
         transaction: Transaction,
         body: &Body,
-    ) -> Result<(TransactionResult, Option<Box<Self>>), BodyError> {
+        recorded: Recording<'_>,
+    ) -> Result<(TransactionResult, Option<Box<Self>>), OwnFailure> {
         let lost = TransactionResult {
             recipients: transaction
                 .recipients
@@ -291,16 +260,24 @@ impl Connection {
         };
         self.messages += 1;
         self.session.begin(clock::now(), transaction);
-        let mut result = None;
+        let (mut result, mut recorded) = (None, Some(recorded));
         loop {
             match self.step().await {
-                // After a write error the server's last word may still be there to be read.
-                Step::SendBody => match self.send_body(body).await {
-                    Ok(()) | Err(BodyFailure::Write) => {}
-                    Err(BodyFailure::Unreadable(error)) => return Err(error),
-                },
+                Step::SendBody => {
+                    if let Some(recorded) = recorded.take() {
+                        recorded.end().await.map_err(OwnFailure::Unrecorded)?;
+                    }
+                    match self.send_body(body).await {
+                        // After a write error the server's last word may still be there to be read.
+                        Ok(()) | Err(BodyFailure::Write) => {}
+                        Err(BodyFailure::Unreadable(error)) => return Err(OwnFailure::Unreadable(error)),
+                    }
+                }
                 Step::Finished(finished) => result = Some(finished),
-                Step::Ready => return Ok((result.unwrap_or(lost), Some(self))),
+                Step::Ready => {
+                    self.buffer = Vec::new();
+                    return Ok((result.unwrap_or(lost), Some(self)));
+                }
                 Step::Failed(_) | Step::Closed | Step::StartTls => return Ok((result.unwrap_or(lost), None)),
             }
         }
@@ -312,7 +289,7 @@ impl Connection {
         let block_timeout = self.session.deadline().saturating_since(clock::now());
         let mut pieces = body.pieces().await.map_err(BodyFailure::Unreadable)?;
         let mut encoder = Encoder::new();
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(SMALL_WRITE_BYTES);
         let mut next = pieces.next().await.map_err(BodyFailure::Unreadable)?;
         while let Some(piece) = next {
             encoder.encode(&piece, &mut out);
@@ -351,7 +328,6 @@ impl Connection {
 
     /// Runs the session until the driver has something to decide.
     async fn step(&mut self) -> Step {
-        let mut buffer = [0; READ_BYTES];
         loop {
             while let Some(action) = self.session.poll_action() {
                 match action {
@@ -370,10 +346,10 @@ impl Connection {
                 }
             }
             let left = self.session.deadline().saturating_since(clock::now());
-            match timeout(left, self.stream.read(&mut buffer)).await {
-                Ok(Ok(count)) if count > 0 => {
-                    self.session.handle_bytes(clock::now(), buffer.get(..count).unwrap_or_default());
-                }
+            self.buffer.clear();
+            self.buffer.reserve(READ_BYTES);
+            match timeout(left, self.stream.read_buf(&mut self.buffer)).await {
+                Ok(Ok(count)) if count > 0 => self.session.handle_bytes(clock::now(), &self.buffer),
                 Ok(_) => self.session.handle_eof(clock::now()),
                 Err(_) => self.session.handle_timeout(clock::now()),
             }
@@ -395,6 +371,16 @@ impl Connection {
 
 /// Content is gathered to about this size before it is written.
 const WRITE_BYTES: usize = 64 << 10;
+/// Most messages fit in this.
+const SMALL_WRITE_BYTES: usize = 16 << 10;
+
+fn identity_check(evaluation: Option<&Evaluation>) -> IdentityCheck {
+    match evaluation {
+        Some(Evaluation { error: Some(reason), .. }) => IdentityCheck::Failed(*reason),
+        Some(evaluation) => IdentityCheck::Verified(evaluation.verified),
+        None => IdentityCheck::Verified(Verified::None),
+    }
+}
 
 fn would_block(result: &io::Result<usize>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

@@ -58,6 +58,19 @@ impl Target {
         self.requirement.as_deref().or(self.unmet.as_deref())
     }
 
+    /// The same host, with nothing known or asked of it.
+    pub(super) fn unasked(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            name_is_trusted: false,
+            address: self.address,
+            security: Security::Unknown,
+            published: Arc::default(),
+            requirement: None,
+            unmet: None,
+        }
+    }
+
     /// The name, or the address where there is none.
     pub(super) fn shown(&self) -> String {
         self.name.as_ref().map_or_else(|| format!("[{}]", self.address.ip()), Domain::to_string)

@@ -3,6 +3,7 @@
 //! Must not: do I/O, read a clock, log, or know the wire protocol.
 
 pub mod alarm;
+pub mod alternate;
 pub mod assumed;
 pub mod candidate;
 pub mod changes;

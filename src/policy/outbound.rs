@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
+use crate::model::rate::Rate;
 use crate::model::reason::Reason;
 use crate::model::tls::ProtocolVersion;
 
@@ -177,6 +178,8 @@ pub struct Decision {
     pub notify_sender: Option<Duration>,
     /// `None`: the general limit.
     pub concurrency: Option<u32>,
+    /// `None`: as fast as can be.
+    pub rate: Option<Rate>,
     /// `None`: the spool's.
     pub retry: Option<Vec<Duration>>,
     /// `None`: the spool's.
@@ -193,7 +196,7 @@ impl Decision {
     pub fn is_like(&self, other: &Self) -> bool {
         // By name, so that a new part is not forgotten.
         let Self { next_hop, requirement, exception, following, .. } = self;
-        let Self { on_tls_failure, fallback, notify_sender, concurrency, retry, lifetime, .. } = self;
+        let Self { on_tls_failure, fallback, notify_sender, concurrency, rate, retry, lifetime, .. } = self;
         next_hop == &other.next_hop
             && requirement == &other.requirement
             && exception == &other.exception
@@ -202,6 +205,7 @@ impl Decision {
             && fallback == &other.fallback
             && notify_sender == &other.notify_sender
             && concurrency == &other.concurrency
+            && rate == &other.rate
             && retry == &other.retry
             && lifetime == &other.lifetime
     }
@@ -314,6 +318,7 @@ pub fn decide(policies: &PolicySet, domain: Option<&Domain>, asker: &Asker<'_>) 
         on_tls_failure,
         notify_sender: self::delivery(&delivery, |layer| &layer.notify_sender).map(|after| after.value),
         concurrency: delivery.iter().find_map(|layer| layer.concurrency),
+        rate: delivery.iter().find_map(|layer| layer.rate),
         retry: delivery.iter().find_map(|layer| layer.retry.clone()),
         lifetime: delivery.iter().find_map(|layer| layer.lifetime),
     }

@@ -99,6 +99,11 @@ impl PolicySet {
         of_files.chain(&self.defaults.route).chain(self.routes.values())
     }
 
+    /// Whether a route has this name, wherever it is written.
+    pub fn has_route(&self, name: &str) -> bool {
+        self.all_routes().any(|route| &*route.name == name)
+    }
+
     /// The certificates of ours that routes name, some perhaps more than once.
     pub fn client_certificates(&self) -> impl Iterator<Item = &Sourced<KeyPair>> {
         self.all_routes().filter_map(|route| route.client_certificate.as_ref())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::model::address::Host;
 use crate::model::cipher::CipherGrade;
 use crate::model::domain::Domain;
+use crate::model::rate::Rate;
 use crate::model::tls::ProtocolVersion;
 
 use super::names::{Fingerprint, NamePattern};
@@ -297,7 +298,7 @@ pub struct OutboundLayer {
     pub delivery: DeliveryLayer,
 }
 
-/// The keys of `[outbound]` that hold with a route too. No step and no exception has the last three.
+/// The keys of `[outbound]` that hold with a route too. No step and no exception has the last four.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryLayer {
     pub dane: Option<Sourced<DaneUse>>,
@@ -311,6 +312,8 @@ pub struct DeliveryLayer {
     pub notify_sender: Option<Sourced<Duration>>,
     /// Deliveries at once to one destination.
     pub concurrency: Option<u32>,
+    /// Deliveries to one destination in a time.
+    pub rate: Option<Rate>,
     pub retry: Option<Vec<Duration>>,
     pub lifetime: Option<Duration>,
 }

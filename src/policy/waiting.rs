@@ -19,6 +19,17 @@ pub enum Fate {
     Reroute(Arc<str>),
 }
 
+impl Fate {
+    /// The same where nothing is to bounce for now: what would waits for the end of its lifetime.
+    pub fn softened(self, standing: &Standing<'_>) -> Self {
+        match self {
+            Self::Bounce if standing.expires_at <= standing.now => Self::Expire,
+            Self::Bounce => Self::Retry,
+            fate => fate,
+        }
+    }
+}
+
 /// A failed attempt, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setback {
@@ -155,6 +166,27 @@ mod tests {
             let standing =
                 Standing { decision: &decision, lacks_tls_since: since.map(at), now: at(now), expires_at: at(500) };
             assert_eq!(standing.fate(Setback { reason, permanent, doubtful: false }), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_would_bounce_waits_for_its_end_where_bounces_are_soft() {
+        let decision = decision(OnTlsFailure::Defer);
+        let standing = |now| Standing {
+            decision: &decision,
+            lacks_tls_since: None,
+            now: Timestamp::from_secs(now),
+            expires_at: Timestamp::from_secs(500),
+        };
+        let rerouted = Fate::Reroute("escrow".into());
+        for (fate, now, expected) in [
+            (Fate::Bounce, 0, Fate::Retry),
+            (Fate::Bounce, 500, Fate::Expire),
+            (Fate::Retry, 0, Fate::Retry),
+            (Fate::Expire, 500, Fate::Expire),
+            (rerouted.clone(), 0, rerouted),
+        ] {
+            assert_eq!(fate.clone().softened(&standing(now)), expected, "{fate:?} {now}");
         }
     }
 

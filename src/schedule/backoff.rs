@@ -18,10 +18,14 @@ pub const JITTER_DIVISOR: u64 = 10;
 pub fn next_attempt(schedule: &[Duration], attempts: u32, jitter: u64) -> Duration {
     let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
     let base = schedule.get(index).or(schedule.last()).copied().unwrap_or(RETRY_DEFAULT);
+    spread(base, jitter).max(RETRY_MIN)
+}
+
+/// A wait moved by up to ±10 %, as the random number `jitter` says.
+pub(super) fn spread(base: Duration, jitter: u64) -> Duration {
     let base_us = u64::try_from(base.as_micros()).unwrap_or(u64::MAX);
     let spread_us = base_us / JITTER_DIVISOR;
-    let wait_us = (base_us - spread_us).saturating_add(scaled(2 * spread_us, jitter));
-    Duration::from_micros(wait_us).max(RETRY_MIN)
+    Duration::from_micros((base_us - spread_us).saturating_add(scaled(2 * spread_us, jitter)))
 }
 
 /// `random` of the whole range of `u64` mapped to `0..=max`.

@@ -1,12 +1,15 @@
-//! What the scheduler knows of a job: a number, a destination, when it is due and how often it was tried.
+//! What the scheduler knows of a job: a number, a destination, a flow, when it is due and how often it was tried.
 
 use std::fmt;
 
 use crate::model::time::Instant;
 
 use super::lane::{LaneId, LaneKey};
+use super::moment::Moment;
+use super::waiting::Shelf;
 
-/// One message for one destination, numbered by the caller. A number may be used again once its job has left.
+/// One message for one destination, numbered by the caller. A number may be used again once its job has left; numbers
+/// that stand close together cost the least memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
@@ -21,12 +24,42 @@ impl fmt::Display for JobId {
 pub struct Job {
     pub id: JobId,
     pub lane: LaneKey,
+    /// Whose message it is, as any number, such as a hash of client and sender. Flows of a lane take turns.
+    pub flow: u32,
     pub due: Instant,
     /// Attempts that were made and failed; zero gives the job the right of way over retries.
     pub attempts: u32,
 }
 
+/// How a job is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Try it.
+    Normal,
+    /// Try it: how this ends tells whether its site, which was down, is back.
+    Probe,
+    /// Its site is down: do not connect, and conclude it as the last attempt at the site was. What is told of the site
+    /// at the end is ignored.
+    Down,
+}
+
 /// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    pub end: End,
+    pub signal: Signal,
+    /// Any random number: spreads the moments at which sites are tried again.
+    pub jitter: u64,
+}
+
+impl Finished {
+    /// An end that tells nothing of the site.
+    pub const fn untold(end: End) -> Self {
+        Self { end, signal: Signal::Neutral, jitter: u64::MAX / 2 }
+    }
+}
+
+/// What becomes of a job that ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Delivered or given up: the job leaves.
@@ -35,6 +68,21 @@ pub enum End {
     RetryAt(Instant),
     /// Not tried: the job takes its old place again and no attempt is counted.
     Released,
+}
+
+/// What a run showed of the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It talked with us as it should, whatever it said of the message.
+    Good,
+    /// Somebody is there. What he said tells nothing of how many connections he bears.
+    Answers,
+    /// Nothing was learned, as nobody was asked.
+    Neutral,
+    /// Too many connections: 421, a 4xx that says so at greeting or MAIL, or a connection that was lost.
+    Busy,
+    /// No greeting: the connection timed out or was refused, at each host.
+    Unreachable,
 }
 
 /// Which waiting jobs an operator wants tried at once.
@@ -80,14 +128,14 @@ impl Counts {
         self.waiting + self.ready + self.running + self.held
     }
 
-    /// Moves `jobs` jobs; `None` stands for outside.
-    pub(super) const fn shift(&mut self, jobs: usize, from: Option<Place>, to: Option<Place>) {
+    /// Moves a job; `None` stands for outside.
+    pub(super) const fn shift(&mut self, from: Option<Place>, to: Option<Place>) {
         if let Some(place) = from {
             let count = self.at(place);
-            *count = count.saturating_sub(jobs);
+            *count = count.saturating_sub(1);
         }
         if let Some(place) = to {
-            *self.at(place) += jobs;
+            *self.at(place) += 1;
         }
     }
 
@@ -122,27 +170,19 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) lane: LaneId,
-    pub(super) due: Instant,
     pub(super) attempts: u32,
     pub(super) stage: Stage,
-}
-
-impl Entry {
-    pub(super) fn place(&self, now: Instant) -> Place {
-        match self.stage {
-            Stage::Queued if self.due <= now => Place::Ready,
-            Stage::Queued => Place::Waiting,
-            Stage::Held => Place::Held,
-            Stage::Running | Stage::RunningToHold | Stage::RunningToForget => Place::Running,
-        }
-    }
+    pub(super) flow: u32,
+    pub(super) due: Moment,
+    /// The number of its run while it runs.
+    pub(super) run: u64,
 }
 
 /// The life of a job inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// In the queue, due or not.
-    Queued,
+    Waiting(Shelf),
+    Ready,
     /// Out of the queue until it is released.
     Held,
     Running,
@@ -150,4 +190,15 @@ pub(super) enum Stage {
     RunningToHold,
     /// Was removed while it ran: leaves however it ends.
     RunningToForget,
+}
+
+impl Stage {
+    pub(super) const fn place(self) -> Place {
+        match self {
+            Self::Waiting(_) => Place::Waiting,
+            Self::Ready => Place::Ready,
+            Self::Held => Place::Held,
+            Self::Running | Self::RunningToHold | Self::RunningToForget => Place::Running,
+        }
+    }
 }

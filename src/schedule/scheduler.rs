@@ -1,42 +1,54 @@
 //! The scheduler: jobs in, the next job to run or the moment to wake up out.
 //!
-//! Lanes that have a due job and a free slot take turns, one job a turn. Inside a lane first attempts go before
-//! retries, each by due moment, and every fourth pick prefers a retry. A lane at its cap waits for itself alone.
+//! Laws, each with a test:
+//! 1. A job runs at most once at a time, and leaves only by `Done` or `remove`.
+//! 2. No more runs connect than the cap of their lane, the window of their site and the total allow. Runs that hang are
+//!    taken out of the total, up to a bound of their own.
+//! 3. Sites that may run a job take turns, one job a turn, and so do the lanes of a site. Whoever is at a bound, rests,
+//!    is down or waits for its rate keeps nobody else from running.
+//! 4. Inside a lane first attempts go before retries, and every fourth pick prefers a retry. Inside a class flows take
+//!    turns, and inside a flow the job that is due longest is next.
+//! 5. Jobs of a site that is down are handed out to be concluded, a bounded number at once and in turn with all others.
+//!    At the moment of its probe one job is tried. While it runs, the rest wait for what comes of it.
+//! 6. When a site is back, what waited there for another try is served as the window lets, due or not, each job once.
 //!
-//! Costs: each operation O(log n) in jobs and lanes, but for those that say otherwise; a job costs `poll` a constant
-//! more once, when it falls due. The number of jobs is bounded by the caller: what the spool holds.
-
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as MapEntry;
+//! Costs: each operation O(log n) in jobs, lanes and sites, but for those that say otherwise. A job costs `poll` as
+//! much once, when it falls due, and a site for each of its lanes when it goes down or comes back. The number of jobs
+//! is bounded by the caller: what the spool holds.
 
 use crate::model::time::Instant;
 
-use super::job::{Counts, End, Entry, Job, JobId, JobState, JobView, Place, Selection, Stage};
-use super::lane::{LaneId, LaneKey, LaneView};
+pub use super::limits::Limits;
+
+use super::job::{End, Entry, Finished, Job, JobId, Pass, Place, Stage};
+use super::lane::{LaneId, LaneKey};
 use super::lanes::Lanes;
-use super::queue::{Class, Queue, Slot};
+use super::moment::Moment;
+use super::pages::Pages;
+use super::ready::{self, Class, Ready};
+use super::runs::Runs;
+use super::site::{Change, Sign, SiteId, Way};
+use super::sites::Sites;
+use super::turns::Turns;
+use super::waiting::{self, Waiting};
 
 /// Lanes that may be held at once. A held lane stays in memory without a job.
 pub const LANES_HELD_MAX: usize = 10_000;
 
-/// What a queued job may occupy, in nodes of B-trees that are half full at worst.
-const JOB_BYTES_MAX: usize = 150;
-const _: () = assert!(2 * (size_of::<JobId>() + size_of::<Entry>() + size_of::<Slot>()) <= JOB_BYTES_MAX);
-
-/// How many jobs may run at once. Zero counts as one: to stop a lane, hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// In a lane of which nothing else was said.
-    pub lane_concurrency: u32,
-    /// In all lanes together.
-    pub total_concurrency: u32,
-}
+/// What a job may occupy: its entry, and a place in a B-tree that is half full at worst.
+const JOB_BYTES_MAX: usize = 110;
+const PLACE_BYTES: usize = if size_of::<ready::Slot>() > size_of::<waiting::Slot>() {
+    size_of::<ready::Slot>()
+} else {
+    size_of::<waiting::Slot>()
+};
+const _: () = assert!(size_of::<Option<Entry>>() + 2 * PLACE_BYTES <= JOB_BYTES_MAX);
 
 /// What the driver does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Run this job. It counts against its lane and the total until `handle_finished`.
-    Run(JobId, LaneKey),
+    /// Run this job as `pass` says. It counts against its bounds until `handle_finished`.
+    Run { job: JobId, lane: LaneKey, pass: Pass },
     /// Nothing runs before this moment unless something else happens. Always later than the `now` of the question.
     WaitUntil(Instant),
     /// Nothing runs until something happens: a job is added or finishes, or an operator acts.
@@ -67,293 +79,343 @@ pub struct TooManyHolds;
 pub struct Scheduler {
     limits: Limits,
     /// The latest moment that was told. A caller with an earlier one does not turn time back.
-    now: Instant,
-    jobs: BTreeMap<JobId, Entry>,
-    queue: Queue,
+    now: Moment,
+    jobs: Pages,
+    ready: Ready,
+    waiting: Waiting,
     lanes: Lanes,
+    sites: Sites,
+    turns: Turns,
+    runs: Runs,
+    /// The last job that was handed out was one to be concluded: the other kind is next.
+    concluded_last: bool,
 }
 
 impl Scheduler {
     pub fn new(limits: Limits) -> Self {
-        let lanes = Lanes::new(limits.lane_concurrency);
-        Self { limits, now: Instant::ZERO, jobs: BTreeMap::new(), queue: Queue::default(), lanes }
+        Self {
+            limits,
+            now: Moment(0),
+            jobs: Pages::default(),
+            ready: Ready::default(),
+            waiting: Waiting::default(),
+            lanes: Lanes::new(),
+            sites: Sites::new(),
+            turns: Turns::default(),
+            runs: Runs::default(),
+            concluded_last: false,
+        }
     }
 
     /// Takes a job, new or recovered.
     pub fn add(&mut self, now: Instant, job: Job) -> Result<(), Duplicate> {
         self.advance(now);
-        let MapEntry::Vacant(vacant) = self.jobs.entry(job.id) else {
+        if self.jobs.get(job.id).is_some() {
             return Err(Duplicate(job.id));
-        };
-        let lane = self.lanes.open(&job.lane);
-        let entry = Entry { lane, due: job.due, attempts: job.attempts, stage: Stage::Queued };
-        self.queue.insert(job.id, &entry);
-        let place = entry.place(self.now);
-        vacant.insert(entry);
-        self.shift(lane, 1, None, Some(place));
+        }
+        let (lane, due) = (self.open_lane(&job.lane), job.due.into());
+        let entry = Entry { lane, attempts: job.attempts, stage: Stage::Held, flow: job.flow, due, run: 0 };
+        self.jobs.insert(job.id, entry);
+        self.queue(job.id, None);
         Ok(())
     }
 
     /// The next job to run, or how long nothing is to do.
     pub fn poll(&mut self, now: Instant) -> Next {
         self.advance(now);
-        let slots = usize::try_from(self.limits.total_concurrency.max(1)).unwrap_or(usize::MAX);
-        if self.lanes.counts().running >= slots {
-            return Next::Idle;
+        let ways = if self.concluded_last { [Way::Connect, Way::Conclude] } else { [Way::Conclude, Way::Connect] };
+        for way in ways {
+            let may = match way {
+                Way::Connect => self.runs.has_slot(&self.limits),
+                Way::Conclude => self.runs.has_down_slot(),
+            };
+            let next = if may { self.turns.next_site(way) } else { None };
+            if let Some(run) = next.and_then(|site| self.start(site)) {
+                self.concluded_last = way == Way::Conclude;
+                return run;
+            }
         }
-        if let Some(run) = self.lanes.take_turn().and_then(|lane| self.start(lane)) {
-            return run;
-        }
-        self.lanes.next_alarm().map_or(Next::Idle, Next::WaitUntil)
+        let wants_slot = self.turns.next_site(Way::Connect).is_some();
+        let aging = if wants_slot { self.runs.next_aging(&self.limits) } else { None };
+        let wake = [self.lanes.next_alarm(), self.sites.next_alarm(), aging].into_iter().flatten().min();
+        wake.map_or(Next::Idle, |at| Next::WaitUntil(at.instant()))
     }
 
     /// Ends a run. False if the job was not running; then nothing changes.
-    pub fn handle_finished(&mut self, now: Instant, id: JobId, end: End) -> bool {
+    pub fn handle_finished(&mut self, now: Instant, id: JobId, finished: Finished) -> bool {
         self.advance(now);
-        let Some(entry) = self.jobs.get_mut(&id) else { return false };
-        let stays = match (entry.stage, end) {
-            (Stage::Queued | Stage::Held, _) => return false,
-            (Stage::RunningToForget, _) | (_, End::Done) => None,
-            (Stage::RunningToHold, _) => Some(Stage::Held),
-            (Stage::Running, _) => Some(Stage::Queued),
-        };
-        let lane = entry.lane;
-        let Some(stage) = stays else {
-            self.jobs.remove(&id);
-            self.shift(lane, 1, Some(Place::Running), None);
+        let Some(entry) = self.jobs.get(id) else { return false };
+        let stage = entry.stage;
+        if stage.place() != Place::Running {
+            return false;
+        }
+        let (lane, run) = (entry.lane, entry.run);
+        self.end_run(lane, run, &finished);
+        if stage == Stage::RunningToForget || finished.end == End::Done {
+            self.jobs.remove(id);
+            self.shift(lane, Some(Place::Running), None);
             return true;
-        };
-        entry.stage = stage;
-        if let End::RetryAt(due) = end {
-            entry.due = due;
+        }
+        if let Some(entry) = self.jobs.get_mut(id)
+            && let End::RetryAt(due) = finished.end
+        {
+            entry.due = due.into();
             entry.attempts = entry.attempts.saturating_add(1);
         }
-        if stage == Stage::Queued {
-            self.queue.insert(id, entry);
+        match stage {
+            Stage::RunningToHold => self.place(id, Stage::Held, Some(Place::Running)),
+            _ => self.queue(id, Some(Place::Running)),
         }
-        let place = entry.place(self.now);
-        self.shift(lane, 1, Some(Place::Running), Some(place));
         true
     }
 
-    /// Forgets a job; a running one when it finishes, however it ends. False if there is no such job.
-    pub fn remove(&mut self, id: JobId) -> bool {
-        let Some(entry) = self.jobs.get_mut(&id) else { return false };
-        let (lane, place) = (entry.lane, entry.place(self.now));
-        match entry.stage {
-            Stage::RunningToForget => return false,
-            Stage::Running | Stage::RunningToHold => {
-                entry.stage = Stage::RunningToForget;
-                return true;
+    /// Starts the job whose turn it is in the site.
+    fn start(&mut self, site_id: SiteId) -> Option<Next> {
+        let lane_id = self.turns.next_lane(site_id)?;
+        let site = self.sites.get_mut(site_id)?;
+        let lane = self.lanes.get_mut(lane_id)?;
+        self.turns.settle_lane(site, lane_id, lane, false);
+        self.turns.settle_site(site_id, site, None);
+        let pass = site.pass();
+        let started = self.choose(lane_id).and_then(|id| self.run(id, pass));
+        if started.is_none() {
+            self.settle(lane_id);
+        }
+        started
+    }
+
+    /// The job of the lane that is next, by class, flow and due moment.
+    fn choose(&mut self, lane_id: LaneId) -> Option<JobId> {
+        let lane = self.lanes.get_mut(lane_id)?;
+        let preferred = lane.next_pick();
+        for class in [preferred, preferred.other()] {
+            let served = lane.served(class);
+            if let Some(turn) = self.ready.next(lane_id, class, *served) {
+                *served = turn.flow;
+                return Some(turn.job);
             }
-            Stage::Queued => self.queue.remove(id, entry),
-            Stage::Held => {}
-        }
-        self.jobs.remove(&id);
-        self.shift(lane, 1, Some(place), None);
-        true
-    }
-
-    /// Makes waiting jobs due now and says how many there were. Jobs that are held one by one stay as they are.
-    /// Costs O(log n) for each job that waits in the selection.
-    pub fn retry_now(&mut self, now: Instant, selection: Selection) -> usize {
-        self.advance(now);
-        match selection {
-            Selection::Job(id) => self.make_due(&[id]),
-            Selection::Lane(key) => self.lanes.find(&key).map_or(0, |lane| self.make_lane_due(lane)),
-            Selection::All => self.lanes.ids().into_iter().map(|lane| self.make_lane_due(lane)).sum(),
-        }
-    }
-
-    /// Moves a job to another lane, with its due moment and attempts. A running one cannot be moved.
-    pub fn rename_lane(&mut self, id: JobId, key: &LaneKey) -> Result<(), RenameError> {
-        let entry = self.jobs.get_mut(&id).ok_or(RenameError::Unknown)?;
-        let place = match entry.stage {
-            Stage::RunningToForget => return Err(RenameError::Unknown),
-            Stage::Running | Stage::RunningToHold => return Err(RenameError::Running),
-            Stage::Queued | Stage::Held => entry.place(self.now),
-        };
-        let (old, new) = (entry.lane, self.lanes.open(key));
-        if entry.stage == Stage::Queued {
-            self.queue.remove(id, entry);
-            entry.lane = new;
-            self.queue.insert(id, entry);
-        }
-        entry.lane = new;
-        // In this order, so that a lane that is both old and new is not dropped in between.
-        self.shift(new, 1, None, Some(place));
-        self.shift(old, 1, Some(place), None);
-        Ok(())
-    }
-
-    fn start(&mut self, lane: LaneId) -> Option<Next> {
-        let prefers_retry = self.lanes.change(lane, |lane| lane.next_pick_prefers_retry())?;
-        let preferred = if prefers_retry { Class::Retry } else { Class::First };
-        let id = self.queue.next_ready(lane, preferred, self.now)?;
-        let entry = self.jobs.get_mut(&id)?;
-        self.queue.remove(id, entry);
-        entry.stage = Stage::Running;
-        let key = self.lanes.get(lane)?.key.clone();
-        self.shift(lane, 1, Some(Place::Ready), Some(Place::Running));
-        Some(Next::Run(id, key))
-    }
-
-    fn make_lane_due(&mut self, lane: LaneId) -> usize {
-        self.make_due(&self.queue.waiting_jobs(lane, self.now))
-    }
-
-    fn make_due(&mut self, ids: &[JobId]) -> usize {
-        let mut jobs = 0;
-        for id in ids {
-            let Some(entry) = self.jobs.get_mut(id) else { continue };
-            if entry.place(self.now) != Place::Waiting {
-                continue;
+            if class == Class::Retry
+                && self.sites.get(lane.site).is_some_and(|site| site.is_up())
+                && let Some(shelf) = lane.recovering_shelf()
+                && let Some((_, job)) = self.waiting.first(lane_id, shelf)
+            {
+                return Some(job);
             }
-            self.queue.remove(*id, entry);
-            entry.due = self.now;
-            self.queue.insert(*id, entry);
-            let lane = entry.lane;
-            self.shift(lane, 1, Some(Place::Waiting), Some(Place::Ready));
-            jobs += 1;
         }
-        jobs
+        None
     }
 
-    /// Moves the time on: what has fallen due since is counted as ready.
+    fn run(&mut self, id: JobId, pass: Pass) -> Option<Next> {
+        let before = self.unqueue(id)?;
+        let run = self.runs.begin(self.now, pass);
+        let entry = self.jobs.get_mut(id)?;
+        (entry.stage, entry.run) = (Stage::Running, run);
+        let lane_id = entry.lane;
+        let lane = self.lanes.get_mut(lane_id)?;
+        if pass == Pass::Down {
+            lane.concluding += 1;
+        } else {
+            if let Some(bucket) = &mut lane.bucket {
+                bucket.take(self.now);
+            }
+            self.sites.get_mut(lane.site)?.begin(run, lane_id);
+        }
+        let next = Next::Run { job: id, lane: lane.key.clone(), pass };
+        self.shift(lane_id, Some(before), Some(Place::Running));
+        Some(next)
+    }
+
+    /// Frees what the run used, and tells the site how it ended.
+    fn end_run(&mut self, lane_id: LaneId, number: u64, finished: &Finished) {
+        let (Some(run), Some(lane)) = (self.runs.end(number), self.lanes.get_mut(lane_id)) else { return };
+        if run.pass == Pass::Down {
+            lane.concluding = lane.concluding.saturating_sub(1);
+            return;
+        }
+        let site_id = lane.site;
+        let Some(site) = self.sites.get_mut(site_id) else { return };
+        let Finished { signal, jitter, .. } = *finished;
+        let sign = Sign { now: self.now, run: number, last_run: self.runs.last(), signal, jitter };
+        let change = site.end(sign, &self.limits);
+        if change != Change::Nothing {
+            for lane_id in self.sites.lanes(site_id) {
+                if let Some(lane) = self.lanes.get_mut(lane_id) {
+                    if change == Change::CameUp { lane.recover() } else { lane.stop_recovering() }
+                }
+                self.settle(lane_id);
+            }
+        }
+    }
+
+    /// Moves the time on: what has fallen due since is ready.
     fn advance(&mut self, now: Instant) {
+        let now = Moment::from(now);
         if now <= self.now {
             return;
         }
-        let before = std::mem::replace(&mut self.now, now);
+        self.now = now;
+        self.runs.age(now);
         while let Some(lane) = self.lanes.take_alarm(now) {
-            let jobs = self.queue.fallen_due(lane, before, now);
-            self.shift(lane, jobs, Some(Place::Waiting), Some(Place::Ready));
-        }
-    }
-
-    fn shift(&mut self, lane: LaneId, jobs: usize, from: Option<Place>, to: Option<Place>) {
-        self.lanes.change(lane, |lane| lane.jobs.shift(jobs, from, to));
-        self.settle(lane);
-    }
-
-    fn settle(&mut self, lane: LaneId) {
-        let waits = self.lanes.get(lane).is_some_and(|lane| lane.jobs.waiting > 0);
-        let next_due = if waits { self.queue.next_due(lane, self.now) } else { None };
-        self.lanes.settle(lane, next_due);
-    }
-}
-
-/// What the operator and the configuration change.
-impl Scheduler {
-    /// New limits after a reload; what runs already goes on. Costs O(log n) for each lane.
-    pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
-        self.lanes.set_concurrency_default(limits.lane_concurrency);
-        for lane in self.lanes.ids() {
+            self.fall_due(lane);
             self.settle(lane);
         }
-    }
-
-    /// Gives a lane a cap of its own for as long as it has jobs. False if it has none: add the job first.
-    pub fn set_lane_concurrency(&mut self, key: &LaneKey, max: u32) -> bool {
-        let Some(lane) = self.lanes.find(key) else { return false };
-        self.lanes.change(lane, |lane| lane.concurrency = Some(max));
-        self.settle(lane);
-        true
-    }
-
-    /// Starts nothing in this lane until it is released, also if it has no jobs yet. What runs goes on.
-    pub fn hold_lane(&mut self, key: &LaneKey) -> Result<(), TooManyHolds> {
-        let held = self.lanes.find(key).and_then(|lane| self.lanes.get(lane)).is_some_and(|lane| lane.held);
-        if !held && self.lanes.lanes_held() >= LANES_HELD_MAX {
-            return Err(TooManyHolds);
+        while let Some(site) = self.sites.take_alarm(now) {
+            self.prepare_probe(site);
+            self.settle_site(site);
         }
-        let lane = self.lanes.open(key);
-        self.set_lane_held(lane, true);
-        Ok(())
+        self.sites.forget(now);
     }
 
-    /// False if the lane was not held.
-    pub fn release_lane(&mut self, key: &LaneKey) -> bool {
-        let Some(lane) = self.lanes.find(key) else { return false };
-        let was_held = self.lanes.get(lane).is_some_and(|lane| lane.held);
-        self.set_lane_held(lane, false);
-        was_held
-    }
-
-    /// Keeps a job from running until it is released; a running one if it comes back. False if there is no such job.
-    pub fn hold_job(&mut self, id: JobId) -> bool {
-        let Some(entry) = self.jobs.get_mut(&id) else { return false };
-        let (lane, place) = (entry.lane, entry.place(self.now));
-        match entry.stage {
-            Stage::RunningToForget => false,
-            Stage::Held | Stage::RunningToHold => true,
-            Stage::Running => {
-                entry.stage = Stage::RunningToHold;
-                true
-            }
-            Stage::Queued => {
-                self.queue.remove(id, entry);
-                entry.stage = Stage::Held;
-                self.shift(lane, 1, Some(place), Some(Place::Held));
-                true
-            }
+    /// If the site is to be probed and nothing there is due, what is due soonest is due now.
+    fn prepare_probe(&mut self, site: SiteId) {
+        if !self.sites.get_mut(site).is_some_and(|site| site.wants_probe(self.now)) {
+            return;
         }
-    }
-
-    /// Lets a held job take its old place again. False if it was not held.
-    pub fn release_job(&mut self, id: JobId) -> bool {
-        let Some(entry) = self.jobs.get_mut(&id) else { return false };
-        match entry.stage {
-            Stage::Queued | Stage::Running | Stage::RunningToForget => false,
-            Stage::RunningToHold => {
-                entry.stage = Stage::Running;
-                true
-            }
-            Stage::Held => {
-                entry.stage = Stage::Queued;
-                self.queue.insert(id, entry);
-                let (lane, place) = (entry.lane, entry.place(self.now));
-                self.shift(lane, 1, Some(Place::Held), Some(place));
-                true
-            }
+        let lanes = self.sites.lanes(site).into_iter();
+        let open = lanes.filter(|lane| self.lanes.get(*lane).is_some_and(|lane| !lane.held));
+        if let Some((_, id)) = open.filter_map(|lane| self.soonest(lane)).min() {
+            self.make_due(id);
         }
-    }
-
-    fn set_lane_held(&mut self, lane: LaneId, held: bool) {
-        self.lanes.change(lane, |lane| lane.held = held);
-        self.settle(lane);
     }
 }
 
-/// What can be seen. All of it is as of the latest moment that was told.
+/// Where jobs, lanes and sites stand.
 impl Scheduler {
-    /// All lanes by name. A lane without jobs is here only while it is held.
-    pub fn lanes(&self) -> impl Iterator<Item = LaneView<'_>> {
-        self.lanes.views()
-    }
-
-    /// One job; `None` also for one that was removed while it ran.
-    pub fn job(&self, id: JobId) -> Option<JobView<'_>> {
-        let entry = self.jobs.get(&id).filter(|entry| entry.stage != Stage::RunningToForget)?;
-        let lane = self.lanes.get(entry.lane)?;
-        let state = match entry.place(self.now) {
-            Place::Running => JobState::Running,
-            Place::Held => JobState::Held,
-            Place::Waiting | Place::Ready if lane.held => JobState::Held,
-            Place::Waiting => JobState::Waiting { due: entry.due },
-            Place::Ready => JobState::Ready,
+    /// Puts a job among those that are ready or those that wait, as its due moment says.
+    fn queue(&mut self, id: JobId, from: Option<Place>) {
+        let Some(entry) = self.jobs.get_mut(id) else { return };
+        let Some(lane) = self.lanes.get_mut(entry.lane) else { return };
+        let stage = if entry.due <= self.now {
+            self.ready.insert(ready_slot(entry, id));
+            Stage::Ready
+        } else {
+            let shelf = if entry.attempts == 0 { waiting::Shelf::First } else { lane.shelf };
+            self.waiting.insert(entry.lane, shelf, entry.due, id);
+            lane.put(shelf, entry.due);
+            Stage::Waiting(shelf)
         };
-        Some(JobView { state, attempts: entry.attempts, lane: &lane.key })
+        self.place(id, stage, from);
     }
 
-    /// All jobs by state. One that was removed while it runs still counts as running.
-    pub fn counts(&self) -> Counts {
-        self.lanes.counts()
+    /// Takes a job out of its queue, and says in which it was. The caller says where it stands from then on.
+    fn unqueue(&mut self, id: JobId) -> Option<Place> {
+        let entry = self.jobs.get(id)?;
+        match entry.stage {
+            Stage::Ready => self.ready.remove(&ready_slot(entry, id)),
+            Stage::Waiting(shelf) => {
+                self.waiting.remove(entry.lane, shelf, entry.due, id);
+                let lane = self.lanes.get_mut(entry.lane)?;
+                lane.take(shelf);
+                if lane.next_due == Some(entry.due) {
+                    lane.next_due = self.waiting.soonest(entry.lane, lane.shelves()).map(|(due, _)| due);
+                }
+            }
+            Stage::Held | Stage::Running | Stage::RunningToHold | Stage::RunningToForget => {}
+        }
+        Some(entry.stage.place())
+    }
+
+    /// Makes those jobs of the lane ready that have fallen due.
+    fn fall_due(&mut self, lane_id: LaneId) {
+        let next_due = loop {
+            let next = self.soonest(lane_id);
+            let Some((_, id)) = next.filter(|(due, _)| *due <= self.now) else { break next };
+            let Some(entry) = self.jobs.get_mut(id) else { return };
+            let Stage::Waiting(shelf) = entry.stage else { return };
+            self.waiting.remove(lane_id, shelf, entry.due, id);
+            entry.stage = Stage::Ready;
+            self.ready.insert(ready_slot(entry, id));
+            self.lanes.change(lane_id, |lane| {
+                lane.take(shelf);
+                lane.jobs.shift(Some(Place::Waiting), Some(Place::Ready));
+            });
+        };
+        if let Some(lane) = self.lanes.get_mut(lane_id) {
+            lane.next_due = next_due.map(|(due, _)| due);
+        }
+    }
+
+    /// The job of the lane that waits and is due soonest.
+    fn soonest(&self, lane: LaneId) -> Option<(Moment, JobId)> {
+        self.waiting.soonest(lane, self.lanes.get(lane)?.shelves())
+    }
+
+    fn make_due(&mut self, id: JobId) {
+        let from = self.unqueue(id);
+        if let Some(entry) = self.jobs.get_mut(id) {
+            entry.due = self.now;
+        }
+        self.queue(id, from);
+    }
+
+    fn place(&mut self, id: JobId, stage: Stage, from: Option<Place>) {
+        let Some(entry) = self.jobs.get_mut(id) else { return };
+        entry.stage = stage;
+        let lane = entry.lane;
+        self.shift(lane, from, Some(stage.place()));
+    }
+
+    fn shift(&mut self, lane: LaneId, from: Option<Place>, to: Option<Place>) {
+        self.lanes.change(lane, |lane| lane.jobs.shift(from, to));
+        self.settle(lane);
+    }
+
+    /// The lane of this name, made if there is none. A new lane stays only if `settle` finds a reason for it.
+    fn open_lane(&mut self, key: &LaneKey) -> LaneId {
+        if let Some(lane) = self.lanes.find(key) {
+            return lane;
+        }
+        let site = self.sites.insert(self.limits.initial_concurrency);
+        let lane = self.lanes.insert(key.clone(), site);
+        self.sites.join(site, lane);
+        lane
+    }
+
+    /// Puts a lane and its site where their state says, and drops a lane that is over.
+    fn settle(&mut self, id: LaneId) {
+        let (now, cap) = (self.now, self.limits.lane_concurrency);
+        let Some(lane) = self.lanes.get_mut(id) else { return };
+        let site_id = lane.site;
+        let Some(site) = self.sites.get_mut(site_id) else { return };
+        let stands = lane.has_job(cap, site) && lane.rate_wait(now).is_none();
+        self.turns.settle_lane(site, id, lane, stands);
+        let (is_over, alarm) = (lane.is_over(now), lane.next_alarm(now, cap, site));
+        if is_over {
+            self.lanes.remove(id);
+            self.part_site(site_id, id);
+        } else {
+            self.lanes.set_alarm(id, alarm);
+            self.settle_site(site_id);
+        }
+    }
+
+    /// The lane, which stands in no round any more, leaves the site.
+    fn part_site(&mut self, site_id: SiteId, lane: LaneId) {
+        let Some(site) = self.sites.get_mut(site_id) else { return };
+        self.turns.settle_site(site_id, site, None);
+        self.sites.part(site_id, lane, self.now, self.limits.initial_concurrency);
+        self.settle_site(site_id);
+    }
+
+    fn settle_site(&mut self, id: SiteId) {
+        let (now, max) = (self.now, self.limits.site_concurrency_max);
+        let Some(site) = self.sites.get_mut(id) else { return };
+        let way = site.way(now, max);
+        self.turns.settle_site(id, site, way);
+        self.sites.settle_alarm(id, now);
     }
 }
+
+const fn ready_slot(entry: &Entry, id: JobId) -> ready::Slot {
+    ready::Slot::new(entry.lane, entry.attempts, entry.flow, entry.due, id)
+}
+
+mod steering;
+mod views;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod simulations;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,19 @@
 //! Reading the content of a message back, piece by piece and checked.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::journal::filesystem::File;
+use crate::journal::filesystem::{File, FileSystem};
 use crate::journal::{Location, ReadError};
 use crate::model::id::MessageId;
 
 use super::entry::BodyFile;
-use super::index::{Place, Stored};
+use super::index::Stored;
 use super::intake::body_path;
+use super::packed::Place;
 use super::{Shared, lock};
 
 /// Content is read in pieces of this size.
@@ -23,7 +25,7 @@ pub enum BodyError {
     /// The bytes are not those that were stored. Trying again does not help.
     #[error("the stored content is damaged")]
     Damaged,
-    /// The content is gone: the message was finished meanwhile.
+    /// The content is gone: the message was finished meanwhile, or moved while it was read.
     #[error("the stored content is gone")]
     Gone,
     #[error("the stored content cannot be read: {0}")]
@@ -59,7 +61,7 @@ impl Body {
         if let Some(cached) = &self.cached {
             return Ok(Pieces::Memory(cached.clone().into_iter()));
         }
-        let body = self.clone();
+        let body = self.clone().current();
         let reader = blocking(move || body.open().map_err(|error| body.blame(error))).await?;
         Ok(Pieces::Reading(Some(reader)))
     }
@@ -80,12 +82,7 @@ impl Body {
         match self.place {
             Place::Journal(location) => self.open_journal(&location),
             Place::File(file) => {
-                let path = body_path(&self.shared.bodies, self.id);
-                let handle = self.shared.fs.open(&path).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => BodyError::Gone,
-                    kind => BodyError::Io(kind),
-                })?;
-                let reader = FileReader { handle, file, offset: 0, hasher: crc32fast::Hasher::new() };
+                let reader = FileReader::open(self.shared.fs.as_ref(), &body_path(&self.shared.bodies, self.id), file)?;
                 Ok(Reader { source: Box::new(reader), body: self.clone() })
             }
         }
@@ -97,8 +94,14 @@ impl Body {
 
     /// What is removed under a reader looks damaged to it.
     fn blame(&self, error: BodyError) -> BodyError {
-        let is_gone = error == BodyError::Damaged && !lock(&self.shared.index).contains(self.id);
-        if is_gone { BodyError::Gone } else { error }
+        let is_here = || lock(&self.shared.index).lies(self.id).is_some_and(|lies| lies.place == self.place);
+        if error == BodyError::Damaged && !is_here() { BodyError::Gone } else { error }
+    }
+
+    /// The same where the message lies now, which may have been moved since it was loaded.
+    fn current(self) -> Self {
+        let place = lock(&self.shared.index).lies(self.id).map_or(self.place, |lies| lies.place);
+        Self { place, ..self }
     }
 }
 
@@ -155,11 +158,22 @@ impl Reader {
     }
 }
 
-struct FileReader {
+/// Reads content from its own file. The read that reaches the end fails with `InvalidData` if it is damaged.
+pub(super) struct FileReader {
     handle: Box<dyn File>,
     file: BodyFile,
     offset: u64,
     hasher: crc32fast::Hasher,
+}
+
+impl FileReader {
+    pub(super) fn open(fs: &dyn FileSystem, path: &Path, file: BodyFile) -> Result<Self, BodyError> {
+        let handle = fs.open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => BodyError::Gone,
+            kind => BodyError::Io(kind),
+        })?;
+        Ok(Self { handle, file, offset: 0, hasher: crc32fast::Hasher::new() })
+    }
 }
 
 impl Read for FileReader {

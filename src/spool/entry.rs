@@ -11,6 +11,8 @@ use crate::model::id::{MessageId, RecordId};
 use crate::model::record::AuditEntry;
 
 use super::NewMessage;
+use super::brief::Brief;
+use super::holds::Holds;
 use super::intake::{Content, OrphanFile, Sealed};
 use super::state::{Progress, RecipientState};
 
@@ -19,6 +21,7 @@ pub(super) const KIND_PROGRESS: u8 = 2;
 pub(super) const KIND_AUDIT: u8 = 3;
 pub(super) const KIND_MARK: u8 = 4;
 pub(super) const KIND_CARRIED: u8 = 5;
+pub(super) const KIND_HOLDS: u8 = 8;
 
 /// One entry of the journal.
 #[derive(Debug)]
@@ -28,6 +31,18 @@ pub(super) enum Entry {
     Audit(AuditEntry),
     Mark(Mark),
     Carried(Carried),
+    Again(Again),
+    Holds(Holds),
+}
+
+/// A message that was queued before: moved from another segment, or brought back from outside.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) meta: MessageMeta,
+    /// Empty if it has a file of its own.
+    pub(super) content: Vec<Bytes>,
+    /// A file that no message names yet.
+    pub(super) orphan: Option<OrphanFile>,
 }
 
 /// The audit log is durable up to and including this batch of the journal.
@@ -60,6 +75,17 @@ pub(super) struct MessageMeta {
     /// States at the time of writing; absent for a new message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) states: Vec<RecipientState>,
+}
+
+/// The metadata of a new message as it is written. Whoever reads all of it does not need the brief.
+#[derive(Debug, Serialize)]
+struct NewMeta<'a> {
+    /// Stands first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brief: Option<String>,
+    envelope: &'a Envelope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<BodyFile>,
 }
 
 /// Content in a file of its own, named by the message.
@@ -102,6 +128,7 @@ impl Entry {
     pub(super) fn take_file(&mut self) -> Option<OrphanFile> {
         match self {
             Self::Message(message) => message.content.orphan.take(),
+            Self::Again(again) => again.orphan.take(),
             _ => None,
         }
     }
@@ -110,11 +137,12 @@ impl Entry {
 impl journal::Entry for Entry {
     fn kind(&self) -> u8 {
         match self {
-            Self::Message(_) => KIND_MESSAGE,
+            Self::Message(_) | Self::Again(_) => KIND_MESSAGE,
             Self::Progress(_) => KIND_PROGRESS,
             Self::Audit(_) => KIND_AUDIT,
             Self::Mark(_) => KIND_MARK,
             Self::Carried(_) => KIND_CARRIED,
+            Self::Holds(_) => KIND_HOLDS,
         }
     }
 
@@ -126,7 +154,9 @@ impl journal::Entry for Entry {
                     Content::File(file) => Some(*file),
                     Content::Memory(_) => None,
                 };
-                serde_json::to_writer(out, &MessageMeta { envelope: envelope.clone(), file, states: Vec::new() })
+                // What says that the content is the body and that all are pending is that there is a brief.
+                let brief = if file.is_none() { Brief::of(envelope).words() } else { None };
+                serde_json::to_writer(out, &NewMeta { brief, envelope, file })
             }
             Self::Progress(progress) => serde_json::to_writer(out, progress),
             Self::Audit(entry) => {
@@ -135,6 +165,8 @@ impl journal::Entry for Entry {
             }
             Self::Mark(mark) => serde_json::to_writer(out, mark),
             Self::Carried(carried) => serde_json::to_writer(out, carried),
+            Self::Again(again) => serde_json::to_writer(out, &again.meta),
+            Self::Holds(holds) => serde_json::to_writer(out, holds),
         };
     }
 
@@ -145,6 +177,7 @@ impl journal::Entry for Entry {
             }
             // The text lives as long as the entry; one copy here spares a restart from reading records as metadata.
             Self::Audit(entry) => vec![Bytes::copy_from_slice(entry.json.as_bytes())],
+            Self::Again(again) => again.content.clone(),
             _ => Vec::new(),
         }
     }

@@ -23,6 +23,8 @@ pub struct FreeSpace {
 pub struct Maintenance {
     pub free: Option<FreeSpace>,
     pub segments_removed: u64,
+    /// Messages that were written anew, so that their segments can go.
+    pub messages_moved: u64,
     /// Segments that could not be removed, in words.
     pub problems: Vec<String>,
 }
@@ -33,9 +35,19 @@ impl Spool {
         let mut done = Maintenance { free: self.look_at_space().await, ..Maintenance::default() };
         let budget = &self.shared.budget;
         lock(&self.shared.index).relieve(|| budget.is_tight());
-        self.remove_dropped_files().await;
-        self.remove_segments(&mut done).await;
+        if !self.is_still() {
+            self.tidy(&mut done).await;
+        }
         done
+    }
+
+    async fn tidy(&self, done: &mut Maintenance) {
+        self.remove_dropped_files().await;
+        match self.compact_some().await {
+            Ok(moved) => done.messages_moved = moved,
+            Err(fault) => done.problems.push(format!("messages could not be moved: {fault}")),
+        }
+        self.remove_segments(done).await;
     }
 
     async fn look_at_space(&self) -> Option<FreeSpace> {
@@ -65,7 +77,14 @@ impl Spool {
     }
 
     async fn remove_segments(&self, done: &mut Maintenance) {
-        let candidates = lock(&self.shared.index).removable(&self.shared.journal.segments());
+        let (candidates, mark) = {
+            let index = lock(&self.shared.index);
+            (index.removable(&self.shared.journal.segments()), index.mark_unwritten())
+        };
+        // Records go only when a start knows that the log has them. On a full disk room comes first.
+        if let Some(mark) = mark.filter(|_| !candidates.is_empty()) {
+            _ = self.shared.journal.commit(vec![Entry::Mark(mark)]).await;
+        }
         for segment in candidates.into_iter().take(REMOVALS_MAX) {
             if let Err(fault) = self.carry_forward(segment).await {
                 // Others may leave nothing behind, and make room on a full disk.
@@ -86,15 +105,18 @@ impl Spool {
 
     /// Writes what other segments need of this one into the current one.
     async fn carry_forward(&self, segment: u64) -> Result<(), Fault> {
-        let (needed, mark) = {
+        let (needed, mark, holds) = {
             let index = lock(&self.shared.index);
-            (index.needed_of(segment), index.mark_of(segment))
+            (index.needed_of(segment), index.mark_of(segment), index.holds_of(segment))
         };
         for part in needed.parts(self.shared.sizes.carried_bytes_max) {
             self.shared.journal.commit(vec![Entry::Carried(part)]).await?;
         }
         if let Some(mark) = mark {
             self.shared.journal.commit(vec![Entry::Mark(mark)]).await?;
+        }
+        if let Some(holds) = holds {
+            self.shared.journal.commit(vec![Entry::Holds(holds)]).await?;
         }
         Ok(())
     }

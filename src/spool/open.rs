@@ -1,6 +1,6 @@
 //! Opening the spool: replays the journal's metadata into the index and says what there is to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -11,11 +11,18 @@ use crate::journal::{self, Batch, Committed, Damage, Journal, Location, ReadErro
 use crate::model::id::{MessageId, RecordId};
 use crate::model::record::AuditEntry;
 
+use super::brief::Brief;
+use super::cache::{Cached, envelope_bytes};
+use super::compact::Compactor;
+use super::decode::replaying;
 use super::entry::{
-    Entry, KIND_AUDIT, KIND_CARRIED, KIND_MARK, KIND_MESSAGE, KIND_PROGRESS, Mark, MessageMeta, record_id,
+    Again, Entry, KIND_AUDIT, KIND_CARRIED, KIND_HOLDS, KIND_MARK, KIND_MESSAGE, KIND_PROGRESS, Mark, MessageMeta,
+    record_id,
 };
-use super::index::{Added, Cached, Index};
+use super::index::{Added, Index};
 use super::intake::{Content, body_owner, body_path};
+use super::outline::{MetaSketch, Outline};
+use super::packed::{Lies, Place};
 use super::{BodyBudget, CommitTimes, NewMessage, Shared, Sizes, Spool, lock};
 
 /// How to open a spool.
@@ -82,20 +89,21 @@ impl Spool {
         fs.ensure_folder(&options.path).map_err(failed(&options.path))?;
         fs.ensure_folder(&bodies).map_err(failed(&bodies))?;
         let index = Arc::new(Mutex::new(Index::default()));
-        let mut replay = Replay::default();
         let journal_options =
             journal::Options { folder: options.path.join("journal"), salt: options.salt, limits: options.limits };
-        let observer = observer(index.clone(), audit);
+        let observer = observer(index.clone(), options.budget.clone(), audit);
         let part_bytes = usize::try_from(options.limits.segment_bytes_max / 4).unwrap_or(usize::MAX);
         let sizes = Sizes { carried_bytes_max: sizes.carried_bytes_max.min(part_bytes), ..sizes };
-        let (journal, recovery) =
-            Journal::open(journal_options, fs.clone(), &mut |replayed| replay.entry(replayed), observer)?;
+        let (opened, mut replay) = replaying(|entry| Journal::open(journal_options, fs.clone(), entry, observer));
+        let (journal, recovery) = opened?;
         let audit = replay.read_audit(&journal);
         replay.check_bodies(fs.as_ref(), &bodies, !recovery.damage.is_empty()).map_err(failed(&bodies))?;
         let Replay { index: replayed, unreadable, .. } = replay;
         let mark = replayed.mark().cloned();
         *lock(&index) = replayed;
-        let pending = lock(&index).list(None, usize::MAX).iter().map(|stored| stored.envelope.id).collect();
+        // Each start begins a segment, whose number was never used before.
+        lock(&index).leases.begin(journal.segments().last().map_or(0, |info| info.number));
+        let pending = lock(&index).ids(None, usize::MAX);
         let shared = Shared {
             journal,
             fs,
@@ -108,32 +116,38 @@ impl Spool {
             full: AtomicBool::new(false),
             sync_failed: AtomicBool::new(false),
             commits: CommitTimes::default(),
+            compactor: Compactor::default(),
+            putting_holds: tokio::sync::Mutex::default(),
         };
         let recovered = Recovered { pending, mark, audit, damage: recovery.damage, torn: recovery.torn, unreadable };
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 }
 
+/// The state that the journal's metadata tells.
 #[derive(Default)]
-struct Replay {
-    index: Index,
-    audit: Vec<(u64, RecordId, Location)>,
-    unreadable: Vec<String>,
+pub(super) struct Replay {
+    pub(super) index: Index,
+    /// In the order of the journal.
+    audit: VecDeque<(u64, RecordId, Location)>,
+    pub(super) unreadable: Vec<String>,
 }
 
 impl Replay {
-    fn entry(&mut self, replayed: Replayed<'_>) {
-        let Replayed { kind, meta, location, sequence } = replayed;
+    pub(super) fn entry(&mut self, replayed: Replayed<'_>) {
+        let Replayed { kind, meta, location, sequence, .. } = replayed;
         let decoded = match kind {
-            KIND_MESSAGE => serde_json::from_slice::<MessageMeta>(meta)
-                .map(|meta| self.index.add(Added { meta, location, cached: None })),
+            KIND_MESSAGE => self.message(&replayed),
             KIND_PROGRESS => serde_json::from_slice(meta).map(|p| self.index.progress(&p, location.segment)),
             KIND_CARRIED => serde_json::from_slice(meta).map(|c| self.index.carried(&c, location.segment)),
             KIND_MARK => serde_json::from_slice(meta).map(|mark| self.mark(mark, location.segment)),
+            KIND_HOLDS => {
+                serde_json::from_slice(meta).map(|holds| self.index.holds_are_written(holds, location.segment))
+            }
             KIND_AUDIT => match record_id(meta) {
                 Some(id) => {
                     self.index.needs_audit(location.segment, sequence);
-                    self.audit.push((sequence, id, location));
+                    self.audit.push_back((sequence, id, location));
                     Ok(())
                 }
                 None => return self.not_understood(&replayed, &"an id is expected"),
@@ -145,10 +159,23 @@ impl Replay {
         }
     }
 
+    fn message(&mut self, replayed: &Replayed<'_>) -> serde_json::Result<()> {
+        let (meta, in_journal) = (replayed.meta_at(), Place::Journal(replayed.location));
+        let added = match Brief::read(replayed.meta) {
+            Some(brief) => Added::fresh(&brief, &Lies { meta, place: in_journal }),
+            None => {
+                let (outline, file) = MetaSketch::read(replayed.meta)?;
+                Added::new(outline, &Lies { meta, place: file.map_or(in_journal, Place::File) })
+            }
+        };
+        self.index.add(added);
+        Ok(())
+    }
+
     fn mark(&mut self, mark: Mark, segment: u64) {
-        self.audit.retain(|(sequence, ..)| *sequence > mark.sequence);
+        while self.audit.pop_front_if(|(sequence, ..)| *sequence <= mark.sequence).is_some() {}
         self.index.mark_is_written(mark.sequence, segment);
-        self.index.audit_is_durable(mark);
+        _ = self.index.audit_is_durable(mark);
     }
 
     /// Its segment is kept for a release that can read it.
@@ -189,9 +216,11 @@ impl Replay {
     /// Reads the text of the records that the log may lack, batch by batch.
     fn read_audit(&mut self, journal: &Journal<Entry>) -> Vec<(u64, Vec<AuditEntry>)> {
         let mut batches: Vec<(u64, Vec<AuditEntry>)> = Vec::new();
-        for (sequence, id, location) in std::mem::take(&mut self.audit) {
-            let text = journal.read_body(&location).and_then(|b| String::from_utf8(b).map_err(|_| ReadError::Damaged));
-            match text {
+        let audit = std::mem::take(&mut self.audit);
+        let mut waiting = audit.iter();
+        journal.read_bodies(audit.iter().map(|(_, _, location)| location), |text| {
+            let Some(&(sequence, id, _)) = waiting.next() else { return };
+            match text.and_then(|text| String::from_utf8(text).map_err(|_| ReadError::Damaged)) {
                 Ok(text) => {
                     let entry = AuditEntry { id, json: text.into() };
                     match batches.last_mut() {
@@ -201,31 +230,35 @@ impl Replay {
                 }
                 Err(error) => self.cannot_read(format!("batch {sequence}: audit record {id}: {error}")),
             }
-        }
+        });
         batches
     }
 }
 
 /// Applies each durable batch to the index, announces new messages, and passes records on. Runs on the writer's thread.
-fn observer(index: Arc<Mutex<Index>>, mut audit: AuditSink) -> Box<dyn FnMut(Batch<Entry>) + Send> {
+fn observer(index: Arc<Mutex<Index>>, budget: BodyBudget, mut audit: AuditSink) -> Box<dyn FnMut(Batch<Entry>) + Send> {
     Box::new(move |batch: Batch<Entry>| {
         let mut records = Vec::new();
         {
             let (sequence, segment) = (batch.sequence, batch.segment);
             let mut index = lock(&index);
-            for Committed { entry, location } in batch.entries {
+            for Committed { entry, location, meta_at } in batch.entries {
                 match entry {
                     Entry::Message(message) => {
                         let id = message.envelope.id;
-                        index.add(added(message, location));
+                        index.add(added(message, location, meta_at));
                         index.announce(id);
                     }
                     Entry::Progress(progress) => index.progress(&progress, location.segment),
                     Entry::Carried(carried) => index.carried(&carried, location.segment),
+                    Entry::Again(again) => index.add(back(again, location, meta_at)),
                     Entry::Audit(entry) => records.push(entry),
                     Entry::Mark(mark) => index.mark_is_written(mark.sequence, location.segment),
+                    Entry::Holds(holds) => index.holds_are_written(holds, location.segment),
                 }
             }
+            // As much as came in: those who fill the memory do not wait for the next round of maintenance.
+            index.relieve(|| budget.is_tight());
             if !records.is_empty() {
                 index.needs_audit(segment, sequence);
             }
@@ -234,13 +267,25 @@ fn observer(index: Arc<Mutex<Index>>, mut audit: AuditSink) -> Box<dyn FnMut(Bat
     })
 }
 
-fn added(message: NewMessage, location: Location) -> Added {
+fn back(again: Again, location: Location, meta: Location) -> Added {
+    let MessageMeta { envelope, file, states } = again.meta;
+    let outline = Outline { states, ..Outline::of(&envelope) };
+    let place = file.map_or(Place::Journal(location), Place::File);
+    Added::new(outline, &Lies { meta, place })
+}
+
+fn added(message: NewMessage, location: Location, meta: Location) -> Added {
     let NewMessage { envelope, content: sealed } = message;
-    let (file, cached) = match (sealed.content, sealed.reservation) {
-        (Content::File(file), _) => (Some(file), None),
+    let brief = Brief::of(&envelope);
+    let added = |place| Added::fresh(&brief, &Lies { meta, place });
+    match (sealed.content, sealed.reservation) {
+        (Content::File(file), _) => added(Place::File(file)),
         // Content that has no share of the budget is not kept in memory.
-        (Content::Memory(_), None) => (None, None),
-        (Content::Memory(chunks), Some(reservation)) => (None, Some(Cached { chunks, _reservation: reservation })),
-    };
-    Added { meta: MessageMeta { envelope, file, states: Vec::new() }, location, cached }
+        (Content::Memory(_), None) => added(Place::Journal(location)),
+        (Content::Memory(chunks), Some(mut reservation)) => {
+            let added = added(Place::Journal(location));
+            let has_room = reservation.grow(envelope_bytes(&envelope));
+            added.cached(has_room.then_some(Cached { envelope, chunks, _reservation: reservation }))
+        }
+    }
 }

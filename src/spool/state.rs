@@ -1,10 +1,14 @@
 //! How far each recipient of a message has come: values and their changes, as the journal keeps them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
+
+use super::holds::Held;
 
 /// The last failed attempt, for `queue why` and for notices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +29,7 @@ pub struct LastAttempt {
 }
 
 /// Why another host of the same attempt did not take the message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OtherHost {
     pub mx: String,
     pub reason: Reason,
@@ -47,6 +51,7 @@ pub enum Settled {
 /// The state of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "most are pending, and few are alive at once")]
 pub enum RecipientState {
     Pending(Pending),
     Settled(Settled),
@@ -78,6 +83,21 @@ pub struct Pending {
     /// The `[[route]]` that it goes by since TLS could not be met for too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// The operator wants it to stay where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Arc<Held>>,
+    /// The operator's choice of a way, as long as the policy lets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Arc<Via>>,
+}
+
+/// A `[[route]]` that the operator has chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    pub route: String,
+    /// The account that asked for it.
+    pub by: u32,
+    pub at: Timestamp,
 }
 
 impl RecipientState {
@@ -110,22 +130,6 @@ pub struct Progress {
     pub changes: Vec<Change>,
 }
 
-/// Applies the changes to the states of a message; places that it does not have are ignored.
-pub fn apply(states: &mut [RecipientState], changes: &[Change]) {
-    for change in changes {
-        for place in &change.recipients {
-            if let Some(state) = usize::try_from(*place).ok().and_then(|place| states.get_mut(place)) {
-                state.clone_from(&change.state);
-            }
-        }
-    }
-}
-
-/// Whether nothing is left to do.
-pub fn is_finished(states: &[RecipientState]) -> bool {
-    states.iter().all(|state| state.pending().is_none())
-}
-
 /// The states of some recipients, given by place, as one `Progress`; recipients in the same state together.
 pub fn summary<'a>(message: MessageId, states: impl Iterator<Item = (u32, &'a RecipientState)>) -> Progress {
     let mut changes: Vec<Change> = Vec::new();
@@ -142,6 +146,17 @@ pub fn summary<'a>(message: MessageId, states: impl Iterator<Item = (u32, &'a Re
 mod tests {
     use super::*;
 
+    /// Applies the changes to the states of a message; places that it does not have are ignored.
+    fn apply(states: &mut [RecipientState], changes: &[Change]) {
+        for change in changes {
+            for place in &change.recipients {
+                if let Some(state) = usize::try_from(*place).ok().and_then(|place| states.get_mut(place)) {
+                    state.clone_from(&change.state);
+                }
+            }
+        }
+    }
+
     #[test]
     fn states_of_older_versions_are_read() {
         let text = r#"{"pending":{"attempts":2,"last":{"at":"2027-01-02T03:04:05.000000Z",
@@ -150,7 +165,8 @@ mod tests {
         let state: RecipientState = serde_json::from_str(text).unwrap();
         let last = state.pending().unwrap().last.clone().unwrap();
         assert_eq!((last.reason, last.asked_by.len(), last.others.len()), (Reason::CertificateExpired, 0, 0));
-        assert_eq!(state.pending().unwrap().told_at, None);
+        let pending = state.pending().unwrap();
+        assert_eq!((pending.told_at, &pending.held, &pending.via), (None, &None, &None));
     }
 
     #[test]
@@ -166,7 +182,6 @@ mod tests {
             ],
         );
         assert_eq!(states, [delivered.clone(), deferred, RecipientState::default(), delivered]);
-        assert!(!is_finished(&states));
         let mut restored = vec![RecipientState::default(); 4];
         let summary = summary(MessageId::from_u128(1), (0..).zip(&states));
         let json = serde_json::to_string(&summary).unwrap();

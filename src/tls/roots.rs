@@ -13,6 +13,11 @@ use super::pem::{self, PemError};
 pub struct Roots(Arc<RootCertStore>);
 
 impl Roots {
+    /// Whether these are the very same roots, not only equal ones.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Trusts nobody.
     pub fn empty() -> Self {
         Self(Arc::new(RootCertStore::empty()))

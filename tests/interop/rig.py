@@ -25,6 +25,22 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 GATEPOST = os.environ.get("GATEPOST", str(REPOSITORY / "target/release/gatepost"))
 GENESIS = "0" * 64
 COMMAND_LINE_BYTES_MAX = 1 << 16
+# What `openssl ca` takes to sign with dates of one's own.
+AUTHORITY = """[ca]
+default_ca = own
+[own]
+database = {folder}/index.txt
+rand_serial = yes
+unique_subject = no
+new_certs_dir = {folder}
+certificate = {folder}/ca.pem
+private_key = {folder}/ca.key
+default_md = sha256
+policy = names
+[names]
+commonName = supplied
+organizationalUnitName = optional
+"""
 
 
 class Checks:
@@ -85,15 +101,27 @@ def authority(folder):
 
 
 def issued(folder, name, stem, days=30):
-    """A certificate of that authority for `name`; with negative `days` one that has expired."""
+    """A certificate of that authority for `name`; with negative `days` one that was good until so many days ago."""
     chain, key, request = folder / f"{stem}.pem", folder / f"{stem}.key", folder / f"{stem}.csr"
     extensions = folder / f"{stem}.ext"
     extensions.write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth\n")
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
             "-keyout", key, "-out", request)
-    openssl("x509", "-req", "-in", request, "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
-            "-CAcreateserial", "-days", days, "-extfile", extensions, "-out", chain)
+    sign(folder, request, chain, days, extensions)
     return chain, key
+
+
+def sign(folder, request, chain, days, extensions=None):
+    """`openssl x509` would write an end before the begin; such a certificate is wrong in another way than by its age."""
+    also = ["-extfile", extensions] if extensions else []
+    if days >= 0:
+        return openssl("x509", "-req", "-in", request, "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
+                       "-CAcreateserial", "-days", days, *also, "-out", chain)
+    (folder / "index.txt").touch()
+    (folder / "ca.cnf").write_text(AUTHORITY.format(folder=folder))
+    moment = lambda back: time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - back * 86400))
+    return openssl("ca", "-batch", "-notext", "-config", folder / "ca.cnf", "-in", request, "-out", chain,
+                   "-startdate", moment(90 - days), "-enddate", moment(-days), *also)
 
 
 def wait_for(what, seconds=20, every=0.05):
@@ -205,10 +233,27 @@ class Daemon:
     def drained(self, seconds=60):
         return wait_for(lambda: self.ask("status")["messages"] == 0, seconds, 0.2)
 
+    def segments(self):
+        """Name and content of each file of the audit log, in their order; closed ones may be compressed."""
+        names = sorted({path.name.split(".")[0] for path in self.audit.glob("*.jsonl*")})
+        return [(name, self.segment(name)) for name in names]
+
+    def segment(self, name):
+        for _ in range(3):
+            plain = self.audit / f"{name}.jsonl"
+            try:
+                return plain.read_bytes()
+            except FileNotFoundError:
+                # Its compressed form is complete before it goes.
+                done = subprocess.run(["zstd", "-dcq", f"{plain}.zst"], capture_output=True, check=False)
+                if done.returncode == 0:
+                    return done.stdout
+        raise FileNotFoundError(name)
+
     def records(self, event=None, **fields):
         found = []
-        for segment in sorted(self.audit.glob("*.jsonl")):
-            for line in segment.read_bytes().split(b"\n")[:-1]:
+        for _, content in self.segments():
+            for line in content.split(b"\n")[:-1]:
                 record = json.loads(line)
                 if event in (None, record["event"]) and all(record.get(k) == v for k, v in fields.items()):
                     found.append(record)
@@ -217,18 +262,17 @@ class Daemon:
     def broken_links(self):
         """What is wrong with the chain of the audit log: a list of words, empty if it holds."""
         broken, seq, previous = [], 0, GENESIS
-        for segment in sorted(self.audit.glob("*.jsonl")):
-            content = segment.read_bytes()
+        for name, content in self.segments():
             if content and not content.endswith(b"\n"):
-                broken.append(f"{segment.name}: the last line is not complete")
+                broken.append(f"{name}: the last line is not complete")
             for line in content.split(b"\n")[:-1]:
                 try:
                     record = json.loads(line)
                 except ValueError:
-                    broken.append(f"{segment.name}: not a record: {line[:80]!r}")
+                    broken.append(f"{name}: not a record: {line[:80]!r}")
                     continue
                 if record["seq"] != seq + 1 or record["prev"] != previous:
-                    broken.append(f"{segment.name}: {record['seq']} does not follow {seq}")
+                    broken.append(f"{name}: {record['seq']} does not follow {seq}")
                 seq, previous = record["seq"], hashlib.sha256(line).hexdigest()
         return broken
 

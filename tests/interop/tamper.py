@@ -364,8 +364,8 @@ def kills():
 def accepted(daemon):
     """Messages on record, by the log's whole lines."""
     found = set()
-    for segment in daemon.audit.glob("*.jsonl"):
-        for line in segment.read_bytes().split(b"\n")[:-1]:
+    for _, content in daemon.segments():
+        for line in content.split(b"\n")[:-1]:
             if b'"event":"inbound.accepted"' in line:
                 found.add(json.loads(line)["message"])
     return found

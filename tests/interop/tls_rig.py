@@ -52,8 +52,7 @@ def issued(folder, name, stem, key="ec", days=30, version1=False):
     request, extensions = folder / f"{stem}.csr", folder / f"{stem}.ext"
     extensions.write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth,clientAuth\n")
     rig.openssl("req", "-newkey", *KEYS[key], "-nodes", "-subj", f"/CN={name}/OU={stem}", "-keyout", private, "-out", request)
-    rig.openssl("x509", "-req", "-in", request, "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-CAcreateserial",
-                "-days", days, *([] if version1 else ["-extfile", extensions]), "-out", chain)
+    rig.sign(folder, request, chain, days, None if version1 else extensions)
     return chain, private
 
 

@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use crate::admin::protocol::{LearnedDomain, LearnedHost};
+use crate::admin::protocol::learned::{LearnedDomain, LearnedHost};
 use crate::cli::human::{count, cut, second};
 use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};

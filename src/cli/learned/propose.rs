@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::admin::protocol::LearnedDomain;
+use crate::admin::protocol::learned::LearnedDomain;
 use crate::cli::human::count;
 use crate::cli::output::{Console, Exit, Failure};
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::admin::client::{self, AskError};
 use crate::admin::learned;
-use crate::admin::protocol::{LearnedDomain, Request, Response};
+use crate::admin::protocol::learned::LearnedDomain;
+use crate::admin::protocol::{Request, Response};
 use crate::cli::output::{Console, Exit, Failure};
 use crate::cli::{configuration, socket};
 use crate::clock;

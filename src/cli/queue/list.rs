@@ -1,10 +1,15 @@
 //! The listing: two lines a message, its standing and then its envelope.
 
-use crate::admin::protocol::{QueueMessage, QueueRecipient, RecipientStanding};
-use crate::cli::human::{bytes, cut, shown, span};
-use crate::cli::output::{BOLD, ODD, WIDTH_COLUMNS};
+use std::io;
+
+use crate::admin::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, QueueRecipient, RecipientStanding};
+use crate::cli::human::{bytes, count, cut, shown, span};
+use crate::cli::output::{BOLD, Console, Exit, Failure, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::clock;
 use crate::model::time::Timestamp;
+
+use super::source::Source;
 
 /// The columns have the same widths on every page.
 const COLUMNS: [Column<'static>; 6] = [
@@ -31,6 +36,53 @@ pub(super) const fn word(standing: RecipientStanding) -> &'static str {
         RecipientStanding::Expired => "expired",
         RecipientStanding::Dropped => "dropped",
     }
+}
+
+/// Asks for page after page and prints each as it comes.
+pub(super) fn run(
+    mut source: Source<'_>,
+    (filter, limit): (&Filter, Option<u64>),
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let (mut after, mut found, mut begun) = (None, 0_u64, false);
+    loop {
+        let left = limit.map_or(u64::MAX, |limit| limit - found);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(QUEUE_PAGE_MAX);
+        let page = source.page((filter, wanted), after, console)?;
+        let messages: Vec<QueueMessage> = page.messages.into_iter().take(wanted).collect();
+        if json {
+            if !std::mem::replace(&mut begun, true) {
+                write!(console.out, "[")?;
+            }
+            for (place, message) in (found..).zip(&messages) {
+                element(console, place, message)?;
+            }
+        } else if !messages.is_empty() {
+            write!(console.out, "{}", self::page(&messages, clock::timestamp(), found == 0))?;
+        }
+        found += messages.len() as u64;
+        // What does not lead on ends the walk, whatever it says.
+        let leads_on = page.after > after;
+        after = page.after;
+        if !page.more || !leads_on || limit.is_some_and(|limit| found >= limit) {
+            break;
+        }
+        console.out.flush()?;
+    }
+    match (json, found) {
+        (true, 0) => writeln!(console.out, "]")?,
+        (true, _) => writeln!(console.out, "\n]")?,
+        (false, _) => writeln!(console.out, "{}", count(found, "message"))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// One of an array.
+fn element(console: &mut Console<'_>, place: u64, message: &QueueMessage) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(message).map_err(io::Error::from)?.replace('\n', "\n  ");
+    let before = if place == 0 { "" } else { "," };
+    Ok(write!(console.out, "{before}\n  {text}")?)
 }
 
 /// Lines that end with a line end. Titles stand on the first page only.

@@ -1,5 +1,6 @@
 //! One message on a page: what it is, why it is still here, and how each recipient stands.
 
+use crate::admin::protocol::steering::HoldInForce;
 use crate::admin::protocol::{Prospects, QueueMessage, QueueRecipient};
 use crate::cli::human::{bytes, count, labelled, second, shown, span, wrap};
 use crate::cli::output::{BOLD, ODD, WIDTH_COLUMNS};
@@ -75,10 +76,11 @@ fn lines_of(recipient: &QueueRecipient, now: Timestamp) -> Vec<String> {
 
 /// What else is known, and what comes next.
 fn ahead(prospects: &Prospects, now: Timestamp) -> Vec<String> {
-    let Prospects { asked_by, other_hosts, expires_at, reroute_to, reroute_at, told_at, tell_at } = prospects;
+    let Prospects { asked_by, other_hosts, expires_at, reroute_to, reroute_at, told_at, tell_at, hold } = prospects;
     let moment = |at: Timestamp| format!("in {} ({})", span(at.saturating_since(now)), second(at));
     let mut texts: Vec<String> =
         other_hosts.iter().map(|other| format!("{} at {}: {}", other.reason, other.mx, other.detail)).collect();
+    texts.extend(hold.as_ref().map(held));
     if !asked_by.is_empty() {
         texts.push(format!("TLS is asked for by {}", asked_by.join(", ")));
     }
@@ -88,6 +90,17 @@ fn ahead(prospects: &Prospects, now: Timestamp) -> Vec<String> {
     texts.extend(told_at.map(|at| format!("the sender was told {}", second(at))));
     texts.extend(tell_at.map(|at| format!("the sender is told {}", moment(at))));
     texts
+}
+
+fn held(hold: &HoldInForce) -> String {
+    let what = match (&hold.domain, &hold.route) {
+        (Some(domain), _) => format!("all mail to {domain} is held"),
+        (None, Some(route)) => format!("all mail by the route {route} is held"),
+        (None, None) => "held".to_owned(),
+    };
+    let until = hold.until.map_or_else(|| "until it is released".to_owned(), |at| format!("until {}", second(at)));
+    let reason = hold.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{what} by uid {} since {}, {until}{reason}", hold.by, second(hold.since))
 }
 
 #[cfg(test)]
@@ -146,9 +159,19 @@ pub(super) mod tests {
             reroute_at: Some(NOW + 2 * hour),
             told_at: Some(NOW - hour),
             tell_at: None,
+            hold: Some(HoldInForce {
+                domain: Some("bank.example".into()),
+                route: None,
+                reason: Some("they move".into()),
+                since: NOW - hour,
+                until: None,
+                by: 1000,
+            }),
         };
         let expected = [
             "connect-timeout at mx2.b: no answer",
+            "all mail to bank.example is held by uid 1000 since 2027-01-15 07:00:00 UTC, until it is released: they \
+             move",
             "TLS is asked for by domains.d/bank.toml:12, REQUIRETLS",
             "by the route escrow in 2h (2027-01-15 10:00:00 UTC), should TLS be lacking",
             "given up in 30h (2027-01-16 14:00:00 UTC)",

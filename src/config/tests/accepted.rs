@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::model::cipher::CipherGrade;
 use crate::model::destination::{SyslogTarget, WebhookUrl};
 use crate::model::domain::Domain;
+use crate::model::rate::Rate;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::inbound::Floor;
 use crate::policy::names::Fingerprint;
@@ -184,6 +185,7 @@ applies_to = [
 tls = \"verify\"
 match = [\"domain\", \"*.filter.example\"]
 concurrency = 3
+rate = \"100/1m\"
 retry = [\"1m\"]
 ";
     let lab = "\
@@ -206,9 +208,10 @@ client_certificate = { chain = \"lab.pem\", key = \"/etc/lab.key\" }
     assert_eq!(applies_to.source.to_string(), "etc/bank.toml:6");
     assert_eq!(bank.outbound.base.tls.as_ref().unwrap().value, OutboundTls::Verify);
     assert_eq!(bank.outbound.base.match_names.as_ref().unwrap().value.len(), 2);
+    let minute = Duration::from_secs(60);
     assert_eq!(
-        (bank.delivery.concurrency, bank.delivery.retry.as_deref()),
-        (Some(3), Some(&[Duration::from_secs(60)][..]))
+        (bank.delivery.concurrency, bank.delivery.rate, bank.delivery.retry.as_deref()),
+        (Some(3), Some(Rate { messages: 100, per: minute }), Some(&[minute][..]))
     );
     let (lab, _) = config.policies.find(&Domain::parse("lab.example").unwrap()).unwrap();
     let route = lab.route.as_ref().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::values::{duration, host_port, name_server, network, size};
+use super::super::values::{duration, host_port, name_server, network, rate, size};
 
 #[test]
 fn durations_are_a_whole_number_and_a_unit() {
@@ -27,6 +27,28 @@ fn durations_are_a_whole_number_and_a_unit() {
         ("5\u{fc}", None),
     ] {
         assert_eq!(duration(text).ok(), secs.map(Duration::from_secs), "{text:?}");
+    }
+}
+
+#[test]
+fn rates_are_a_number_and_a_time() {
+    for (text, expected) in [
+        ("100/1m", Some((100, 60))),
+        ("10/s", Some((10, 1))),
+        ("1/h", Some((1, 3600))),
+        ("1000000/1d", Some((1_000_000, 86_400))),
+        ("5 / 30s", Some((5, 30))),
+        ("0/1m", None),
+        ("1000001/1m", None),
+        ("1/2d", None),
+        ("100", None),
+        ("100/", None),
+        ("/1m", None),
+        ("100/0s", None),
+        ("-1/1m", None),
+        ("1/1/1m", None),
+    ] {
+        assert_eq!(rate(text).ok().map(|rate| (rate.messages, rate.per.as_secs())), expected, "{text:?}");
     }
 }
 

@@ -190,11 +190,19 @@ fn a_body_that_imitates_a_batch_is_never_taken_for_one() {
 fn a_newer_format_is_refused_and_not_called_damage() {
     use crate::journal::format::{Label, LabelKind};
     let (fs, _, paths) = filled();
-    let mut bytes = fs.content(&paths[0]);
-    let label = Label::decode(LabelKind::Segment, &bytes[..HEADER_BYTES]).unwrap();
-    bytes[..HEADER_BYTES].copy_from_slice(&Label { version: 2, ..label }.encode());
-    fs.overwrite(&paths[0], bytes);
-    assert_eq!(open(&fs).err(), Some(OpenError::Version { segment: 1, version: 2 }));
+    let original = fs.content(&paths[1]);
+    let label = Label::decode(LabelKind::Segment, &original[..HEADER_BYTES]).unwrap();
+    for version in [0, 2, 99] {
+        let mut bytes = original.clone();
+        bytes[..HEADER_BYTES].copy_from_slice(&Label { version, ..label }.encode());
+        fs.overwrite(&paths[1], bytes.clone());
+        let operations = fs.operations();
+        let error = open(&fs).err().unwrap();
+        assert_eq!(error, OpenError::Version { path: paths[1].clone(), version });
+        let expected = format!("{} has format version {version}; this release reads version 1", paths[1].display());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!((fs.operations(), fs.content(&paths[1])), (operations, bytes), "nothing is changed");
+    }
 }
 
 #[test]

@@ -217,6 +217,6 @@ fn plain_words(reason: Reason) -> &'static str {
         Reason::Expired => "The message could not be delivered within its time.",
         Reason::NoRoute => "There is no way to deliver mail to this domain.",
         Reason::Shutdown => "This relay was stopped.",
-        Reason::Operator => "The operator of this relay removed the message.",
+        Reason::Operator => "The administrator of this mail system has returned the message.",
     }
 }

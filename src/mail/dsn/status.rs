@@ -56,8 +56,7 @@ fn subject_and_detail(reason: Reason) -> (u16, u16) {
         Reason::TooMany => (5, 3),
         Reason::NeedsEightBit => (6, 1),
         Reason::NeedsSmtpUtf8 => (6, 7),
-        Reason::Operator => (7, 0),
-        Reason::RelayDenied => (7, 1),
+        Reason::RelayDenied | Reason::Operator => (7, 1),
         // RFC 8689 section 7: "REQUIRETLS support required".
         Reason::NeedsRequireTls => (7, 30),
         Reason::RemoteDeferred | Reason::RemoteRefused => (0, 0),

@@ -18,6 +18,7 @@ use crate::policy::host_requirement::HostRequirement;
 use crate::policy::outbound::NextHop;
 use crate::policy::published::Published;
 use crate::policy::settings::Learn;
+use crate::schedule::job::Signal;
 use crate::tls::client::{CertificateUse, ClientTls};
 
 use super::Attempt;
@@ -184,6 +185,7 @@ impl Attempt {
     }
 
     fn not_opened(&self, target: &Target, failure: OpenFailure) -> Failure {
+        self.note.shows(failure.signal);
         if failure.tls.is_some() || failure.reason.is_outbound_tls() {
             self.count_tls_failed(failure.reason);
             self.saw(target, What::Failed { reason: failure.reason, tls: failure.facts.as_ref(), lost: true });
@@ -228,6 +230,7 @@ impl Attempt {
     }
 
     fn not_good_enough(&self, connection: &Connection, reason: Reason, detail: String) -> Failure {
+        self.note.shows(Signal::Answers);
         self.count_tls_failed(reason);
         self.saw(&connection.target, What::Failed { reason, tls: connection.tls(), lost: true });
         let known = Some(connection.known());

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::model::domain::Domain;
 use crate::outbound::targets::NextHost;
 
-use super::Attempt;
+use super::{Attempt, Note};
 
 /// Looks under way at once; further ones are left for a later delivery.
 const LOOKS_AT_ONCE_MAX: usize = 4;
@@ -66,6 +66,8 @@ impl Attempt {
             open: Vec::new(),
             outcomes: Vec::new(),
             is_look: true,
+            note: Note::default(),
+            teller: None,
         };
         Some(Look { attempt, hosts })
     }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::schedule::job::{Counts, JobState, Selection};
 use crate::schedule::lane::RETRY_PICK_INTERVAL;
+
+mod histories;
 
 const LANES: u8 = 4;
 const JOBS: u64 = 12;
@@ -143,6 +146,17 @@ impl Model {
     }
 }
 
+/// Sites bear all that their lanes may run, so that they play no part.
+fn limits(lane_concurrency: u32, total_concurrency: u32) -> Limits {
+    let (initial_concurrency, site_concurrency_max) = (99, 99);
+    Limits { lane_concurrency, total_concurrency, slow_total_max: 0, initial_concurrency, site_concurrency_max }
+}
+
+/// Jobs of a lane belong to one flow or the other.
+const fn flow(id: u64) -> u32 {
+    (id % 2) as u32
+}
+
 fn key(lane: u8) -> LaneKey {
     LaneKey::new(&format!("lane{lane}"))
 }
@@ -153,7 +167,7 @@ fn apply(model: &mut Model, scheduler: &mut Scheduler, step: Step) {
     match step {
         Step::Add { id, lane, wait, attempts } => {
             let due = model.after(wait);
-            let added = scheduler.add(now, Job { id: JobId(id), lane: key(lane), due, attempts });
+            let added = scheduler.add(now, Job { id: JobId(id), lane: key(lane), flow: flow(id), due, attempts });
             assert_eq!(added.is_err(), model.jobs.contains_key(&id));
             let job = ModelJob { lane, due, attempts, running: false, held: false, forgotten: false };
             model.jobs.entry(id).or_insert(job);
@@ -165,7 +179,7 @@ fn apply(model: &mut Model, scheduler: &mut Scheduler, step: Step) {
             scheduler.advance(model.now);
         }
         Step::Limits { lane, total } => {
-            model.limits = Limits { lane_concurrency: lane, total_concurrency: total };
+            model.limits = limits(lane, total);
             scheduler.set_limits(model.limits);
         }
         other => administer(model, scheduler, other),
@@ -175,19 +189,19 @@ fn apply(model: &mut Model, scheduler: &mut Scheduler, step: Step) {
 
 fn poll(model: &mut Model, scheduler: &mut Scheduler) {
     let next = scheduler.poll(model.now);
-    let Next::Run(JobId(id), lane) = next else {
+    let Next::Run { job: JobId(id), lane, pass: Pass::Normal } = next else {
         assert!(!model.jobs.values().any(|job| model.can_run(job)), "{next:?} though a job can run");
-        let full = model.running(None) >= model.limits.total_concurrency as usize;
         let waiting = model.jobs.values().filter(|job| !job.running && !job.held && job.due > model.now);
         let expected = waiting.map(|job| job.due).min().map_or(Next::Idle, Next::WaitUntil);
-        assert_eq!(next, if full { Next::Idle } else { expected });
+        assert_eq!(next, expected);
         return;
     };
     let job = &model.jobs[&id];
     assert!(model.can_run(job), "job {id} may not run");
     assert_eq!(lane, key(job.lane));
-    let rivals = model.jobs.iter().filter(|(_, other)| {
-        other.lane == job.lane && model.is_due(other) && (other.attempts == 0) == (job.attempts == 0)
+    let rivals = model.jobs.iter().filter(|(rival, other)| {
+        let same_class = (other.attempts == 0) == (job.attempts == 0);
+        other.lane == job.lane && model.is_due(other) && same_class && flow(**rival) == flow(id)
     });
     assert_eq!(rivals.map(|(id, other)| (other.due, *id)).min(), Some((job.due, id)), "not the one due longest");
     model.jobs.get_mut(&id).unwrap().running = true;
@@ -196,7 +210,10 @@ fn poll(model: &mut Model, scheduler: &mut Scheduler) {
 fn finish(model: &mut Model, scheduler: &mut Scheduler, nth: usize, end: ModelEnd) {
     let running: Vec<u64> = model.jobs.iter().filter(|(_, job)| job.running).map(|(id, _)| *id).collect();
     let Some(id) = running.get(nth % running.len().max(1)).copied() else {
-        assert!(!scheduler.handle_finished(model.now, JobId(nth as u64 % JOBS), End::Done), "nothing runs");
+        assert!(
+            !scheduler.handle_finished(model.now, JobId(nth as u64 % JOBS), Finished::untold(End::Done)),
+            "nothing runs"
+        );
         return;
     };
     let (due, now) = (model.after(if let ModelEnd::Retry(wait) = end { wait } else { 0 }), model.now);
@@ -213,7 +230,7 @@ fn finish(model: &mut Model, scheduler: &mut Scheduler, nth: usize, end: ModelEn
     if job.forgotten || told == End::Done {
         model.jobs.remove(&id);
     }
-    assert!(scheduler.handle_finished(now, JobId(id), told));
+    assert!(scheduler.handle_finished(now, JobId(id), Finished::untold(told)));
 }
 
 fn administer(model: &mut Model, scheduler: &mut Scheduler, step: Step) {
@@ -289,7 +306,7 @@ fn compare(model: &Model, scheduler: &Scheduler) {
         let waiting = || queued().filter(|job| job.due > model.now);
         assert_eq!(*view.key, key(lane));
         assert_eq!((view.waiting, view.ready), (waiting().count(), queued().count() - waiting().count()));
-        assert_eq!((view.running, view.concurrency as usize), (model.running(Some(lane)), model.cap(lane)));
+        assert_eq!((view.running, view.cap as usize), (model.running(Some(lane)), model.cap(lane)));
         assert_eq!((view.next_due, view.held), (waiting().map(|job| job.due).min(), model.holds.contains(&lane)));
     }
 }
@@ -299,7 +316,7 @@ proptest! {
 
     #[test]
     fn no_history_loses_a_job_runs_one_twice_or_breaks_a_cap(steps in prop::collection::vec(step(), 1..120)) {
-        let limits = Limits { lane_concurrency: 2, total_concurrency: 4 };
+        let limits = limits(2, 4);
         let mut model = Model {
             now: Instant::ZERO, limits, jobs: BTreeMap::new(), caps: BTreeMap::new(), holds: Vec::new(),
         };
@@ -312,39 +329,39 @@ proptest! {
 
     #[test]
     fn between_two_turns_of_a_lane_no_other_lane_has_two(lengths in prop::collection::vec(1..8_u64, 1..8)) {
-        let mut scheduler = Scheduler::new(Limits { lane_concurrency: 1, total_concurrency: 1 });
+        let mut scheduler = Scheduler::new(limits(1, 1));
         for (lane, length) in lengths.iter().enumerate() {
             for number in 0..*length {
                 let id = JobId(lane as u64 * 100 + number);
-                let job = Job { id, lane: LaneKey::new(&lane.to_string()), due: Instant::ZERO, attempts: 0 };
+                let job = Job { id, lane: LaneKey::new(&lane.to_string()), flow: 0, due: Instant::ZERO, attempts: 0 };
                 scheduler.add(Instant::ZERO, job).unwrap();
             }
         }
         let mut turns = vec![0_u64; lengths.len()];
-        while let Next::Run(id, lane) = scheduler.poll(Instant::ZERO) {
+        while let Next::Run { job: id, lane, .. } = scheduler.poll(Instant::ZERO) {
             let lane: usize = lane.as_str().parse().unwrap();
             turns[lane] += 1;
             let unfair = turns.iter().zip(&lengths).any(|(had, length)| had < length && had + 1 < turns[lane]);
             prop_assert!(!unfair, "lane {lane} runs ahead: {turns:?} of {lengths:?}");
-            scheduler.handle_finished(Instant::ZERO, id, End::Done);
+            scheduler.handle_finished(Instant::ZERO, id, Finished::untold(End::Done));
         }
         prop_assert_eq!(turns, lengths);
     }
 
     #[test]
     fn the_nth_retry_of_a_lane_runs_within_four_n_picks(firsts in 0..40_u64, retries in 1..20_u64) {
-        let mut scheduler = Scheduler::new(Limits { lane_concurrency: 1, total_concurrency: 1 });
+        let mut scheduler = Scheduler::new(limits(1, 1));
         for number in 0..firsts + retries {
             let attempts = u32::from(number < retries);
-            let job = Job { id: JobId(number), lane: key(0), due: Instant::ZERO, attempts };
+            let job = Job { id: JobId(number), lane: key(0), flow: 0, due: Instant::ZERO, attempts };
             scheduler.add(Instant::ZERO, job).unwrap();
         }
         let (mut picks, mut retried) = (0, 0);
-        while let Next::Run(id, _) = scheduler.poll(Instant::ZERO) {
+        while let Next::Run { job: id, .. } = scheduler.poll(Instant::ZERO) {
             picks += 1;
             retried += u64::from(id.0 < retries);
             prop_assert!(retried == retries || retried >= picks / u64::from(RETRY_PICK_INTERVAL));
-            scheduler.handle_finished(Instant::ZERO, id, End::Done);
+            scheduler.handle_finished(Instant::ZERO, id, Finished::untold(End::Done));
         }
         prop_assert_eq!(picks, firsts + retries);
     }

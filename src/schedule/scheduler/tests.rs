@@ -3,14 +3,40 @@
 use std::time::Duration;
 
 use super::*;
+use crate::model::rate::Rate;
+use crate::schedule::job::{Counts, JobState, Selection, Signal};
+use crate::schedule::lane::LaneView;
+use crate::schedule::site::{SiteKey, SiteState, SiteView};
+
+mod sites;
+
+/// In the middle: a wait is as long as it is written.
+const JITTER: u64 = u64::MAX / 2 + 1;
+
+fn limits(lane: u32, total: u32) -> Limits {
+    let (initial_concurrency, site_concurrency_max) = (1000, 1000);
+    Limits {
+        lane_concurrency: lane,
+        total_concurrency: total,
+        slow_total_max: 0,
+        initial_concurrency,
+        site_concurrency_max,
+    }
+}
+
+fn check(lane_and_total: (u32, u32), transcript: &str) {
+    check_with(limits(lane_and_total.0, lane_and_total.1), transcript);
+}
 
 /// Runs a transcript. A line is `step`, which must be answered by `ok`, or `step => answer`.
 ///
-/// Steps: `@ SECONDS` (the time), `add ID LANE DUE ATTEMPTS`, `poll`, `done ID`, `fail ID DUE`, `back ID` (released),
-/// `remove ID`, `retry-job ID`, `retry-lane LANE`, `retry-all`, `cap LANE N`, `limits LANE TOTAL`, `rename ID LANE`,
-/// `hold-job`, `free-job`, `hold-lane`, `free-lane`, `job ID`, `counts` (waiting ready running held), `lanes`.
-fn check(limits: (u32, u32), transcript: &str) {
-    let mut scheduler = Scheduler::new(Limits { lane_concurrency: limits.0, total_concurrency: limits.1 });
+/// Steps: `@ SECONDS` (the time), `add ID LANE DUE ATTEMPTS [FLOW]`, `poll`; the end of a run: `done ID` (good),
+/// `fail ID DUE` (tells nothing), `good ID DUE`, `busy ID DUE`, `gone ID DUE` (unreachable), `back ID` (released);
+/// `remove ID`, `retry-job ID`, `retry-lane LANE`, `retry-all`, `cap LANE N`, `rate LANE N SECONDS`, `site LANE SITE`,
+/// `limits LANE TOTAL`, `rename ID LANE`, `hold-job`, `free-job`, `hold-lane`, `free-lane`, `job ID`, `counts` (waiting
+/// ready running held), `lanes`, `sites`.
+fn check_with(limits: Limits, transcript: &str) {
+    let mut scheduler = Scheduler::new(limits);
     let mut now = Instant::ZERO;
     for (number, line) in transcript.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty()) {
         let (step, expected) = line.split_once(" => ").unwrap_or((line, "ok"));
@@ -26,33 +52,21 @@ fn check(limits: (u32, u32), transcript: &str) {
 
 fn answer(scheduler: &mut Scheduler, now: Instant, words: &[&str]) -> String {
     match *words {
-        ["add", job, lane, due, attempts] => {
-            let job = Job { id: id(job), lane: key(lane), due: at(due), attempts: attempts.parse().unwrap() };
-            result(scheduler.add(now, job))
-        }
+        ["add", job, lane, due, attempts] => add(scheduler, now, [job, lane, due, attempts, "0"]),
+        ["add", job, lane, due, attempts, flow] => add(scheduler, now, [job, lane, due, attempts, flow]),
         ["poll"] => match scheduler.poll(now) {
-            Next::Run(job, lane) => format!("{job} {lane}"),
+            Next::Run { job, lane, pass: Pass::Normal } => format!("{job} {lane}"),
+            Next::Run { job, lane, pass } => format!("{job} {lane} {pass:?}").to_lowercase(),
             Next::WaitUntil(moment) => format!("wait {}", moment.since_start().as_secs()),
             Next::Idle => "idle".into(),
         },
-        ["done", job] => truth(scheduler.handle_finished(now, id(job), End::Done)),
-        ["fail", job, due] => truth(scheduler.handle_finished(now, id(job), End::RetryAt(at(due)))),
-        ["back", job] => truth(scheduler.handle_finished(now, id(job), End::Released)),
-        ["remove", job] => truth(scheduler.remove(id(job))),
-        ["retry-job", job] => scheduler.retry_now(now, Selection::Job(id(job))).to_string(),
-        ["retry-lane", lane] => scheduler.retry_now(now, Selection::Lane(key(lane))).to_string(),
-        ["retry-all"] => scheduler.retry_now(now, Selection::All).to_string(),
-        ["cap", lane, max] => truth(scheduler.set_lane_concurrency(&key(lane), max.parse().unwrap())),
-        ["limits", lane, total] => {
-            let (lane_concurrency, total_concurrency) = (lane.parse().unwrap(), total.parse().unwrap());
-            scheduler.set_limits(Limits { lane_concurrency, total_concurrency });
-            truth(true)
-        }
-        ["rename", job, lane] => result(scheduler.rename_lane(id(job), &key(lane))),
-        ["hold-job", job] => truth(scheduler.hold_job(id(job))),
-        ["free-job", job] => truth(scheduler.release_job(id(job))),
-        ["hold-lane", lane] => result(scheduler.hold_lane(&key(lane))),
-        ["free-lane", lane] => truth(scheduler.release_lane(&key(lane))),
+        ["done", job] => end(scheduler, now, job, End::Done, Signal::Good),
+        ["fail", job, due] => end(scheduler, now, job, End::RetryAt(at(due)), Signal::Neutral),
+        ["good", job, due] => end(scheduler, now, job, End::RetryAt(at(due)), Signal::Good),
+        ["says", job, due] => end(scheduler, now, job, End::RetryAt(at(due)), Signal::Answers),
+        ["busy", job, due] => end(scheduler, now, job, End::RetryAt(at(due)), Signal::Busy),
+        ["gone", job, due] => end(scheduler, now, job, End::RetryAt(at(due)), Signal::Unreachable),
+        ["back", job] => end(scheduler, now, job, End::Released, Signal::Neutral),
         ["job", job] => scheduler.job(id(job)).map_or("none".into(), |job| {
             let state = match job.state {
                 JobState::Waiting { due } => format!("waiting {}", due.since_start().as_secs()),
@@ -64,17 +78,73 @@ fn answer(scheduler: &mut Scheduler, now: Instant, words: &[&str]) -> String {
             let Counts { waiting, ready, running, held } = scheduler.counts();
             format!("{waiting} {ready} {running} {held}")
         }
-        ["lanes"] if scheduler.lanes().next().is_none() => "none".into(),
-        ["lanes"] => scheduler.lanes().map(describe).collect::<Vec<_>>().join("; "),
+        ["lanes"] => listed(scheduler.lanes().map(describe)),
+        ["sites"] => listed(scheduler.sites().map(describe_site)),
+        _ => steer(scheduler, now, words),
+    }
+}
+
+fn steer(scheduler: &mut Scheduler, now: Instant, words: &[&str]) -> String {
+    match *words {
+        ["remove", job] => truth(scheduler.remove(id(job))),
+        ["retry-job", job] => scheduler.retry_now(now, Selection::Job(id(job))).to_string(),
+        ["retry-lane", lane] => scheduler.retry_now(now, Selection::Lane(key(lane))).to_string(),
+        ["retry-all"] => scheduler.retry_now(now, Selection::All).to_string(),
+        ["cap", lane, max] => truth(scheduler.set_lane_concurrency(&key(lane), max.parse().unwrap())),
+        ["rate", lane, "none"] => truth(scheduler.set_rate(&key(lane), None)),
+        ["rate", lane, messages, per] => {
+            let rate = Rate { messages: messages.parse().unwrap(), per: at(per).since_start() };
+            truth(scheduler.set_rate(&key(lane), Some(rate)))
+        }
+        ["site", lane, site] => truth(scheduler.set_site(&key(lane), &SiteKey::new(site))),
+        ["limits", lane, total] => {
+            scheduler.set_limits(limits(lane.parse().unwrap(), total.parse().unwrap()));
+            truth(true)
+        }
+        ["rename", job, lane] => result(scheduler.rename_lane(id(job), &key(lane))),
+        ["hold-job", job] => truth(scheduler.hold_job(id(job))),
+        ["free-job", job] => truth(scheduler.release_job(id(job))),
+        ["hold-lane", lane] => result(scheduler.hold_lane(&key(lane))),
+        ["free-lane", lane] => truth(scheduler.release_lane(&key(lane))),
         _ => panic!("no such step: {words:?}"),
     }
 }
 
+fn add(scheduler: &mut Scheduler, now: Instant, [job, lane, due, attempts, flow]: [&str; 5]) -> String {
+    let (flow, attempts) = (flow.parse().unwrap(), attempts.parse().unwrap());
+    result(scheduler.add(now, Job { id: id(job), lane: key(lane), flow, due: at(due), attempts }))
+}
+
+fn end(scheduler: &mut Scheduler, now: Instant, job: &str, end: End, signal: Signal) -> String {
+    truth(scheduler.handle_finished(now, id(job), Finished { end, signal, jitter: JITTER }))
+}
+
+fn listed(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { "none".into() } else { items.join("; ") }
+}
+
 fn describe(lane: LaneView<'_>) -> String {
-    let LaneView { key, waiting, ready, running, held_jobs, next_due, concurrency, held } = lane;
+    let LaneView { key, waiting, ready, running, held_jobs, next_due, cap, held, .. } = lane;
     let due = next_due.map_or("never".into(), |due| due.since_start().as_secs().to_string());
-    let held = if held { ", held" } else { "" };
-    format!("{key} {waiting} {ready} {running} {held_jobs}, due {due}, cap {concurrency}{held}")
+    let at = |what: &str, moment: Option<Instant>| {
+        moment.map_or(String::new(), |moment| format!(", {what} {}", moment.since_start().as_secs()))
+    };
+    let why = at("rate", lane.rate_wait) + &at("rests", lane.rests_until) + &at("down", lane.down_until);
+    let flags = [(held, ", held"), (lane.recovering, ", recovers")].into_iter().filter(|(is, _)| *is);
+    let flags: String = flags.map(|(_, word)| word).collect();
+    format!("{key} {waiting} {ready} {running} {held_jobs}, due {due}, cap {cap}{why}{flags}")
+}
+
+fn describe_site(site: SiteView<'_>) -> String {
+    let name = site.key.map_or("-", SiteKey::as_str);
+    let state = match site.state {
+        SiteState::Up => "up".into(),
+        SiteState::Rests(until) => format!("rests {}", until.since_start().as_secs()),
+        SiteState::Down { probing: true, .. } => "probed".into(),
+        SiteState::Down { probe, .. } => format!("down {}", probe.since_start().as_secs()),
+    };
+    format!("{name} {} {}/{} {state}", site.lanes, site.running, site.window)
 }
 
 fn id(word: &str) -> JobId {
@@ -170,9 +240,11 @@ fn the_total_cap_holds_over_all_lanes_and_limits_can_change() {
          add 4 c 9 0
          poll => 1 a
          poll => 2 b
-         poll => idle
+         poll => wait 9
          limits 1 3
          poll => 3 c
+         @ 8
+         poll => wait 9
          @ 9
          poll => idle
          limits 2 4
@@ -359,7 +431,7 @@ fn a_held_job_lets_others_pass_and_takes_its_old_place_when_released() {
 
 #[test]
 fn lanes_can_be_held_up_to_a_bound() {
-    let mut scheduler = Scheduler::new(Limits { lane_concurrency: 1, total_concurrency: 1 });
+    let mut scheduler = Scheduler::new(limits(1, 1));
     let name = |number: usize| LaneKey::new(&format!("lane{number}"));
     for number in 0..LANES_HELD_MAX {
         assert_eq!(scheduler.hold_lane(&name(number)), Ok(()));

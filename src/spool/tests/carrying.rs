@@ -90,6 +90,31 @@ fn the_mark_of_the_audit_log_outlives_its_segment() {
 }
 
 #[test]
+fn while_the_spool_is_copied_the_journal_says_no_more_of_the_audit_log_than_before() {
+    let fs = Simulated::default();
+    let opened = open(&fs).unwrap();
+    let mark = |sequence| Mark { sequence, note: format!("note {sequence}") };
+    let written = || {
+        wait(opened.spool.flush()).unwrap();
+        reopened(&fs).recovered.mark
+    };
+    opened.spool.audit_is_durable(mark(1)).unwrap();
+    assert_eq!(written(), Some(mark(1)));
+    opened.spool.keep_still(Some(Duration::from_secs(600)));
+    opened.spool.audit_is_durable(mark(2)).unwrap();
+    assert_eq!(written(), Some(mark(1)));
+    // A start reads no more than it can hold.
+    opened.spool.audit_is_durable(mark(100_000)).unwrap();
+    assert_eq!(written(), Some(mark(100_000)));
+    opened.spool.audit_is_durable(mark(100_001)).unwrap();
+    assert_eq!(written(), Some(mark(100_000)));
+    rotate(&opened, FILLERS[0].clone());
+    opened.spool.keep_still(None);
+    assert!(maintain(&opened).segments_removed >= 1);
+    assert_eq!(reopened(&fs).recovered.mark, Some(mark(100_001)), "no record goes before it");
+}
+
+#[test]
 fn records_go_with_their_segment_only_when_the_log_has_them() {
     let fs = Simulated::default();
     let opened = open(&fs).unwrap();
@@ -160,6 +185,6 @@ fn what_may_come_back_at_the_next_start_keeps_its_file() {
     let message = NewMessage { envelope: envelope(1, 1), content: sealed };
     assert_eq!(wait(opened.spool.accept(message, Vec::new())), Err(Fault::Unavailable));
     let again = open(&fs.restart()).unwrap();
-    let stored = again.spool.load(id(1)).unwrap();
+    let stored = load(&again, 1);
     assert_eq!(read(&again.spool, &stored), Ok(content(1, 2500)));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::*;
+use crate::journal::Journal;
 use crate::journal::filesystem::FileSystem as _;
 use crate::journal::simulated::Crash;
 
@@ -34,7 +35,7 @@ fn flip(fs: &Simulated, path: &Path, at: usize) {
 /// The messages that can be had whole.
 fn readable(opened: &Opened) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
-    for stored in opened.spool.list(None, usize::MAX) {
+    for stored in list(&opened.spool) {
         let number = stored.envelope.id.as_u128() as u32;
         match read(&opened.spool, &stored) {
             Ok(body) => {
@@ -102,16 +103,16 @@ fn a_damaged_or_missing_content_file_is_told() {
         let broken = fs.crash(Crash::Lose);
         flip(&broken, &body_path(3), at);
         let opened = open(&broken).unwrap();
-        assert_eq!(read(&opened.spool, &opened.spool.load(id(3)).unwrap()), expected);
+        assert_eq!(read(&opened.spool, &load(&opened, 3)), expected);
     }
     let short = fs.crash(Crash::Lose);
     short.overwrite(&body_path(3), content(3, 1400));
     let opened = open(&short).unwrap();
-    assert_eq!(read(&opened.spool, &opened.spool.load(id(3)).unwrap()), Err(BodyError::Damaged));
+    assert_eq!(read(&opened.spool, &load(&opened, 3)), Err(BodyError::Damaged));
     fs.remove(&body_path(3)).unwrap();
     let opened = open(&fs).unwrap();
     assert_eq!(opened.recovered.unreadable, [format!("message {}: its content file is missing", id(3))]);
-    assert_eq!(read(&opened.spool, &opened.spool.load(id(3)).unwrap()), Err(BodyError::Gone));
+    assert_eq!(read(&opened.spool, &load(&opened, 3)), Err(BodyError::Gone));
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn content_that_goes_while_it_is_read_is_gone_and_not_damaged() {
     accept(&opened, 1, 900).unwrap();
     rotate(&opened, 10..50);
     opened.spool.forget_cached(id(1));
-    let stored = opened.spool.load(id(1)).unwrap();
+    let stored = load(&opened, 1);
     let mut pieces = wait(opened.spool.body(&stored).pieces()).unwrap();
     commit_progress(&opened, progress(1, &[0], delivered()));
     assert_eq!(maintain(&opened).segments_removed, 1);
@@ -161,4 +162,40 @@ fn a_segment_with_an_entry_that_is_not_understood_is_kept() {
     assert_eq!(opened.recovered.unreadable.len(), 2, "{:?}", opened.recovered.unreadable);
     maintain(&opened);
     assert!(fs.paths().contains(&segment) && fs.paths().contains(&body_path(8)));
+}
+
+/// What another release writes.
+struct Stranger;
+
+impl journal::Entry for Stranger {
+    fn kind(&self) -> u8 {
+        200
+    }
+
+    fn encode_meta(&self, out: &mut Vec<u8>) {
+        out.extend(b"\x00whatever it is");
+    }
+
+    fn body(&self) -> Vec<Bytes> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn entries_of_a_later_release_are_kept_and_the_others_count() {
+    let fs = Simulated::default();
+    let opened = open(&fs).unwrap();
+    accept(&opened, 1, 100).unwrap();
+    let boot = fs.crash(Crash::Lose);
+    drop(opened);
+    let options = journal::Options { folder: Path::new(FOLDER).join("journal"), salt: 9, limits: LIMITS };
+    let later = Journal::<Stranger>::open(options, Arc::new(boot.clone()), &mut |_| {}, Box::new(|_| {})).unwrap();
+    wait(later.0.commit(vec![Stranger])).unwrap();
+    later.0.close();
+    let opened = open(&boot.crash(Crash::Lose)).unwrap();
+    assert_eq!(opened.recovered.pending, [id(1)]);
+    assert_eq!(opened.recovered.unreadable, ["batch 2: entry of kind 200: this kind is not known"]);
+    rotate(&opened, 100..200);
+    maintain(&opened);
+    assert!(opened.spool.shared.journal.segments().iter().any(|info| info.first_sequence == 2), "it is kept");
 }

@@ -1,7 +1,8 @@
 //! The book-keeping of segments, without a journal.
 
-use super::super::entry::{Carried, MessageMeta};
+use super::super::entry::Carried;
 use super::super::index::{Added, Index};
+use super::super::packed::{Lies, Place};
 use super::*;
 use crate::journal::{Location, SegmentInfo};
 
@@ -23,15 +24,16 @@ fn index(events: Vec<Event>) -> Index {
     for event in events {
         match event {
             Event::Add(number, recipients, segment) => {
-                let meta = MessageMeta { envelope: envelope(number, recipients), file: None, states: Vec::new() };
-                index.add(Added { meta, location: Location { segment, offset: 0, length: 0, crc: 0 }, cached: None });
+                let meta = Location { segment, offset: 0, length: 0, crc: 0 };
+                let lies = Lies { meta, place: Place::Journal(meta) };
+                index.add(Added::new(Outline::of(&envelope(number, recipients)), &lies));
             }
             Event::Progress(number, places, state, segment) => {
                 index.progress(&progress(number, places, state), segment)
             }
             Event::Carried(carried, segment) => index.carried(&carried, segment),
             Event::Audit(segment, sequence) => index.needs_audit(segment, sequence),
-            Event::Mark(sequence) => index.audit_is_durable(Mark { sequence, note: String::new() }),
+            Event::Mark(sequence) => _ = index.audit_is_durable(Mark { sequence, note: String::new() }),
             Event::Keep(segment) => index.keep_segment(segment),
             Event::Forget(segment) => index.forget_segment(segment),
         }
@@ -131,7 +133,7 @@ fn what_is_carried_never_undoes_what_is_newer() {
     let carried =
         |from, places: &[u32], state| Carried { from, finished: vec![], progress: vec![progress(1, places, state)] };
     let check = |events: Vec<Event>, expected: Vec<RecipientState>| {
-        assert_eq!(index(events).load(id(1)).unwrap().states, expected);
+        assert_eq!(index(events).states(id(1)).unwrap(), expected);
     };
     // While it runs, and at a start that still finds segment 2 or finds it gone.
     let newer = || Progress(1, &[0], delivered(), 3);
@@ -167,4 +169,52 @@ fn carried_facts_are_divided_and_none_is_lost() {
         }
     }
     assert_eq!(Carried::default().parts(100), []);
+}
+
+#[test]
+fn the_oldest_of_each_kind_is_found_without_a_walk_through_the_others() {
+    let mut index = Index::default();
+    let received = |number: u32| Timestamp::from_secs(number.into());
+    let add = |index: &mut Index, number| {
+        let lies = Location { segment: 1, offset: 0, length: 0, crc: 0 };
+        let outline = Outline { received_at: received(number), ..Outline::of(&envelope(number, 2)) };
+        index.add(Added::new(outline, &Lies { meta: lies, place: Place::Journal(lies) }));
+    };
+    let check = |index: &mut Index, untried: Option<u32>, tried: Option<u32>| {
+        let expected = Oldest { untried: untried.map(received), tried: tried.map(received) };
+        assert_eq!(index.oldest(100), expected);
+    };
+    check(&mut index, None, None);
+    (10..20).for_each(|number| add(&mut index, number));
+    check(&mut index, Some(10), None);
+    index.progress(&progress(12, &[0], deferred(1)), 2);
+    check(&mut index, Some(10), Some(12));
+    for number in 10..=11 {
+        index.progress(&progress(number, &[0], deferred(1)), 2);
+    }
+    check(&mut index, Some(13), Some(10));
+    index.progress(&progress(10, &[0, 1], delivered()), 2);
+    check(&mut index, Some(13), Some(11));
+    // The one that was tried is served, the other was not tried.
+    index.progress(&progress(11, &[0], delivered()), 2);
+    check(&mut index, Some(11), Some(12));
+    add(&mut index, 5);
+    check(&mut index, Some(5), Some(12));
+    index.progress(&progress(12, &[0, 1], delivered()), 2);
+    check(&mut index, Some(5), None);
+    index.progress(&progress(19, &[0], deferred(1)), 2);
+    check(&mut index, Some(5), Some(19));
+    for number in (13..=18).chain([5, 11]) {
+        index.progress(&progress(number, &[0, 1], delivered()), 2);
+    }
+    check(&mut index, None, Some(19));
+    // A look that ends at its bound goes on there.
+    let mut index = Index::default();
+    (1..=9).for_each(|number| add(&mut index, number));
+    index.progress(&progress(1, &[0], deferred(1)), 2);
+    index.progress(&progress(1, &[0, 1], delivered()), 2);
+    index.progress(&progress(9, &[0], deferred(1)), 2);
+    index.progress(&progress(2, &[0], deferred(1)), 2);
+    index.progress(&progress(2, &[0, 1], delivered()), 2);
+    assert_eq!([(); 3].map(|()| index.oldest(3).tried), [None, None, Some(received(9))]);
 }

@@ -61,6 +61,7 @@ pub(super) struct Ledger {
     mark: Option<u64>,
     mark_durable: Option<u64>,
     pub(super) segments_removed: u64,
+    pub(super) messages_moved: u64,
 }
 
 impl Ledger {
@@ -69,7 +70,11 @@ impl Ledger {
             Step::Accept { recipients, bytes } => self.accept(opened, *recipients, *bytes),
             Step::Progress(attempt) => self.attempt(opened, attempt),
             Step::Mark => self.mark(opened),
-            Step::Maintain => self.segments_removed += maintain(opened).segments_removed,
+            Step::Maintain => {
+                let done = maintain(opened);
+                self.segments_removed += done.segments_removed;
+                self.messages_moved += done.messages_moved;
+            }
         }
         self.check_running(opened);
     }
@@ -114,13 +119,13 @@ impl Ledger {
     }
 
     fn attempt(&mut self, opened: &Opened, attempt: &Attempt) {
-        let all = opened.spool.list(None, usize::MAX);
+        let all = opened.spool.outlines(None, usize::MAX);
         if all.is_empty() {
             return;
         }
-        let stored = &all[attempt.pick % all.len()];
-        let number = stored.envelope.id.as_u128() as u32;
-        let left = (0u32..).zip(&stored.states).filter_map(|(place, state)| Some((place, state.pending()?.attempts)));
+        let outline = &all[attempt.pick % all.len()];
+        let number = outline.id.as_u128() as u32;
+        let left = (0u32..).zip(&outline.states).filter_map(|(place, state)| Some((place, state.pending()?.attempts)));
         // Nobody is tried again before the end of the last attempt is written.
         let waits = |place: u32| self.lazy_states.iter().any(|(waiting, at, _)| (*waiting, *at) == (number, place));
         let left: Vec<(u32, u32)> = left.filter(|(place, _)| !waits(*place)).collect();
@@ -189,10 +194,10 @@ impl Ledger {
     /// What the index says at any time, and what each start finds.
     fn check_states(&self, spool: &Spool, case: &str) -> BTreeSet<u32> {
         let mut found = BTreeSet::new();
-        for stored in spool.list(None, usize::MAX) {
-            let number = stored.envelope.id.as_u128() as u32;
+        for outline in spool.outlines(None, usize::MAX) {
+            let number = outline.id.as_u128() as u32;
             let known = self.messages.get(&number).unwrap_or_else(|| panic!("{case}: {number} came back"));
-            for (history, state) in known.recipients.iter().zip(&stored.states) {
+            for (history, state) in known.recipients.iter().zip(&outline.states) {
                 let possible = &history.states[history.durable..];
                 assert!(possible.contains(state), "{case}: {number} has {state:?} and not one of {possible:?}");
             }
@@ -224,11 +229,12 @@ impl Ledger {
         let sequence = mark.as_ref().map(|mark| mark.sequence);
         assert!(sequence >= self.mark_durable, "{case}: the mark went back to {sequence:?}");
         (self.mark, self.mark_durable) = (sequence, sequence);
-        for stored in opened.spool.list(None, usize::MAX) {
+        for stored in list(&opened.spool) {
             let number = stored.envelope.id.as_u128() as u32;
             let known = self.messages.get_mut(&number).unwrap();
             let content = content(number, known.bytes);
             assert_eq!(read(&opened.spool, &stored).as_deref(), Ok(content.as_slice()), "{case}: {number}");
+            assert_eq!(stored.envelope, envelope(number, known.recipients.len()), "{case}: {number}");
             known.accepted = true;
             known.recipients =
                 stored.states.into_iter().map(|state| History { states: vec![state], durable: 0 }).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::super::cache::envelope_bytes;
 use super::*;
 
 fn open_with_budget(bytes: u64) -> (Simulated, Opened, BodyBudget) {
@@ -12,17 +13,21 @@ fn open_with_budget(bytes: u64) -> (Simulated, Opened, BodyBudget) {
     (fs, opened, budget)
 }
 
+/// What a message with so much content takes of the budget while it is in memory.
+fn held(bytes: u64) -> u64 {
+    envelope_bytes(&envelope(1, 1)) + bytes
+}
+
 fn is_cached(opened: &Opened, number: u32) -> bool {
-    opened.spool.load(id(number)).unwrap().cached.is_some()
+    load(opened, number).cached.is_some()
 }
 
 #[test]
 fn content_goes_to_a_file_when_it_is_large_or_memory_is_scarce() {
     for (budget_bytes, bytes, in_file) in [
-        (10_000, 1000, false),
+        (20_000, 1000, false),
         (10_000, 1001, true),
         (10_000, 3000, true),
-        (1000, 1000, false),
         (999, 1000, true),
         (0, 1, true),
         (0, 3000, true),
@@ -31,8 +36,8 @@ fn content_goes_to_a_file_when_it_is_large_or_memory_is_scarce() {
         accept(&opened, 1, bytes).unwrap();
         let case = format!("{bytes} bytes, budget of {budget_bytes}");
         assert_eq!(!body_files(&fs).is_empty(), in_file, "{case}");
-        assert_eq!(budget.used(), if in_file { 0 } else { bytes as u64 }, "{case}");
-        let stored = opened.spool.load(id(1)).unwrap();
+        assert_eq!(budget.used(), if in_file { 0 } else { held(bytes as u64) }, "{case}");
+        let stored = load(&opened, 1);
         assert_eq!(read(&opened.spool, &stored), Ok(content(1, bytes)), "{case}");
         commit_progress(&opened, progress(1, &[0], delivered()));
         maintain(&opened);
@@ -68,33 +73,34 @@ fn content_that_is_not_accepted_is_forgotten() {
 
 #[test]
 fn kept_content_makes_room_from_the_oldest_on_when_memory_is_tight() {
-    let (_, opened, budget) = open_with_budget(1000);
-    for number in 1..=3 {
+    let (_, opened, budget) = open_with_budget(3 * held(300));
+    for number in 1..=2 {
         accept(&opened, number, 300).unwrap();
     }
-    assert_eq!(budget.used(), 900);
-    maintain(&opened);
-    assert_eq!((budget.used(), [1, 2, 3].map(|number| is_cached(&opened, number))), (600, [false, true, true]));
+    assert_eq!(budget.used(), 2 * held(300));
+    accept(&opened, 3, 300).unwrap();
+    let cached = [1, 2, 3].map(|number| is_cached(&opened, number));
+    assert_eq!((budget.used(), cached), (2 * held(300), [false, true, true]));
     for number in 1..=3 {
-        let stored = opened.spool.load(id(number)).unwrap();
+        let stored = load(&opened, number);
         assert_eq!(read(&opened.spool, &stored), Ok(content(number, 300)));
     }
     opened.spool.forget_cached(id(2));
-    assert_eq!(budget.used(), 300);
+    assert_eq!(budget.used(), held(300));
     commit_progress(&opened, progress(3, &[0], delivered()));
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
 fn notices_are_kept_in_memory_only_as_far_as_the_budget_goes() {
-    let (_, opened, budget) = open_with_budget(500);
+    let (_, opened, budget) = open_with_budget(held(400) * 4 / 3 + 1);
     for number in 1..=2 {
         let notice = NewMessage { envelope: envelope(number, 1), content: opened.spool.sealed(content(number, 400)) };
         wait(opened.spool.record(None, vec![notice], Vec::new())).unwrap();
-        let stored = opened.spool.load(id(number)).unwrap();
+        let stored = load(&opened, number);
         assert_eq!(read(&opened.spool, &stored), Ok(content(number, 400)));
     }
-    assert_eq!((budget.used(), [1, 2].map(|number| is_cached(&opened, number))), (400, [true, false]));
+    assert_eq!((budget.used(), [1, 2].map(|number| is_cached(&opened, number))), (held(400), [true, false]));
 }
 
 #[test]

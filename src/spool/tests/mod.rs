@@ -1,12 +1,20 @@
 //! What the spool promises, over a filesystem that fails on purpose.
 
+mod archiving;
+mod backup;
 mod carrying;
+mod checking;
+mod compacting;
+mod contract;
 mod damage;
 mod faults;
+mod holding;
 mod index;
 mod ledger;
+mod loading;
 mod memory;
 mod model;
+mod peeking;
 mod space;
 
 use std::path::Path;
@@ -30,7 +38,12 @@ const LIMITS: journal::Limits = journal::Limits {
     lazy_queue_bytes_max: 1 << 20,
     lazy_delay_max: Duration::from_secs(3600),
 };
-const SIZES: Sizes = Sizes { inline_bytes_max: 1000, spill_bytes: 600, carried_bytes_max: 400 };
+const SIZES: Sizes = Sizes {
+    inline_bytes_max: 1000,
+    spill_bytes: 600,
+    carried_bytes_max: 400,
+    compact_after: Duration::from_secs(3600),
+};
 const CHUNK_BYTES: usize = 350;
 
 /// Records by batch, as the audit log gets them.
@@ -47,11 +60,15 @@ fn open(fs: &Simulated) -> Result<Opened, OpenError> {
 }
 
 fn open_with(fs: &Simulated, budget: BodyBudget, min_free_bytes: u64) -> Result<Opened, OpenError> {
+    open_sized(fs, budget, min_free_bytes, SIZES)
+}
+
+fn open_sized(fs: &Simulated, budget: BodyBudget, min_free_bytes: u64, sizes: Sizes) -> Result<Opened, OpenError> {
     let log = Log::default();
     let sink = log.clone();
     let audit: AuditSink = Box::new(move |sequence, records| sink.lock().unwrap().push((sequence, records)));
     let options = Options { path: FOLDER.into(), min_free_bytes, budget, limits: LIMITS, salt: 0x5a17 };
-    let (spool, recovered) = Spool::open_sized(options, SIZES, Arc::new(fs.clone()), audit)?;
+    let (spool, recovered) = Spool::open_sized(options, sizes, Arc::new(fs.clone()), audit)?;
     log.lock().unwrap().extend(recovered.audit.clone());
     Ok(Opened { spool, recovered, log })
 }
@@ -168,8 +185,18 @@ fn read(spool: &Spool, stored: &Stored) -> Result<Vec<u8>, BodyError> {
     })
 }
 
+fn load(opened: &Opened, number: u32) -> Stored {
+    wait(opened.spool.load(id(number))).unwrap().unwrap()
+}
+
+/// All messages whole.
+fn list(spool: &Spool) -> Vec<Stored> {
+    let ids = spool.outlines(None, usize::MAX).into_iter().map(|outline| outline.id);
+    ids.map(|id| wait(spool.load(id)).unwrap().unwrap()).collect()
+}
+
 fn states(spool: &Spool, number: u32) -> Option<Vec<RecipientState>> {
-    spool.load(id(number)).map(|stored| stored.states)
+    spool.outline(id(number)).map(|outline| outline.states)
 }
 
 fn body_files(fs: &Simulated) -> Vec<MessageId> {

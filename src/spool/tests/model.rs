@@ -56,7 +56,7 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// What the spool says of its messages.
 fn told(spool: &Spool) -> Vec<(MessageId, Vec<RecipientState>)> {
-    spool.list(None, usize::MAX).into_iter().map(|stored| (stored.envelope.id, stored.states)).collect()
+    spool.outlines(None, usize::MAX).into_iter().map(|outline| (outline.id, outline.states)).collect()
 }
 
 /// Opens what the next start finds, while the last run is still there to be compared with.

@@ -1,0 +1,1 @@
+"""The parts of `benches/compare`. Python's standard library alone."""
