@@ -107,6 +107,8 @@ pub(in crate::spool) struct Look<'a> {
 pub(in crate::spool) struct Due {
     found: BinaryHeap<(Timestamp, MessageId)>,
     pub(in crate::spool) again_in: Option<Duration>,
+    /// Some that are free are behind a barrier: when they are due is not known.
+    pub(in crate::spool) is_behind: bool,
 }
 
 impl Due {
@@ -147,6 +149,11 @@ impl Leases {
             (true, Some(_)) => Standing::Lags,
             (true, None) => Standing::Free,
         }
+    }
+
+    /// Whether there are reports on it that the index may not know of.
+    fn lags(&self, id: MessageId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.lag.is_some() || !entry.under_way.is_empty())
     }
 
     fn give(&mut self, message: MessageId, node: &NodeId, until: Instant) -> Claim {
@@ -240,11 +247,17 @@ impl Index {
                 let Some(other) = self.due(*id, look.except) else { continue };
                 due = other;
             }
-            let left = match self.leases.standing(*id, look.now) {
-                Standing::Taken { left, .. } => left,
-                Standing::Free | Standing::Lags => Duration::ZERO,
+            let rest = due.saturating_since(look.by);
+            let wait = match self.leases.standing(*id, look.now) {
+                Standing::Free => rest,
+                // What was reported may have made it due earlier.
+                Standing::Taken { left, .. } if self.leases.lags(*id) => left,
+                Standing::Taken { left, .. } => left.max(rest),
+                Standing::Lags => {
+                    (into.is_behind, into.again_in) = (true, Some(Duration::ZERO));
+                    continue;
+                }
             };
-            let wait = left.max(due.saturating_since(look.by));
             match wait.is_zero() {
                 true => into.add(due, *id, look.limit),
                 false => into.again_in = into.again_in.into_iter().chain([wait]).min(),

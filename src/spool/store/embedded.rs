@@ -61,18 +61,14 @@ impl Store for Spool {
     }
 
     async fn claim(&self, wish: Wish<'_>) -> Result<Claims, Fault> {
-        let (mut ids, mut again_in) = self.wanted(&wish);
-        let lags = |index: &Index| {
-            let lags = |id: &MessageId| matches!(index.standing(*id, wish.now), Some(Standing::Lags));
-            ids.iter().any(lags)
-        };
-        let is_behind = lags(&lock(&self.shared.index));
-        if is_behind {
+        let mut wanted = self.wanted(&wish);
+        if wanted.is_behind {
             self.pass_barrier().await?;
             // What was reported may have made it due at another time.
-            (ids, again_in) = self.wanted(&wish);
+            wanted = self.wanted(&wish);
         }
-        Ok(give(&mut lock(&self.shared.index), &wish, &ids, again_in))
+        let again_in = wanted.again_in;
+        Ok(give(&mut lock(&self.shared.index), &wish, &wanted.ids, again_in))
     }
 
     async fn renew(&self, claims: &[Claim], now: Instant, lease: Duration) -> Result<Renewed, Fault> {
@@ -131,13 +127,16 @@ impl Store for Spool {
 
 impl Spool {
     /// The messages that the wish is about, as far as the index knows, in order.
-    fn wanted(&self, wish: &Wish<'_>) -> (Vec<MessageId>, Option<Duration>) {
+    fn wanted(&self, wish: &Wish<'_>) -> Wanted {
         match wish.which {
-            Which::These(ids) => (ids.to_vec(), None),
+            Which::These(ids) => {
+                let index = lock(&self.shared.index);
+                let lags = |id: &MessageId| matches!(index.standing(*id, wish.now), Some(Standing::Lags));
+                Wanted { ids: ids.to_vec(), again_in: None, is_behind: ids.iter().any(lags) }
+            }
             Which::Due { by, except } => {
                 let due = self.find_due(&Look { by, now: wish.now, except, limit: wish.limit });
-                let again_in = due.again_in;
-                (due.ids(), again_in)
+                Wanted { again_in: due.again_in, is_behind: due.is_behind, ids: due.ids() }
             }
         }
     }
@@ -159,6 +158,14 @@ impl Spool {
         lock(&self.shared.index).barrier_passed(barrier);
         Ok(())
     }
+}
+
+/// The messages that a wish is about.
+struct Wanted {
+    ids: Vec<MessageId>,
+    again_in: Option<Duration>,
+    /// A barrier would tell more.
+    is_behind: bool,
 }
 
 fn give(index: &mut Index, wish: &Wish<'_>, ids: &[MessageId], again_in: Option<Duration>) -> Claims {

@@ -61,6 +61,19 @@ pub(crate) fn law_17_what_is_given_as_due_is_due_and_the_longest_due_comes_first
     }
 }
 
+pub(crate) fn law_17_what_was_reported_last_says_when_it_is_due<F: Fixture>() {
+    let mut rig = Rig::<F>::new();
+    rig.accept(1);
+    let date = rig.fixture.date();
+    report(&rig, 1, vec![change(&[0], deferred(1, date + 90 * SECOND))]);
+    let claim = rig.one(0, 1);
+    rig.record(0, &claim, &soon(1, vec![change(&[0], deferred(1, date + 20 * SECOND))])).unwrap();
+    assert!(rig.claim_due(1).again_in.is_some_and(|wait| wait <= LEASE), "while the lease lasts");
+    rig.release(0, &claim, None);
+    rig.fixture.advance(20 * SECOND);
+    assert_eq!(ids(&rig.claim_due(1)), [id(1)]);
+}
+
 pub(crate) fn law_18_the_next_look_is_never_too_late<F: Fixture>() {
     let mut rig = Rig::<F>::new();
     rig.fixture.advance(100 * SECOND);

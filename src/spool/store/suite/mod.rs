@@ -67,6 +67,7 @@ macro_rules! contract_tests {
             law_15_what_is_reported_soon_outlasts_a_crash_whole_or_not_at_all
             law_16_a_refusal_for_want_of_space_leaves_all_as_it_was
             law_17_what_is_given_as_due_is_due_and_the_longest_due_comes_first
+            law_17_what_was_reported_last_says_when_it_is_due
             law_18_the_next_look_is_never_too_late
             law_19_what_can_be_claimed_is_announced_to_all
             law_20_after_a_crash_all_that_is_unfinished_can_be_claimed

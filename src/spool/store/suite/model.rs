@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::Fixture;
 use super::rig::*;
@@ -362,11 +361,6 @@ pub(crate) fn random_histories<F: Fixture>() {
         cases: 200,
         max_shrink_iters: 300,
         failure_persistence: None,
-        // The same histories each time; PROPTEST_RNG_SEED names others.
-        rng_seed: match ProptestConfig::default().rng_seed {
-            RngSeed::Random => RngSeed::Fixed(1),
-            named => named,
-        },
         ..ProptestConfig::default()
     };
     proptest!(config, |(ops in prop::collection::vec(op(), 1..100))| {
