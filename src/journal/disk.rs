@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, IoSlice, Read, Seek, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,8 @@ const PID_BYTES_MAX: u64 = 20;
 /// Whoever looks for the holder of a folder has it for a moment: the lock is tried this often.
 const LOCK_TRIES_MAX: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// Zeros are written in pieces of this size.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Real files. Keeps every folder that it was told of open, so that a sync of one never fails for want of a descriptor.
 #[derive(Debug, Default)]
@@ -141,7 +143,7 @@ impl FileSystem for Disk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         let mut options = fs::OpenOptions::new();
         Ok(Box::new(DiskFile(
-            options.append(true).read(true).create_new(true).mode(self.readers.file_mode()).open(path)?,
+            options.write(true).read(true).create_new(true).mode(self.readers.file_mode()).open(path)?,
         )))
     }
 
@@ -222,12 +224,25 @@ impl File for DiskFile {
         Ok(())
     }
 
+    fn zero_ahead(&mut self, count: u64) -> io::Result<()> {
+        let from = self.0.stream_position()?;
+        let mut written = 0;
+        while written < count {
+            let size = usize::try_from(count - written).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            let zeros = ZEROS.get(..size).unwrap_or_default();
+            self.0.write_all_at(zeros, from.saturating_add(written))?;
+            written += size as u64;
+        }
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
     }
 
     fn set_length(&mut self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.0.set_len(length)?;
+        self.0.seek(SeekFrom::Start(length)).map(drop)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

@@ -33,10 +33,14 @@ pub trait FileSystem: Send + Sync + Debug + 'static {
 
 /// An open file.
 pub trait File: Send + Debug {
-    /// Writes all parts behind the end. After an error any part of them may be there.
+    /// Writes all parts behind the end, over zeros that lie ahead. After an error any part of them may be there.
     fn append(&mut self, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
+    /// Writes so many zeros behind the end. What is appended next takes their place, so that the file need not grow for
+    /// it. After an error some of them may be there; [`File::set_length`] takes them away.
+    fn zero_ahead(&mut self, count: u64) -> io::Result<()>;
     /// Returns when content and length are on stable storage. After an error the file must not be trusted any more.
     fn sync(&mut self) -> io::Result<()>;
+    /// Cuts the file, and goes on at its new end.
     fn set_length(&mut self, length: u64) -> io::Result<()>;
     /// Fills the buffer from `offset`, less at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;

@@ -12,7 +12,7 @@ use super::filesystem::{FileSystem, LockError};
 use super::folder::segment_path;
 use super::format::HEADER_BYTES_U64;
 use super::prepare::{Prepared, commit_bytes_max};
-use super::queue::{Phase, Queue};
+use super::queue::{Haste, Phase, Queue};
 use super::recover::{Recovery, ScanRequest, survey};
 use super::repair::repair;
 use super::segments::{SegmentInfo, Segments};
@@ -91,18 +91,18 @@ impl<E: Entry> Journal<E> {
     /// goes away before the end, they may or may not come back at the next start, but the observer has not seen them
     /// unless it got them before.
     pub async fn commit(&self, entries: Vec<E>) -> Result<(), Fault> {
-        self.begin_commit(entries).await?.end().await
+        self.begin_commit(entries, Haste::Now).await?.end().await
     }
 
-    /// Queues the entries, after a wait for room if need be. They are written whether or not somebody waits for the
+    /// Queues the entries, after a wait for room if need be. Patient ones wait for others less than a sync takes. They are written whether or not somebody waits for the
     /// end.
-    pub async fn begin_commit(&self, entries: Vec<E>) -> Result<Committing, Fault> {
+    pub async fn begin_commit(&self, entries: Vec<E>, haste: Haste) -> Result<Committing, Fault> {
         self.check_running()?;
         if entries.is_empty() {
             return Ok(Committing(None));
         }
         let prepared = Prepared::new(entries, self.inner.salt, self.inner.queue.limits())?;
-        self.inner.queue.push(prepared).await.map(|answer| Committing(Some(answer)))
+        self.inner.queue.push(prepared, haste).await.map(|answer| Committing(Some(answer)))
     }
 
     /// Lets the entries ride with the next batch, at the latest after `lazy_delay_max`. They outlast a lack of space,

@@ -45,6 +45,7 @@ use bytes::Bytes;
 pub use body::{BodyReader, open_body};
 pub use fault::{Fault, OpenError, ReadError, RemoveError};
 pub use handle::{Committing, Journal, State};
+pub use queue::Haste;
 pub use recover::{Damage, Recovery, ScanRequest, TornTail, What, scan, segment_bytes};
 pub use segments::SegmentInfo;
 
@@ -139,6 +140,8 @@ pub struct Limits {
     pub lazy_queue_bytes_max: u64,
     /// A lazy entry waits at most this long for company.
     pub lazy_delay_max: Duration,
+    /// How much room is made in the file at once for small batches, which is so much written twice; 0 is none.
+    pub room_ahead_bytes: u64,
 }
 
 impl Default for Limits {
@@ -150,6 +153,7 @@ impl Default for Limits {
             queue_bytes_max: 64 << 20,
             lazy_queue_bytes_max: 8 << 20,
             lazy_delay_max: Duration::from_secs(1),
+            room_ahead_bytes: 512 << 10,
         }
     }
 }

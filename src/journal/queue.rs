@@ -18,12 +18,23 @@ const ROOM_UNIT_BYTES: u64 = 1024;
 const GATHER_FROM: usize = 4;
 /// How long that moment is, less than the time of many a sync.
 const GATHER_TIME_MAX: Duration = Duration::from_micros(800);
+/// What can wait a little does so at most as long for something that cannot, to share its sync.
+const PATIENCE: Duration = Duration::from_micros(400);
+
+/// Whether a commit has a sync to itself if there is nothing else to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    Now,
+    /// It waits a moment for others.
+    Patient,
+}
 
 /// One commit or lazy append that waits.
 pub(super) struct Request<E> {
     pub(super) prepared: Prepared<E>,
     /// Nobody waits for the answer to a lazy append.
     pub(super) answer: Option<oneshot::Sender<Result<(), Fault>>>,
+    haste: Haste,
     _room: OwnedSemaphorePermit,
 }
 
@@ -57,6 +68,8 @@ struct Waiting<E> {
     requests: VecDeque<Request<E>>,
     /// How many of them somebody waits for.
     urgent: usize,
+    /// When the first of these must be written, if all of them are patient.
+    patient_until: Option<Instant>,
     /// When the oldest lazy one must be written.
     lazy_due: Option<Instant>,
     /// So many urgent ones the writer waits for a moment, since so many came together before.
@@ -73,6 +86,7 @@ impl<E> Queue<E> {
             waiting: Mutex::new(Waiting {
                 requests: VecDeque::new(),
                 urgent: 0,
+                patient_until: None,
                 lazy_due: None,
                 wanted: 1,
                 sleeps: false,
@@ -94,12 +108,16 @@ impl<E> Queue<E> {
     }
 
     /// Waits for room, queues, and gives where the answer will come.
-    pub(super) async fn push(&self, prepared: Prepared<E>) -> Result<oneshot::Receiver<Result<(), Fault>>, Fault> {
+    pub(super) async fn push(
+        &self,
+        prepared: Prepared<E>,
+        haste: Haste,
+    ) -> Result<oneshot::Receiver<Result<(), Fault>>, Fault> {
         // One that is larger than the whole room waits until it is alone.
         let units = units(prepared.bytes()).min(units(self.limits.queue_bytes_max));
         let room = Arc::clone(&self.room).acquire_many_owned(units).await.map_err(|_| Fault::Stopped)?;
         let (sender, receiver) = oneshot::channel();
-        self.enqueue(Request { prepared, answer: Some(sender), _room: room })?;
+        self.enqueue(Request { prepared, answer: Some(sender), haste, _room: room })?;
         Ok(receiver)
     }
 
@@ -109,7 +127,7 @@ impl<E> Queue<E> {
             TryAcquireError::Closed => Fault::Stopped,
             TryAcquireError::NoPermits => Fault::QueueFull,
         })?;
-        self.enqueue(Request { prepared, answer: None, _room: room })
+        self.enqueue(Request { prepared, answer: None, haste: Haste::Patient, _room: room })
     }
 
     /// Blocks until there is something to write, and takes a batch of it; `None` when the journal is to end.
@@ -128,7 +146,7 @@ impl<E> Queue<E> {
                 Phase::Closing => return Some(waiting.drain(&self.limits)),
                 Phase::Open if gathers => gathers_until,
                 Phase::Open if waiting.is_ready(now) => return Some(waiting.drain(&self.limits)),
-                Phase::Open => waiting.lazy_due,
+                Phase::Open => waiting.patient_until.into_iter().chain(waiting.lazy_due).min(),
             };
             waiting.sleeps = true;
             waiting = match wake {
@@ -147,6 +165,7 @@ impl<E> Queue<E> {
         let (refused, kept): (Vec<_>, Vec<_>) =
             lazy.into_iter().chain(queued).partition(|request| request.answer.is_some());
         waiting.urgent = 0;
+        waiting.patient_until = None;
         waiting.lazy_due = None;
         if waiting.phase == Phase::Open && !kept.is_empty() {
             waiting.requests.extend(kept);
@@ -192,8 +211,8 @@ impl<E> Queue<E> {
             return Err(Fault::Stopped);
         }
         let is_news = if request.answer.is_some() {
-            waiting.urgent += 1;
-            waiting.urgent >= waiting.wanted
+            let is_news = waiting.add_urgent(request.haste);
+            is_news && waiting.urgent >= waiting.wanted
         } else {
             // What is lazy only sets the writer's alarm.
             let is_first = waiting.lazy_due.is_none();
@@ -222,7 +241,20 @@ impl<E> Queue<E> {
 
 impl<E> Waiting<E> {
     fn is_ready(&self, now: Instant) -> bool {
-        self.urgent > 0 || self.lazy_due.is_some_and(|due| due <= now)
+        let is_patient = self.patient_until.is_some_and(|until| now < until);
+        self.urgent > 0 && !is_patient || self.lazy_due.is_some_and(|due| due <= now)
+    }
+
+    /// Whether the writer has to know.
+    fn add_urgent(&mut self, haste: Haste) -> bool {
+        let is_first = self.urgent == 0;
+        self.patient_until = match haste {
+            Haste::Now => None,
+            Haste::Patient if is_first => Some(clock::now() + PATIENCE),
+            Haste::Patient => self.patient_until,
+        };
+        self.urgent += 1;
+        is_first || self.patient_until.is_none()
     }
 
     /// Takes from the front what fits in one batch, at least one.
@@ -241,6 +273,9 @@ impl<E> Waiting<E> {
             let Some(request) = self.requests.pop_front() else { break };
             self.urgent -= usize::from(request.answer.is_some());
             taken.push(request);
+        }
+        if self.urgent == 0 {
+            self.patient_until = None;
         }
         let together = taken.iter().filter(|request| request.answer.is_some()).count();
         self.wanted = if together >= GATHER_FROM { together } else { 1 };

@@ -257,6 +257,7 @@ impl<'a> Reader<'a> {
     /// Delivers one batch late, because the last one of all counts only if its bodies are whole.
     fn walk(&mut self, mut walk: Walk<'_>) -> io::Result<()> {
         let is_last = self.survey.last == Some(walk.segment);
+        let file_bytes = walk.length;
         let mut held: Option<BatchRead> = None;
         loop {
             let step = walk.step()?;
@@ -275,6 +276,9 @@ impl<'a> Reader<'a> {
                 }
                 Step::Tail(bad) | Step::Damaged(bad) => Some(bad),
             };
+            if at_end && walk.length < file_bytes {
+                self.end_at(&walk, walk.length);
+            }
             if let Some(batch) = held.take() {
                 // Anything behind a batch was written after its sync.
                 let unproven = is_last && at_end && self.survey.recovery.torn.is_none();
@@ -295,9 +299,14 @@ impl<'a> Reader<'a> {
     fn tear(&mut self, walk: &Walk<'_>, offset: u64) {
         let length = walk.length.saturating_sub(offset);
         self.survey.recovery.torn = Some(TornTail { segment: walk.segment, offset, length });
-        self.survey.cuts.insert(walk.segment, offset);
+        self.end_at(walk, offset);
+    }
+
+    fn end_at(&mut self, walk: &Walk<'_>, offset: u64) {
+        let cut = self.survey.cuts.entry(walk.segment).or_insert(offset);
+        *cut = offset.min(*cut);
         if let Some(info) = self.survey.infos.get_mut(&walk.segment) {
-            info.bytes = offset;
+            info.bytes = *cut;
         }
     }
 

@@ -71,6 +71,10 @@ impl NameChange {
 struct Content {
     seen: Vec<u8>,
     durable: Vec<u8>,
+    /// Where the next append goes: before the zeros that lie ahead.
+    end: usize,
+    /// Where it was at the last sync.
+    synced_end: usize,
     /// A failed sync dropped what was seen from here to there.
     dropped: Vec<(usize, usize)>,
 }
@@ -90,7 +94,7 @@ impl Simulated {
         self.world().syncs
     }
 
-    /// From now on this many bytes can be appended; `None` is without end.
+    /// From now on this many bytes can be added to files; `None` is without end.
     pub fn set_space(&self, bytes: Option<usize>) {
         self.world().space_bytes = bytes;
     }
@@ -143,7 +147,7 @@ impl Simulated {
     pub fn overwrite(&self, path: &Path, bytes: Vec<u8>) {
         let mut world = self.world();
         let id = world.names[path];
-        world.contents.insert(id, Content { durable: bytes.clone(), seen: bytes, dropped: Vec::new() });
+        world.contents.insert(id, Content::settled(bytes));
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -190,18 +194,37 @@ impl World {
     }
 
     fn append(&mut self, id: u64, bytes: &[u8]) -> io::Result<()> {
-        let room = self.space_bytes.unwrap_or(usize::MAX).min(bytes.len());
+        let content = self.contents.get_mut(&id).unwrap();
+        let over = bytes.len().min(content.seen.len() - content.end);
+        let room = over + self.space_bytes.unwrap_or(usize::MAX).min(bytes.len() - over);
         if let Some(space) = &mut self.space_bytes {
-            *space -= room;
+            *space -= room - over;
         }
-        self.contents.get_mut(&id).unwrap().seen.extend(&bytes[..room]);
+        let (replacing, new) = bytes[..room].split_at(over);
+        content.seen[content.end..][..over].copy_from_slice(replacing);
+        content.seen.extend(new);
+        content.end += room;
         if room < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn zero_ahead(&mut self, id: u64, count: usize) -> io::Result<()> {
+        let end = self.contents[&id].end;
+        let written = self.append(id, &vec![0; count]);
+        self.contents.get_mut(&id).unwrap().end = end;
+        written
     }
 }
 
 impl Content {
+    /// Bytes that are on the disk.
+    fn settled(bytes: Vec<u8>) -> Self {
+        let end = bytes.len();
+        Self { durable: bytes.clone(), seen: bytes, end, synced_end: end, dropped: Vec::new() }
+    }
+
     fn sync(&mut self) {
         self.durable = self.seen.clone();
+        self.synced_end = self.end;
         for &(from, to) in &self.dropped {
             let to = to.min(self.durable.len());
             if from < to {
@@ -213,17 +236,24 @@ impl Content {
     fn after(&self, crash: Crash, chance: &mut fastrand::Rng) -> Self {
         let mut synced = self.clone();
         synced.sync();
-        let start = self.durable.len().min(self.seen.len());
+        let start = self.synced_end.min(self.durable.len()).min(self.seen.len());
+        let is_cut = self.seen.len() < self.durable.len();
+        let is_same = self.seen.len() == self.durable.len() && self.end <= self.synced_end;
         let mut left = match crash {
             Crash::Lose => self.durable.clone(),
-            _ if self.seen.len() <= self.durable.len() => synced.durable,
-            Crash::Keep(count) => synced.durable[..self.seen.len().min(start.saturating_add(count))].to_vec(),
+            _ if is_cut || is_same => synced.durable,
+            Crash::Keep(count) => {
+                let kept = self.seen.len().min(start.saturating_add(count));
+                let ahead = self.durable.get(kept..).unwrap_or_default();
+                [&synced.durable[..kept], ahead].concat()
+            }
             Crash::Scatter(_) => {
                 let mut bytes = synced.durable;
                 for sector in bytes[start..].chunks_mut(SECTOR_BYTES).filter(|_| chance.bool()) {
                     sector.fill(0);
                 }
-                let length = start + chance.usize(0..=bytes.len() - start);
+                let shortest = start.max(self.durable.len());
+                let length = shortest + chance.usize(0..=bytes.len() - shortest);
                 if chance.bool() {
                     bytes.truncate(length)
                 }
@@ -231,7 +261,7 @@ impl Content {
             }
         };
         left.shrink_to_fit();
-        Self { seen: left.clone(), durable: left, dropped: Vec::new() }
+        Self::settled(left)
     }
 }
 
@@ -276,7 +306,12 @@ impl FileSystem for Simulated {
     }
 
     fn open_writable(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        self.find(path)
+        let file = self.find(path)?;
+        let mut world = self.world();
+        let id = world.names[path];
+        let content = world.contents.get_mut(&id).unwrap();
+        content.end = content.seen.len();
+        Ok(file)
     }
 
     fn lies_in(&self, file: &Path, folder: &Path) -> bool {
@@ -338,6 +373,10 @@ impl File for SimulatedFile {
         trouble.map_or(Ok(()), |trouble| Err(trouble.error()))
     }
 
+    fn zero_ahead(&mut self, count: u64) -> io::Result<()> {
+        self.world.change(|world| world.zero_ahead(self.id, count as usize))
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         let mut world = self.world.world();
         world.syncs += 1;
@@ -346,7 +385,7 @@ impl File for SimulatedFile {
         match trouble {
             None | Some(Trouble::After(_)) => content.sync(),
             Some(Trouble::Before(_) | Trouble::Short(_)) => {
-                content.dropped.push((content.durable.len(), content.seen.len()));
+                content.dropped.push((content.synced_end.min(content.durable.len()), content.seen.len()));
             }
             Some(Trouble::Die) => {}
         }
@@ -358,6 +397,8 @@ impl File for SimulatedFile {
             let content = world.contents.get_mut(&self.id).unwrap();
             let freed = content.seen.len().saturating_sub(length as usize);
             content.seen.truncate(length as usize);
+            content.end = content.seen.len();
+            content.synced_end = content.synced_end.min(content.end);
             // What is written there from now on is new to the disk.
             content.dropped.iter_mut().for_each(|(_, to)| *to = (*to).min(length as usize));
             if let Some(space) = &mut world.space_bytes {

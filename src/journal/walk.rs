@@ -13,7 +13,8 @@ const SEARCH_CHUNK_BYTES: usize = 1 << 20;
 pub(super) struct Walk<'a> {
     pub(super) file: &'a dyn File,
     pub(super) segment: u64,
-    /// What lies behind it is not read.
+    /// What lies behind it is not read. At the end it is where the last batch ends: zeros behind that are room that was
+    /// made and not used.
     pub(super) length: u64,
     /// A batch header with another salt is something that a body contains.
     pub(super) salts: &'a [u64],
@@ -76,6 +77,12 @@ impl Walk<'_> {
             None => (What::BatchHeader, offset.saturating_add(ALIGNMENT), None),
         };
         let next = self.search(search_from)?;
+        if next.is_none() {
+            self.length = self.end_of_content(offset)?;
+            if self.length == offset {
+                return Ok(Step::End);
+            }
+        }
         self.offset = next.unwrap_or(self.length);
         let bad = Bad { offset, length: self.offset.saturating_sub(offset), what, batch };
         Ok(if next.is_some() { Step::Damaged(bad) } else { Step::Tail(bad) })
@@ -107,6 +114,22 @@ impl Walk<'_> {
         let body_start = offset.saturating_add(header.body_start());
         let (entries, whole) = read_entries(&meta, &header, self.segment, body_start);
         Ok(Some(BatchRead { offset, end, header, meta, entries, whole }))
+    }
+
+    /// Where there are only zeros from, at or behind `from`. No batch begins with one.
+    fn end_of_content(&self, from: u64) -> io::Result<u64> {
+        let (mut end, mut start) = (from, from);
+        while start < self.length {
+            let chunk = self.read(start, SEARCH_CHUNK_BYTES)?;
+            if chunk.is_empty() {
+                break;
+            }
+            if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+                end = start.saturating_add(last as u64).saturating_add(1);
+            }
+            start = start.saturating_add(chunk.len() as u64);
+        }
+        Ok(end)
     }
 
     /// The next aligned offset with a batch header.

@@ -46,7 +46,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock;
 use crate::journal::filesystem::FileSystem;
-use crate::journal::{self, Committing, Journal};
+use crate::journal::{self, Committing, Haste, Journal};
 use crate::model::envelope::Envelope;
 use crate::model::id::MessageId;
 use crate::model::record::AuditEntry;
@@ -210,10 +210,10 @@ impl Spool {
     }
 
     /// Makes records durable that are about no change in the queue. When this returns they are under way, and written
-    /// whether or not somebody waits for the end.
+    /// whether or not somebody waits for the end. They share a sync with mail that comes within a moment.
     pub async fn begin_record(&self, audit: Vec<AuditEntry>) -> Result<Recording<'_>, Fault> {
         let entries = Self::entries(None, Vec::new(), audit);
-        let committing = self.shared.journal.begin_commit(entries).await.map_err(Fault::from)?;
+        let committing = self.shared.journal.begin_commit(entries, Haste::Patient).await.map_err(Fault::from)?;
         Ok(Recording { spool: self, committing })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::*;
-use crate::journal::format::{BatchHeader, HEADER_BYTES};
+use crate::journal::format::{ALIGNMENT, BatchHeader, HEADER_BYTES};
 use crate::journal::simulated::Crash;
 
 /// Three full segments and a fourth, ended in order.
@@ -19,6 +19,13 @@ fn filled() -> (Simulated, BTreeMap<u32, Item>, Vec<PathBuf>) {
     let paths = fs.paths();
     assert!(paths.len() >= 3);
     (fs, all.into_iter().map(|item| (item.id, item)).collect(), paths)
+}
+
+/// Where the last batch of a file ends: behind that there are zeros.
+fn end(fs: &Simulated, path: &Path) -> usize {
+    let content = fs.content(path);
+    let last = content.iter().rposition(|byte| *byte != 0).unwrap();
+    (last + 1).next_multiple_of(ALIGNMENT as usize)
 }
 
 fn flip(fs: &Simulated, path: &Path, at: usize) {
@@ -116,9 +123,9 @@ fn a_damaged_end_of_a_crashed_journal_is_told_as_torn() {
     let fs = Simulated::default();
     let opened = open(&fs).unwrap();
     commit(&opened.journal, &[item(1, 100)]).unwrap();
-    let start = fs.content(&fs.paths()[0]).len();
+    let start = end(&fs, &fs.paths()[0]);
     commit(&opened.journal, &[item(2, 100)]).unwrap();
-    let end = fs.content(&fs.paths()[0]).len();
+    let end = end(&fs, &fs.paths()[0]);
     for at in (start..end - 3).step_by(5) {
         let boot = fs.crash(Crash::Lose);
         flip(&boot, &fs.paths()[0], at);
@@ -137,7 +144,7 @@ fn an_unacknowledged_batch_behind_a_damaged_one_does_not_hide_the_damage() {
         commit(&opened.journal, &[item(id, 100)]).unwrap();
     }
     let boot = fs.crash(Crash::Lose);
-    let batch_bytes = (boot.content(&path).len() - HEADER_BYTES) / 3;
+    let batch_bytes = (end(&boot, &path) - HEADER_BYTES) / 3;
     flip(&boot, &path, HEADER_BYTES + batch_bytes + 1);
     let mut torn = boot.content(&path);
     torn.truncate(HEADER_BYTES + batch_bytes * 3 - 20);

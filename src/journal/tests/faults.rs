@@ -18,6 +18,8 @@ const TROUBLES: [Trouble; 7] = [
     Trouble::Die,
 ];
 
+type Opener = fn(&Simulated) -> Result<Opened, OpenError>;
+
 /// What a run of the workload may rely on.
 #[derive(Default)]
 struct Account {
@@ -30,7 +32,7 @@ struct Account {
 
 impl Account {
     /// Commits, lazy entries and removals over several segments; goes on after faults as long as the journal does.
-    fn work(fs: &Simulated) -> Self {
+    fn work(fs: &Simulated, open: Opener) -> Self {
         let mut account = Self::default();
         let Ok(opened) = open(fs) else { return account };
         for round in 0..8u32 {
@@ -89,8 +91,17 @@ impl Account {
 
 #[test]
 fn whatever_fails_what_was_acknowledged_is_there_and_in_order() {
+    whatever_fails(open);
+}
+
+#[test]
+fn whatever_fails_where_room_is_made_ahead_what_was_acknowledged_is_there_and_in_order() {
+    whatever_fails(open_roomy);
+}
+
+fn whatever_fails(open: Opener) {
     let quiet = Simulated::default();
-    let account = Account::work(&quiet);
+    let account = Account::work(&quiet, open);
     assert_eq!((account.acknowledged.len(), account.removed.is_empty()), (32, false));
     let operations = quiet.operations();
     assert!(operations > 30);
@@ -98,7 +109,7 @@ fn whatever_fails_what_was_acknowledged_is_there_and_in_order() {
         for trouble in TROUBLES {
             let fs = Simulated::default();
             fs.trouble_at(operation, trouble);
-            let account = Account::work(&fs);
+            let account = Account::work(&fs, open);
             let case = format!("{trouble:?} at {operation}");
             account.check_twice(&fs.restart(), &format!("{case}, restart"));
             for crash in [Crash::Lose, Crash::Keep(usize::MAX), Crash::Keep(100), Crash::Scatter(1), Crash::Scatter(2)]
@@ -114,7 +125,7 @@ fn a_fault_while_opening_loses_nothing() {
     let fs = Simulated::default();
     // An unfinished batch, a failure mark, holes and an interrupted removal.
     fs.trouble_at(35, Trouble::Short(BROKEN));
-    let account = Account::work(&fs);
+    let account = Account::work(&fs, open_roomy);
     let left = fs.crash(Crash::Keep(usize::MAX));
     let quiet = left.crash(Crash::Lose);
     open(&quiet).unwrap();
@@ -132,6 +143,13 @@ fn a_fault_while_opening_loses_nothing() {
 
 #[test]
 fn a_write_torn_at_any_byte_is_cut_or_whole() {
+    torn_at_any_byte(open);
+    torn_at_any_byte(|fs| {
+        open_with(Arc::new(fs.clone()), Path::new(FOLDER), Limits { room_ahead_bytes: 1000, ..SMALL })
+    });
+}
+
+fn torn_at_any_byte(open: Opener) {
     let fs = Simulated::default();
     let opened = open(&fs).unwrap();
     commit(&opened.journal, &[item(1, 100)]).unwrap();
@@ -146,7 +164,8 @@ fn a_write_torn_at_any_byte_is_cut_or_whole() {
         wholes += usize::from(whole);
         assert_eq!(ids(&again.replayed), if whole { vec![1, 2, 3] } else { vec![1] }, "{kept}");
         assert_eq!(again.recovery.damage, []);
-        assert_eq!(again.recovery.torn.map(|torn| torn.length as usize), Some(kept).filter(|kept| *kept > 0 && !whole));
+        assert_eq!(again.recovery.torn.is_some(), kept > 0 && !whole, "{kept}");
+        assert!(again.recovery.torn.is_none_or(|torn| torn.length as usize <= batch_bytes), "{kept}");
         assert_bodies(&again);
     }
     assert_eq!(wholes, 1);

@@ -1,8 +1,10 @@
 //! Those who wait share a sync.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 use super::*;
+use crate::journal::simulated::Crash;
 
 #[test]
 fn commits_that_wait_together_are_synced_together() {
@@ -64,4 +66,48 @@ fn a_full_queue_makes_commits_wait_and_loses_none() {
     let mut committed = ids(&opened.observed.lock().unwrap());
     committed.sort_unstable();
     assert_eq!(committed, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_patient_shares_the_sync_of_what_comes_next_and_is_written_without_it() {
+    let fs = Simulated::default();
+    let opened = open(&fs).unwrap();
+    wait(async {
+        let patient = opened.journal.begin_commit(vec![item(1, 10)], Haste::Patient).await.unwrap();
+        opened.journal.commit(vec![item(2, 10)]).await.unwrap();
+        patient.end().await.unwrap();
+        let alone = opened.journal.begin_commit(vec![item(3, 10)], Haste::Patient).await.unwrap();
+        alone.end().await.unwrap();
+    });
+    assert_eq!(ids(&opened.observed.lock().unwrap()), [1, 2, 3]);
+}
+
+#[test]
+fn small_batches_go_where_room_was_made_for_them_and_what_is_left_of_it_goes_in_the_end() {
+    let fs = Simulated::default();
+    let limits = Limits { room_ahead_bytes: 5000, segment_bytes_max: 4500, ..SMALL };
+    let open = |fs: &Simulated| open_with(Arc::new(fs.clone()), Path::new(FOLDER), limits).unwrap();
+    let opened = open(&fs);
+    let path = fs.paths()[0].clone();
+    let mut sizes = BTreeSet::new();
+    for id in 0..20 {
+        commit(&opened.journal, &[item(id, 100)]).unwrap();
+        sizes.insert(fs.content(&path).len());
+    }
+    let written = usize::try_from(opened.journal.segments()[0].bytes).unwrap();
+    assert!(sizes.len() == 1 && sizes.first() > Some(&written), "{written}: {sizes:?}");
+    let killed = open(&fs.crash(Crash::Lose));
+    assert_eq!(
+        (ids(&killed.replayed), killed.recovery.torn, killed.recovery.damage),
+        ((0..20).collect(), None, vec![])
+    );
+    // Into the next segment.
+    for id in 20..30 {
+        commit(&opened.journal, &[item(id, 100)]).unwrap();
+    }
+    let bytes: Vec<u64> = opened.journal.segments().iter().map(|segment| segment.bytes).collect();
+    assert!(bytes.len() == 2 && fs.content(&path).len() as u64 == bytes[0]);
+    opened.journal.close();
+    let sealed = fs.content(fs.paths().last().unwrap()).len() as u64;
+    assert!((bytes[1]..bytes[1] + 100).contains(&sealed), "{sealed} {bytes:?}");
 }

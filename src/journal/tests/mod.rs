@@ -29,6 +29,7 @@ const SMALL: Limits = Limits {
     queue_bytes_max: 1 << 20,
     lazy_queue_bytes_max: 1 << 20,
     lazy_delay_max: Duration::from_secs(3600),
+    room_ahead_bytes: 0,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,11 @@ struct Opened {
 
 fn open(fs: &Simulated) -> Result<Opened, OpenError> {
     open_with(Arc::new(fs.clone()), Path::new(FOLDER), SMALL)
+}
+
+/// With room ahead for one or two more batches.
+fn open_roomy(fs: &Simulated) -> Result<Opened, OpenError> {
+    open_with(Arc::new(fs.clone()), Path::new(FOLDER), Limits { room_ahead_bytes: 300, ..SMALL })
 }
 
 fn open_with(fs: Arc<dyn FileSystem>, folder: &Path, limits: Limits) -> Result<Opened, OpenError> {

@@ -50,6 +50,7 @@ struct Model {
     removed: BTreeSet<u32>,
     unsure: BTreeSet<u32>,
     places: BTreeMap<u32, u64>,
+    makes_room: bool,
 }
 
 impl Model {
@@ -80,7 +81,7 @@ impl Model {
 
     /// What a start found becomes what is expected of all later ones.
     fn reopen(&mut self, fs: &Simulated) -> Opened {
-        let opened = open(fs).unwrap();
+        let opened = if self.makes_room { open_roomy(fs) } else { open(fs) }.unwrap();
         assert_eq!(opened.recovery.damage, []);
         let found = ids(&opened.replayed);
         assert!(found.is_sorted_by(|a, b| a < b), "{found:?}");
@@ -104,8 +105,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_work_with_crashes_loses_nothing_acknowledged(actions in prop::collection::vec(action(), 1..40)) {
-        let mut model = Model::default();
+    fn random_work_with_crashes_loses_nothing_acknowledged(
+        actions in prop::collection::vec(action(), 1..40),
+        makes_room in any::<bool>(),
+    ) {
+        let mut model = Model { makes_room, ..Model::default() };
         let mut fs = Simulated::default();
         let mut opened = model.reopen(&fs);
         // One fault a run. A sync that fails when its mark cannot be written either may later be told as damage of a

@@ -37,6 +37,7 @@ const LIMITS: journal::Limits = journal::Limits {
     queue_bytes_max: 1 << 20,
     lazy_queue_bytes_max: 1 << 20,
     lazy_delay_max: Duration::from_secs(3600),
+    room_ahead_bytes: 0,
 };
 const SIZES: Sizes = Sizes {
     inline_bytes_max: 1000,

@@ -357,12 +357,8 @@ fn times<F: Fixture>(rig: &Rig<F>) -> BTreeMap<u32, usize> {
 }
 
 pub(crate) fn random_histories<F: Fixture>() {
-    let config = ProptestConfig {
-        cases: 200,
-        max_shrink_iters: 300,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config =
+        ProptestConfig { cases: 200, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(ops in prop::collection::vec(op(), 1..100))| {
         let mut world = World::<F> {
             rig: Rig::new(),
