@@ -16,7 +16,8 @@ use crate::model::time::Instant;
 const ROOM_UNIT_BYTES: u64 = 1024;
 /// Where so many wait for one sync, the next waits for as many for a moment: each sync costs as much as some commits.
 const GATHER_FROM: usize = 4;
-/// How long that moment is, less than the time of many a sync.
+/// That moment is this part of the time that the last write and sync took, and not longer than the other.
+const GATHER_PART: u32 = 4;
 const GATHER_TIME_MAX: Duration = Duration::from_micros(800);
 /// What can wait a little does so at most as long for something that cannot, to share its sync.
 const PATIENCE: Duration = Duration::from_micros(400);
@@ -74,6 +75,8 @@ struct Waiting<E> {
     lazy_due: Option<Instant>,
     /// So many urgent ones the writer waits for a moment, since so many came together before.
     wanted: usize,
+    /// When the last batch was taken.
+    taken_at: Instant,
     /// The writer waits, and nobody has woken it yet: each call to the kernel costs more than a commit.
     sleeps: bool,
     phase: Phase,
@@ -89,6 +92,7 @@ impl<E> Queue<E> {
                 patient_until: None,
                 lazy_due: None,
                 wanted: 1,
+                taken_at: clock::now(),
                 sleeps: false,
                 phase: Phase::Open,
             }),
@@ -133,7 +137,10 @@ impl<E> Queue<E> {
     /// Blocks until there is something to write, and takes a batch of it; `None` when the journal is to end.
     pub(super) fn take_batch(&self) -> Option<Vec<Request<E>>> {
         let mut waiting = self.lock();
-        let gathers_until = (waiting.wanted > 1).then(|| clock::now() + GATHER_TIME_MAX);
+        let gathers_until = (waiting.wanted > 1).then(|| {
+            let now = clock::now();
+            now + (now.saturating_since(waiting.taken_at) / GATHER_PART).min(GATHER_TIME_MAX)
+        });
         loop {
             let now = clock::now();
             let gathers = gathers_until.is_some_and(|until| now < until && waiting.urgent < waiting.wanted);
@@ -277,6 +284,7 @@ impl<E> Waiting<E> {
         if self.urgent == 0 {
             self.patient_until = None;
         }
+        self.taken_at = clock::now();
         let together = taken.iter().filter(|request| request.answer.is_some()).count();
         self.wanted = if together >= GATHER_FROM { together } else { 1 };
         // A lazy one that stays behind keeps the old moment and so goes next.
