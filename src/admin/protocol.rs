@@ -168,8 +168,10 @@ pub enum Response {
         bytes: u64,
         alive_bytes: u64,
     },
+    /// `seconds` from now on; `None`: not any more, and whether it lasted until now.
     Keeping {
         seconds: Option<u64>,
+        lasted: bool,
     },
     TlsrptList(Tallies),
     TlsrptReport(Box<Shown>),

@@ -30,8 +30,13 @@ pub(super) async fn keep(desk: &Desk, seconds: Option<u64>, uid: u32) -> Respons
     };
     match record(desk, None, detail).await {
         Ok(()) => {
-            let kept = desk.spool.keep_still(seconds.map(Duration::from_secs));
-            Response::Keeping { seconds: kept.map(|time| time.as_secs()) }
+            let Some(seconds) = seconds else {
+                return Response::Keeping { seconds: None, lasted: desk.spool.end_stillness() };
+            };
+            match desk.spool.keep_still(Duration::from_secs(seconds)).await {
+                Ok(time) => Response::Keeping { seconds: Some(time.as_secs()), lasted: true },
+                Err(fault) => Response::Error { message: fault.to_string() },
+            }
         }
         Err(not_done) => not_done,
     }

@@ -94,8 +94,8 @@ impl<E: Entry> Journal<E> {
         self.begin_commit(entries, Haste::Now).await?.end().await
     }
 
-    /// Queues the entries, after a wait for room if need be. Patient ones wait for others less than a sync takes. They are written whether or not somebody waits for the
-    /// end.
+    /// Queues the entries, after a wait for room if need be. They are written whether or not somebody waits for the
+    /// end, patient ones a moment later if nothing comes that they could go with.
     pub async fn begin_commit(&self, entries: Vec<E>, haste: Haste) -> Result<Committing, Fault> {
         self.check_running()?;
         if entries.is_empty() {
@@ -113,6 +113,12 @@ impl<E: Entry> Journal<E> {
             return Ok(());
         }
         self.inner.queue.push_lazily(Prepared::new(entries, self.inner.salt, self.inner.queue.limits())?)
+    }
+
+    /// Whether, from the next batch on, no byte of a file changes any more once it is there, so that a copy that is
+    /// made meanwhile is of one moment at each point of a file.
+    pub fn set_append_only(&self, is_append_only: bool) {
+        self.inner.queue.set_append_only(is_append_only);
     }
 
     fn check_running(&self) -> Result<(), Fault> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub(super) struct Queue<E> {
     room: Arc<Semaphore>,
     lazy_room: Arc<Semaphore>,
     limits: Limits,
+    is_append_only: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,18 @@ impl<E> Queue<E> {
             room: semaphore(limits.queue_bytes_max),
             lazy_room: semaphore(limits.lazy_queue_bytes_max),
             limits,
+            is_append_only: AtomicBool::new(false),
         }
+    }
+
+    /// How much room is made ahead now.
+    pub(super) fn room_ahead_bytes(&self) -> u64 {
+        if self.is_append_only.load(Ordering::Relaxed) { 0 } else { self.limits.room_ahead_bytes }
+    }
+
+    /// From the next batch on.
+    pub(super) fn set_append_only(&self, is_append_only: bool) {
+        self.is_append_only.store(is_append_only, Ordering::Relaxed);
     }
 
     pub(super) fn limits(&self) -> &Limits {

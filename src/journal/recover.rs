@@ -257,7 +257,7 @@ impl<'a> Reader<'a> {
     /// Delivers one batch late, because the last one of all counts only if its bodies are whole.
     fn walk(&mut self, mut walk: Walk<'_>) -> io::Result<()> {
         let is_last = self.survey.last == Some(walk.segment);
-        let file_bytes = walk.length;
+        let (file_bytes, mut is_sound) = (walk.length, true);
         let mut held: Option<BatchRead> = None;
         loop {
             let step = walk.step()?;
@@ -276,7 +276,8 @@ impl<'a> Reader<'a> {
                 }
                 Step::Tail(bad) | Step::Damaged(bad) => Some(bad),
             };
-            if at_end && walk.length < file_bytes {
+            // What is behind damage stays as it is.
+            if at_end && is_sound && walk.length < file_bytes {
                 self.end_at(&walk, walk.length);
             }
             if let Some(batch) = held.take() {
@@ -289,7 +290,10 @@ impl<'a> Reader<'a> {
                 }
             }
             match bad {
-                Some(bad) => self.report(&walk, bad)?,
+                Some(bad) => {
+                    is_sound = false;
+                    self.report(&walk, bad)?;
+                }
                 None if at_end => return Ok(()),
                 None => {}
             }

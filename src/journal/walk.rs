@@ -78,7 +78,8 @@ impl Walk<'_> {
         };
         let next = self.search(search_from)?;
         if next.is_none() {
-            self.length = self.end_of_content(offset)?;
+            let end = batch.as_ref().map_or(offset, |batch| batch.end);
+            self.length = self.end_of_content(end)?;
             if self.length == offset {
                 return Ok(Step::End);
             }

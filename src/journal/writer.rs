@@ -88,8 +88,10 @@ impl<E: Send + 'static> Writer<E> {
     /// Says that all before is synced. An end without a seal is no worse than a crash.
     fn seal(&mut self) {
         if self.active.length > HEADER_BYTES_U64 {
-            let _ = self.persist(Layout::default(), &[]);
-            self.active.trim();
+            // A file whose sync failed is left alone.
+            if self.persist(Layout::default(), &[]).is_ok() {
+                self.active.trim();
+            }
         }
     }
 
@@ -114,7 +116,7 @@ impl<E: Send + 'static> Writer<E> {
         parts.extend(requests.iter().flat_map(|request| &request.prepared.bodies).map(|chunk| IoSlice::new(chunk)));
         parts.extend(padding.get(..usize::try_from(pad).unwrap_or(0)).map(IoSlice::new));
 
-        self.active.make_room_ahead(total_bytes, self.queue.limits().room_ahead_bytes);
+        self.active.make_room_ahead(total_bytes, self.queue.room_ahead_bytes());
         let offset = self.active.length;
         let written = self.active.append(&mut parts);
         written.inspect_err(|failure| self.mark_failed(*failure))?;
@@ -226,6 +228,9 @@ impl Active {
     /// Makes room for a small batch and some that follow: to write over what is on the disk costs the filesystem half
     /// the time of making a file longer. Without it the batch makes it longer.
     fn make_room_ahead(&mut self, batch_bytes: u64, room_bytes: u64) {
+        if room_bytes == 0 && self.zeroed_to > self.length {
+            self.trim();
+        }
         let is_there = self.length.saturating_add(batch_bytes) <= self.zeroed_to;
         if is_there || room_bytes == 0 || batch_bytes > SMALL_BATCH_BYTES {
             return;

@@ -194,7 +194,7 @@ impl Attempt {
         match found {
             Ok(hosts) => {
                 if let Some(teller) = &self.teller {
-                    teller.tell(&self.decision.next_hop, &hosts);
+                    self.note.is_about(teller.tell(&self.decision.next_hop, &hosts));
                 }
                 if let Err(fault) = self.try_hosts(hosts).await {
                     let id = self.stored.envelope.id;
@@ -240,7 +240,9 @@ impl Attempt {
         let facts = self.domain_facts().await;
         self.sts.clone_from(&facts.sts);
         let mut tried = Tried::default();
+        let first = hosts.first().and_then(|host| host.preference);
         for host in hosts {
+            self.note.goes_on(host.preference != first);
             if !self.goes_on(&tried) {
                 tried.leave_hosts();
                 break;

@@ -77,6 +77,15 @@ impl Destination {
         }
     }
 
+    /// The domain, if it is one domain's.
+    pub(super) fn domain(&self) -> Option<Domain> {
+        match &self.hop {
+            Hop::Own(host) => Domain::parse(host).ok(),
+            Hop::Route(_) => None,
+            Hop::RouteFor(_, domain) => Some(domain.clone()),
+        }
+    }
+
     pub(super) fn lane(&self) -> LaneKey {
         let kind = match self.hop {
             Hop::Own(_) => "own",

@@ -199,8 +199,10 @@ impl Dispatcher {
         if lane.site.load().is_none()
             && let Some(site) = self.books.site(&lane.key)
         {
-            self.scheduler.set_site(&lane.key, site);
             lane.site.store(Some(Arc::new(site.clone())));
+        }
+        if let Some(site) = lane.site.load().as_ref() {
+            self.scheduler.set_site(&lane.key, site);
         }
     }
 
@@ -268,8 +270,9 @@ impl Dispatcher {
         while let Ok(told) = self.told.try_recv() {
             self.learn_site(&told);
         }
-        let (signal, failure) = note.showed();
-        if let Some(lane) = self.scheduler.job(id).map(|job| job.lane.clone()) {
+        let lane = self.scheduler.job(id).map(|job| job.lane.clone());
+        let (signal, failure) = note.showed(lane.as_ref().and_then(|lane| self.site_of(lane)));
+        if let Some(lane) = lane {
             self.books.ended(&lane, note.end(matches!(ended, Some(Ended::Again { .. }))), now);
             if signal == Signal::Unreachable || !self.sites.are_all_there() {
                 let site = self.site_of(&lane).cloned();
@@ -287,6 +290,8 @@ impl Dispatcher {
             Some(Ended::Replan(recipients)) => {
                 let message = self.jobs.message(id);
                 self.end_job(id, signal);
+                // By the settings that it asks for, which may be newer than those that it was planned by.
+                self.snapshot = self.outbound.snapshot.load_full();
                 if let Some(message) = message {
                     self.plan(message, &recipients);
                 }

@@ -69,8 +69,7 @@ impl InForce {
 
     /// Those whose time is over.
     pub fn expired(&self, now: Timestamp) -> Vec<HeldPlace> {
-        let is_over = |hold: &DestinationHold| hold.held.until.is_some_and(|until| until <= now);
-        self.list().into_iter().filter(is_over).map(|hold| hold.place).collect()
+        self.list().into_iter().filter(|hold| hold.is_over(now)).map(|hold| hold.place).collect()
     }
 }
 
@@ -113,12 +112,17 @@ impl HoldTable {
         self.change(spool, list, audit).await
     }
 
-    /// Ends holds. Gives how many there were; none: nothing is recorded.
-    pub async fn end(&self, spool: &Spool, places: &[HeldPlace], audit: Vec<AuditEntry>) -> Result<usize, HoldError> {
+    /// Ends the holds that are meant, as they are now. Gives how many there were; none: nothing is recorded.
+    pub async fn end(
+        &self,
+        spool: &Spool,
+        is_meant: impl Fn(&DestinationHold) -> bool,
+        audit: Vec<AuditEntry>,
+    ) -> Result<usize, HoldError> {
         let _one_at_a_time = self.changing.lock().await;
         let mut list = self.load().list();
         let before = list.len();
-        list.retain(|hold| !places.contains(&hold.place));
+        list.retain(|hold| !is_meant(hold));
         let ended = before - list.len();
         if ended > 0 {
             self.change(spool, list, audit).await?;

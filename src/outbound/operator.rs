@@ -173,10 +173,11 @@ pub async fn watch(outbound: Arc<Outbound>, commands: mpsc::Sender<Command>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        for place in outbound.holds.load().expired(clock::timestamp()) {
+        let now = clock::timestamp();
+        for place in outbound.holds.load().expired(now) {
             let detail = format!("the hold of {place} is over, its time has come");
             let audit = vec![record(&outbound, None, detail, None)];
-            match outbound.holds.end(&outbound.spool, std::slice::from_ref(&place), audit).await {
+            match outbound.holds.end(&outbound.spool, |hold| hold.place == place && hold.is_over(now), audit).await {
                 Ok(_) => _ = replan(&outbound, &commands, &place).await,
                 Err(HoldError::Fault(fault)) => {
                     tracing::warn!(%place, %fault, "a hold that is over could not be ended")

@@ -14,7 +14,7 @@ use crate::model::time::Timestamp;
 use crate::random;
 use crate::spool::holds::Held;
 use crate::spool::state::{Change, Pending, Progress, RecipientState, Settled, Via, summary};
-use crate::spool::{Fault, Stored};
+use crate::spool::{Fault, LoadError, Stored};
 
 use super::conclude::{Attempted, by_operator};
 use super::destination::{self, Decider, Destination};
@@ -52,6 +52,8 @@ pub enum Action {
     Release,
     /// Holds of messages whose time is over.
     ReleaseExpired,
+    /// The hold of its destination was ended; what is held by itself stays.
+    ReleaseWithDestination,
     Bounce,
     Delete,
     /// By the `[[route]]` of this name.
@@ -134,8 +136,8 @@ impl Order {
 
     /// Whether it is kept for recipients that are being delivered.
     pub(super) fn counts_later(&self) -> bool {
-        use Action::{Bounce, Delete, Hold, Reroute};
-        !self.is_rehearsal && matches!(self.action, Hold { .. } | Bounce | Delete | Reroute { .. })
+        use Action::{Bounce, Delete, Hold, Release, Reroute};
+        !self.is_rehearsal && matches!(self.action, Hold { .. } | Release | Bounce | Delete | Reroute { .. })
     }
 
     /// `held until …, asked for by uid 0: maintenance`.
@@ -193,7 +195,16 @@ impl Errand {
         let Self { message, mut open, orders } = self;
         let mut tally = Tally::default();
         for (order, places) in orders {
-            let Some(stored) = outbound.spool.load_known(message).await else {
+            let stored = match outbound.spool.load(message).await {
+                Err(LoadError::Damaged) => outbound.spool.load_known(message).await,
+                Err(error @ LoadError::Io(_)) => {
+                    tracing::error!(id = %message, %error, "a message that an order is about cannot be read");
+                    tally.failed += places.len();
+                    continue;
+                }
+                Ok(found) => found,
+            };
+            let Some(stored) = stored else {
                 open.clear();
                 break;
             };
@@ -244,6 +255,7 @@ impl OneMessage<'_> {
                 self.wait_on(places, &what, change, tally).await
             }
             Action::Release => self.release(places, |_| true, tally).await,
+            Action::ReleaseWithDestination => self.release(places, |_| false, tally).await,
             Action::ReleaseExpired => {
                 self.release(places, |held| held.until.is_some_and(|until| until <= now), tally).await
             }

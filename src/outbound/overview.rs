@@ -15,6 +15,7 @@ use crate::schedule::lane::{LaneKey, LaneView};
 use super::attempt::Note;
 use super::books::{Book, Rate, Trouble};
 use super::dispatch::Dispatcher;
+use super::holds::InForce;
 
 /// Destinations in one answer.
 pub const DESTINATIONS_MAX: usize = 1000;
@@ -252,10 +253,11 @@ impl Dispatcher {
         let mut views: HashMap<&LaneKey, LaneView<'_>> = HashMap::new();
         for view in self.scheduler.lanes() {
             overview.destination_count += 1;
-            overview.held_destinations += usize::from(view.held);
             overview.down_destinations += usize::from(view.down_until.is_some());
             views.insert(view.key, view);
         }
+        let holds = self.outbound.holds.load();
+        overview.held_destinations = holds.count();
         // Those too that have no mail at this moment, because it goes out as it comes in.
         let ranked = self.books.iter().map(|(lane, book)| {
             let view = views.get(lane);
@@ -263,13 +265,13 @@ impl Dispatcher {
         });
         let ranked = ranked.filter(|((first, count), _)| *first > 0 || *count > 0).collect();
         overview.destinations =
-            first_of(ranked, limit).into_iter().map(|(view, book)| destination(view, book, now)).collect();
+            first_of(ranked, limit).into_iter().map(|(view, book)| destination(view, book, &holds, now)).collect();
         overview
     }
 }
 
-fn destination(view: Option<&LaneView<'_>>, book: &Book, now: Instant) -> DestinationView {
-    let is_held = view.is_some_and(|view| view.held);
+fn destination(view: Option<&LaneView<'_>>, book: &Book, holds: &InForce, now: Instant) -> DestinationView {
+    let is_held = holds.catches(book.destination.domain().as_ref(), book.destination.route()).is_some();
     let (ready, waiting, held_jobs) = view.map_or((0, 0, 0), |view| (view.ready, view.waiting, view.held_jobs));
     DestinationView {
         name: book.destination.to_string(),

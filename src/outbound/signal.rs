@@ -19,6 +19,16 @@ pub(super) fn together(one: Signal, other: Signal) -> Signal {
     if weight(other) > weight(one) { other } else { one }
 }
 
+/// What a host shows that mail goes to only after others: it may be anybody's, so that what is wrong with it says
+/// nothing of them. That it serves does: nobody has to wait for them.
+pub(super) const fn of_further_host(signal: Signal) -> Signal {
+    match signal {
+        Signal::Unreachable => Signal::Neutral,
+        Signal::Busy => Signal::Answers,
+        Signal::Neutral | Signal::Answers | Signal::Good => signal,
+    }
+}
+
 /// A connection that did not come about.
 pub(super) const fn of_dial(kind: DialErrorKind) -> Signal {
     match kind {

@@ -35,14 +35,16 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn tell(&self, hop: &NextHop, hosts: &[NextHost]) {
-        let Some(name) = name(hop, hosts) else { return };
-        if self.lane.site.load().as_ref().is_some_and(|known| known.as_str() == name) {
-            return;
+    /// Gives the site.
+    pub(super) fn tell(&self, hop: &NextHop, hosts: &[NextHost]) -> Option<Arc<SiteKey>> {
+        let name = name(hop, hosts)?;
+        if let Some(known) = self.lane.site.load().as_ref().filter(|known| known.as_str() == name) {
+            return Some(Arc::clone(known));
         }
-        let site = SiteKey::new(&name);
-        self.lane.site.store(Some(Arc::new(site.clone())));
-        _ = self.told.send(Told { lane: self.lane.key.clone(), site });
+        let site = Arc::new(SiteKey::new(&name));
+        self.lane.site.store(Some(Arc::clone(&site)));
+        _ = self.told.send(Told { lane: self.lane.key.clone(), site: SiteKey::clone(&site) });
+        Some(site)
     }
 }
 
@@ -89,7 +91,7 @@ impl Gone {
     /// The same where nothing is known of the last attempt.
     pub(super) fn unknown() -> Failure {
         let detail = "not tried: its mail hosts cannot be reached".to_owned();
-        Failure::ours(Reason::ConnectFailed, false, detail)
+        Failure { doubtful: true, ..Failure::ours(Reason::ConnectFailed, false, detail) }
     }
 
     /// What a recipient fails by that is not tried.
@@ -97,9 +99,11 @@ impl Gone {
         let host = self.last.target.as_ref().map_or_else(|| "its mail host".to_owned(), Target::shown);
         let (since, last) = (self.since.brief(), &self.last.detail);
         let detail = format!("not tried: {host} has not been reachable since {since} (last: {last})");
-        // What was known and asked of the host was so for other mail; it was not asked for this.
+        // What was known and asked of the host was so for other mail; it was not asked for this, so that nothing is
+        // certain of its TLS.
         let target = self.last.target.as_ref().map(Target::unasked);
-        Failure { target, ..Failure::ours(self.last.reason, false, detail) }
+        let reason = if self.last.reason.is_outbound_tls() { Reason::ConnectFailed } else { self.last.reason };
+        Failure { target, doubtful: true, ..Failure::ours(reason, false, detail) }
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Steering {
 /// An order, and the recipients that it is about.
 type Late = (Arc<Order>, Vec<u32>);
 
-/// Errands on which a task is out. Nothing else touches their messages' recipients meanwhile: they have no job.
+/// Errands on which a task is out. Nothing else touches their recipients meanwhile: they have no job.
 #[derive(Debug)]
 struct UnderWay {
     claimed: Vec<(MessageId, Vec<u32>)>,
@@ -89,9 +89,23 @@ impl Steering {
     }
 
     /// Recipients of a message on which an errand is out.
-    fn claimed(&self, message: MessageId) -> &[u32] {
+    fn claimed(&self, message: MessageId) -> Vec<u32> {
         let claimed = self.under_way.values().flat_map(|under_way| &under_way.claimed);
-        claimed.into_iter().find(|(id, _)| *id == message).map_or(&[], |(_, places)| places)
+        claimed.filter(|(id, _)| *id == message).flat_map(|(_, places)| places).copied().collect()
+    }
+
+    /// What was ordered meanwhile about these recipients of a message.
+    fn take_after(&mut self, message: MessageId, places: &[u32]) -> Vec<Late> {
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        for (order, about) in self.after.remove(&message).unwrap_or_default() {
+            let (own, others): (Vec<u32>, Vec<u32>) = about.into_iter().partition(|place| places.contains(place));
+            taken.extend(Some((order.clone(), own)).filter(|(_, places)| !places.is_empty()));
+            left.extend(Some((order, others)).filter(|(_, places)| !places.is_empty()));
+        }
+        if !left.is_empty() {
+            self.after.insert(message, left);
+        }
+        taken
     }
 
     pub(super) fn hold_ends(&mut self, at: Timestamp, message: MessageId) {
@@ -186,7 +200,9 @@ impl Dispatcher {
                         self.steering.later.entry(id).or_default().push((order.clone(), places));
                     }
                 }
-                (Action::Release | Action::ReleaseExpired, _) if !is_held => tally.unchanged += places.len(),
+                (Action::Release | Action::ReleaseExpired | Action::ReleaseWithDestination, _) if !is_held => {
+                    tally.unchanged += places.len()
+                }
                 (Action::Retry, _) => {
                     let is_moved = match order.is_rehearsal {
                         true => matches!(state, JobState::Waiting { .. }),
@@ -269,6 +285,7 @@ impl Dispatcher {
         let Some(UnderWay { claimed, mut tally, answer }) = self.steering.under_way.remove(&id) else { return };
         let mut errands = Vec::new();
         for (message, open) in claimed {
+            let orders = self.steering.take_after(message, &open);
             let open = match carried.iter().find(|carried| carried.message == message) {
                 Some(carried) => carried.open.clone(),
                 None => {
@@ -276,9 +293,9 @@ impl Dispatcher {
                     open
                 }
             };
-            match self.steering.after.remove(&message) {
-                Some(orders) => errands.push(Errand { message, open, orders }),
-                None => self.plan(message, &open),
+            match orders.is_empty() {
+                true => self.plan(message, &open),
+                false => errands.push(Errand { message, open, orders }),
             }
         }
         if !errands.is_empty() {

@@ -245,6 +245,8 @@ impl Scheduler {
                 self.settle(lane_id);
             }
         }
+        // It may want a probe at once.
+        self.prepare_probe(site_id);
     }
 
     /// Moves the time on: what has fallen due since is ready.

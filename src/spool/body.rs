@@ -17,7 +17,7 @@ use super::packed::Place;
 use super::{Shared, lock};
 
 /// Content is read in pieces of this size.
-const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: usize = 128 << 10;
 
 /// Why content cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

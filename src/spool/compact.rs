@@ -87,12 +87,28 @@ impl Spool {
         sparse
     }
 
-    /// Leaves every file where it is for this long, so that the spool can be copied while it is used; `None` ends that.
-    /// Says how long that is.
-    pub fn keep_still(&self, time: Option<Duration>) -> Option<Duration> {
-        let time = time.map(|time| time.min(STILL_MAX));
-        self.shared.compactor.lock().still_until = time.map(|time| clock::now() + time);
-        time
+    /// Leaves every file where it is for at least this long, and every byte as it is, so that the spool can be copied
+    /// while it is used. When this returns that holds. Says for how long; it is not made shorter for who asked before.
+    pub async fn keep_still(&self, time: Duration) -> Result<Duration, Fault> {
+        let now = clock::now();
+        let until = {
+            let mut work = self.shared.compactor.lock();
+            let until = work.still_until.into_iter().chain([now + time.min(STILL_MAX)]).max();
+            work.still_until = until;
+            until.unwrap_or(now)
+        };
+        // A round that has begun goes on to its end.
+        drop(self.shared.tidying.lock().await);
+        self.shared.journal.set_append_only(true);
+        self.catch_up().await?;
+        Ok(until.saturating_since(now))
+    }
+
+    /// Ends that. Says whether it lasted until now.
+    pub fn end_stillness(&self) -> bool {
+        let until = self.shared.compactor.lock().still_until.take();
+        self.shared.journal.set_append_only(false);
+        until.is_some_and(|until| clock::now() < until)
     }
 
     /// Whether files are to stay where they are.

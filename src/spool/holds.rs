@@ -47,6 +47,13 @@ pub struct DestinationHold {
     pub held: Held,
 }
 
+impl DestinationHold {
+    /// Whether its time has come.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.held.until.is_some_and(|until| until <= now)
+    }
+}
+
 /// All destinations that are held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holds {

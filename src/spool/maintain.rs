@@ -35,7 +35,9 @@ impl Spool {
         let mut done = Maintenance { free: self.look_at_space().await, ..Maintenance::default() };
         let budget = &self.shared.budget;
         lock(&self.shared.index).relieve(|| budget.is_tight());
+        let _round = self.shared.tidying.lock().await;
         if !self.is_still() {
+            self.shared.journal.set_append_only(false);
             self.tidy(&mut done).await;
         }
         done

@@ -125,6 +125,8 @@ struct Shared {
     sync_failed: AtomicBool,
     commits: CommitTimes,
     compactor: Compactor,
+    /// Held by a round of maintenance while files go.
+    tidying: tokio::sync::Mutex<()>,
     /// Held from the look at the version of the list to its change.
     putting_holds: tokio::sync::Mutex<()>,
 }

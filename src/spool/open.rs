@@ -117,6 +117,7 @@ impl Spool {
             sync_failed: AtomicBool::new(false),
             commits: CommitTimes::default(),
             compactor: Compactor::default(),
+            tidying: tokio::sync::Mutex::default(),
             putting_holds: tokio::sync::Mutex::default(),
         };
         let recovered = Recovered { pending, mark, audit, damage: recovery.damage, torn: recovery.torn, unreadable };

@@ -13,6 +13,7 @@ use super::steering::HoldInForce;
 
 /// Which messages; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Filter {
     #[serde(default)]
     pub to_domain: Option<Domain>,

@@ -14,6 +14,7 @@ pub const WHY_BYTES_MAX: usize = 400;
 
 /// What is to be done, about which messages. Without any word on which, nothing is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Steer {
     pub verb: Verb,
     #[serde(default)]

@@ -69,7 +69,9 @@ fn check(desk: &Desk, asked: &Steer) -> Result<(), String> {
     match (asked.verb, &asked.via) {
         (Verb::Reroute, Some(via)) => check_way(desk, via)?,
         (Verb::Reroute, None) => return Err("nothing says by which route".to_owned()),
-        (Verb::Hold, _) => check_hold(desk, asked)?,
+        // It would stand in the record of the order.
+        (_, Some(_)) => return Err("only a reroute has a route that mail is to take".to_owned()),
+        (Verb::Hold, None) => check_hold(desk, asked)?,
         _ => {}
     }
     Ok(())
@@ -103,15 +105,15 @@ fn check_hold(desk: &Desk, asked: &Steer) -> Result<(), String> {
 async fn change(desk: &Desk, asked: &Steer, Asker { uid, progress }: Asker) -> Result<Steered, String> {
     let why = asked.why.as_ref().map(|why| peer_text(why, WHY_BYTES_MAX).into_owned());
     let until = asked.for_secs.map(|seconds| clock::timestamp() + Duration::from_secs(seconds));
+    let mut destinations = would_change(desk, asked);
     let order = Order {
-        action: action(asked, until),
+        action: action(asked, until, !destinations.is_empty()),
         route: asked.filter.route.clone(),
         by: Some(uid),
         why: why.clone(),
         is_rehearsal: asked.dry_run,
     };
     let what = format!("{} of {}", asked.verb.as_str(), meant(asked));
-    let mut destinations = would_change(desk, asked);
     if !asked.dry_run {
         let until = until.map(|until| format!(", until {}", until.brief())).unwrap_or_default();
         let message = asked.ids.first().copied().filter(|_| asked.ids.len() == 1);
@@ -130,10 +132,11 @@ async fn change(desk: &Desk, asked: &Steer, Asker { uid, progress }: Asker) -> R
     Ok(steered(desk, asked, walked, destinations).await)
 }
 
-fn action(asked: &Steer, until: Option<Timestamp>) -> Action {
+fn action(asked: &Steer, until: Option<Timestamp>, is_about_hold: bool) -> Action {
     match asked.verb {
         // What is there is held with its destination.
         Verb::Hold if asked.is_about_destination() => Action::Replan,
+        Verb::Release if asked.is_about_destination() && is_about_hold => Action::ReleaseWithDestination,
         Verb::Retry => Action::Retry,
         Verb::Hold => Action::Hold { until },
         Verb::Release => Action::Release,
@@ -178,12 +181,12 @@ async fn change_destinations(desk: &Desk, asked: &Steer, order: &Order) -> Resul
             Ok(vec![named])
         }
         (Verb::Release, Some(place)) => {
-            let ended = table.end(spool, std::slice::from_ref(&place), Vec::new()).await?;
+            let ended = table.end(spool, |hold| hold.place == place, Vec::new()).await?;
             Ok(if ended > 0 { vec![place.to_string()] } else { Vec::new() })
         }
         (Verb::Release, None) if asked.all => {
             let places: Vec<HeldPlace> = table.load().list().into_iter().map(|hold| hold.place).collect();
-            table.end(spool, &places, Vec::new()).await?;
+            table.end(spool, |hold| places.contains(&hold.place), Vec::new()).await?;
             Ok(places.iter().map(ToString::to_string).collect())
         }
         _ => Ok(Vec::new()),

@@ -105,7 +105,10 @@ impl Case<'_> {
             |until| format!("until {} ({})", until.brief(), within(until.saturating_since(self.now))),
         );
         let sentence = format!("{what} by uid {uid} since {since}{}, {until}.", reason.unwrap_or_default());
-        (sentence, std::iter::once(release(&which)).chain(self.giving_up()).collect())
+        // It is not given up while it is held.
+        let end = self.recipient.prospects.expires_at.filter(|end| *end > self.now);
+        let end = end.map(|end| format!("Its lifetime ends {}: released later, it is tried once.", end.brief()));
+        (sentence, std::iter::once(release(&which)).chain(end).collect())
     }
 
     fn untried(&self) -> (String, Vec<String>) {

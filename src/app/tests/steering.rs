@@ -1,10 +1,13 @@
 //! The whole relay while the operator steers its queue: what is held stays, what is ended ends once, and it is on
 //! record.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::admin::client;
 use crate::admin::protocol::steering::{Steer, Steered, Verb};
@@ -300,4 +303,50 @@ async fn two_orders_about_one_message_at_once_both_count() {
     running.stop().await;
     let recorded = recorded(folder.path());
     assert_eq!(recorded.iter().filter(|detail| detail.starts_with("deleted, asked for by uid ")).count(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_comes_while_a_message_is_delivered_outdoes_the_hold_before_it() {
+    let (folder, listener) = (tempfile::tempdir().unwrap(), TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+    let address = listener.local_addr().unwrap();
+    let hop = Hop { address, reports: mpsc::unbounded_channel().1, _task: JoinSet::new() };
+    let running = begin(folder.path(), &hop).await;
+    hand_in(&running, "slow", &["one"]).await;
+    let (silent, _) = listener.accept().await.unwrap();
+    let id = only_id(&running);
+    assert_eq!(steer(&running, about(Verb::Hold, id)).await.active, 1);
+    assert_eq!(steer(&running, about(Verb::Release, id)).await.active, 1);
+    drop(silent);
+    let again = tokio::time::timeout(PATIENCE, listener.accept()).await.expect("it is held");
+    drop(again);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_the_hold_of_a_destination_frees_nothing_that_is_held_by_itself() {
+    let (folder, mut hop) = (tempfile::tempdir().unwrap(), Hop::start("250 hop\r\n").await);
+    let running = begin(folder.path(), &hop).await;
+    steer(&running, to(Verb::Hold, "one")).await;
+    hand_in(&running, "evidence", &["one"]).await;
+    let id = only_id(&running);
+    standing(&running, id, &[RecipientStanding::Held]).await;
+    assert_eq!(steer(&running, about(Verb::Hold, id)).await.changed, 1);
+    let ended = steer(&running, to(Verb::Release, "one")).await;
+    assert_eq!((ended.destinations.len(), ended.changed, ended.still_held), (1, 0, 1));
+    standing(&running, id, &[RecipientStanding::Held]).await;
+    // There is no hold of the destination any more: this is about what waits.
+    assert_eq!(steer(&running, to(Verb::Release, "one")).await.changed, 1);
+    assert!(hop.next_message().await.contains("Subject: evidence"));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_order_but_a_reroute_names_a_route_to_take() {
+    let (folder, hop) = (tempfile::tempdir().unwrap(), Hop::start("250 hop\r\n").await);
+    let running = begin(folder.path(), &hop).await;
+    let via = Some("x from now on, asked for by uid 0: ticket".to_owned());
+    let asked = Request::QueueSteer(Box::new(Steer { via, all: true, ..asked(Verb::Release) }));
+    assert!(matches!(ask(&running, asked).await, Response::Error { .. }));
+    running.stop().await;
+    assert!(recorded(folder.path()).iter().all(|detail| !detail.contains("uid 0: ticket")));
 }

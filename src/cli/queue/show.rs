@@ -86,7 +86,10 @@ fn ahead(prospects: &Prospects, now: Timestamp) -> Vec<String> {
     }
     let reroute = reroute_to.as_ref().zip(*reroute_at);
     texts.extend(reroute.map(|(route, at)| format!("by the route {route} {}, should TLS be lacking", moment(at))));
-    texts.extend(expires_at.map(|at| format!("given up {}", moment(at))));
+    // While it is held it is not given up, and nobody is told.
+    let tell_at = tell_at.filter(|_| hold.is_none());
+    let end = if hold.is_none() { "given up" } else { "its lifetime ends" };
+    texts.extend(expires_at.map(|at| format!("{end} {}", moment(at))));
     texts.extend(told_at.map(|at| format!("the sender was told {}", second(at))));
     texts.extend(tell_at.map(|at| format!("the sender is told {}", moment(at))));
     texts
@@ -174,7 +177,7 @@ pub(super) mod tests {
              move",
             "TLS is asked for by domains.d/bank.toml:12, REQUIRETLS",
             "by the route escrow in 2h (2027-01-15 10:00:00 UTC), should TLS be lacking",
-            "given up in 30h (2027-01-16 14:00:00 UTC)",
+            "its lifetime ends in 30h (2027-01-16 14:00:00 UTC)",
             "the sender was told 2027-01-15 07:00:00 UTC",
         ];
         assert_eq!(ahead(&prospects, NOW), expected);

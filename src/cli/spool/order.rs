@@ -81,8 +81,11 @@ fn compact_stopped(config: Option<&Path>, path: &Path, json: bool, console: &mut
 pub(super) fn keep(at: &Path, asked: &Keep, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let time = asked.time.filter(|_| !asked.end);
     match socket::ask(at, &Request::SpoolKeep { seconds: time.map(|time| time.as_secs()) })? {
-        Response::Keeping { seconds } if json => console.json(&json!({ "seconds": seconds }))?,
-        Response::Keeping { seconds: Some(seconds) } => {
+        Response::Keeping { seconds, lasted } if json => {
+            console.json(&json!({ "seconds": seconds, "lasted": lasted }))?;
+            return Ok(if lasted { Exit::Done } else { Exit::No });
+        }
+        Response::Keeping { seconds: Some(seconds), .. } => {
             let asked = asked.time.map_or(0, |time| time.as_secs());
             let time = span(Duration::from_secs(seconds));
             if asked > seconds {
@@ -91,7 +94,17 @@ pub(super) fn keep(at: &Path, asked: &Keep, json: bool, console: &mut Console<'_
             writeln!(console.out, "for {time} no file of the spool goes: it can be copied now")?;
             writeln!(console.out, "afterwards: gatepost spool keep --end")?;
         }
-        Response::Keeping { seconds: None } => writeln!(console.out, "files of the spool go again when they may")?,
+        Response::Keeping { seconds: None, lasted: true } => {
+            writeln!(console.out, "files of the spool go again when they may")?;
+        }
+        Response::Keeping { seconds: None, lasted: false } => {
+            writeln!(
+                console.err,
+                "error: the files were not kept until now: the time was over, or the daemon was started anew"
+            )?;
+            writeln!(console.err, "help: what was copied may lack mail; begin again with `gatepost spool keep TIME`")?;
+            return Ok(Exit::No);
+        }
         _ => return Err(socket::unexpected()),
     }
     Ok(Exit::Done)

@@ -67,6 +67,9 @@ fn a_flipped_bit_anywhere_is_reported_and_costs_no_other_batch() {
             for damage in opened.recovery.damage.iter().filter(|_| gone > 0) {
                 assert!(damage.sequences.is_some(), "{damage}");
             }
+            // What a start saves, the next one has too.
+            let again = open(&broken.restart()).unwrap();
+            assert_eq!(ids(&again.replayed), ids(&opened.replayed), "{} at {at}", path.display());
         }
     }
 }

@@ -72,14 +72,22 @@ fn a_full_queue_makes_commits_wait_and_loses_none() {
 fn what_is_patient_shares_the_sync_of_what_comes_next_and_is_written_without_it() {
     let fs = Simulated::default();
     let opened = open(&fs).unwrap();
+    let mut shared = 0;
     wait(async {
-        let patient = opened.journal.begin_commit(vec![item(1, 10)], Haste::Patient).await.unwrap();
-        opened.journal.commit(vec![item(2, 10)]).await.unwrap();
-        patient.end().await.unwrap();
-        let alone = opened.journal.begin_commit(vec![item(3, 10)], Haste::Patient).await.unwrap();
+        for id in 0..20 {
+            let before = fs.syncs();
+            let patient = opened.journal.begin_commit(vec![item(2 * id, 10)], Haste::Patient).await.unwrap();
+            opened.journal.commit(vec![item(2 * id + 1, 10)]).await.unwrap();
+            patient.end().await.unwrap();
+            shared += u32::from(fs.syncs() - before == 1);
+        }
+        // Nothing comes that it could go with.
+        let alone = opened.journal.begin_commit(vec![item(40, 10)], Haste::Patient).await.unwrap();
         alone.end().await.unwrap();
     });
-    assert_eq!(ids(&opened.observed.lock().unwrap()), [1, 2, 3]);
+    assert_eq!(ids(&opened.observed.lock().unwrap()), (0..=40).collect::<Vec<_>>());
+    // A thread that is kept waiting may be later than patience lasts.
+    assert!(shared >= 10, "{shared} of 20");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn who_serves_a_lane_is_told_once_and_again_when_it_is_somebody_else() {
     let (told, mut heard) = mpsc::unbounded_channel();
     let teller = Teller { lane: Arc::new(Lane::of(Destination::named("bank.example"))), told };
     let mut tell = |hosts: &[&str]| {
-        teller.tell(&NextHop::Mx, &hosts.iter().map(|text| host(text)).collect::<Vec<_>>());
+        _ = teller.tell(&NextHop::Mx, &hosts.iter().map(|text| host(text)).collect::<Vec<_>>());
         heard.try_recv().ok().map(|told| told.site.to_string())
     };
     for (hosts, expected) in [
@@ -96,6 +96,7 @@ fn mail_for_a_site_that_is_gone_fails_as_the_last_attempt_did_and_says_that_it_w
     sites.showed(&site, Signal::Neutral, None, at(61));
     let told = sites.gone(&site).unwrap().failure();
     assert_eq!((told.reason, told.permanent, told.next_host), (Reason::ConnectTimeout, false, false));
+    assert!(told.doubtful && Gone::unknown().doubtful, "of the TLS of what was not tried nothing is certain");
     assert_eq!(told.detail, "not tried: mx.example has not been reachable since 2027-01-15T08:00:00Z (last: second)");
     assert_eq!(told.target.unwrap().shown(), "mx.example");
     for back in [Signal::Good, Signal::Answers, Signal::Busy] {
@@ -107,4 +108,14 @@ fn mail_for_a_site_that_is_gone_fails_as_the_last_attempt_did_and_says_that_it_w
     assert!(sites.gone(&site).is_some());
     sites.tidy(|_| false);
     assert!(sites.are_all_there());
+}
+
+#[test]
+fn mail_that_was_not_tried_does_not_fail_for_want_of_tls() {
+    let (mut sites, site) = (Sites::default(), SiteKey::new("mx.example"));
+    let failure = Failure::ours(Reason::ValidationFailure, false, "the handshake did not end".to_owned());
+    sites.showed(&site, Signal::Unreachable, Some(&failure), Timestamp::from_secs(1_800_000_000));
+    let told = sites.gone(&site).unwrap().failure();
+    assert_eq!((told.reason, told.doubtful), (Reason::ConnectFailed, true));
+    assert!(told.detail.ends_with("(last: the handshake did not end)"), "{}", told.detail);
 }

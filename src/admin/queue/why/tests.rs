@@ -200,8 +200,8 @@ fn a_hold_tells_who_why_until_when_and_what_ends_it() {
                 recipient.prospects.expires_at = Some(after(7200));
             }),
             "All mail by the route escrow is held by uid 1000 since 2027-01-15T08:00:00Z (\"\"), until somebody \
-             releases it. `gatepost queue release --route escrow` lets it go. It is given up in 2 h \
-             (2027-01-15T10:00:00Z).",
+             releases it. `gatepost queue release --route escrow` lets it go. Its lifetime ends \
+             2027-01-15T10:00:00Z: released later, it is tried once.",
         ),
         (
             with(fresh(), |recipient, _| recipient.state = RecipientStanding::Held),
