@@ -11,6 +11,7 @@ use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 use crate::schedule::job::{JobId, JobState, Selection, Signal};
+use crate::spool::state::RecipientState;
 
 use super::attempt::Ended;
 use super::destination::Decider;
@@ -212,6 +213,9 @@ impl Dispatcher {
                     *count += places.len();
                     tally.still_held += if is_held { places.len() } else { 0 };
                 }
+                (Action::Release | Action::ReleaseWithDestination, _) if order.is_rehearsal => {
+                    self.rehearse_release(id, &places, &order.action, tally);
+                }
                 (Action::Reroute { via }, _) if order.is_rehearsal => self.rehearse(message, &places, via, tally),
                 _ if order.is_rehearsal => tally.done += places.len(),
                 (_, _) => {
@@ -251,6 +255,26 @@ impl Dispatcher {
         tally.active += places.len();
         if order.counts_later() {
             self.steering.after.entry(message).or_default().push((order.clone(), places));
+        }
+    }
+
+    /// Counts who would be free: a message may be held by itself, with its destination, or both ways.
+    fn rehearse_release(&self, job: JobId, places: &[u32], action: &Action, tally: &mut Tally) {
+        let Some(outline) = self.jobs.message(job).and_then(|message| self.outbound.spool.outline(message)) else {
+            return;
+        };
+        let holds = self.outbound.holds.load();
+        let route = self.jobs.lane_of(job).and_then(|lane| lane.destination.route());
+        for place in places.iter().filter_map(|place| usize::try_from(*place).ok()) {
+            let pending = outline.states.get(place).and_then(RecipientState::pending);
+            let by_itself = pending.is_some_and(|pending| pending.held.is_some());
+            let domain = outline.recipients.get(place).and_then(|address| address.domain());
+            let (stays, changes) = match action {
+                Action::Release => (holds.catches(domain, route).is_some(), by_itself),
+                _ => (by_itself, !by_itself),
+            };
+            tally.still_held += usize::from(stays);
+            *if changes || !stays { &mut tally.done } else { &mut tally.unchanged } += 1;
         }
     }
 

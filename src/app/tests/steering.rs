@@ -330,7 +330,14 @@ async fn the_end_of_the_hold_of_a_destination_frees_nothing_that_is_held_by_itse
     hand_in(&running, "evidence", &["one"]).await;
     let id = only_id(&running);
     standing(&running, id, &[RecipientStanding::Held]).await;
+    let rehearse = |steer: Steer| Steer { dry_run: true, ..steer };
+    let counts = |answer: &Steered| (answer.changed, answer.unchanged, answer.still_held);
+    let released = steer(&running, rehearse(about(Verb::Release, id))).await;
+    assert_eq!(counts(&released), (0, 1, 1), "it is held with its destination");
     assert_eq!(steer(&running, about(Verb::Hold, id)).await.changed, 1);
+    let (one, all) = (rehearse(about(Verb::Release, id)), rehearse(to(Verb::Release, "one")));
+    assert_eq!(counts(&steer(&running, one).await), (1, 0, 1), "both ways");
+    assert_eq!(counts(&steer(&running, all).await), (0, 1, 1), "both ways");
     let ended = steer(&running, to(Verb::Release, "one")).await;
     assert_eq!((ended.destinations.len(), ended.changed, ended.still_held), (1, 0, 1));
     standing(&running, id, &[RecipientStanding::Held]).await;
