@@ -83,13 +83,14 @@ impl Body {
             Place::Journal(location) => self.open_journal(&location),
             Place::File(file) => {
                 let reader = FileReader::open(self.shared.fs.as_ref(), &body_path(&self.shared.bodies, self.id), file)?;
-                Ok(Reader { source: Box::new(reader), body: self.clone() })
+                Ok(Reader { source: Box::new(reader), left: file.length, body: self.clone() })
             }
         }
     }
 
     fn open_journal(&self, location: &Location) -> Result<Reader, BodyError> {
-        Ok(Reader { source: Box::new(self.shared.journal.open_body(location)?), body: self.clone() })
+        let source = Box::new(self.shared.journal.open_body(location)?);
+        Ok(Reader { source, left: location.length, body: self.clone() })
     }
 
     /// What is removed under a reader looks damaged to it.
@@ -119,8 +120,10 @@ impl Pieces {
             Self::Memory(chunks) => Ok(chunks.next()),
             Self::Reading(slot) => {
                 let Some(mut reader) = slot.take() else { return Ok(None) };
+                // Made here and not there: each of the threads that block would keep some of what it has made.
+                let buffer = reader.buffer();
                 let (reader, piece) = blocking(move || {
-                    let piece = reader.piece()?;
+                    let piece = reader.piece(buffer)?;
                     Ok((reader, piece))
                 })
                 .await?;
@@ -136,6 +139,8 @@ impl Pieces {
 /// An open body.
 pub struct Reader {
     source: Box<dyn Read + Send>,
+    /// Octets that are still to come.
+    left: u64,
     body: Body,
 }
 
@@ -146,12 +151,19 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    fn piece(&mut self) -> Result<Option<Bytes>, BodyError> {
-        let mut piece = Vec::new();
+    /// Room for the next piece.
+    fn buffer(&self) -> Vec<u8> {
+        Vec::with_capacity(usize::try_from(self.left).unwrap_or(READ_BYTES).min(READ_BYTES))
+    }
+
+    fn piece(&mut self, mut piece: Vec<u8>) -> Result<Option<Bytes>, BodyError> {
         let mut part = self.source.by_ref().take(READ_BYTES as u64);
         match part.read_to_end(&mut piece) {
             Ok(0) => Ok(None),
-            Ok(_) => Ok(Some(piece.into())),
+            Ok(count) => {
+                self.left = self.left.saturating_sub(count as u64);
+                Ok(Some(piece.into()))
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(self.body.blame(BodyError::Damaged)),
             Err(error) => Err(BodyError::Io(error.kind())),
         }

@@ -148,7 +148,7 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             inline_bytes_max: 1 << 20,
-            spill_bytes: 512 << 10,
+            spill_bytes: 256 << 10,
             carried_bytes_max: 1 << 20,
             compact_after: Duration::from_secs(600),
         }
