@@ -38,6 +38,21 @@ pub struct Steer {
 }
 
 impl Steer {
+    /// An order about nothing yet.
+    #[cfg(test)]
+    pub(crate) fn of(verb: Verb) -> Self {
+        Self {
+            verb,
+            ids: Vec::new(),
+            filter: Filter::default(),
+            all: false,
+            why: None,
+            for_secs: None,
+            via: None,
+            dry_run: false,
+        }
+    }
+
     /// Whether it is about a destination as such, with what is still to come.
     pub fn is_about_destination(&self) -> bool {
         let Self { verb, ids, filter, all, .. } = self;

@@ -264,19 +264,6 @@ mod tests {
     use crate::model::domain::Domain;
     use crate::model::id::MessageId;
 
-    fn asked(verb: Verb) -> Steer {
-        Steer {
-            verb,
-            ids: Vec::new(),
-            filter: Filter::default(),
-            all: false,
-            why: None,
-            for_secs: None,
-            via: None,
-            dry_run: false,
-        }
-    }
-
     fn by(route: &str) -> Filter {
         Filter { route: Some(route.into()), ..Filter::default() }
     }
@@ -287,17 +274,17 @@ mod tests {
         let domain = |name| Some(Domain::parse(name).unwrap());
         let filter = Filter { to_domain: domain("b.example"), older_than_secs: Some(60), ..Filter::default() };
         for (asked, expected) in [
-            (Steer { all: true, ..asked(Verb::Retry) }, "the whole queue".to_owned()),
-            (Steer { ids: ids(1), ..asked(Verb::Retry) }, format!("message {}", MessageId::from_u128(1))),
-            (Steer { filter, ..asked(Verb::Hold) }, "mail to b.example, mail older than 60 s".to_owned()),
+            (Steer { all: true, ..Steer::of(Verb::Retry) }, "the whole queue".to_owned()),
+            (Steer { ids: ids(1), ..Steer::of(Verb::Retry) }, format!("message {}", MessageId::from_u128(1))),
+            (Steer { filter, ..Steer::of(Verb::Hold) }, "mail to b.example, mail older than 60 s".to_owned()),
             (
-                Steer { filter: by("a"), via: Some("b".into()), ..asked(Verb::Reroute) },
+                Steer { filter: by("a"), via: Some("b".into()), ..Steer::of(Verb::Reroute) },
                 "mail by the route a, by the route b from now on".to_owned(),
             ),
         ] {
             assert_eq!(meant(&asked), expected);
         }
-        assert!(meant(&Steer { ids: ids(12), ..asked(Verb::Hold) }).ends_with(" and 2 more"));
+        assert!(meant(&Steer { ids: ids(12), ..Steer::of(Verb::Hold) }).ends_with(" and 2 more"));
     }
 
     #[test]
@@ -306,13 +293,13 @@ mod tests {
         let both = Filter { route: Some("r".into()), ..to("b.example") };
         let old = Filter { older_than_secs: Some(1), ..to("b.example") };
         for (asked, expected) in [
-            (Steer { filter: to("b.example"), ..asked(Verb::Hold) }, true),
-            (Steer { filter: by("r"), ..asked(Verb::Hold) }, true),
-            (Steer { filter: by("r"), ..asked(Verb::Release) }, true),
-            (Steer { filter: to("b.example"), ..asked(Verb::Bounce) }, false),
-            (Steer { filter: old, ..asked(Verb::Hold) }, false),
-            (Steer { filter: both, ..asked(Verb::Hold) }, false),
-            (Steer { all: true, ..asked(Verb::Hold) }, false),
+            (Steer { filter: to("b.example"), ..Steer::of(Verb::Hold) }, true),
+            (Steer { filter: by("r"), ..Steer::of(Verb::Hold) }, true),
+            (Steer { filter: by("r"), ..Steer::of(Verb::Release) }, true),
+            (Steer { filter: to("b.example"), ..Steer::of(Verb::Bounce) }, false),
+            (Steer { filter: old, ..Steer::of(Verb::Hold) }, false),
+            (Steer { filter: both, ..Steer::of(Verb::Hold) }, false),
+            (Steer { all: true, ..Steer::of(Verb::Hold) }, false),
         ] {
             assert_eq!(asked.is_about_destination(), expected, "{asked:?}");
         }

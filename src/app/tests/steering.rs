@@ -19,26 +19,13 @@ use crate::model::id::MessageId;
 
 use super::{Hop, PATIENCE, relay, write_files};
 
-fn asked(verb: Verb) -> Steer {
-    Steer {
-        verb,
-        ids: Vec::new(),
-        filter: Filter::default(),
-        all: false,
-        why: None,
-        for_secs: None,
-        via: None,
-        dry_run: false,
-    }
-}
-
 fn about(verb: Verb, id: MessageId) -> Steer {
-    Steer { ids: vec![id], ..asked(verb) }
+    Steer { ids: vec![id], ..Steer::of(verb) }
 }
 
 fn to(verb: Verb, domain: &str) -> Steer {
     let to_domain = Some(Domain::parse(&format!("{domain}.test")).unwrap());
-    Steer { filter: Filter { to_domain, ..Filter::default() }, ..asked(verb) }
+    Steer { filter: Filter { to_domain, ..Filter::default() }, ..Steer::of(verb) }
 }
 
 async fn ask(running: &Running, request: Request) -> Response {
@@ -198,7 +185,7 @@ async fn a_bounced_message_goes_back_once_and_a_deleted_one_not_at_all() {
     let id = only_id(&running);
     standing(&running, id, &[RecipientStanding::Held; 2]).await;
     let why = Some("not wanted".to_owned());
-    let bounced = steer(&running, Steer { all: true, why, ..asked(Verb::Bounce) }).await;
+    let bounced = steer(&running, Steer { all: true, why, ..Steer::of(Verb::Bounce) }).await;
     assert_eq!((bounced.messages, bounced.changed, bounced.failed), (1, 2, 0));
     hand_in(&running, "next", &["home"]).await;
     let mut came = vec![hop.next_message().await, hop.next_message().await];
@@ -264,8 +251,10 @@ async fn a_dry_run_refuses_what_would_be_refused_and_changes_nothing() {
 async fn a_hold_that_would_hold_nothing_is_refused() {
     let (folder, hop) = (tempfile::tempdir().unwrap(), Hop::start("250 hop\r\n").await);
     let running = begin(folder.path(), &hop).await;
-    let by =
-        |route: &str| Steer { filter: Filter { route: Some(route.into()), ..Filter::default() }, ..asked(Verb::Hold) };
+    let by = |route: &str| Steer {
+        filter: Filter { route: Some(route.into()), ..Filter::default() },
+        ..Steer::of(Verb::Hold)
+    };
     for (steer, expected) in [
         (by("none"), "there is no route named \"none\""),
         (Steer { for_secs: Some(0), ..to(Verb::Hold, "one") }, "from 1 second"),
@@ -352,7 +341,7 @@ async fn no_order_but_a_reroute_names_a_route_to_take() {
     let (folder, hop) = (tempfile::tempdir().unwrap(), Hop::start("250 hop\r\n").await);
     let running = begin(folder.path(), &hop).await;
     let via = Some("x from now on, asked for by uid 0: ticket".to_owned());
-    let asked = Request::QueueSteer(Box::new(Steer { via, all: true, ..asked(Verb::Release) }));
+    let asked = Request::QueueSteer(Box::new(Steer { via, all: true, ..Steer::of(Verb::Release) }));
     assert!(matches!(ask(&running, asked).await, Response::Error { .. }));
     running.stop().await;
     assert!(recorded(folder.path()).iter().all(|detail| !detail.contains("uid 0: ticket")));
