@@ -141,7 +141,8 @@ class SClient:
             self.changed.notify_all()
 
     def is_over(self):
-        return not any(thread.is_alive() for thread in self.threads) or self.process.poll() is not None
+        """All that it said has been read: it may have ended before that."""
+        return not any(thread.is_alive() for thread in self.threads)
 
     def until(self, holds):
         with self.changed:

@@ -291,7 +291,7 @@ def renegotiation():
         if client.poll() is None:
             client.stdin.write(b"R\n")
             client.stdin.flush()
-        wait_for(lambda: re.search("<<< .*(Alert|ServerHello)", said()[len(begun):]) or client.poll() is not None, 3)
+        wait_for(lambda: re.search("<<< .*(Alert|ServerHello)", said()[len(begun):]) or client.poll() is not None, 10)
         after = said()[len(begun):]
         checks.check(f"renegotiation is refused by {name}", "RENEGOTIATING" in after and "ServerHello" not in after, after[-300:])
         checks.matches(f"renegotiation: {name} says so", after, "<<< .*Alert.*no_renegotiation")
