@@ -27,6 +27,7 @@ LARGE_LINES = 20_000
 
 checks = rig.Checks()
 folder = rig.scratch("backup")
+rig.on_exit(lambda: os.environ.get("KEEP") or shutil.rmtree(folder, ignore_errors=True))
 down, sink = rig.free_port(), Sink()
 place = lambda name, port: f'domains = ["{name}.test"]\nhosted = true\nrecipients = "any"\n[route]\nhosts = ["127.0.0.1:{port}"]\n'
 DOMAINS = {"kept": place("kept", down), "flow": place("flow", sink.port)}

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/rig.sh"
 need swaks openssl python3
 
-mx=$(free_port) smart=$(free_port) implicit=$(free_port) hop=$(free_port)
+read -r mx smart implicit hop < <(free_ports 4)
 self_signed mx1.example.org "$work/server"
 mkdir "$work/domains.d"
 cat >"$work/gatepost.toml" <<TOML
@@ -94,7 +94,7 @@ text=$(session a@partner.example v@lax.example)
 matches "plaintext from a domain with a policy: MAIL" '^<\*\* 530 5\.7\.10 Encryption needed: partner\.example' "$text"
 text=$(session a@partner.example v@lax.example "${tls12[@]}")
 matches "TLS 1.2 from it: MAIL" '^<~\* 554 5\.7\.10 Encryption needed: partner\.example requires TLSv1\.3' "$text"
-equal "MAIL refusals are on record as such" "$(records "r['event'] == 'inbound.refused' and r['policy']['stage'] == 'mail' and r['policy']['rule'].startswith('domains.d/partner.toml:')")" 2
+equal "MAIL refusals are on record as such" "$(records "r['event'] == 'inbound.refused' and r['policy']['stage'] == 'mail' and r['policy']['rule'].startswith('domains.d/partner.toml:')" 2)" 2
 text=$(session a@partner.example v@lax.example "${tls13[@]}")
 matches "TLS 1.3 from it" '^<~  250 2\.0\.0 Ok: queued' "$text"
 text=$(session a@late.example v@lax.example)

@@ -14,6 +14,7 @@ import concurrent.futures
 import ipaddress
 import os
 import re
+import shutil
 import subprocess
 
 import rig
@@ -30,6 +31,7 @@ ROUTE = 'hosted = true\nrecipients = "any"\n[route]\nhosts = ["127.0.0.1:1"]\n'
 
 checks = rig.Checks()
 folder = rig.scratch("founding")
+rig.on_exit(lambda: os.environ.get("KEEP") or shutil.rmtree(folder, ignore_errors=True))
 traffic_rig.many_files()
 
 
@@ -49,7 +51,7 @@ def daemon_with(home, domains):
 
 
 def scanned(port):
-    done = subprocess.run(["sslscan", "--no-colour", "--starttls-smtp", f"127.0.0.1:{port}"], capture_output=True, timeout=120,
+    done = subprocess.run(["sslscan", "--no-colour", "--timeout=20", "--starttls-smtp", f"127.0.0.1:{port}"], capture_output=True, timeout=120,
                           check=False)
     return set(re.findall(r"^(TLSv[0-9.]+) +enabled", done.stdout.decode("utf-8", "replace"), re.M))
 

@@ -84,7 +84,7 @@ checks.check("some mail fits", len(accepted) >= 3, str(refused[:1]))
 checks.check("the rest is refused with 452 4.3.1", refused and all(a.startswith("452 4.3.1") for _, a in refused), str(refused[:1]))
 checks.check("alive", daemon.is_alive())
 filler = fill(spool)
-fault = wait_for(lambda: daemon.ask("status")["spool_fault"], 5)
+fault = wait_for(lambda: daemon.ask("status")["spool_fault"], 30)
 checks.matches("status says so", fault, "space")
 filler.unlink()
 
@@ -123,7 +123,7 @@ checks.check("the torn message did not arrive", "torn" not in marks() and "after
 sinks[0].close()
 kept = [f"k{n}" for n in range(5)]
 # Space is looked at once a second: the last look may have been when there was none.
-taken = [wait_for(lambda mark=mark: deliver(mark, 50_000).startswith("250"), 5, 0.1) for mark in kept]
+taken = [wait_for(lambda mark=mark: deliver(mark, 50_000).startswith("250"), 30, 0.1) for mark in kept]
 checks.equal("accepted before the kill", taken, [True] * len(kept))
 filler = fill(spool)
 # The last page of the journal may have room for it.

@@ -73,7 +73,7 @@ for thread in threads:
     thread.join(30)
 print(f"      {len(accepted)} accepted, {len(unsure)} cut off without an answer, slowest restart {slowest:.2f} s")
 checks.check("there was load", len(accepted) > ROUNDS * 20, f"{len(accepted)} accepted")
-checks.check("the queue runs empty", daemon.drained(60), str(daemon.ask("status")))
+checks.check("the queue runs empty", daemon.drained(240), str(daemon.ask("status")))
 
 arrived = {}
 for entry in sink.taken():

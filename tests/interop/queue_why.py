@@ -178,7 +178,7 @@ def held(kind, identity, recipient, *arguments):
     reason = "the hop is being moved"
     code, _, said = load_rig.command("queue", "hold", *arguments, "--why", reason, "--for", "4h", config=daemon.config)
     if checks.check(f"{kind}: the command is done", code == 0, f"exit {code}: {said}"):
-        wait_for(lambda: "held" in [state for state, _ in standing(identity)], 5)
+        wait_for(lambda: "held" in [state for state, _ in standing(identity)])
         asks(kind, identity, recipient, f"held|hold.*{reason}", True)
         checks.matches(f"{kind}: gives the operator's reason", why(identity), reason)
 

@@ -74,10 +74,25 @@ def scratch(name):
     return pathlib.Path(tempfile.mkdtemp(prefix=f"gatepost-{name}-"))
 
 
+def within_a_day(seconds):
+    """For what is counted by days (UTC): waits for the next one if this one has not so much left."""
+    left = 86400 - time.time() % 86400
+    if left < seconds:
+        time.sleep(left + 1)
+
+
+ports_given = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that was not given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in ports_given:
+            ports_given.add(port)
+            return port
 
 
 def openssl(*arguments):
@@ -236,7 +251,15 @@ class Daemon:
     def segments(self):
         """Name and content of each file of the audit log, in their order; closed ones may be compressed."""
         names = sorted({path.name.split(".")[0] for path in self.audit.glob("*.jsonl*")})
-        return [(name, self.segment(name)) for name in names]
+        return [(name, self.settled(name)) for name in names]
+
+    def settled(self, name):
+        """A segment; if the daemon is in the middle of a write, as it is after that."""
+        content, end = self.segment(name), time.monotonic() + 5
+        while content and not content.endswith(b"\n") and self.is_alive() and time.monotonic() < end:
+            time.sleep(0.01)
+            content = self.segment(name)
+        return content
 
     def segment(self, name):
         for _ in range(3):

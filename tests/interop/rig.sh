@@ -39,7 +39,13 @@ finish() {
     exit
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# free_ports COUNT: so many that nobody listens on, each another one.
+free_ports() {
+    python3 -c 'import socket, sys
+held = [socket.socket() for _ in range(int(sys.argv[1]))]
+for each in held: each.bind(("127.0.0.1", 0))
+print(*(each.getsockname()[1] for each in held))' "$1"
+}
 
 # self_signed NAME STEM
 self_signed() {
@@ -73,14 +79,15 @@ start_sink() {
     listening "$1"
 }
 
-# records EXPRESSION: how many records of the audit log make the Python expression over `r` true; waits for the first.
+# records EXPRESSION [COUNT]: how many records of the audit log make the Python expression over `r` true; waits for
+# COUNT of them, by default for the first.
 records() {
-    python3 - "$work/audit" "$1" <<'PYTHON'
+    python3 - "$work/audit" "$1" "${2:-1}" <<'PYTHON'
 import json, pathlib, sys, time
-for _ in range(40):
+for _ in range(400):
     lines = [line for file in sorted(pathlib.Path(sys.argv[1]).glob("*.jsonl")) for line in file.open()]
     found = sum(bool(eval(sys.argv[2], {"r": json.loads(line)})) for line in lines if line.endswith("\n"))
-    if found:
+    if found >= int(sys.argv[3]):
         break
     time.sleep(0.05)
 print(found)

@@ -16,7 +16,7 @@ TLS="TLSv1.0 TLSv1.1 TLSv1.2 TLSv1.3"
 NAME=mx1.example.org
 
 declare -A port
-for listener in mx ancient implicit ancient-implicit; do port[$listener]=$(free_port); done
+read -r port[mx] port[ancient] port[implicit] port[ancient-implicit] < <(free_ports 4)
 self_signed "$NAME" "$work/ec"
 for stem in rsa old; do
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=$NAME" -addext "subjectAltName=DNS:$NAME" \
@@ -98,7 +98,7 @@ run() { timeout "$1" "${@:3}" >"$work/$2" 2>&1 </dev/null; }
 scan() {
     local listener
     for listener in mx ancient; do
-        ! there sslscan >/dev/null || run $SCAN_SECONDS_MAX "sslscan.$listener" sslscan --no-colour --starttls-smtp \
+        ! there sslscan >/dev/null || run $SCAN_SECONDS_MAX "sslscan.$listener" sslscan --no-colour --timeout=20 --starttls-smtp \
             --sni-name=$NAME "127.0.0.1:${port[$listener]}"
     done
 }

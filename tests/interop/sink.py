@@ -19,7 +19,10 @@ def keep(entry):
         count += 1
         number = count
     (folder / f"{number}.eml").write_bytes(entry["data"])
-    (folder / f"{number}.json").write_text(json.dumps({k: entry[k] for k in ("from", "to", "tls", "session")}))
+    # Whoever looks for it finds it whole.
+    envelope = folder / f"{number}.new"
+    envelope.write_text(json.dumps({k: entry[k] for k in ("from", "to", "tls", "session")}))
+    envelope.rename(folder / f"{number}.json")
     return "250 2.0.0 Ok"
 
 

@@ -146,6 +146,7 @@ def table(gatepost, homes, cases, parts):
 
 
 def main():
+    rig.within_a_day(240)
     if not sts_world.is_there():
         print("SKIPPED  it needs root", flush=True)
         checks.check("the servers can be run", not os.environ.get("CI"))

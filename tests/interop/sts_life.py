@@ -14,7 +14,9 @@ from sts_cases import ENCRYPTED, ENFORCED, UNTRUSTED, WEBPKI, Case, policy_text
 from sts_world import Gatepost, World, outcome, recipient, why
 
 # Longer than the daemon keeps an answer of the name server, or a connection that carries nothing.
-KEPT_SECONDS = 7
+KEPT_SECONDS = 10
+# From an answer to the disk: half a second and a sync.
+WRITTEN_SECONDS = 2
 NEW_RECORD = "v=STSv1; id=2;"
 SHORT, WEEK = 60, 604800
 # Behind the end of a policy with a short max_age, which is in force for five minutes at least; behind the end of all.
@@ -171,6 +173,8 @@ class Lives:
         to = recipient(case, "second")
         found = wait_for(lambda: self.daemon.records("outbound.delivered", to=[to]), 15)
         self.checks.equal(f"{case.name} (5.1): what waited goes out by the next attempt", [outcome(record) for record in found or []], [ENCRYPTED])
+        # The kill that follows must find the policy on disk.
+        time.sleep(WRITTEN_SECONDS)
 
     def take_everything_away(self):
         """No web server answers, and the name server knows no record of any domain; of one it says nothing at all."""

@@ -18,6 +18,8 @@ from rig import Client, Daemon, Sink, message, wait_for
 
 RECORDS = 20_000
 SEGMENT_BYTES = 2_000_000
+# The traffic follows the hours of the day: with one end it is always the same.
+UNTIL = "2026-11-23T19:21:25.196959Z"
 KILLS = int(os.environ.get("KILLS", 8))
 SENDERS = 12
 LOAD_SECONDS = 0.7
@@ -342,8 +344,8 @@ def kills():
         if not isinstance(report, dict) or report["break_count"]:
             broken.append((round_, "before the restart", code, words or report["breaks"][:2]))
         daemon.start()
-        lost = wait_for(lambda: not (known - accepted(daemon)), 10) or sorted(known - accepted(daemon))
-        if lost is not True:
+        wait_for(lambda: not (known - accepted(daemon)), 60, 0.5)
+        if lost := sorted(known - accepted(daemon)):
             missing.append((round_, len(lost), lost[:2]))
         code, report, words = verify(home)
         if not isinstance(report, dict) or report["break_count"]:
@@ -372,8 +374,8 @@ def accepted(daemon):
 
 
 original = folder / "original"
-traffic_rig.generate(original, RECORDS, segment_bytes=SEGMENT_BYTES)
-traffic_rig.generate(folder / "forged", RECORDS, segment_bytes=SEGMENT_BYTES, seed=2)
+traffic_rig.generate(original, RECORDS, segment_bytes=SEGMENT_BYTES, until=UNTIL)
+traffic_rig.generate(folder / "forged", RECORDS, segment_bytes=SEGMENT_BYTES, until=UNTIL, seed=2)
 key = verify(original)[1]["keys"][0]
 tampering(original)
 held_elsewhere(original, key)

@@ -257,8 +257,10 @@ def client_certificates():
             _, replies = client.walk("c@sender.example", "u@friend.example")
         checks.check(f"client certificate: {name}, a resumed session has none", not reused or replies[0][:3] == "554", replies[0])
         saved.unlink()
-    records = wait_for(lambda: daemon.records("inbound.refused", listener="certified", to=["u@known.example"]), 10) or []
-    seen = {r["tls"]["peer"]["sha256"] for r in records if r["tls"] and r["tls"]["peer"]}
+    refused = lambda: daemon.records("inbound.refused", listener="certified", to=["u@known.example"])
+    shown = lambda: {r["tls"]["peer"]["sha256"] for r in refused() if r["tls"] and r["tls"]["peer"]}
+    wait_for(lambda: tls_rig.fingerprint(friend[0]) in shown(), 10)
+    records, seen = refused(), shown()
     checks.check("client certificate: on record", tls_rig.fingerprint(friend[0]) in seen, str(seen))
     reasons = {r["policy"]["reason"] for r in records}
     checks.equal("client certificate: the reason", reasons, {"client-certificate"})
