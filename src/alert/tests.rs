@@ -91,11 +91,17 @@ async fn a_run_that_fails_is_tried_again_and_one_that_hangs_is_killed_with_its_c
     task.abort();
 
     let hangs = script(folder.path(), "hangs", "sleep 600 & echo $! >\"$1/child\"; wait");
-    assert_eq!(command::run(&hangs, "", Duration::from_millis(500)).await, Err(CommandError::Timeout));
+    assert_eq!(command::run(&hangs, "", Duration::from_secs(2)).await, Err(CommandError::Timeout));
     let child: i32 = lines(&folder.path().join("child"), 1).await[0].parse().unwrap();
-    let state = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
     // Nobody may have waited for it yet.
-    assert!(state.is_empty() || state.contains(" Z "), "{state}");
+    let is_gone = || fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, |state| state.contains(") Z "));
+    let mut ticks = tokio::time::interval(SOON);
+    let gone = timeout(PATIENCE, async {
+        while !is_gone() {
+            ticks.tick().await;
+        }
+    });
+    gone.await.expect("the child lives on");
     let missing = command::run(&["/nonexistent/page".to_owned()], "", PATIENCE).await;
     assert!(matches!(missing, Err(CommandError::Start(_))), "{missing:?}");
 }
