@@ -140,8 +140,7 @@ def on_record(relay, domain, ident):
     routes = [(record["event"], record.get("route")) for record in telling[-2:]]
     checks.equal(f"{domain}: which way each hop went", routes, [("outbound.rerouted", None), ("outbound.delivered", "escrow")])
     attempts = [record["attempt"] for record in telling if "attempt" in record]
-    # A try may begin before the one before it is on disk, and bears its number then.
-    checks.check(f"{domain}: the tries are counted on", attempts == sorted(attempts) and attempts[-1] > 2, str(attempts))
+    checks.check(f"{domain}: the tries are counted on", attempts == sorted(set(attempts)), str(attempts))
     code, answer, words = relay.gatepost("audit", "trace", ident)
     headings = re.findall(r"^\d{4}-\S+ \S+(?: UTC)?  (\S+)", str(answer), re.M)
     checks.equal(f"{domain}: audit trace shows them in order", (code, headings), (0, [record["event"] for record in records]))
