@@ -20,7 +20,7 @@ pub const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 4096;
 /// Bytes that one read asks for.
 const BLOCK_BYTES: usize = 1 << 20;
 /// Threads that read at once.
-const THREADS_MAX: usize = 8;
+pub const THREADS_MAX: usize = 8;
 /// Records are in the order of their commit: the times that they carry may be this far out of order.
 const DISORDER_MAX: Duration = Duration::from_secs(3600);
 
@@ -146,13 +146,23 @@ pub fn total_bytes(segments: &[Segment]) -> u64 {
     segments.iter().filter_map(|segment| segment.path.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// Does `work` for each segment, on several threads; the results are in the order of the segments. Which threads run
-/// is no matter of the result. After a first error no further segment is begun.
+/// Does `work` for each segment, on as many threads as help; the results are in the order of the segments.
 pub fn in_parallel<T: Send>(
     segments: &[Segment],
     work: impl Fn(&Segment) -> Result<T, LogError> + Sync,
 ) -> Result<Vec<T>, LogError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(segments.len());
+    on_threads(THREADS_MAX, segments, work)
+}
+
+/// The same on no more than `threads_max`. Which threads run is no matter of the result. After a first error no further
+/// segment is begun.
+pub fn on_threads<T: Send>(
+    threads_max: usize,
+    segments: &[Segment],
+    work: impl Fn(&Segment) -> Result<T, LogError> + Sync,
+) -> Result<Vec<T>, LogError> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(threads_max.max(1)).min(segments.len());
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
     let run = || {
         let mut done = Vec::new();

@@ -19,6 +19,7 @@ pub mod keyfile;
 pub mod lines;
 pub mod log;
 pub mod pass;
+pub mod posture;
 pub mod published;
 mod reading;
 pub mod receipt;
@@ -31,6 +32,7 @@ pub mod segments;
 pub mod ship;
 #[cfg(test)]
 pub(crate) mod specimen;
+pub mod stricter;
 pub mod tail;
 pub mod trace;
 pub mod tree;

@@ -56,13 +56,23 @@ pub fn pass<T: Tally>(
     new: impl Fn() -> T + Sync,
     progress: Progress<'_>,
 ) -> Result<(T, Met), LogError> {
+    pass_on(lines::THREADS_MAX, segments, span, (&new, progress))
+}
+
+/// The same on no more than `threads_max`, for whoever has something better to do meanwhile.
+pub fn pass_on<T: Tally>(
+    threads_max: usize,
+    segments: &[Segment],
+    span: Span,
+    (new, progress): (&(impl Fn() -> T + Sync), Progress<'_>),
+) -> Result<(T, Met), LogError> {
     let segments = lines::since(segments, span.from)?;
     // Times are texts of one length in one form, so they are compared as texts.
     let bounds = (span.from.to_string(), span.until.to_string());
     let idle: Mutex<Vec<T>> = Mutex::new(Vec::new());
-    let met = lines::in_parallel(segments, |segment| {
+    let met = lines::on_threads(threads_max, segments, |segment| {
         let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut tally = taken.unwrap_or_else(&new);
+        let mut tally = taken.unwrap_or_else(new);
         let met = read_segment(segment, (&bounds.0, &bounds.1), &mut tally, progress);
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(tally);
         met

@@ -16,13 +16,17 @@ use super::remembered::Remembered;
 /// Periods that are told apart; what exceeds them is counted with the last.
 const PERIODS_MAX: usize = 4000;
 const DAY: Duration = Duration::from_secs(86_400);
-/// Bytes of `2027-01-02` and of `2027-01`.
-const DAY_BYTES: usize = 10;
+/// Bytes of `2027-01`, `2027-01-02`, `2027-01-02T03` and `2027-01-02T03:04`.
 const MONTH_BYTES: usize = 7;
+const DAY_BYTES: usize = 10;
+const HOUR_BYTES: usize = 13;
+const MINUTE_BYTES: usize = 16;
 
 /// The length of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
+    Minute,
+    Hour,
     Day,
     /// Named by its Monday.
     Week,
@@ -32,21 +36,30 @@ pub enum Period {
 impl Period {
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
             Self::Month => "month",
         }
     }
 
-    /// The period that an RFC 3339 time lies in: `2027-01-02`, or `2027-01`.
-    fn of(self, time: &str) -> Box<str> {
-        let day = time.get(..DAY_BYTES).unwrap_or(time);
-        let text = match self {
-            Self::Day => day.to_owned(),
-            Self::Month => day.get(..MONTH_BYTES).unwrap_or(day).to_owned(),
-            Self::Week => monday(day).unwrap_or_else(|| day.to_owned()),
+    /// The beginning of an RFC 3339 time that tells the period.
+    fn stem(self, time: &str) -> &str {
+        let bytes = match self {
+            Self::Minute => MINUTE_BYTES,
+            Self::Hour => HOUR_BYTES,
+            Self::Day | Self::Week => DAY_BYTES,
+            Self::Month => MONTH_BYTES,
         };
-        text.into()
+        time.get(..bytes).unwrap_or(time)
+    }
+
+    /// The period that an RFC 3339 time lies in: `2027-01-02T03:04`, `2027-01-02T03`, `2027-01-02`, or `2027-01`.
+    pub fn of(self, time: &str) -> Box<str> {
+        let stem = self.stem(time);
+        let monday = if self == Self::Week { monday(stem) } else { None };
+        monday.map_or_else(|| stem.into(), Into::into)
     }
 }
 
@@ -128,8 +141,8 @@ pub struct Report {
     pub outbound: BTreeMap<Box<str>, Sums>,
     sessions: Remembered<Option<SessionKind>>,
     is_partner: Remembered<bool>,
-    /// The last day that was met, with its period.
-    day: (Box<str>, Box<str>),
+    /// The beginning of the last time that was met, with its period.
+    last_period: (Box<str>, Box<str>),
     /// The last accepted message: its records stand side by side, one for each verdict.
     last_message: Box<str>,
     counted: Counted,
@@ -144,7 +157,7 @@ impl Report {
             outbound: BTreeMap::new(),
             sessions: Remembered::default(),
             is_partner: Remembered::default(),
-            day: Default::default(),
+            last_period: Default::default(),
             last_message: Box::default(),
             counted: Counted::default(),
         }
@@ -187,12 +200,19 @@ impl Report {
     }
 
     fn sums(&mut self, facts: &Facts<'_>) -> &mut Sums {
-        let day = facts.time.get(..DAY_BYTES).unwrap_or(facts.time);
-        if *self.day.0 != *day {
-            self.day = (day.into(), self.period.of(day));
+        let stem = self.period.stem(facts.time);
+        if *self.last_period.0 != *stem {
+            self.last_period = (stem.into(), self.period.of(stem));
         }
         let of_direction = if facts.kind.is_inbound() { &mut self.inbound } else { &mut self.outbound };
-        sums_of(of_direction, &self.day.1)
+        sums_of(of_direction, &self.last_period.1)
+    }
+
+    /// Forgets the periods before this one.
+    pub fn forget_before(&mut self, period: &str) {
+        for periods in [&mut self.inbound, &mut self.outbound] {
+            *periods = periods.split_off(period);
+        }
     }
 }
 
@@ -275,8 +295,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_lie_in_their_weeks_and_months() {
+    fn times_lie_in_their_periods() {
         for (period, time, expected) in [
+            (Period::Minute, "2027-01-02T03:04:05.000000Z", "2027-01-02T03:04"),
+            (Period::Hour, "2027-01-02T03:04:05.000000Z", "2027-01-02T03"),
             (Period::Day, "2027-01-02T03:04:05.000000Z", "2027-01-02"),
             (Period::Month, "2027-01-02T03:04:05.000000Z", "2027-01"),
             (Period::Week, "2027-01-02T03:04:05.000000Z", "2026-12-28"),

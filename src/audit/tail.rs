@@ -64,7 +64,7 @@ pub struct Follower {
 /// The last `count` lines that the filter accepts, fewer where they are too long, and who reads on behind them.
 pub fn last(folder: &Path, count: usize, filter: &Filter) -> Result<(Vec<Vec<u8>>, Follower), LogError> {
     let segments = segments(folder)?;
-    let mut follower = Follower { folder: folder.to_owned(), reader: None, number: 0, next: None };
+    let mut follower = Follower::behind(folder, 0);
     let mut room = Room { lines: count.min(TAIL_LINES_MAX), bytes: TAIL_BYTES_MAX };
     let mut lines = VecDeque::new();
     for segment in segments.iter().rev() {
@@ -119,6 +119,11 @@ impl Newest {
 }
 
 impl Follower {
+    /// Gives all that is written in segments with a higher number than this one, from their beginning.
+    pub fn behind(folder: &Path, number: u64) -> Self {
+        Self { folder: folder.to_owned(), reader: None, number, next: None }
+    }
+
     /// Gives the whole lines that were written since the last call.
     pub fn poll(&mut self, each: &mut dyn FnMut(&[u8])) -> Result<(), LogError> {
         loop {

@@ -400,7 +400,7 @@ fn add_session(sessions: &mut Vec<(Option<Box<str>>, u64)>, session: Option<Box<
 
 /// Content that was refused, and what its back end could not promise, would be so under any setting; a delivery that
 /// failed for another reason than TLS tells nothing about TLS.
-fn is_left_out(facts: &Facts<'_>) -> bool {
+pub(super) fn is_left_out(facts: &Facts<'_>) -> bool {
     let is_tls = || facts.delivery_reason().is_some_and(|word| Reason::OUTBOUND_TLS.iter().any(|r| r.as_str() == word));
     match facts.kind {
         Kind::Accepted | Kind::Delivered => false,
@@ -434,7 +434,7 @@ fn remember_all<T: Eq + Hash>(known: &mut BTreeMap<Outcome, HashSet<T>>, others:
 }
 
 /// `<>` for the null sender.
-fn sender_name(facts: &Facts<'_>) -> Box<str> {
+pub(super) fn sender_name(facts: &Facts<'_>) -> Box<str> {
     match facts.from.as_deref() {
         None | Some("") => "<>".into(),
         Some(from) => domain_of(from).to_ascii_lowercase().into(),
@@ -442,6 +442,6 @@ fn sender_name(facts: &Facts<'_>) -> Box<str> {
 }
 
 /// What the records of one message share; one that was not accepted has but one.
-fn message(facts: &Facts<'_>) -> [u8; ID_BYTES] {
+pub(super) fn message(facts: &Facts<'_>) -> [u8; ID_BYTES] {
     id_bytes(facts.message.unwrap_or(facts.id))
 }

@@ -23,6 +23,7 @@ pub mod relay;
 pub mod rules;
 pub mod session_check;
 pub mod settings;
+pub mod stricter;
 pub mod sts_policy;
 pub mod sts_record;
 pub mod timed;

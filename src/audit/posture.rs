@@ -1,0 +1,222 @@
+//! How the mail of the last month was protected, kept up to date as records are written: sums by minute and hour, and
+//! the last mail that was not taken or would not be.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::model::time::Timestamp;
+use crate::model::tls::{TlsFacts, TlsOrNone};
+
+use super::facts::{Facts, Kind, Said, read};
+use super::pass::Tally;
+use super::report::{Period, Report, Sums};
+
+/// Mail that is listed one by one.
+pub const NOTED_MAX: usize = 50;
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// How far back the sums go.
+pub const MONTH: Duration = Duration::from_secs(30 * 86_400);
+/// Sums are kept for a little longer than they are shown.
+const KEPT_LONGER: Duration = Duration::from_secs(2 * 3600);
+
+/// How far back one looks, and in what steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Window {
+    /// In minutes.
+    Hour,
+    /// In hours.
+    #[default]
+    Day,
+    /// In days.
+    Month,
+}
+
+impl Window {
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    const fn period(self) -> Period {
+        match self {
+            Self::Hour => Period::Minute,
+            Self::Day => Period::Hour,
+            Self::Month => Period::Day,
+        }
+    }
+
+    const fn step(self) -> Duration {
+        match self {
+            Self::Hour => Duration::from_secs(60),
+            Self::Day => HOUR,
+            Self::Month => DAY,
+        }
+    }
+
+    const fn length(self) -> Duration {
+        match self {
+            Self::Hour => HOUR,
+            Self::Day => DAY,
+            Self::Month => MONTH,
+        }
+    }
+
+    /// The periods up to the one that `now` lies in, oldest first.
+    fn periods(self, now: Timestamp) -> Vec<Box<str>> {
+        let count = u32::try_from(self.length().as_secs() / self.step().as_secs()).unwrap_or(1);
+        let begin = |back: u32| self.period().of(&(now - self.step() * back).to_string());
+        (0..count).rev().map(begin).collect()
+    }
+}
+
+/// Mail that was not taken, did not go out, or would not be taken under what is only reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Noted {
+    /// RFC 3339.
+    pub time: Box<str>,
+    /// The id of the record.
+    pub record: Box<str>,
+    pub is_inbound: bool,
+    /// `refused`, `deferred`, `would_refuse` or `bounced`.
+    pub verdict: &'static str,
+    pub reason: Box<str>,
+    /// Empty for the null sender.
+    pub from: Box<str>,
+    /// The first recipient; `None` where it was refused before one was named.
+    pub to: Option<Box<str>>,
+    /// `TLSv1 ECDHE-RSA-AES128-SHA`, or `none`.
+    pub session: Box<str>,
+}
+
+impl Noted {
+    fn of(facts: &Facts<'_>) -> Option<Self> {
+        let recorded = facts.recorded();
+        let (verdict, reason) = match facts.kind {
+            Kind::Delivered | Kind::Deferred => return None,
+            Kind::Accepted if recorded.verdict != "would_refuse" => return None,
+            Kind::Accepted => ("would_refuse", recorded.reason),
+            Kind::Refused if recorded.verdict == "defer" => ("deferred", recorded.reason),
+            Kind::Refused => ("refused", recorded.reason),
+            Kind::Bounced => ("bounced", facts.delivery_reason()),
+        };
+        let tls: Option<TlsFacts> = serde_json::from_slice(facts.tls).unwrap_or_default();
+        Some(Self {
+            time: facts.time.into(),
+            record: facts.id.into(),
+            is_inbound: facts.kind.is_inbound(),
+            verdict,
+            reason: reason.unwrap_or("unknown").into(),
+            from: facts.from.as_deref().unwrap_or_default().into(),
+            to: facts.to().next().map(Into::into),
+            session: TlsOrNone(tls.as_ref()).to_string().into(),
+        })
+    }
+}
+
+/// Sums of one direction over a window, in its steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trend {
+    /// Oldest first; every step is there, with its name such as `2027-01-02T03`.
+    pub steps: Vec<(Box<str>, Sums)>,
+    pub total: Sums,
+}
+
+/// Everything that is kept.
+#[derive(Debug)]
+pub struct Posture {
+    /// Of times from here on the minutes count too: the beginning of an RFC 3339 time.
+    minutes_from: Box<str>,
+    minutes: Report,
+    hours: Report,
+    /// Oldest first.
+    noted: VecDeque<Noted>,
+}
+
+impl Posture {
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            minutes_from: minutes_from(now),
+            minutes: Report::new(Period::Minute, None),
+            hours: Report::new(Period::Hour, None),
+            noted: VecDeque::new(),
+        }
+    }
+
+    /// Takes a line of the log; what is no record of mail changes nothing.
+    pub fn take_line(&mut self, line: &[u8]) {
+        if let Ok(Said::Facts(facts)) = read(line) {
+            self.take(&facts);
+        }
+    }
+
+    /// Forgets what is older than a month, and the minutes of hours that are past.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.minutes_from = minutes_from(now);
+        self.minutes.forget_before(&self.minutes_from);
+        self.hours.forget_before(&Period::Hour.of(&(now - MONTH - KEPT_LONGER).to_string()));
+    }
+
+    /// What was not taken or would not be, newest first.
+    pub fn noted(&self) -> impl Iterator<Item = &Noted> {
+        self.noted.iter().rev()
+    }
+
+    pub fn trend(&self, is_inbound: bool, window: Window, now: Timestamp) -> Trend {
+        let kept = if window == Window::Hour { &self.minutes } else { &self.hours };
+        let kept = if is_inbound { &kept.inbound } else { &kept.outbound };
+        let by_period = in_periods(kept, window.period());
+        let mut trend = Trend::default();
+        for period in window.periods(now) {
+            let sums = by_period.get(&period).cloned().unwrap_or_default();
+            trend.total.absorb(&sums);
+            trend.steps.push((period, sums));
+        }
+        trend
+    }
+
+    fn note(&mut self, noted: Noted) {
+        if self.noted.len() >= NOTED_MAX {
+            self.noted.pop_front();
+        }
+        self.noted.push_back(noted);
+    }
+}
+
+fn minutes_from(now: Timestamp) -> Box<str> {
+    Period::Minute.of(&(now - HOUR - KEPT_LONGER).to_string())
+}
+
+/// Sums of shorter periods put together.
+fn in_periods(kept: &BTreeMap<Box<str>, Sums>, period: Period) -> BTreeMap<Box<str>, Sums> {
+    let mut found: BTreeMap<Box<str>, Sums> = BTreeMap::new();
+    for (begin, sums) in kept {
+        found.entry(period.of(begin)).or_default().absorb(sums);
+    }
+    found
+}
+
+impl Tally for Posture {
+    fn take(&mut self, facts: &Facts<'_>) {
+        if *facts.time >= *self.minutes_from {
+            self.minutes.take(facts);
+        }
+        self.hours.take(facts);
+        if let Some(noted) = Noted::of(facts).filter(|_| facts.part_of.is_none()) {
+            self.note(noted);
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.minutes.absorb(other.minutes);
+        self.hours.absorb(other.hours);
+        let mut all: Vec<Noted> = self.noted.drain(..).chain(other.noted).collect();
+        all.sort();
+        all.into_iter().for_each(|noted| self.note(noted));
+    }
+}
