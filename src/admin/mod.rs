@@ -8,5 +8,6 @@ pub mod http;
 pub mod learned;
 pub mod protocol;
 pub mod queue;
+pub mod reading;
 mod spool;
 pub mod tlsrpt;

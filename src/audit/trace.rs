@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::model::id::MessageId;
 
-use super::lines::{LineReader, Piece, Progress, in_parallel};
+use super::lines::{LineReader, Piece, Progress, THREADS_MAX, on_threads};
 use super::log::LogError;
-use super::segments::segments;
+use super::segments::{Segment, segments};
 
 /// Records of one message that are kept.
 pub const TRACE_RECORDS_MAX: usize = 100_000;
@@ -17,8 +17,18 @@ pub const TRACE_RECORDS_MAX: usize = 100_000;
 /// Reads the log once and gives the records whose `message` is `id`, and the one whose own id it is; tells `progress`
 /// the bytes of the files as they are read.
 pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> Result<Vec<Value>, LogError> {
+    trace_on(THREADS_MAX, &segments(folder)?, id, progress)
+}
+
+/// The same on no more than `threads_max`, for whoever has something better to do meanwhile.
+pub fn trace_on(
+    threads_max: usize,
+    segments: &[Segment],
+    id: MessageId,
+    progress: Progress<'_>,
+) -> Result<Vec<Value>, LogError> {
     let wanted = Wanted::message_or_record(id);
-    let found = in_parallel(&segments(folder)?, |segment| {
+    let found = on_threads(threads_max, segments, |segment| {
         let mut found = Vec::new();
         let mut reader = LineReader::open(segment, progress)?;
         while let Some(piece) = reader.next_line()? {

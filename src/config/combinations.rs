@@ -66,7 +66,8 @@ fn check_listeners(main: &MainFile<'_>) {
         main.listeners.iter().filter_map(|listener| listener.name.as_ref()),
         "give each listener its own name",
     );
-    let binds = main.listeners.iter().flat_map(|listener| &listener.bind).chain(&main.metrics_bind);
+    let binds =
+        main.listeners.iter().flat_map(|listener| &listener.bind).chain(&main.metrics_bind).chain(&main.admin_bind);
     check_unique(binds.filter(|bind| bind.value.port() != 0), "listen on each address once");
     if let Some(first) = main.listeners.iter().find(|listener| listener.speaks_tls() && !main.has_certificate) {
         let place = first.tls.as_ref().map_or(&first.place, |tls| &tls.place);

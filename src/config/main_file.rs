@@ -50,6 +50,7 @@ pub(super) struct MainFile<'a> {
     pub(super) metrics: MetricsConfig,
     pub(super) metrics_bind: Option<At<'a, SocketAddr>>,
     pub(super) admin: AdminConfig,
+    pub(super) admin_bind: Option<At<'a, SocketAddr>>,
     pub(super) learn: LearnConfig,
     pub(super) alert: AlertConfig,
     pub(super) tlsrpt: TlsRptConfig,
@@ -81,6 +82,7 @@ impl<'a> MainFile<'a> {
         let spool = sections::spool(table.section("spool"));
         let audit = audit_table::audit(table.section("audit"), &spool);
         let (metrics, metrics_bind) = sections::metrics(table.section("metrics"));
+        let (admin, admin_bind) = sections::admin(table.section("admin"));
         let (has_listener, has_certificate) = (table.has("listener"), table.has("certificate"));
         let mut default = table.section("default");
         let read = Self {
@@ -93,7 +95,6 @@ impl<'a> MainFile<'a> {
             certificates: table.sections("certificate").into_iter().filter_map(certificate).collect(),
             trusted: trusted(table.section("relay")),
             dns: sections::dns(table.section("dns")),
-            admin: sections::admin(table.section("admin")),
             learn: learn_tables::learn(table.section("learn")),
             alert: learn_tables::alert(table.section("alert")),
             tlsrpt: tlsrpt_table::tlsrpt(table.section("tlsrpt")),
@@ -109,6 +110,8 @@ impl<'a> MainFile<'a> {
             audit,
             metrics,
             metrics_bind,
+            admin,
+            admin_bind,
         };
         default.finish();
         table.finish();

@@ -56,7 +56,7 @@ use crate::policy::interference::WindowTerms;
 use crate::policy::learned::Thresholds;
 use crate::policy::relay::{Role, TrustedClients};
 use crate::policy::rules::PolicySet;
-use crate::policy::settings::Source;
+use crate::policy::settings::{KeyPair, Source};
 use crate::policy::transaction::Door;
 
 pub use audit_table::DEFAULT_AUDIT_KEY;
@@ -246,7 +246,14 @@ pub struct MetricsConfig {
 
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
+    /// Where commands reach the daemon.
     pub socket: PathBuf,
+    /// Dashboard and API; `None` for none.
+    pub bind: Option<SocketAddr>,
+    /// Holds what a reader from elsewhere logs in with, and what changes are asked for with.
+    pub token_file: Option<PathBuf>,
+    /// With one, HTTPS is spoken.
+    pub certificate: Option<KeyPair>,
 }
 
 /// When what destinations show counts, and when our own path is suspected.

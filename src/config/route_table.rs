@@ -100,8 +100,8 @@ impl<'a> RouteTable<'a> {
 }
 
 /// `{ chain = "client.pem", key = "client.key" }`.
-fn key_pair<'a>(value: &Value<'a>) -> Option<At<'a, KeyPair>> {
-    const REMEDY: &str = "write client_certificate = { chain = \"client.pem\", key = \"client.key\" }";
+pub(super) fn key_pair<'a>(value: &Value<'a>) -> Option<At<'a, KeyPair>> {
+    const REMEDY: &str = "write { chain = \"file.pem\", key = \"file.key\" }";
     let mut table = value.table()?;
     let (chain, key) = (table.require("chain", REMEDY), table.require("key", REMEDY));
     table.finish();

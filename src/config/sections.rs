@@ -9,10 +9,12 @@ use crate::model::name_server::is_near;
 use super::document::{Table, Value, Words};
 use super::place::At;
 use super::policy_tables::retry;
+use super::route_table::key_pair;
 use super::values::{self, Invalid};
 use super::{AdminConfig, DnsConfig, DnssecConfig, Limits, MetricsConfig, SpoolConfig};
 
 const DEFAULT_SOCKET: &str = "/run/gatepost/control.sock";
+const DEFAULT_ADMIN_PORT: u16 = 8025;
 const DEFAULT_METRICS_PORT: u16 = 9725;
 
 const CONNECTIONS: RangeInclusive<u32> = 1..=1_000_000;
@@ -111,7 +113,7 @@ fn dnssec(table: &mut Table<'_>, servers: Option<&At<'_, Vec<At<'_, SocketAddr>>
 
 /// With the place of `bind` for comparison with the listeners.
 pub(super) fn metrics<'a>(mut table: Table<'a>) -> (MetricsConfig, Option<At<'a, SocketAddr>>) {
-    let written = table.get("bind").and_then(|value| value.parse(metrics_bind));
+    let written = table.get("bind").and_then(|value| value.parse(bind_or_off));
     table.finish();
     let default = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_METRICS_PORT)));
     let bind = written.as_ref().map_or(default, |at| at.value);
@@ -119,15 +121,28 @@ pub(super) fn metrics<'a>(mut table: Table<'a>) -> (MetricsConfig, Option<At<'a,
     (MetricsConfig { bind }, place)
 }
 
-fn metrics_bind(text: &str) -> Result<Option<SocketAddr>, Invalid> {
+fn bind_or_off(text: &str) -> Result<Option<SocketAddr>, Invalid> {
     if text == "off" { Ok(None) } else { values::bind_address(text).map(Some) }
 }
 
-pub(super) fn admin(mut table: Table<'_>) -> AdminConfig {
+/// With the place of `bind` for comparison with the listeners.
+pub(super) fn admin<'a>(mut table: Table<'a>) -> (AdminConfig, Option<At<'a, SocketAddr>>) {
     let socket = table.get("socket").and_then(|value| value.path()).unwrap_or_else(|| DEFAULT_SOCKET.into());
-    table.not_implemented(&["bind", "token_file", "certificate"]);
+    let written = table.get("bind").and_then(|value| value.parse(bind_or_off));
+    let token_file = table.get("token_file").and_then(|value| value.path());
+    let certificate = table.get("certificate").and_then(|value| key_pair(&value)).map(|at| at.value);
     table.finish();
-    AdminConfig { socket }
+    let default = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_ADMIN_PORT)));
+    let bind = written.as_ref().map_or(default, |at| at.value);
+    let place = written.and_then(|at| at.value.map(|bind| at.with(bind)));
+    let is_guarded = token_file.is_some() && certificate.is_some();
+    if let Some(at) = place.as_ref().filter(|at| !at.value.ip().is_loopback() && !is_guarded) {
+        let message = format!("whoever reaches {} would read who writes to whom", at.value);
+        let remedy = "add token_file = \"admin.token\" and certificate = { chain = \"admin.pem\", key = \"admin.key\" }, \
+                      or bind a loopback address";
+        at.place.error(message, remedy);
+    }
+    (AdminConfig { socket, bind, token_file, certificate }, place)
 }
 
 pub(super) fn limits(mut table: Table<'_>) -> Limits {
