@@ -104,7 +104,7 @@ impl<'a> Explained<'a> {
 fn scene<'a>(config: &'a Config, asked: &'a Explain) -> Result<Scene<'a>, Failure> {
     let named = asked.listener.as_deref();
     let listener = listener(config, named).ok_or_else(|| {
-        let message = format!("no listener is named \"{}\"", super::human::shown(named.unwrap_or_default()));
+        let message = format!("no listener is named \"{}\"", crate::model::human::shown(named.unwrap_or_default()));
         Failure::usage(message, format!("name one of these: {}", listener_names(config)))
     })?;
     Ok(Scene {

@@ -6,10 +6,11 @@ pub(super) mod policies;
 
 use anstyle::Style;
 
-use crate::cli::human::{labelled, second, shown, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::ListenerTls;
+use crate::model::human::{second, shown, wrap};
 use crate::policy::assumed::ShownCertificate;
 use crate::policy::inbound::{Judgement, ReportedBy, Stage, Subject, Verdict};
 use crate::policy::relay::{Denial, Role, Trust};

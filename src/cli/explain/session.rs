@@ -1,9 +1,9 @@
 //! The TLS session that is thought of, as the command line names it.
 
 use crate::cli::arguments::Explain;
-use crate::cli::human::shown;
 use crate::cli::output::Failure;
 use crate::model::assumed::{self, AssumedError};
+use crate::model::human::shown;
 use crate::model::tls::{ProtocolVersion, TlsFacts};
 
 /// The versions that are tried where none was chosen: SSL 3.0 only where it is offered.

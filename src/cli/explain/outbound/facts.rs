@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::audit::published::PublishedRecord;
-use crate::cli::human::shown;
 use crate::cli::output::Failure;
 use crate::dns::Security;
 use crate::model::domain::Domain;
+use crate::model::human::shown;
 use crate::model::reason::Reason;
 use crate::outbound::targets::NextHost;
 use crate::policy::outbound::NextHop;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::human::span;
 use crate::mail::dsn::{AskedBy, explanation_for, status_for};
 use crate::model::address::ReversePath;
+use crate::model::human::span;
 use crate::model::reason::Reason;
 use crate::model::reply::EnhancedCode;
 use crate::policy::delivery::DeliveryVerdict;

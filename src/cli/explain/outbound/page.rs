@@ -3,9 +3,10 @@
 use anstyle::Style;
 
 use crate::cli::explain::page::policies;
-use crate::cli::human::{labelled, second, shown, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, DIM, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::model::human::{second, shown, wrap};
 use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
 use crate::policy::outbound::NextHop;

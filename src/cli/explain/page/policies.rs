@@ -2,9 +2,9 @@
 
 use anstyle::Style;
 
-use crate::cli::human::{shown, wrap};
 use crate::cli::output::{BOLD, DIM, GOOD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::model::human::{shown, wrap};
 use crate::policy::in_force::Because;
 use crate::policy::inbound::Judgement;
 use crate::policy::provenance::{Excepted, Standing, rows};
