@@ -10,7 +10,7 @@
 //! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`], [`page`] | decide: values in, values out; no I/O, clock, log, metric |
 //! | L2a | [`journal`] | be the one commit point |
 //! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`memory`], [`audit`], [`metrics`] | one kind of I/O each |
-//! | L3 | [`facts`], [`alert`] | ask the world about a destination; tell the administrator |
+//! | L3 | [`facts`], [`alert`], [`explain`] | ask the world about a destination; tell the administrator; say why |
 //! | L4 | [`inbound`], [`outbound`] | drive the state machines; they meet only in the spool |
 //! | L4 | [`probe`] | see what a destination can do, by asking it; it goes the ways of [`outbound`] |
 //! | L5 | [`app`], [`admin`] | wire, start, reload, drain, answer the operator |
@@ -42,6 +42,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod dns;
+pub mod explain;
 pub mod facts;
 pub mod inbound;
 pub mod journal;

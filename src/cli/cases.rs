@@ -5,15 +5,17 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::config::cases::{Answer, Case, CaseFile, CaseKey, Delivery, Inbound, Outbound, Way};
 use crate::config::diagnostic::Diagnostic;
+use crate::explain::inbound::Explained;
+use crate::explain::inbound::scene::{Assumed, Played, STRANGER, Scene, listener};
+use crate::explain::outbound as delivery;
+use crate::explain::outbound::facts::Asked;
+use crate::explain::outbound::question::{self, Question};
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::policy::inbound::Verdict;
 use crate::policy::outbound::NextHop;
 
-use super::explain::outbound as delivery;
-use super::explain::outbound::facts::Asked;
-use super::explain::outbound::question::{self, Question};
-use super::explain::{Assumed, Explained, Played, STRANGER, Scene, command, listener, listener_names};
+use super::explain::{self, command};
 
 /// A case with the answer of the engine.
 #[derive(Debug)]
@@ -40,11 +42,10 @@ pub(super) fn attempt<'a>(
     let at = case.at.unwrap_or(now);
     let answered = match &case.way {
         Way::Inbound(asked) => {
-            let Some(listener) = listener(config, asked.listener.as_deref()) else {
+            let listener = listener(config, asked.listener.as_deref()).map_err(|error| {
                 let message = "no listener has this name".to_owned();
-                let remedy = format!("name one of these: {}", listener_names(config));
-                return Err(Box::new(file.finding(case, CaseKey::Listener, (message, remedy))));
-            };
+                file.finding(case, CaseKey::Listener, (message, error.remedy()))
+            })?;
             let scene = Scene {
                 config,
                 listener,
@@ -184,9 +185,9 @@ impl Tried<'_> {
     pub(super) fn explanation(&self) -> Vec<String> {
         match &self.answered {
             Answered::Inbound { scene, played, .. } => {
-                Explained::of(*scene, scene.play(played.tls.clone())).short_page()
+                explain::short(&Explained::of(*scene, scene.play(played.tls.clone())))
             }
-            Answered::Outbound { question, host, .. } => self.delivery(*question, host).short_page(),
+            Answered::Outbound { question, host, .. } => explain::outbound::short(&self.delivery(*question, host)),
         }
     }
 

@@ -16,12 +16,13 @@ use crate::admin::protocol::ExceptionStatus;
 use crate::clock;
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::model::human;
 use crate::model::time::Timestamp;
 use crate::tls::certificates::{CertificatePaths, CertificateWarning, ServerCertificate};
 
+use super::configuration;
 use super::main_file::{MainFile, WrittenCertificate};
 use super::output::{BAD, Console, Exit, Failure, GOOD, ODD};
-use super::{configuration, human};
 
 /// The result for programs. The counts are `null` if there are errors.
 #[derive(Debug, Serialize)]

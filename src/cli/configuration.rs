@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{self, Config};
+use crate::model::human;
 
-use super::human;
 use super::output::{Console, Exit, Failure};
 
 const DEFAULT_FILE: &str = "/etc/gatepost/gatepost.toml";

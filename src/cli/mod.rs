@@ -39,6 +39,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::model::human::shown;
+
 use arguments::{Arguments, Command, PolicyCommand};
 use output::{Console, Exit, Failure};
 
@@ -87,7 +89,7 @@ fn parse(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) ->
 fn wrong_value(error: &clap::Error) -> Option<Failure> {
     let why = std::error::Error::source(error)?;
     let text = |kind| match error.get(kind)? {
-        ContextValue::String(text) => Some(human::shown(text)),
+        ContextValue::String(text) => Some(shown(text)),
         _ => None,
     };
     let (argument, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);

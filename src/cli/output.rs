@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::human;
+use crate::model::human;
 
 /// The terminal that everything is laid out for.
 pub(super) const WIDTH_COLUMNS: usize = 80;

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::config::cases::load_cases;
 use crate::config::diagnostic::Diagnostic;
+use crate::model::human::{self, count, cut, shown};
 
 use super::arguments::Test;
 use super::cases::{Tried, attempt};
-use super::human::{count, cut, shown};
+use super::configuration;
 use super::output::{BAD, Console, DIM, Exit, Failure, GOOD, WIDTH_COLUMNS};
-use super::{configuration, human};
 
 /// `ok    ` and `FAIL  `.
 const LABEL_COLUMNS: usize = 6;

@@ -18,6 +18,7 @@ use crate::config::{Config, DnsConfig};
 use crate::facts::sts_plan::CachedPolicy;
 use crate::model::address::ReversePath;
 use crate::model::domain::Domain;
+use crate::model::human::shown;
 use crate::model::time::Timestamp;
 use crate::policy::outbound::{Decision, NextHop, decide};
 use crate::policy::published::{Asks, Learned};
@@ -31,7 +32,6 @@ use crate::probe::observe::Look;
 use crate::probe::publication::{Publication, Target, parse_target};
 use crate::probe::walk::Walk;
 
-use super::human::shown;
 use super::kept;
 use super::learned::source;
 use super::output::{Console, Exit, Failure};

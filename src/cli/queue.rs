@@ -13,11 +13,12 @@ use serde_json::json;
 
 use crate::admin::protocol::{Filter, QueueMessage};
 use crate::clock;
+use crate::model::human;
 use crate::model::id::MessageId;
 
 use super::arguments::{Queue, QueueCommand, QueueFilter};
 use super::output::{Console, Exit, Failure, WIDTH_COLUMNS};
-use super::{human, socket};
+use super::socket;
 
 use source::Source;
 

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::admin::protocol::{ReportedDiagnostic, Request, Response};
+use crate::model::human;
 
 use super::output::{BAD, Console, Exit, Failure, GOOD};
-use super::{human, socket};
+use super::socket;
 
 pub(super) fn run(at: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let response = socket::ask(at, &Request::Reload)?;

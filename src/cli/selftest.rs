@@ -177,7 +177,7 @@ fn daemon_digest(config: &Config) -> Option<String> {
 /// The first address of HOST:PORT that goes with the source address.
 fn resolve(text: &str, source: Option<IpAddr>) -> Result<SocketAddr, Failure> {
     let wrong = |why: String| {
-        let message = format!("--address {} cannot be used: {why}", super::human::shown(text));
+        let message = format!("--address {} cannot be used: {why}", crate::model::human::shown(text));
         Failure::usage(message, "write HOST:PORT, such as 127.0.0.1:25 or [::1]:25")
     };
     let mut addresses = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;

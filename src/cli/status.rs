@@ -11,13 +11,15 @@ use crate::admin::protocol::{
     CertificateStatus, ChangeStatus, DestinationsStatus, ExceptionStatus, PolicyStatus, Request, Response, Status,
     SuspensionStatus, WorstDestination,
 };
+use crate::cli::human::{LABEL_COLUMNS, labelled};
 use crate::clock;
+use crate::model::human;
 use crate::model::time::Timestamp;
 use crate::tls::certificates::EXPIRY_NOTICE;
 
 use super::output::{BAD, BOLD, Console, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
+use super::socket;
 use super::table::{Cell, Column, lines};
-use super::{human, socket};
 
 pub(super) fn run(at: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let Response::Status(status) = socket::ask(at, &Request::Status)? else { return Err(socket::unexpected()) };
@@ -58,11 +60,11 @@ fn page(status: &Status, now: Timestamp) -> String {
         ("dnssec", dnssec(&status.dnssec)),
     ] {
         if !value.is_empty() {
-            page.extend(human::labelled(name, &value));
+            page.extend(labelled(name, &value));
         }
     }
     let labels = std::iter::once("policy").chain(std::iter::repeat(""));
-    page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| human::labelled(label, text)));
+    page.extend(policy(&status.policy).iter().zip(labels).flat_map(|(text, label)| labelled(label, text)));
     page.extend(destinations::lines(&status.destinations));
     page.push(String::new());
     page.extend(listeners(status));
@@ -85,7 +87,7 @@ fn worst_in_words(worst: &WorstDestination, now: Timestamp) -> String {
     let parts = [age, reason, down].map(Option::unwrap_or_default).concat();
     let rest = format!(": {}{parts}", human::thousands(*waiting as u64));
     let (before, name) = ("most for ", human::shown(name));
-    let room = (WIDTH_COLUMNS - human::LABEL_COLUMNS).saturating_sub(before.len() + rest.len());
+    let room = (WIDTH_COLUMNS - LABEL_COLUMNS).saturating_sub(before.len() + rest.len());
     format!("{before}{}{rest}", human::cut(&name, room))
 }
 

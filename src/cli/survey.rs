@@ -18,10 +18,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::model::domain::Domain;
+use crate::model::human::shown;
 use crate::model::time::Timestamp;
 use crate::policy::rules::PolicySet;
 
-use super::human::shown;
 use super::output::{Console, Exit, Failure};
 use super::probe::setting::{self, Setting};
 use arguments::Survey;

@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use super::human::cut;
+use crate::model::human::cut;
 
 const GAP: &str = "  ";
 /// No column is cut below this.

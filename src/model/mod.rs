@@ -12,6 +12,7 @@ pub mod domain;
 pub mod envelope;
 pub mod escape;
 pub mod hex;
+pub mod human;
 pub mod id;
 pub mod name_server;
 pub mod rate;

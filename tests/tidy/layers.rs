@@ -9,7 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("L1", &["smtp", "policy", "schedule", "mail", "page"]),
     ("L2a", &["journal"]),
     ("L2", &["config", "dns", "net", "tls", "spool", "memory", "audit", "metrics"]),
-    ("L3", &["facts", "alert"]),
+    ("L3", &["facts", "alert", "explain"]),
     ("L4", &["inbound", "outbound", "probe"]),
     ("L5", &["app", "admin"]),
     ("L6", &["cli", "demo", "main"]),

@@ -10,9 +10,10 @@ use crate::admin::protocol::{Request, Response};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
 use crate::cli::arguments::SocketPath;
-use crate::cli::human::{labelled_whole, second, wrap};
+use crate::cli::human::labelled_whole;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
+use crate::model::human::{second, wrap};
 use crate::model::time::Timestamp;
 
 use super::arguments::LogFolder;

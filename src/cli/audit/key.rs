@@ -9,10 +9,11 @@ use crate::admin::protocol::Request;
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
 use crate::audit::keyfile;
-use crate::cli::human::{labelled_whole, wrap};
+use crate::cli::human::labelled_whole;
 use crate::cli::main_file::MainFile;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
+use crate::model::human::wrap;
 
 const ADVICE: &str = "Keep the public half where nobody who rules this host can change it: with it anybody can check \
                       the log, its checkpoints and receipts, and without it whoever replaces the key replaces the \

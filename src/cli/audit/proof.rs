@@ -1,8 +1,8 @@
 //! What `audit verify` found as a page: what is wrong, what is proved, and what is not.
 
 use crate::audit::verify::{Compared, Report, Vouched};
-use crate::cli::human::{count, second, shown, wrap};
 use crate::cli::output::{BAD, BOLD, GOOD, ODD, WIDTH_COLUMNS};
+use crate::model::human::{count, second, shown, wrap};
 
 const INDENT: &str = "  ";
 

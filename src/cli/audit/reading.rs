@@ -8,8 +8,8 @@ use crate::audit::lines::{Progress, total_bytes};
 use crate::audit::log::LogError;
 use crate::audit::pass::Met;
 use crate::audit::segments::{Segment, segments};
-use crate::cli::human::{count, moment};
 use crate::cli::output::Failure;
+use crate::model::human::{count, moment};
 use crate::model::time::Timestamp;
 
 /// Reads the segments of the log with `read`, under a bar that shows itself only on a terminal.

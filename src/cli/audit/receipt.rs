@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::audit::key::PublicKey;
 use crate::audit::receipt::{self, MakeError, Proof, RECEIPT_BYTES_MAX, check, make};
 use crate::audit::verify::Vouched;
-use crate::cli::human::{count, second, wrap};
 use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::clock;
+use crate::model::human::{count, second, wrap};
 
 use super::arguments::Receipt;
 use super::{checkpoint, reading, timeline};

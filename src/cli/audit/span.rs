@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::audit::pass::Span;
-use crate::cli::human;
+use crate::cli::human::parse_duration;
 use crate::cli::moment::Moment;
 use crate::cli::output::Failure;
+use crate::model::human;
 use crate::model::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -69,7 +70,7 @@ impl Ago {
     fn parse(text: &str) -> Result<Self, String> {
         match Moment::parse(text) {
             Ok(at) => Ok(Self::At(at)),
-            Err(_) => human::parse_duration(text)
+            Err(_) => parse_duration(text)
                 .map(Self::Duration)
                 .map_err(|error| format!("{error}; or a date such as 2027-01-02")),
         }

@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::audit::facts::domain_of;
 use crate::audit::segments::segments;
 use crate::audit::tail::{Filter, last};
-use crate::cli::human::{cut, shown, shown_json};
+use crate::cli::human::shown_json;
 use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
+use crate::model::human::{cut, shown};
 
 use super::arguments::Tail;
 use super::reading::none;

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::cli::human::{bytes, count, labelled, moment, shown};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD};
+use crate::model::human::{bytes, count, moment, shown};
 use crate::model::id::MessageId;
 
 /// `subject` says of what the id is. Ends with a line end.

@@ -6,17 +6,17 @@ pub(super) mod policies;
 
 use anstyle::Style;
 
-use crate::cli::human::{labelled, second, shown, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::ListenerTls;
+use crate::explain::inbound::Explained;
+use crate::explain::inbound::scene::{Played, Scene, later};
+use crate::model::human::{second, shown, wrap};
 use crate::policy::assumed::ShownCertificate;
 use crate::policy::inbound::{Judgement, ReportedBy, Stage, Subject, Verdict};
 use crate::policy::relay::{Denial, Role, Trust};
 use crate::policy::timed::Enforcement;
-
-use super::Explained;
-use super::scene::{Played, Scene, later};
 
 const INDENT: &str = "  ";
 
@@ -252,14 +252,14 @@ fn relaying(scene: &Scene<'_>, trust: Trust, denial: Option<Denial>) -> (Style, 
     let listener = &scene.listener.name;
     let denied = match (denial, scene.listener.role) {
         (None, _) => {
-            let text = match hosting_file(scene) {
+            let text = match scene.hosting_file() {
                 Some(file) => format!("{file} hosts the domain, so mail is taken for it"),
                 None => "trusted clients may send to any domain here".to_owned(),
             };
             return (Style::new(), text);
         }
         (Some(Denial::NoSuchUser), _) => {
-            let file = hosting_file(scene).unwrap_or_default();
+            let file = scene.hosting_file().unwrap_or_default();
             format!("the list of recipients of {file} does not have the address")
         }
         (Some(Denial::Relay), Role::Smarthost) => {
@@ -279,13 +279,6 @@ fn relaying(scene: &Scene<'_>, trust: Trust, denial: Option<Denial>) -> (Style, 
     };
     let reason = denial.map_or("", |denial| denial.reason().as_str());
     (BAD, format!("{reason}: {denied}"))
-}
-
-/// The domain file that hosts the recipient's domain.
-pub(super) fn hosting_file<'a>(scene: &Scene<'a>) -> Option<&'a str> {
-    let domain = scene.to.domain()?;
-    let (policy, _) = scene.config.policies.find(domain)?;
-    policy.hosted.then_some(&*policy.file)
 }
 
 /// What every kind of session gets, side by side.

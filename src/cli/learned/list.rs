@@ -3,9 +3,9 @@
 use anstyle::Style;
 
 use crate::admin::protocol::learned::{LearnedDomain, LearnedHost};
-use crate::cli::human::{count, cut, second};
 use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::model::human::{count, cut, second};
 use crate::policy::learned::evidence::Evidence;
 
 pub(super) fn show(

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::admin::protocol::learned::LearnedDomain;
-use crate::cli::human::count;
 use crate::cli::output::{Console, Exit, Failure};
+use crate::model::human::count;
 
 use super::arguments::Propose;
 

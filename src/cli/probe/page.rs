@@ -5,9 +5,10 @@ mod host;
 
 use anstyle::Style;
 
-use crate::cli::human::{labelled, second, shown, span, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, GOOD, ODD, WIDTH_COLUMNS};
 use crate::dns::Security;
+use crate::model::human::{second, shown, span, wrap};
 use crate::policy::sts_policy::StsPolicy;
 use crate::probe::findings::{Finding, Weight};
 use crate::probe::host::HostReport;
@@ -82,7 +83,7 @@ fn hosts(report: &Report) -> String {
         return "the domain itself: it has no MX records".to_owned();
     }
     let records = found.mx.map_or("of unknown DNSSEC state", in_words);
-    let count = crate::cli::human::count(found.hosts.len(), "host");
+    let count = crate::model::human::count(found.hosts.len(), "host");
     let left_out = found.left_out.iter().map(|(preference, name)| format!("; not tried: {name} ({preference})"));
     format!("{count} by MX records {records}{}", left_out.collect::<String>())
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::app::build;
 use crate::cli::configuration;
-use crate::cli::human::wrap;
 use crate::cli::init::full_system_name;
 use crate::cli::output::{Console, Exit, Failure, WIDTH_COLUMNS};
 use crate::config::{Config, DnsConfig};
 use crate::dns::targets::TargetRule;
 use crate::facts::sts_fetch::StsFetcher;
 use crate::model::domain::Domain;
+use crate::model::human::wrap;
 use crate::policy::rules::PolicySet;
 use crate::probe::pace::Pace;
 use crate::probe::{Patience, Prober, SMTP_PORT};

@@ -3,10 +3,10 @@
 use std::io;
 
 use crate::admin::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, QueueRecipient, RecipientStanding};
-use crate::cli::human::{bytes, count, cut, shown, span};
 use crate::cli::output::{BOLD, Console, Exit, Failure, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::clock;
+use crate::model::human::{bytes, count, cut, shown, span};
 use crate::model::time::Timestamp;
 
 use super::source::Source;

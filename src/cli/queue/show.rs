@@ -2,8 +2,9 @@
 
 use crate::admin::protocol::steering::HoldInForce;
 use crate::admin::protocol::{Prospects, QueueMessage, QueueRecipient};
-use crate::cli::human::{bytes, count, labelled, second, shown, span, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BOLD, ODD, WIDTH_COLUMNS};
+use crate::model::human::{bytes, count, second, shown, span, wrap};
 use crate::model::time::Timestamp;
 
 use super::list::word;

@@ -10,11 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::admin::protocol::steering::{HoldInForce, IDS_MAX, Steer, Steered, Verb, WHY_BYTES_MAX, Walking};
 use crate::admin::protocol::{Filter, Request, Response};
 use crate::cli::arguments::{QueueCommand, QueueFilter};
-use crate::cli::human::{self, count, shown};
+use crate::cli::human::parse_duration;
 use crate::cli::output::{BOLD, Console, Exit, Failure, WIDTH_COLUMNS};
 use crate::cli::socket;
 use crate::cli::table::{Cell, Column, lines};
 use crate::clock;
+use crate::model::human::{self, count, shown};
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
@@ -44,7 +45,7 @@ pub(in crate::cli) struct Hold {
     #[command(flatten)]
     which: Which,
     /// Release it by itself after this time: 90s, 5m, 4h, 5d [default: it stays held until it is released]
-    #[arg(long = "for", value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use anstyle::Style;
 
-use crate::cli::human::{count, shown, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell as Field, Column as Layout, lines};
 use crate::config::ListenerTls;
+use crate::model::human::{count, shown, wrap};
 use crate::model::tls::ProtocolVersion;
 use crate::policy::inbound::Verdict;
 use crate::policy::relay::Trust;

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::cli::human::shown;
 use crate::cli::output::Failure;
 use crate::config::{ListenerConfig, ListenerTls};
+use crate::model::human::shown;
 
 /// One listener to test.
 #[derive(Clone, Copy, Debug)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::human::{bytes, count, shown, thousands, wrap};
 use crate::cli::output::{BAD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::journal::disk::Disk;
 use crate::journal::{Damage, TornTail, What};
+use crate::model::human::{bytes, count, shown, thousands, wrap};
 use crate::model::id::MessageId;
 use crate::spool::body::BodyError;
 use crate::spool::check::{Checked, Finding, Owner, check};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::admin::queue::view::{self, Around};
-use crate::cli::human::{count, shown};
 use crate::cli::output::{BAD, Console, Exit, Failure};
 use crate::cli::{configuration, queue};
 use crate::clock;
 use crate::journal::disk::Disk;
+use crate::model::human::{count, shown};
 use crate::model::id::MessageId;
 use crate::outbound::outlook::Terms;
 use crate::spool::BodyError;

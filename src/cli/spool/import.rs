@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::audit::event::{Event, Record, Stamp};
 use crate::cli::configuration;
-use crate::cli::human::{count, shown};
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 use crate::config::Config;
 use crate::journal::disk::Disk;
+use crate::model::human::{count, shown};
 use crate::model::id::MessageId;
 use crate::model::record::AuditEntry;
 use crate::random;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::admin::protocol::{Request, Response};
-use crate::cli::human::{bytes, count, span};
 use crate::cli::output::{Console, Exit, Failure};
 use crate::cli::{configuration, socket};
+use crate::model::human::{bytes, count, span};
 use crate::spool::Sparse;
 
 use super::arguments::Keep;

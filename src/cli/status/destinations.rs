@@ -1,8 +1,9 @@
 //! The part of the page about the TLS of destinations: what was learned, who does not meet it, and our own path.
 
 use crate::admin::protocol::{DestinationsStatus, InterferenceStatus};
-use crate::cli::human;
+use crate::cli::human::labelled;
 use crate::cli::output::BAD;
+use crate::model::human;
 use crate::policy::interference::WHERE_TO_LOOK;
 
 /// None where there is nothing to say.
@@ -24,7 +25,7 @@ pub(super) fn lines(status: &DestinationsStatus) -> Vec<String> {
         let what = format!("{BAD}TLS is being taken out of sessions on our own path, it seems{BAD:#}, since {since}");
         texts.push(("path", format!("{what}: {names}; {WHERE_TO_LOOK}")));
     }
-    texts.iter().flat_map(|(label, text)| human::labelled(label, text)).collect()
+    texts.iter().flat_map(|(label, text)| labelled(label, text)).collect()
 }
 
 fn with_more(names: Vec<String>, count: usize) -> String {

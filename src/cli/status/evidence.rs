@@ -1,9 +1,9 @@
 //! The part of the status about the audit log: its newest checkpoint, and whether it arrives elsewhere.
 
 use crate::admin::protocol::{AuditStatus, CheckpointStatus, DestinationStatus, Status};
-use crate::cli::human::{count, second, shown, span, wrap};
 use crate::cli::output::{BAD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::model::human::{count, second, shown, span, wrap};
 use crate::model::time::Timestamp;
 
 /// Whether proofs do not get where they should, or old segments cannot be looked after.

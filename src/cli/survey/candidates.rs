@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::cli::human::shown;
 use crate::clock;
 use crate::model::cipher::CipherGrade;
+use crate::model::human::shown;
 use crate::policy::candidate::{Shown, candidate, named_in};
 use crate::policy::names::NamePattern;
 use crate::policy::rules::PolicySet;

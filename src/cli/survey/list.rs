@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 
-use crate::cli::human::shown;
 use crate::cli::output::Failure;
 use crate::model::domain::Domain;
+use crate::model::human::shown;
 
 use super::record::Surveyed;
 

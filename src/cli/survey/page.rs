@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::human::{count, cut, shown, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::model::domain::Domain;
+use crate::model::human::{count, cut, shown, thousands, wrap};
 use crate::model::reason::Reason;
 
 use super::candidates::Outcome;

@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use crate::cli::human;
 use crate::cli::output::Failure;
 use crate::clock;
 use crate::model::domain::Domain;
+use crate::model::human;
 use crate::probe::Prober;
 use crate::probe::host::{HostReport, Inquiry, server_name};
 use crate::probe::observe::{Look, Observation, Subject};

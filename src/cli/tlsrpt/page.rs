@@ -2,11 +2,12 @@
 
 use crate::admin::protocol::Response;
 use crate::admin::tlsrpt::{Shown, Tallies, TallyStatus};
-use crate::cli::human::{count, labelled, second, shown, span, thousands, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::facts::tlsrpt::filed::{FiledTarget, TargetState};
 use crate::mail::tlsrpt::report::{Failure, FailureDetails, PolicyReport, Summary};
+use crate::model::human::{count, second, shown, span, thousands, wrap};
 use crate::model::time::Timestamp;
 
 const COLUMNS: [Column<'static>; 5] = [

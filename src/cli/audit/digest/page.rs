@@ -1,8 +1,8 @@
 //! The digest as plain text for people who know mail and not this program.
 
 use crate::audit::digest::{Ending, Entry, Subject};
-use crate::cli::human::{count, moment, peer, thousands, wrap};
 use crate::cli::output::{BOLD, WIDTH_COLUMNS};
+use crate::model::human::{count, moment, peer, thousands, wrap};
 
 use super::{Answered, session};
 

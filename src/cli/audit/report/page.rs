@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::audit::report::Sums;
-use crate::cli::human::{count, thousands, wrap};
 use crate::cli::output::{BAD, BOLD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::model::human::{count, thousands, wrap};
 use crate::model::tls::ProtocolVersion;
 
 use super::super::reading::left_open;

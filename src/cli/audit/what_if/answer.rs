@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::audit::replay::Unknown;
 use crate::audit::what_if::clients::{CLIENTS_OF_GROUP_MAX, Listed};
 use crate::audit::what_if::{By, Group, Outcome, Subject};
-use crate::cli::human::peer;
 use crate::config::overruled::{How, Overruled};
+use crate::model::human::peer;
 
 use super::super::csv;
 use super::{Answered, changed};

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::configuration;
-use crate::cli::human::{count, second, shown};
 use crate::cli::output::{Console, Exit, Failure};
 use crate::config::change::{Change, Settings, SettingsPlace};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::overruled::{How, Overruled};
 use crate::config::{self, Config};
 use crate::model::domain::Domain;
+use crate::model::human::{count, second, shown};
 use crate::model::time::Timestamp;
 use crate::policy::rules::{DomainPolicy, PolicySet};
 

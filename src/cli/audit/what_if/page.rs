@@ -2,10 +2,11 @@
 
 use crate::audit::replay::Unknown;
 use crate::audit::what_if::{By, Group, Outcome, Subject};
-use crate::cli::human::{count, labelled, peer, second, thousands, wrap};
+use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::config::overruled::Overruled;
+use crate::model::human::{count, peer, second, thousands, wrap};
 
 use super::super::arguments::Directions;
 use super::super::reading::left_open;

@@ -1,218 +1,19 @@
-//! What is known of the next hop: looked up, or given in a file of JSON, the answer of this command among them.
+//! A file of facts about the next hop: JSON, the answer of this command among it.
 
 use std::fs;
 use std::io::Read as _;
-use std::net::IpAddr;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::audit::published::PublishedRecord;
-use crate::cli::human::shown;
 use crate::cli::output::Failure;
-use crate::dns::Security;
-use crate::model::domain::Domain;
-use crate::model::reason::Reason;
-use crate::outbound::targets::NextHost;
-use crate::policy::outbound::NextHop;
-use crate::policy::published::Published;
-
-use super::tlsa::TlsaFact;
+use crate::explain::outbound::facts::Facts;
+use crate::model::human::shown;
 
 /// Longest file of facts, in bytes.
 const FACTS_BYTES_MAX: u64 = 1 << 20;
 /// Most hosts in it.
 const HOSTS_MAX: usize = 100;
-const SMTP_PORT: u16 = 25;
-/// Of the setting, not of the destination.
-pub(in crate::cli) const DNSSEC_IS_OFF: &str = "DNSSEC is off here ([dns] dnssec), so TLSA records were not asked for";
-
-/// The hosts of the next hop in the order to try, or why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::cli) struct Facts {
-    #[serde(default)]
-    pub(super) hosts: Vec<HostFact>,
-    #[serde(default)]
-    pub(super) failure: Option<NoHost>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HostFact {
-    /// `None` for an address literal.
-    #[serde(default)]
-    pub(super) name: Option<Domain>,
-    /// Of its MX record.
-    #[serde(default)]
-    pub(super) preference: Option<u16>,
-    #[serde(default = "smtp_port")]
-    pub(super) port: u16,
-    #[serde(default)]
-    pub(super) addresses: Vec<IpAddr>,
-    #[serde(default)]
-    pub(super) dnssec: Dnssec,
-    /// The name does not come from unsigned DNS. Where all of DNSSEC is secure it never does.
-    #[serde(default)]
-    pub(super) trusted: bool,
-    /// Whether there are TLSA records, the policy of MTA-STS and what was learned, as audit records have them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) published: Option<PublishedRecord>,
-    /// The records themselves. They go before what `published` says of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) tlsa: Option<TlsaFact>,
-    /// The same for people, line by line.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) found: Vec<String>,
-    /// It cannot be used, because it is not known whether it has TLSA records.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) unusable: Option<NoHost>,
-}
-
-/// A host that is asked about.
-#[derive(Clone, Debug, Default)]
-pub(in crate::cli) struct Asked {
-    /// `None` for an address literal, and where it is not known.
-    pub(super) name: Option<Domain>,
-    pub(super) name_is_trusted: bool,
-    pub(super) published: Published,
-    /// Why it cannot be used whatever the session is.
-    pub(super) unusable: Option<NoHost>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NoHost {
-    pub(super) reason: Reason,
-    /// Trying again does not help.
-    #[serde(default)]
-    pub(super) permanent: bool,
-    #[serde(default)]
-    pub(super) detail: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Dnssec {
-    #[default]
-    Unknown,
-    Insecure,
-    Secure,
-}
-
-const fn smtp_port() -> u16 {
-    SMTP_PORT
-}
-
-impl Dnssec {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Insecure => "insecure",
-            Self::Secure => "secure",
-        }
-    }
-}
-
-impl From<NextHost> for HostFact {
-    fn from(host: NextHost) -> Self {
-        let dnssec = match host.security {
-            Security::Unknown => Dnssec::Unknown,
-            Security::Insecure => Dnssec::Insecure,
-            Security::Secure => Dnssec::Secure,
-        };
-        let NextHost { name, preference, port, addresses, name_is_trusted, .. } = host;
-        Self { name, preference, port, addresses, dnssec, trusted: name_is_trusted, ..Self::default() }
-    }
-}
-
-impl Default for HostFact {
-    fn default() -> Self {
-        Self {
-            name: None,
-            preference: None,
-            port: SMTP_PORT,
-            addresses: Vec::new(),
-            dnssec: Dnssec::default(),
-            trusted: false,
-            published: None,
-            tlsa: None,
-            found: Vec::new(),
-            unusable: None,
-        }
-    }
-}
-
-impl HostFact {
-    fn asked(&self, is_written: bool) -> Asked {
-        let mut published = self.published.as_ref().map(PublishedRecord::published).unwrap_or_default();
-        if let Some(tlsa) = &self.tlsa {
-            published.dane = tlsa.dane();
-        }
-        Asked {
-            name: self.name.clone(),
-            name_is_trusted: is_written || self.trusted || self.dnssec == Dnssec::Secure,
-            published,
-            unusable: self.unusable.clone(),
-        }
-    }
-
-    /// Why it was not asked for TLSA records. `None`: they were, or an address has none.
-    pub(super) fn no_tlsa(&self, dnssec_is_off: bool) -> Option<&'static str> {
-        self.name.as_ref()?;
-        match self.dnssec {
-            Dnssec::Unknown if dnssec_is_off => Some(DNSSEC_IS_OFF),
-            Dnssec::Unknown => Some("nobody validated the addresses, so TLSA records were not asked for"),
-            Dnssec::Insecure => Some("the addresses are not signed, so no TLSA record counts"),
-            Dnssec::Secure => None,
-        }
-    }
-
-    /// The name, or the address where there is none.
-    pub(super) fn shown(&self) -> String {
-        match (&self.name, self.addresses.first()) {
-            (Some(name), _) => name.to_string(),
-            (None, Some(address)) => format!("[{address}]"),
-            (None, None) => "a host".to_owned(),
-        }
-    }
-}
-
-impl Asked {
-    /// A host of which nothing is known but perhaps its name, and whether the operator wrote it.
-    pub(in crate::cli) fn named(name: Option<Domain>, is_written: bool) -> Self {
-        Self { name, name_is_trusted: is_written, ..Self::default() }
-    }
-}
-
-impl Facts {
-    pub(super) fn found(hosts: Vec<HostFact>) -> Self {
-        Self { hosts, failure: None }
-    }
-
-    /// One host of which nothing is known but perhaps its name.
-    pub(super) fn thought_of(name: Option<Domain>) -> Self {
-        Self { hosts: vec![HostFact { name, ..HostFact::default() }], failure: None }
-    }
-
-    pub(super) fn failed(reason: Reason, permanent: bool, detail: String) -> Self {
-        Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
-    }
-
-    /// The hosts to judge a session by, in order: those that were found, else those of the route; one that is not known
-    /// if there is neither.
-    pub(super) fn asked(&self, next_hop: &NextHop) -> Vec<Asked> {
-        let is_written = matches!(next_hop, NextHop::Route(_));
-        match (self.hosts.as_slice(), next_hop) {
-            ([], NextHop::Mx) => vec![Asked::default()],
-            ([], NextHop::Route(route)) => {
-                route.hosts.iter().map(|hop| Asked::named(hop.host.domain().cloned(), true)).collect()
-            }
-            (hosts, _) => hosts.iter().map(|host| host.asked(is_written)).collect(),
-        }
-    }
-}
 
 /// Reads a file of facts.
 pub(super) fn read(path: &Path) -> Result<Facts, Failure> {
@@ -248,6 +49,8 @@ pub(in crate::cli) fn parse(text: &str) -> Result<Facts, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::outbound::facts::Dnssec;
+    use crate::model::reason::Reason;
 
     #[test]
     fn facts_are_read_with_their_defaults_or_refused_with_what_is_wrong() {

@@ -9,7 +9,10 @@ use crate::cli::output::{Exit, Failure};
 use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
-use crate::dns::{LookupError, Resolver};
+use crate::dns::{LookupError, Resolver, Security};
+use crate::explain::outbound::facts::{Dnssec, Facts, HostFact, NoHost};
+use crate::explain::outbound::question::Question;
+use crate::explain::outbound::tlsa::TlsaFact;
 use crate::facts::learned::{LearnTerms, LearnedStore};
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_fetch::StsFetcher;
@@ -26,9 +29,6 @@ use crate::policy::tlsa::Judged;
 use crate::tls::roots::Roots;
 
 use super::ResolverOf;
-use super::facts::{Facts, HostFact, NoHost};
-use super::question::Question;
-use super::tlsa::TlsaFact;
 
 /// Hosts that are asked about further than by name.
 const HOSTS_ASKED_MAX: usize = 10;
@@ -54,6 +54,18 @@ pub(super) fn look_up(
             Err(none) => Facts::failed(none.reason, none.permanent, none.detail),
         }
     }))
+}
+
+impl From<NextHost> for HostFact {
+    fn from(host: NextHost) -> Self {
+        let dnssec = match host.security {
+            Security::Unknown => Dnssec::Unknown,
+            Security::Insecure => Dnssec::Insecure,
+            Security::Secure => Dnssec::Secure,
+        };
+        let NextHost { name, preference, port, addresses, name_is_trusted, .. } = host;
+        Self { name, preference, port, addresses, dnssec, trusted: name_is_trusted, ..Self::default() }
+    }
 }
 
 /// What is known whichever host it is.

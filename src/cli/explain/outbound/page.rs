@@ -3,20 +3,23 @@
 use anstyle::Style;
 
 use crate::cli::explain::page::policies;
-use crate::cli::human::{labelled, second, shown, wrap};
-use crate::cli::output::{BAD, BOLD, DIM, WIDTH_COLUMNS};
+use crate::cli::human::labelled;
+use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::explain::outbound::facts::HostFact;
+use crate::explain::outbound::headline::{self, word};
+use crate::explain::outbound::in_force::rows;
+use crate::explain::outbound::notice;
+use crate::explain::outbound::question::{Played, Shown};
+use crate::explain::outbound::{Compared, Explained};
+use crate::explain::set_by::SetBy;
+use crate::model::human::{second, shown, wrap};
+use crate::policy::delivery::DeliveryVerdict;
 use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
 use crate::policy::outbound::NextHop;
 use crate::policy::provenance::{Coming, Keys as _};
 use crate::policy::settings::{OutboundTls, Source};
-use crate::policy::timed::Shadow;
-
-use super::super::set_by::SetBy;
-use super::headline::word;
-use super::question::{Played, Shown};
-use super::{Compared, Explained, headline, notice};
 
 const INDENT: &str = "  ";
 /// `on_tls_failure`, the longest key.
@@ -43,7 +46,7 @@ pub(super) fn page(explained: &Explained<'_>) -> String {
 }
 
 /// What the session was held against, for a page that says more than this.
-pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
+pub(in crate::cli) fn short(explained: &Explained<'_>) -> Vec<String> {
     let mut page = requirement(explained).split_off(1);
     let assumed = explained.asked.iter().filter(|played| played.shown_is_assumed);
     for shown in assumed.filter_map(|played| played.shown.as_ref()) {
@@ -60,8 +63,28 @@ pub(super) fn short(explained: &Explained<'_>) -> Vec<String> {
 }
 
 fn headline(explained: &Explained<'_>) -> Vec<String> {
-    let (style, text) = headline::headline(explained);
-    wrap(&text, WIDTH_COLUMNS).into_iter().map(|line| format!("{style}{line}{style:#}")).collect()
+    let style = tone(explained);
+    wrap(&headline::headline(explained), WIDTH_COLUMNS)
+        .into_iter()
+        .map(|line| format!("{style}{line}{style:#}"))
+        .collect()
+}
+
+/// Of the first words.
+fn tone(explained: &Explained<'_>) -> Style {
+    match (explained.verdict(), &explained.facts.failure) {
+        (Some(end), _) => style(end.verdict),
+        (None, Some(_)) => ODD,
+        (None, None) => BOLD,
+    }
+}
+
+const fn style(verdict: DeliveryVerdict) -> Style {
+    match verdict {
+        DeliveryVerdict::Deliver => GOOD,
+        DeliveryVerdict::Defer | DeliveryVerdict::Unknown => ODD,
+        DeliveryVerdict::Bounce => BAD,
+    }
 }
 
 fn circumstances(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
@@ -107,7 +130,7 @@ fn next_hop(explained: &Explained<'_>) -> Vec<String> {
         Column::left("ADDRESSES").shrinking(),
         Column::left("DNSSEC"),
     ];
-    let row = |host: &super::facts::HostFact| -> Vec<Cell> {
+    let row = |host: &HostFact| -> Vec<Cell> {
         let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
         vec![
             host.preference.map_or_else(|| "-".to_owned(), |preference| preference.to_string()).into(),
@@ -124,7 +147,7 @@ fn next_hop(explained: &Explained<'_>) -> Vec<String> {
 }
 
 /// What a host or its domain publishes.
-fn found(host: &super::facts::HostFact) -> Vec<String> {
+fn found(host: &HostFact) -> Vec<String> {
     let told = host.found.iter().map(|line| format!("{}: {}", host.shown(), shown(line)));
     told.flat_map(|line| indented(&line).collect::<Vec<_>>()).collect()
 }
@@ -135,7 +158,7 @@ fn sessions_asked(explained: &Explained<'_>) -> Vec<String> {
         return Vec::new();
     }
     let columns = [Column::left("HOST").shrinking(), Column::left("MESSAGE"), Column::left("REASON")];
-    let row = |(host, played): (&super::facts::HostFact, &Played)| -> Vec<Cell> {
+    let row = |(host, played): (&HostFact, &Played)| -> Vec<Cell> {
         let [verdict, reason] = end(played);
         vec![host.shown().into(), verdict, reason]
     };
@@ -145,51 +168,8 @@ fn sessions_asked(explained: &Explained<'_>) -> Vec<String> {
 }
 
 fn end(played: &Played) -> [Cell; 2] {
-    let (word, style) = word(played.verdict);
     let reason = played.reason.map_or("-", |reason| reason.as_str());
-    [Cell::styled(word, style), reason.into()]
-}
-
-/// Every key in force, with its place and what set it.
-pub(super) fn rows(explained: &Explained<'_>) -> Vec<(Because, SetBy)> {
-    let Explained { question, decision, .. } = explained;
-    let levels = question.levels(decision);
-    let is_routed = matches!(decision.next_hop, NextHop::Route(_));
-    let mut rows = decision.requirement.because();
-    // What is published counts where it asks for more than what is written.
-    if let Some(requirement) = explained.requirements().into_iter().find_map(|(_, requirement)| requirement.ok()) {
-        let raised = requirement.session.floor().into_iter().filter(|row| matches!(row.source, Source::Fact(_)));
-        for raised in raised {
-            rows.retain(|row| row.key != raised.key);
-            let place = usize::from(raised.key == "min_version").min(rows.len());
-            rows.insert(place, raised);
-        }
-    }
-    if rows.iter().all(|row| row.key != "min_version") {
-        let none = Because { key: "min_version", value: "none".to_owned(), source: Source::BuiltIn };
-        rows.insert(1.min(rows.len()), none);
-    }
-    let end = &decision.on_tls_failure;
-    let on_tls_failure = Because { key: "on_tls_failure", value: end.value.to_string(), source: end.source.clone() };
-    let set_by = |row: &Because| match levels.origin(&question.asker(), Shadow::Left, row) {
-        _ if matches!(row.source, Source::Fact(_)) => SetBy::Published,
-        Some(origin) => SetBy::from(origin),
-        None if row.source != Source::BuiltIn && is_routed => SetBy::Route,
-        None => SetBy::BuiltIn,
-    };
-    let mut rows: Vec<_> = rows.into_iter().map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)).collect();
-    let file = question.to.domain().and_then(|domain| question.config.policies.find(domain));
-    let set_by = |row: &Because| match (levels.origin(&question.asker(), Shadow::Left, row), &row.source) {
-        (Some(origin), _) => SetBy::from(origin),
-        (None, Source::File { file: of, .. }) if file.as_ref().is_some_and(|(policy, _)| policy.file == *of) => {
-            SetBy::DomainFile
-        }
-        (None, Source::BuiltIn) => SetBy::BuiltIn,
-        (None, _) => SetBy::Default,
-    };
-    let written = decision.following.because().into_iter().filter(|row| row.source != Source::BuiltIn);
-    rows.extend(written.chain([on_tls_failure]).map(|row| (set_by(&row), row)).map(|(by, row)| (row, by)));
-    rows
+    [Cell::styled(word(played.verdict), style(played.verdict)), reason.into()]
 }
 
 fn requirement(explained: &Explained<'_>) -> Vec<String> {
@@ -305,7 +285,7 @@ fn to_come(explained: &Explained<'_>) -> Vec<String> {
         let then = match explained.verdict_at(change.at()) {
             Some(then) => {
                 let reason = then.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                format!("; this session is then {}{reason}", word(then.verdict).0)
+                format!("; this session is then {}{reason}", word(then.verdict))
             }
             None => String::new(),
         };

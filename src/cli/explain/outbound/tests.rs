@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use serde_json::Value;
 
 use super::*;
 use crate::cli::arguments::{Arguments, Command, PolicyCommand};
@@ -118,11 +119,11 @@ pub(super) fn ask_dns_in(folder: &Path, line: &str, resolver: FakeResolver) -> (
         panic!("{line}")
     };
     let config = crate::config::load(&folder.join("gatepost.toml")).unwrap().0;
-    let chosen = session::chosen(&asked).unwrap();
+    let chosen = session(&asked).unwrap();
     let resolver: Arc<dyn Resolver> = Arc::new(resolver);
-    let explained = explain(&config, &asked, chosen, None, &|_| Ok(resolver.clone())).unwrap();
+    let explained = explain(&config, &asked, &chosen, None, &|_| Ok(resolver.clone())).unwrap();
     let page = anstream::adapter::strip_str(&page::page(&explained)).to_string();
-    (page, json::answer(&explained), explained.exit())
+    (page, explained.json(), exit(&explained))
 }
 
 #[track_caller]

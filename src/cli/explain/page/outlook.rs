@@ -1,8 +1,8 @@
 //! What is to come for the session that is explained, day by day.
 
-use crate::cli::explain::outlook::{Change, Moment, Outlook};
-use crate::cli::human::{count, shown, wrap};
 use crate::cli::output::{BOLD, DIM, WIDTH_COLUMNS};
+use crate::explain::inbound::outlook::{Change, Moment, Outlook};
+use crate::model::human::{count, shown, wrap};
 use crate::policy::inbound::Verdict;
 use crate::policy::provenance::{Coming, Keys as _};
 

@@ -2,16 +2,15 @@
 
 use anstyle::Style;
 
-use crate::cli::human::{shown, wrap};
 use crate::cli::output::{BOLD, DIM, GOOD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
+use crate::explain::set_by::SetBy;
+use crate::model::human::{shown, wrap};
 use crate::policy::in_force::Because;
 use crate::policy::inbound::Judgement;
 use crate::policy::provenance::{Excepted, Standing, rows};
 use crate::policy::settings::Source;
-use crate::policy::timed::Shadow;
 
-use super::super::set_by::SetBy;
 use super::{INDENT, Played, Scene, command, whose};
 
 /// `client_certificate`, the longest key.
@@ -49,12 +48,7 @@ pub(super) fn policy(scene: &Scene<'_>, judgement: &Judgement, stages: Option<&s
 
 fn key(scene: &Scene<'_>, judgement: &Judgement, row: Because) -> (Because, SetBy, Style) {
     let style = if row.source == Source::BuiltIn { DIM } else { Style::new() };
-    let origin = scene.levels(judgement).origin(&scene.asker(), Shadow::Left, &row);
-    let set_by = match origin {
-        Some(origin) => origin.into(),
-        None if row.source == Source::BuiltIn => SetBy::BuiltIn,
-        None => SetBy::Listener,
-    };
+    let set_by = scene.set_by(judgement, &row);
     (row, set_by, style)
 }
 

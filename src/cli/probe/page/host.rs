@@ -1,9 +1,10 @@
 //! One host of the page.
 
-use crate::cli::human::{cut, labelled, labelled_whole, shown, wrap};
+use crate::cli::human::{labelled, labelled_whole};
 use crate::cli::output::{BOLD, DIM, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::dns::Security;
+use crate::model::human::{cut, shown, wrap};
 use crate::model::tls::{ChainTrust, PeerCertificate, TlsFacts};
 use crate::policy::published::Dane;
 use crate::probe::findings::key_kind;

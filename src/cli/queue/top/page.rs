@@ -3,9 +3,9 @@
 use anstyle::Style;
 
 use crate::admin::protocol::Top;
-use crate::cli::human::{bytes, count, cut, second, shown, span, thousands};
 use crate::cli::output::{BAD, BOLD, DIM, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{self, Cell, Column};
+use crate::model::human::{bytes, count, cut, second, shown, span, thousands};
 use crate::model::time::Timestamp;
 use crate::outbound::books::Trouble;
 use crate::outbound::overview::DestinationView;

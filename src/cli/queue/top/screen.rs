@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin::protocol::Top;
-use crate::cli::human::{cut, shown, span};
 use crate::cli::output::{BAD, Exit, Failure, WIDTH_COLUMNS};
 use crate::clock;
+use crate::model::human::{cut, shown, span};
 use crate::model::time::Instant;
 use crate::outbound::overview::{DESTINATIONS_MAX, Order};
 

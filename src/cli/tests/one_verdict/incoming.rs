@@ -13,6 +13,7 @@ use crate::cli::explain;
 use crate::cli::tests::arbitrary;
 use crate::config::Config;
 use crate::config::cases::{Answer, CaseFile, Inbound, Way};
+use crate::explain::session::Session;
 use crate::inbound::Snapshot;
 use crate::model::address::{Address, ReversePath};
 use crate::model::reason::Reason;
@@ -117,7 +118,7 @@ impl Transaction {
         (asked.from, asked.to, asked.at) = (self.from.clone(), self.to.clone(), Some(at));
         (asked.client, asked.listener) = (Some(self.client), Some(self.listener.clone()));
         (asked.client_certificate, asked.plaintext) = (self.certificate, self.tls.is_none());
-        let answer = explain::explain(config, asked, self.tls.clone()).unwrap().json();
+        let answer = explain::explain(config, asked, &Session::certain(self.tls.clone())).unwrap().json();
         let word = |key: &str| answer[key].as_str().map(str::to_owned);
         let (verdict, stage) = (word("verdict").unwrap(), word("stage").unwrap());
         let verdict = Verdict::ALL.into_iter().find(|one| one.as_str() == verdict).unwrap();

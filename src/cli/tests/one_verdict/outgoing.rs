@@ -15,6 +15,7 @@ use crate::cli::explain::outbound;
 use crate::cli::tests::arbitrary;
 use crate::config::Config;
 use crate::config::cases::{CaseFile, Delivery, Outbound, Way};
+use crate::explain::session::Session;
 use crate::model::address::{Address, Host, ReversePath};
 use crate::model::domain::{Domain, DomainPattern};
 use crate::model::reason::Reason;
@@ -157,7 +158,8 @@ impl Dispatch {
             decide(&config.policies, self.to.domain(), &Asker { at, client: self.client, sender: &self.from });
         let name = self.host(&decision).and_then(|host| host.domain().cloned());
         let facts = outbound::facts::parse(&serde_json::json!({ "hosts": [{ "name": name }] }).to_string()).unwrap();
-        let answer = outbound::explain(config, asked, self.tls.clone(), Some(facts), &|_| panic!("facts were given"));
+        let session = Session::certain(self.tls.clone());
+        let answer = outbound::explain(config, asked, &session, Some(facts), &|_| panic!("facts were given"));
         let answer = answer.unwrap().json();
         let verdict = DeliveryVerdict::ALL.into_iter().find(|one| answer["verdict"] == one.as_str()).unwrap();
         (verdict, serde_json::from_value(answer["reason"].clone()).unwrap())

@@ -5,7 +5,7 @@ use crate::policy::provenance::{Level, Origin};
 use crate::policy::timed::Part;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SetBy {
+pub enum SetBy {
     BuiltIn,
     /// Nobody here: the domain publishes it, or its hosts have shown it.
     Published,
@@ -31,7 +31,7 @@ impl From<Origin<'_>> for SetBy {
 }
 
 impl SetBy {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",
             Self::Published => "published",
@@ -46,7 +46,7 @@ impl SetBy {
     }
 
     /// In at most 15 columns; what is built in says so by its place.
-    pub(super) fn in_words(self) -> String {
+    pub fn in_words(self) -> String {
         match self {
             Self::BuiltIn => String::new(),
             Self::DomainFile => "domain file".to_owned(),

@@ -25,59 +25,59 @@ const ANOTHER_NAME: &str = "another.invalid";
 
 /// Who sends what to whom, and when it is delivered.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cli) struct Question<'a> {
-    pub(in crate::cli) config: &'a Config,
-    pub(in crate::cli) at: Timestamp,
-    pub(in crate::cli) at_is_assumed: bool,
+pub struct Question<'a> {
+    pub config: &'a Config,
+    pub at: Timestamp,
+    pub at_is_assumed: bool,
     /// Who brought the message.
-    pub(in crate::cli) client: Option<IpAddr>,
-    pub(in crate::cli) from: &'a ReversePath,
-    pub(in crate::cli) to: &'a Address,
+    pub client: Option<IpAddr>,
+    pub from: &'a ReversePath,
+    pub to: &'a Address,
     /// What the host shows; `None`: nothing is said of it.
-    pub(in crate::cli) certificate: Option<HostCertificate>,
+    pub certificate: Option<HostCertificate>,
     /// The names in it; none: the host's own.
-    pub(in crate::cli) certificate_names: &'a [DomainPattern],
+    pub certificate_names: &'a [DomainPattern],
 }
 
 /// A certificate with the names in it.
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) certificate: HostCertificate,
-    pub(super) names: Vec<DomainPattern>,
+pub struct Shown {
+    pub certificate: HostCertificate,
+    pub names: Vec<DomainPattern>,
     /// Whether it matches a TLSA record; `None`: nothing is said of that.
-    pub(super) tlsa: Option<bool>,
+    pub tlsa: Option<bool>,
 }
 
 /// One session with one host, and what becomes of the message.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct Played {
+pub struct Played {
     /// `None` is plaintext.
-    pub(in crate::cli) tls: Option<TlsFacts>,
-    pub(super) shown: Option<Shown>,
+    pub tls: Option<TlsFacts>,
+    pub shown: Option<Shown>,
     /// Nobody said which certificate it is.
-    pub(super) shown_is_assumed: bool,
-    pub(in crate::cli) verdict: DeliveryVerdict,
-    pub(in crate::cli) reason: Option<Reason>,
+    pub shown_is_assumed: bool,
+    pub verdict: DeliveryVerdict,
+    pub reason: Option<Reason>,
     /// What asks for that which is lacking; else what decides about TLS.
-    pub(super) rule: Source,
+    pub rule: Source,
 }
 
 impl<'a> Question<'a> {
-    pub(super) fn asker(&self) -> Asker<'a> {
+    pub fn asker(&self) -> Asker<'a> {
         Asker { at: self.at, client: self.client, sender: self.from }
     }
 
-    pub(in crate::cli) fn decide(&self) -> Decision {
+    pub fn decide(&self) -> Decision {
         decide(&self.config.policies, self.to.domain(), &self.asker())
     }
 
     /// What the requirement was made from.
-    pub(super) fn levels(&self, decision: &Decision) -> Levels<'a, OutboundLayer> {
+    pub fn levels(&self, decision: &Decision) -> Levels<'a, OutboundLayer> {
         Levels::of_delivery(&self.config.policies, self.to.domain(), &decision.next_hop)
     }
 
     /// What a session with the host must be.
-    pub(super) fn requirement(&self, decision: &Decision, host: &Asked) -> Result<HostRequirement, Unmet> {
+    pub fn requirement(&self, decision: &Decision, host: &Asked) -> Result<HostRequirement, Unmet> {
         if let Some(NoHost { reason, detail, .. }) = host.unusable.clone() {
             return Err(Unmet { reason, detail, source: Source::Fact(Fact::Tlsa) });
         }
@@ -94,13 +94,13 @@ impl<'a> Question<'a> {
         self.requirement(decision, host).map(|requirement| requirement.proofs).unwrap_or_default()
     }
 
-    pub(super) fn wants_identity(&self, decision: &Decision, host: &Asked) -> bool {
+    pub fn wants_identity(&self, decision: &Decision, host: &Asked) -> bool {
         !self.proofs(decision, host).is_empty()
     }
 
     /// The session that was asked about, with the certificate that was; where none was and the requirement wants one,
     /// with one that should do.
-    pub(in crate::cli) fn play(&self, decision: &Decision, host: &Asked, tls: Option<TlsFacts>) -> Played {
+    pub fn play(&self, decision: &Decision, host: &Asked, tls: Option<TlsFacts>) -> Played {
         let is_bare = tls.as_ref().is_some_and(|facts| facts.peer.is_none());
         if self.certificate.is_none() && is_bare && self.wants_identity(decision, host) {
             let right = self.right(decision, host);
@@ -135,7 +135,7 @@ impl<'a> Question<'a> {
 
     /// Sessions of every kind: plaintext and each version with a certificate that should do, and the strongest with
     /// others. With `only` a version, other certificates in that session alone.
-    pub(super) fn play_all(&self, decision: &Decision, host: &Asked, only: Option<&TlsFacts>) -> Vec<Played> {
+    pub fn play_all(&self, decision: &Decision, host: &Asked, only: Option<&TlsFacts>) -> Vec<Played> {
         let versions = ProtocolVersion::ALL.into_iter().filter(|version| *version >= ProtocolVersion::Tls1_0);
         let strongest = only.cloned().unwrap_or_else(|| assumed::usual(ProtocolVersion::Tls1_3));
         let right = self.wants_identity(decision, host).then(|| self.right(decision, host));
@@ -199,7 +199,7 @@ impl<'a> Question<'a> {
 }
 
 impl Played {
-    pub(super) fn end(&self) -> SessionJudgement {
+    pub fn end(&self) -> SessionJudgement {
         SessionJudgement { verdict: self.verdict, reason: self.reason, rule: self.rule.clone() }
     }
 }
@@ -223,7 +223,7 @@ impl Shown {
     }
 
     /// `trusted, for mx.example`, or `matches a TLSA record`.
-    pub(super) fn in_words(&self) -> String {
+    pub fn in_words(&self) -> String {
         match self.tlsa {
             Some(false) => "matches no TLSA record".to_owned(),
             Some(true) if self.certificate == HostCertificate::Untrusted => "matches a TLSA record".to_owned(),

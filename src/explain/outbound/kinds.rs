@@ -7,18 +7,18 @@ use super::facts::Asked;
 
 /// Hosts of which the same is asked, their own names aside.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub struct Kind {
     /// As they are shown, in the order to try. Never empty.
-    pub(super) hosts: Vec<String>,
+    pub hosts: Vec<String>,
     /// The first of them.
-    pub(super) first: Asked,
-    pub(super) requirement: Result<HostRequirement, Unmet>,
+    pub first: Asked,
+    pub requirement: Result<HostRequirement, Unmet>,
     shape: Vec<String>,
 }
 
 impl Kind {
     /// `mx1.host.example`, `mx1.host.example and 2 more`.
-    pub(super) fn names(&self) -> String {
+    pub fn names(&self) -> String {
         let first = self.hosts.first().map(String::as_str).unwrap_or_default();
         match self.hosts.len() {
             0 | 1 => first.to_owned(),
@@ -27,14 +27,14 @@ impl Kind {
     }
 
     /// Whether it matters whose certificate it is.
-    pub(super) fn wants_identity(&self) -> bool {
+    pub fn wants_identity(&self) -> bool {
         self.requirement.as_ref().is_ok_and(|requirement| !requirement.proofs.is_empty())
     }
 }
 
 impl Explained<'_> {
     /// The kinds of host, that of the first host first.
-    pub(super) fn kinds(&self) -> Vec<Kind> {
+    pub fn kinds(&self) -> Vec<Kind> {
         let mut kinds: Vec<Kind> = Vec::new();
         for (place, (host, requirement)) in self.requirements().into_iter().enumerate() {
             let found = self.facts.hosts.get(place).map(super::facts::HostFact::shown);

@@ -14,31 +14,31 @@ const MOMENTS_MAX: usize = 12;
 
 /// The next moments, in order.
 #[derive(Debug, Default)]
-pub(super) struct Outlook<'a> {
-    pub(super) moments: Vec<Moment<'a>>,
+pub struct Outlook<'a> {
+    pub moments: Vec<Moment<'a>>,
     /// Moments beyond the bound.
-    pub(super) left_out: usize,
+    pub left_out: usize,
 }
 
 /// What changes at one moment, and what comes of it.
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
-    pub(super) at: Timestamp,
-    pub(super) changes: Vec<Change<'a>>,
-    pub(super) played: Played,
+pub struct Moment<'a> {
+    pub at: Timestamp,
+    pub changes: Vec<Change<'a>>,
+    pub played: Played,
     /// The same command would be answered for the same reason and with the same codes as before it.
-    pub(super) is_the_same: bool,
+    pub is_the_same: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Change<'a> {
+pub enum Change<'a> {
     Settings(Coming<'a>),
     /// The emergency switch ends.
     Switch(&'a Source),
 }
 
 impl<'a> Outlook<'a> {
-    pub(super) fn of(scene: &Scene<'a>, played: &Played) -> Self {
+    pub fn of(scene: &Scene<'a>, played: &Played) -> Self {
         let mut outlook = Self::default();
         let mut before = answer(played);
         for (at, changes) in moments(scene, played) {

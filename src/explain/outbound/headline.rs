@@ -1,8 +1,5 @@
-//! The first words of the page: what becomes of the message, as far as that is certain.
+//! The first words of an answer: what becomes of the message, as far as that is certain.
 
-use anstyle::Style;
-
-use crate::cli::output::{BAD, BOLD, GOOD, ODD};
 use crate::model::tls::ProtocolVersion;
 use crate::policy::delivery::DeliveryVerdict;
 use crate::policy::host_requirement::{Evidence, HostRequirement, Proof};
@@ -15,26 +12,27 @@ use super::kinds::Kind;
 /// Kinds of host that are told apart.
 const KINDS_MAX: usize = 3;
 
-pub(super) const fn word(verdict: DeliveryVerdict) -> (&'static str, Style) {
+/// What becomes of a message, as a participle.
+pub const fn word(verdict: DeliveryVerdict) -> &'static str {
     match verdict {
-        DeliveryVerdict::Deliver => ("delivered", GOOD),
-        DeliveryVerdict::Defer => ("deferred", ODD),
-        DeliveryVerdict::Bounce => ("bounced", BAD),
-        DeliveryVerdict::Unknown => ("unknown", ODD),
+        DeliveryVerdict::Deliver => "delivered",
+        DeliveryVerdict::Defer => "deferred",
+        DeliveryVerdict::Bounce => "bounced",
+        DeliveryVerdict::Unknown => "unknown",
     }
 }
 
-pub(super) fn headline(explained: &Explained<'_>) -> (Style, String) {
+/// One sentence, without its full stop.
+pub fn headline(explained: &Explained<'_>) -> String {
     match (explained.verdict(), &explained.facts.failure) {
-        (Some(end), _) if end.verdict == DeliveryVerdict::Deliver => (GOOD, "Would be delivered".to_owned()),
-        (Some(end), _) if end.verdict == DeliveryVerdict::Unknown => (ODD, "Depends on the certificate".to_owned()),
+        (Some(end), _) if end.verdict == DeliveryVerdict::Deliver => "Would be delivered".to_owned(),
+        (Some(end), _) if end.verdict == DeliveryVerdict::Unknown => "Depends on the certificate".to_owned(),
         (Some(end), _) => {
-            let (word, style) = word(end.verdict);
             let reason = end.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            (style, format!("Would be {word}{reason}"))
+            format!("Would be {}{reason}", word(end.verdict))
         }
-        (None, Some(failure)) => (ODD, format!("Would be deferred as long as this lasts: {}", failure.reason)),
-        (None, None) => (BOLD, open(explained)),
+        (None, Some(failure)) => format!("Would be deferred as long as this lasts: {}", failure.reason),
+        (None, None) => open(explained),
     }
 }
 
@@ -78,7 +76,7 @@ fn end(explained: &Explained<'_>) -> String {
 }
 
 /// What a session must be.
-pub(super) fn in_words(requirement: &Requirement, proofs: &[Proof]) -> String {
+pub fn in_words(requirement: &Requirement, proofs: &[Proof]) -> String {
     if !requirement.permits_tls() {
         return "in plaintext, and never over TLS".to_owned();
     }

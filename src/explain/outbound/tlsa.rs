@@ -12,7 +12,7 @@ use crate::policy::tlsa::{TlsaSet, classify};
 /// The records of a host, signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TlsaFact {
+pub struct TlsaFact {
     /// The name below which they are.
     #[serde(default)]
     base: Option<Domain>,
@@ -45,7 +45,7 @@ impl From<Record> for String {
 
 impl TlsaFact {
     /// `None` where there are none.
-    pub(super) fn of(dane: &Dane) -> Option<Self> {
+    pub fn of(dane: &Dane) -> Option<Self> {
         let names = match dane {
             Dane::Inapplicable | Dane::Absent => return None,
             Dane::Unusable(_) => Vec::new(),
@@ -56,7 +56,7 @@ impl TlsaFact {
     }
 
     /// What they say.
-    pub(super) fn dane(&self) -> Dane {
+    pub fn dane(&self) -> Dane {
         let records: Vec<Tlsa> = self.records.iter().map(|Record(record)| record.clone()).collect();
         let base = self.base.clone();
         match classify(&records) {

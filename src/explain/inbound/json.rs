@@ -4,19 +4,17 @@ use serde_json::{Value, json};
 
 use crate::config::ListenerTls;
 use crate::model::time::Timestamp;
-use crate::model::tls::TlsFacts;
 use crate::policy::in_force::Because;
 use crate::policy::inbound::{Judgement, ReportedBy, Subject};
 use crate::policy::provenance::{Coming, Keys as _, Level, rows};
 use crate::policy::relay::{Denial, Trust};
 use crate::policy::settings::Source;
-use crate::policy::timed::{Enforcement, Shadow, Terms};
+use crate::policy::timed::Enforcement;
 
 use super::Explained;
 use super::outlook::{Change, Moment};
-use super::page::hosting_file;
 use super::scene::{Played, Scene};
-use super::set_by::SetBy;
+use crate::explain::json::{exception, merge, set, tls, written_rows};
 
 pub(super) fn answer(explained: &Explained<'_>) -> Value {
     let Explained { scene, played, others, outlook } = explained;
@@ -47,7 +45,7 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
         "to_come": outlook.moments.iter().map(|moment| to_come(scene, moment)).collect::<Vec<_>>(),
         "would_be_reply": played.outcome.would_be.as_ref().map(ToString::to_string),
         "stages": stages,
-        "relay": { "admission": rcpt.map(|rcpt| admission_word(rcpt.denial)), "hosted_by": hosting_file(scene) },
+        "relay": { "admission": rcpt.map(|rcpt| admission_word(rcpt.denial)), "hosted_by": scene.hosting_file() },
     });
     merge(&mut answer, outcome(scene, played));
     if !others.is_empty() {
@@ -57,12 +55,6 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
         );
     }
     answer
-}
-
-pub(super) fn merge(into: &mut Value, from: Value) {
-    if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from);
-    }
 }
 
 /// A session and its end. Where no such session can come about, what the policy alone says stands beside it.
@@ -88,16 +80,6 @@ fn outcome(scene: &Scene<'_>, played: &Played) -> Value {
     };
     merge(&mut value, end);
     value
-}
-
-pub(super) fn tls(facts: &TlsFacts) -> Value {
-    json!({
-        "version": facts.version,
-        "cipher": facts.cipher,
-        "cipher_openssl": facts.cipher_openssl,
-        "bits": facts.bits,
-        "grade": facts.grade(),
-    })
 }
 
 fn stage(scene: &Scene<'_>, judgement: &Judgement) -> Value {
@@ -131,36 +113,8 @@ fn subject(judgement: &Judgement) -> Value {
 }
 
 fn policy(scene: &Scene<'_>, judgement: &Judgement) -> Vec<Value> {
-    let levels = scene.levels(judgement);
-    let row = |row: Because| {
-        let origin = levels.origin(&scene.asker(), Shadow::Left, &row);
-        let set_by = match origin {
-            Some(origin) => origin.into(),
-            None if row.source == Source::BuiltIn => SetBy::BuiltIn,
-            None => SetBy::Listener,
-        };
-        set(&row, set_by)
-    };
+    let row = |row: Because| set(&row, scene.set_by(judgement, &row));
     rows(&judgement.in_force).into_iter().map(row).collect()
-}
-
-pub(super) fn set(row: &Because, by: SetBy) -> Value {
-    json!({ "key": row.key, "value": row.value, "source": row.source.to_string(), "set_by": by.as_str() })
-}
-
-pub(super) fn written_rows(rows: &[Because]) -> Vec<Value> {
-    let row = |row: &Because| json!({ "key": row.key, "value": row.value, "source": row.source.to_string() });
-    rows.iter().map(row).collect()
-}
-
-/// As audit records have it.
-pub(super) fn exception(terms: &Terms) -> Value {
-    json!({
-        "rule": terms.source.to_string(),
-        "owner": terms.owner,
-        "reason": terms.reason,
-        "expires": terms.expires,
-    })
 }
 
 /// `met` is `null` where the shadow was not asked: what is in force is not met already, or an exception stands above

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::human::span;
 use crate::mail::dsn::{AskedBy, explanation_for, status_for};
 use crate::model::address::ReversePath;
+use crate::model::human::span;
 use crate::model::reason::Reason;
 use crate::model::reply::EnhancedCode;
 use crate::policy::delivery::DeliveryVerdict;
@@ -15,29 +15,29 @@ use super::Explained;
 
 /// The schedule in force for one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Schedule {
-    pub(super) retry: Vec<Duration>,
-    pub(super) lifetime: Duration,
+pub struct Schedule {
+    pub retry: Vec<Duration>,
+    pub lifetime: Duration,
     /// `None`: the sender is never warned.
-    pub(super) warning: Option<Duration>,
+    pub warning: Option<Duration>,
     /// The sender is warned only if the client that brought the message is trusted.
-    pub(super) warning_needs_trust: bool,
+    pub warning_needs_trust: bool,
     /// The sender is told that the mail waits for TLS.
-    pub(super) tls_warning: Option<Duration>,
+    pub tls_warning: Option<Duration>,
     /// Another route is taken, as long as TLS is what is lacking.
-    pub(super) reroute: Option<(Arc<str>, Duration)>,
+    pub reroute: Option<(Arc<str>, Duration)>,
 }
 
 /// The notice that ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Notice {
-    pub(super) status: EnhancedCode,
-    pub(super) text: Option<String>,
+pub struct Notice {
+    pub status: EnhancedCode,
+    pub text: Option<String>,
 }
 
 impl Schedule {
     /// Of a message that came now and is held back for `reason` from now on.
-    pub(super) fn of(explained: &Explained<'_>, reason: Reason) -> Self {
+    pub fn of(explained: &Explained<'_>, reason: Reason) -> Self {
         let (question, decision) = (&explained.question, &explained.decision);
         let spool = &question.config.spool;
         let is_null = *question.from == ReversePath::Null;
@@ -89,7 +89,7 @@ impl Schedule {
 }
 
 /// `None` where nobody is told: the message has the null sender.
-pub(super) fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Reason) -> Option<Notice> {
+pub fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Reason) -> Option<Notice> {
     if *explained.question.from == ReversePath::Null {
         return None;
     }
@@ -101,7 +101,7 @@ pub(super) fn of(explained: &Explained<'_>, verdict: DeliveryVerdict, reason: Re
 }
 
 /// Labels and texts for the page; none where the message goes out.
-pub(super) fn rows(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
+pub fn rows(explained: &Explained<'_>) -> Vec<(&'static str, String)> {
     let Some((verdict, reason)) = explained.failed() else { return Vec::new() };
     let schedule = Schedule::of(explained, reason);
     let notice = of(explained, verdict, reason);

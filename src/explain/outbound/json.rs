@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::explain::json::{exception, merge, set, tls, written_rows};
-use crate::cli::explain::set_by::SetBy;
 use crate::policy::host_requirement::{Evidence, Proof};
 use crate::policy::in_force::Because;
 use crate::policy::outbound::{NextHop, Requirement};
 use crate::policy::provenance::{Coming, Keys as _, Level};
 
 use super::facts::Asked;
+use super::in_force::rows;
 use super::notice::{self, Schedule};
-use super::page::rows;
 use super::question::Played;
 use super::{Compared, Explained};
+use crate::explain::json::{exception, merge, set, tls, written_rows};
+use crate::explain::set_by::SetBy;
 
 pub(super) fn answer(explained: &Explained<'_>) -> Value {
     let Explained { question, decision, facts, looked_up, asked, others } = explained;
