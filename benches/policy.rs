@@ -40,6 +40,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control/control.sock"
 "#;
 

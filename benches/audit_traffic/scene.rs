@@ -80,6 +80,7 @@ key = "audit.key"
 bind = "off"
 
 [admin]
+bind = "off"
 socket = "control/control.sock"
 "#;
 

@@ -119,6 +119,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control/control.sock"
 [limits]
 max_connections_per_client = 10000

@@ -1,13 +1,15 @@
-//! L5: what the operator asks of a running daemon: the control socket, and the port for Prometheus.
+//! L5: what the operator asks of a running daemon: the control socket, the port for Prometheus, the dashboard.
 //!
-//! Must not: change anything that the caller on the socket was not let to; the HTTP port changes nothing at all.
+//! Must not: change anything that the caller on the socket was not let to; what a browser shows changes nothing at all.
 
 pub mod client;
 pub mod control;
-pub mod http;
+mod http;
 pub mod learned;
+pub mod metrics_port;
 pub mod protocol;
 pub mod queue;
 pub mod reading;
 mod spool;
 pub mod tlsrpt;
+pub mod web;

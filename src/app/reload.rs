@@ -104,6 +104,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         ("the folder of [audit].checkpoint_file", folder(old) != folder(new) && folder(new).is_some()),
         ("the program of [alert].command", program(old) != program(new) && program(new).is_some()),
         ("[metrics].bind", old.metrics.bind != new.metrics.bind),
+        ("[admin].bind", old.admin.bind != new.admin.bind),
         ("[admin].socket", old.admin.socket != new.admin.socket),
         ("[dns].servers", old.dns.servers != new.dns.servers),
         ("[dns].dnssec or trust_anchor", old.dns.dnssec != new.dns.dnssec),

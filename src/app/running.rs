@@ -13,8 +13,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::control::{self, Desk};
-use crate::admin::http::{self, Page};
+use crate::admin::metrics_port::{self, Page};
 use crate::admin::protocol::Response;
+use crate::admin::web::{self, Site};
 use crate::alert::Alerts;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
@@ -104,6 +105,8 @@ impl Signals {
 pub struct Addresses {
     pub smtp: Vec<(Arc<str>, SocketAddr)>,
     pub metrics: Option<SocketAddr>,
+    /// The dashboard.
+    pub admin: Option<SocketAddr>,
     pub control: PathBuf,
 }
 
@@ -158,7 +161,7 @@ impl Running {
         };
         let counts = running.start_dispatcher(storage.pending, command_queue, draining_signal.clone());
         running.serve(sockets.smtp, draining_signal)?;
-        running.start_services(counts, sockets.metrics, reload_sender)?;
+        running.start_services(counts, (sockets.metrics, sockets.admin), reload_sender)?;
         running.start_watches(watch, sessions);
         Ok(running)
     }
@@ -208,7 +211,7 @@ impl Running {
     fn start_services(
         &mut self,
         counts: watch::Receiver<Counts>,
-        metrics: Option<std::net::TcpListener>,
+        (metrics, admin): (Option<std::net::TcpListener>, Option<std::net::TcpListener>),
         reload: mpsc::Sender<oneshot::Sender<Response>>,
     ) -> Result<(), StartError> {
         let status = Arc::new(StatusSource {
@@ -232,24 +235,40 @@ impl Running {
                 metrics: Arc::new(move || metrics.render().map_err(|error| error.to_string())),
                 ready: Arc::new(move || ready.ready()),
             };
-            self.services.spawn(http::serve(socket, page));
+            self.services.spawn(metrics_port::serve(socket, page));
+        }
+        let desk = self.desk(status, reload);
+        if let Some(socket) = admin {
+            let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
+            self.addresses.admin = socket.local_addr().ok();
+            let config = self.config.clone();
+            let site = Site::new(desk.clone(), Arc::new(move || config.load_full()), self.config.load().audit.path.clone());
+            self.services.spawn(web::serve(socket, site));
         }
         if let Some(listener) = self.control.listener.take() {
             self.addresses.control = self.config.load().admin.socket.clone();
             let listener = UnixListener::from_std(listener).map_err(StartError::System)?;
-            let (spool, commands) = (self.outbound.spool.clone(), self.commands.clone());
-            let stamp = self.outbound.clone();
-            let stamp = Arc::new(move || stamp.snapshot.load().stamp.clone());
-            let status = Arc::new(move || status.status());
-            let (feed, outbound) = (self.feed.clone(), self.outbound.clone());
-            self.services
-                .spawn(control::serve(listener, Desk { spool, commands, reload, status, stamp, feed, outbound }));
+            self.services.spawn(control::serve(listener, desk));
         }
         let (inbound, outbound, evidence) = (self.inbound.clone(), self.outbound.clone(), self.evidence.watch());
         let upkeep = Upkeep { inbound, outbound, counts, evidence };
         self.services.spawn(maintenance::run(upkeep));
         self.services.spawn(look_round(self.outbound.resolver.clone()));
         Ok(())
+    }
+
+    /// Where an operator's questions are answered.
+    fn desk(&self, status: Arc<StatusSource>, reload: mpsc::Sender<oneshot::Sender<Response>>) -> Desk {
+        let stamp = self.outbound.clone();
+        Desk {
+            spool: self.outbound.spool.clone(),
+            commands: self.commands.clone(),
+            reload,
+            status: Arc::new(move || status.status()),
+            stamp: Arc::new(move || stamp.snapshot.load().stamp.clone()),
+            feed: self.feed.clone(),
+            outbound: self.outbound.clone(),
+        }
     }
 
     pub fn addresses(&self) -> &Addresses {

@@ -21,6 +21,7 @@ pub struct Sockets {
     /// Name of the listener, and its socket.
     pub(super) smtp: Vec<(Arc<str>, TcpListener)>,
     pub(super) metrics: Option<TcpListener>,
+    pub(super) admin: Option<TcpListener>,
     pub(super) control: ControlSocket,
 }
 
@@ -47,10 +48,11 @@ impl Sockets {
             }
         }
         let metrics = config.metrics.bind.map(bind).transpose()?;
+        let admin = config.admin.bind.map(bind).transpose()?;
         let path = config.admin.socket.clone();
         let control =
             control_socket(&path).map_err(|source| StartError::ControlSocket { path: path.clone(), source })?;
-        Ok(Self { smtp, metrics, control: ControlSocket { listener: Some(control), path } })
+        Ok(Self { smtp, metrics, admin, control: ControlSocket { listener: Some(control), path } })
     }
 
     /// Where a listener is bound, for ports that the system chose.

@@ -34,7 +34,7 @@ fn write_files(folder: &Path, main: &str, files: &[(&str, String)]) {
         [spool]\npath = \"spool\"\nmin_free_space = \"10MB\"\nretry = [\"1h\"]\n\
         [[listener]]\nname = \"mx\"\nbind = [\"127.0.0.1:0\"]\nrole = \"mx\"\ntls = \"off\"\n\
         [audit]\npath = \"audit\"\nkey = \"audit.key\"\n[metrics]\nbind = \"off\"\n\
-        [admin]\nsocket = \"control.sock\"\n{main}",
+        [admin]\nbind = \"off\"\nsocket = \"control.sock\"\n{main}",
         files[0].0
     );
     std::fs::create_dir(folder.join("domains.d")).unwrap();

@@ -35,6 +35,7 @@ pub mod ship;
 pub(crate) mod specimen;
 pub mod stricter;
 pub mod tail;
+pub mod told;
 pub mod trace;
 pub mod tree;
 pub mod verify;

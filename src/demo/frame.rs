@@ -206,6 +206,9 @@ pub(super) fn still_running(
     log: Option<&Path>,
 ) -> io::Result<()> {
     page.heading("Still running")?;
+    if let Some(admin) = stage.running.addresses().admin {
+        page.field(2, LABEL, ("dashboard", FAINT), (&format!("http://{admin}/"), TITLE))?;
+    }
     if let Some(metrics) = stage.running.addresses().metrics {
         page.field(2, LABEL, ("metrics", FAINT), (&format!("http://{metrics}/metrics (/healthz, /readyz)"), PLAIN))?;
     }

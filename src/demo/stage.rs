@@ -220,7 +220,7 @@ fn configure(folder: &Path, hops: &[Arc<Hop>]) -> Result<(crate::config::Config,
     loop {
         let mut ports: BTreeMap<&str, u16> =
             hops.iter().map(|hop| (hop.spec.placeholder, hop.address.port())).collect();
-        ports.extend(free_ports(["@MX@", "@SMARTHOST@", "@METRICS@"])?);
+        ports.extend(free_ports(["@MX@", "@SMARTHOST@", "@METRICS@", "@ADMIN@"])?);
         for (name, text) in files() {
             let filled = text.replace(STACK.0, STACK.1);
             let filled = ports.iter().fold(filled, |text, (word, port)| text.replace(word, &port.to_string()));

@@ -38,6 +38,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control/control.sock"
 [limits]
 drain_timeout = "15s"

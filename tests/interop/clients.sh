@@ -41,6 +41,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control/control.sock"
 TOML
 hosted() {

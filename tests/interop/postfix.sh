@@ -31,6 +31,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control/control.sock"
 TOML
 cat >"$work/domains.d/all.toml" <<TOML

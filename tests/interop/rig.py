@@ -153,8 +153,8 @@ class Daemon:
     """One Gatepost on loopback ports with a folder of its own."""
 
     def __init__(self, folder, domains, defaults="", listeners=None, spool=None, audit=None, spool_keys="", environment=None,
-                 certificates=None, metrics_port=None):
-        self.folder, self.process, self.metrics_port = folder, None, metrics_port
+                 certificates=None, metrics_port=None, admin_port=None):
+        self.folder, self.process, self.metrics_port, self.admin_port = folder, None, metrics_port, admin_port
         self.port = free_port()
         self.spool, self.audit = spool or folder / "spool", audit or folder / "audit"
         self.socket = folder / "control" / "control.sock"
@@ -168,6 +168,7 @@ class Daemon:
             (folder / "domains.d" / f"{name}.toml").write_text(text)
         certificates = certificates or '[[certificate]]\nchain = "server.pem"\nkey = "server.key"\n'
         metrics = f"127.0.0.1:{metrics_port}" if metrics_port else "off"
+        admin = f"127.0.0.1:{admin_port}" if admin_port else "off"
         listeners = listeners or f'[[listener]]\nname = "mx"\nbind = ["127.0.0.1:{self.port}"]\nrole = "mx"\n'
         if "min_free_space" not in spool_keys:
             spool_keys += 'min_free_space = "50MB"\n'
@@ -175,7 +176,8 @@ class Daemon:
             'hostname = "mx1.example.org"\npostmaster = "postmaster@example.org"\ndomains = "domains.d"\n'
             f'[spool]\npath = "{self.spool}"\n{spool_keys}'
             f'{listeners}{certificates}'
-            f'[audit]\npath = "{self.audit}"\nkey = "{folder}/audit.key"\n[metrics]\nbind = "{metrics}"\n[admin]\nsocket = "{self.socket}"\n{defaults}')
+            f'[audit]\npath = "{self.audit}"\nkey = "{folder}/audit.key"\n[metrics]\nbind = "{metrics}"\n'
+            f'[admin]\nbind = "{admin}"\nsocket = "{self.socket}"\n{defaults}')
 
     def start(self, seconds=20):
         self.process = subprocess.Popen([GATEPOST, "serve", "--config", str(self.config)], env=self.environment,

@@ -66,6 +66,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control/control.sock"
 [limits]
 max_connections_per_client = 2000

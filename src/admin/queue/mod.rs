@@ -116,11 +116,17 @@ async fn standings(desk: &Desk, ids: Vec<MessageId>) -> HashMap<MessageId, Vec<S
 
 /// The destinations from above.
 pub(super) async fn top(desk: &Desk, limit: usize, order: Order) -> Response {
-    let Some(overview) = overview(desk, limit.min(DESTINATIONS_MAX), order).await else {
-        return Response::Error { message: "the daemon is stopping".to_owned() };
-    };
+    match destinations(desk, limit, order).await {
+        Some(top) => Response::Top(Box::new(top)),
+        None => Response::Error { message: "the daemon is stopping".to_owned() },
+    }
+}
+
+/// The same; `None` if the daemon is stopping.
+pub(super) async fn destinations(desk: &Desk, limit: usize, order: Order) -> Option<Top> {
+    let overview = overview(desk, limit.min(DESTINATIONS_MAX), order).await?;
     let status = (desk.status)();
-    Response::Top(Box::new(Top {
+    Some(Top {
         at: clock::timestamp(),
         hostname: status.hostname,
         messages: status.messages,
@@ -129,7 +135,7 @@ pub(super) async fn top(desk: &Desk, limit: usize, order: Order) -> Response {
         audit_writable: status.audit_writable,
         draining: status.draining,
         overview,
-    }))
+    })
 }
 
 /// The destination that most deliveries wait for; `None` where nothing waits, or the dispatcher has no time to tell.

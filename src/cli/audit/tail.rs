@@ -16,7 +16,7 @@ use crate::model::human::{cut, shown};
 
 use super::arguments::Tail;
 use super::reading::none;
-use super::timeline::{list, text};
+use crate::audit::told::{list, text};
 
 /// How long nothing is looked at while the log is followed.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

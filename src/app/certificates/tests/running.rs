@@ -33,6 +33,7 @@ key = "audit.key"
 [metrics]
 bind = "off"
 [admin]
+bind = "off"
 socket = "control.sock"
 "#;
 

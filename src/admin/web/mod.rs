@@ -1,0 +1,106 @@
+//! The dashboard: pages that are whole without a script, made from what the daemon knows and from the audit log.
+//!
+//! Must not: change anything, or look anything up in the world for a visitor.
+
+mod charts;
+mod explain;
+mod frame;
+mod guard;
+mod message;
+mod overview;
+mod partner;
+mod policy;
+mod queue;
+mod words;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::page::document::STYLE;
+
+use super::control::Desk;
+use super::http;
+use super::reading::passes::Passes;
+use super::reading::watch::{self, Watch};
+use frame::Frame;
+
+/// Keeps a page up to date without loading it again.
+const SCRIPT: &str = include_str!("live.js");
+const ICON: &str = include_str!("icon.svg");
+/// Files that no release changes under the same name.
+const FILE_CACHE: &str = "private, max-age=300";
+
+/// The configuration in force.
+pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
+
+/// What the pages are made from.
+pub struct Site {
+    desk: Desk,
+    config: ConfigNow,
+    watch: Arc<Watch>,
+    passes: Arc<Passes>,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Site")
+    }
+}
+
+impl Site {
+    /// `log` is the folder of the audit log.
+    pub fn new(desk: Desk, config: ConfigNow, log: PathBuf) -> Self {
+        let (watch, passes) = (Arc::new(Watch::new(log.clone())), Arc::new(Passes::new(log)));
+        Self { desk, config, watch, passes }
+    }
+}
+
+/// Serves until it is dropped.
+pub async fn serve(listener: TcpListener, site: Site) {
+    let site = Arc::new(site);
+    let mut readers = JoinSet::new();
+    readers.spawn(watch::run(site.watch.clone()));
+    http::serve(listener, router(site), None).await;
+}
+
+fn router(site: Arc<Site>) -> Router {
+    let file = |kind: &'static str, text: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FILE_CACHE)], text) })
+    };
+    Router::new()
+        .route("/", get(overview::page))
+        .route("/queue", get(queue::page))
+        .route("/message", get(message::search))
+        .route("/message/{id}", get(message::page))
+        .route("/partners", get(partner::list))
+        .route("/partner", get(partner::search))
+        .route("/partner/{domain}", get(partner::page))
+        .route("/policy", get(policy::page))
+        .route("/policy/explain", get(explain::page))
+        .route("/static/style.css", file("text/css; charset=utf-8", STYLE))
+        .route("/static/live.js", file("text/javascript; charset=utf-8", SCRIPT))
+        .route("/static/icon.svg", file("image/svg+xml", ICON))
+        .fallback(frame::not_found)
+        .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
+        .with_state(site)
+}
+
+/// A page with the frame of all pages around it.
+fn shown(site: &Site, frame: &Frame<'_>, body: &Markup) -> Response {
+    Html(frame.around(&(site.desk.status)(), body).into_string()).into_response()
+}
+
+/// A part of a page that the script keeps up to date.
+fn part(id: &str, class: &str, body: &Markup) -> Markup {
+    html! { section id=(id) class=(class) data-part { (body) } }
+}
