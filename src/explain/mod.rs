@@ -3,6 +3,7 @@
 //! Must not: look anything up, read a file or a clock, or know who asks.
 
 pub mod error;
+pub mod held;
 pub mod inbound;
 mod json;
 pub mod outbound;

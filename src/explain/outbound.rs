@@ -32,6 +32,8 @@ pub struct Explained<'a> {
     pub facts: Facts,
     /// The facts come from the DNS of now.
     pub looked_up: bool,
+    /// What was left open because nothing was looked up for this answer, in sentences.
+    pub unasked: Vec<String>,
     /// The session that was asked about, with each host; empty where none was.
     pub asked: Vec<Played>,
     /// Sessions of every kind with each kind of host, as far as they were not asked about.
@@ -63,7 +65,8 @@ fn best(ends: &[SessionJudgement]) -> Option<SessionJudgement> {
 impl<'a> Explained<'a> {
     /// `looked_up` says that the facts come from the DNS of now.
     pub fn new(question: Question<'a>, decision: Decision, facts: Facts, looked_up: bool, session: &Session) -> Self {
-        let mut explained = Self { question, decision, facts, looked_up, asked: Vec::new(), others: Vec::new() };
+        let mut explained =
+            Self { question, decision, facts, looked_up, unasked: Vec::new(), asked: Vec::new(), others: Vec::new() };
         explained.others = explained.compared(session);
         if session.is_chosen() {
             let hosts = explained.facts.asked(&explained.decision.next_hop);
@@ -78,7 +81,7 @@ impl<'a> Explained<'a> {
         let decision = question.decide();
         let asked = vec![question.play(&decision, host, tls)];
         let facts = Facts::thought_of(host.name.clone());
-        Self { question, decision, facts, looked_up: false, asked, others: Vec::new() }
+        Self { question, decision, facts, looked_up: false, unasked: Vec::new(), asked, others: Vec::new() }
     }
 
     /// For programs, as `policy explain --json` prints it.

@@ -8,7 +8,6 @@ use crate::model::time::Timestamp;
 use crate::policy::outbound::Decision;
 use crate::policy::published::{Asks, Dane, Learned, MtaSts, Published};
 use crate::policy::settings::Learn;
-use crate::policy::sts_policy::{Mode, StsPolicy};
 
 use super::learned::LearnedStore;
 use super::sts_cache::{StsAnswer, StsCache};
@@ -100,20 +99,10 @@ impl Gatherer {
         let kept = answer.and_then(|answer| answer.policy.as_deref());
         Ok(Published {
             dane,
-            mta_sts: kept.and_then(|cached| mta_sts(&cached.policy, host.name)),
+            mta_sts: kept.and_then(|cached| MtaSts::of(&cached.policy, host.name)),
             sts_trouble: answer.and_then(|answer| answer.problem.as_ref()).and_then(|problem| problem.fault.trouble()),
             learned: facts.learned.clone(),
             asks: facts.asks,
         })
     }
-}
-
-/// Mode `none` is as good as no policy (RFC 8461 section 5).
-fn mta_sts(policy: &StsPolicy, host: Option<&Domain>) -> Option<MtaSts> {
-    let is_enforced = match policy.mode {
-        Mode::Enforce => true,
-        Mode::Testing => false,
-        Mode::None => return None,
-    };
-    Some(MtaSts { is_enforced, lists_host: host.is_some_and(|host| policy.matches(host)) })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 
+use super::sts_policy::{Mode, StsPolicy};
 use super::tlsa::{Judged, UsableTlsa};
 
 /// All of it about one host, for one message. The default knows nothing.
@@ -86,6 +87,18 @@ pub struct MtaSts {
     pub is_enforced: bool,
     /// The host is one that the policy names.
     pub lists_host: bool,
+}
+
+impl MtaSts {
+    /// What a policy says of a host. Mode `none` is as good as no policy (RFC 8461 section 5).
+    pub fn of(policy: &StsPolicy, host: Option<&Domain>) -> Option<Self> {
+        let is_enforced = match policy.mode {
+            Mode::Enforce => true,
+            Mode::Testing => false,
+            Mode::None => return None,
+        };
+        Some(Self { is_enforced, lists_host: host.is_some_and(|host| policy.matches(host)) })
+    }
 }
 
 /// What the hosts of the domain have met for long enough.

@@ -20,6 +20,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("clock", "model", "it returns the moments that model defines"),
     ("random", "model", "it draws the ids that model defines"),
     ("probe", "outbound", "it tries a host by the ways of a delivery; outbound knows no probe"),
+    ("explain", "facts", "it explains by the policies that facts keep; facts knows no explain"),
     ("app", "admin", "it starts the admin listener; admin knows no app"),
     ("cli", "demo", "it is the command that starts the demo"),
     ("main", "cli", "the binary is nothing but the call of cli"),

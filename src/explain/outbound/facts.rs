@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::audit::published::PublishedRecord;
 use crate::model::domain::Domain;
 use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
 use crate::policy::outbound::NextHop;
-use crate::policy::published::Published;
+use crate::policy::published::{Learned, Published};
+use crate::policy::sts_policy::StsPolicy;
 
 use super::tlsa::TlsaFact;
 
@@ -188,4 +190,19 @@ impl Facts {
             (hosts, _) => hosts.iter().map(|host| host.asked(is_written)).collect(),
         }
     }
+}
+
+/// A policy of MTA-STS for people. `lists` is whether it lists the host, where that matters.
+pub fn of_policy(policy: &StsPolicy, lists: Option<bool>, until: Timestamp) -> String {
+    let lists = match lists {
+        Some(true) => ", lists this host",
+        Some(false) => ", does not list this host",
+        None => "",
+    };
+    format!("MTA-STS: mode {}{lists}, holds until {}", policy.mode, until.brief())
+}
+
+/// What was learned and counts, for people.
+pub fn of_learned(learned: &Learned) -> String {
+    format!("learned: {learned}")
 }

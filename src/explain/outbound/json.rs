@@ -16,7 +16,7 @@ use crate::explain::json::{exception, merge, set, tls, written_rows};
 use crate::explain::set_by::SetBy;
 
 pub(super) fn answer(explained: &Explained<'_>) -> Value {
-    let Explained { question, decision, facts, looked_up, asked, others } = explained;
+    let Explained { question, decision, facts, looked_up, unasked, asked, others } = explained;
     let end = explained.verdict();
     let route = match &decision.next_hop {
         NextHop::Mx => Value::Null,
@@ -44,6 +44,9 @@ pub(super) fn answer(explained: &Explained<'_>) -> Value {
         "notice": notice(explained),
     });
     merge(&mut answer, over_time(explained));
+    if !unasked.is_empty() {
+        merge(&mut answer, json!({ "unasked": unasked }));
+    }
     if !others.is_empty() {
         let sessions = |compared: &Compared| compared.played.iter().map(outcome).collect::<Vec<_>>();
         let by_host = others.iter().map(|compared| json!({ "hosts": compared.hosts, "sessions": sessions(compared) }));

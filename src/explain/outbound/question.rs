@@ -13,8 +13,9 @@ use crate::policy::assumed::HostCertificate;
 use crate::policy::delivery::{DeliveryVerdict, HostFacts, SessionJudgement, judge_session, not_met};
 use crate::policy::host_requirement::{Evidence, HostRequirement, Proof, Unmet, require};
 use crate::policy::names::Identity;
-use crate::policy::outbound::{Decision, HostIdentity, decide};
+use crate::policy::outbound::{Decision, HostIdentity, NextHop, decide};
 use crate::policy::provenance::Levels;
+use crate::policy::published::Asks;
 use crate::policy::settings::{Fact, OutboundLayer, Source};
 use crate::policy::timed::Asker;
 
@@ -69,6 +70,17 @@ impl<'a> Question<'a> {
 
     pub fn decide(&self) -> Decision {
         decide(&self.config.policies, self.to.domain(), &self.asker())
+    }
+
+    /// The domains whose policies of MTA-STS count: that of the recipient, or the hosts of the route.
+    pub fn policy_domains(&self, decision: &Decision) -> Vec<Domain> {
+        if !decision.heeds_sts(Asks::default()) {
+            return Vec::new();
+        }
+        match &decision.next_hop {
+            NextHop::Mx => self.to.domain().cloned().into_iter().collect(),
+            NextHop::Route(route) => route.hosts.iter().filter_map(|hop| hop.host.domain().cloned()).collect(),
+        }
     }
 
     /// What the requirement was made from.

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
 use crate::dns::{LookupError, Resolver, Security};
-use crate::explain::outbound::facts::{Dnssec, Facts, HostFact, NoHost};
+use crate::explain::outbound::facts::{self, Dnssec, Facts, HostFact, NoHost};
 use crate::explain::outbound::question::Question;
 use crate::explain::outbound::tlsa::TlsaFact;
 use crate::facts::learned::{LearnTerms, LearnedStore};
@@ -19,10 +19,9 @@ use crate::facts::sts_fetch::StsFetcher;
 use crate::facts::sts_plan::CachedPolicy;
 use crate::facts::{DomainFacts, Gatherer};
 use crate::memory::Memory;
-use crate::model::domain::Domain;
 use crate::model::reason::Reason;
 use crate::outbound::targets::{NextHost, Surroundings, next_hosts};
-use crate::policy::outbound::{Decision, NextHop};
+use crate::policy::outbound::Decision;
 use crate::policy::published::{Asks, Dane, Learned, Published};
 use crate::policy::settings::DaneUse;
 use crate::policy::tlsa::Judged;
@@ -85,9 +84,9 @@ async fn published(
     hosts: Vec<NextHost>,
 ) -> Vec<HostFact> {
     let now = clock::timestamp();
-    let (names, mut kept, mut unknown) = (policy_domains(question, decision), Vec::new(), None);
+    let (names, mut kept, mut unknown) = (question.policy_domains(decision), Vec::new(), None);
     for domain in names {
-        match crate::cli::kept::policy(question.config, domain) {
+        match crate::cli::kept::policy(question.config, &domain) {
             Ok(policy) => kept.extend(policy.map(|policy| (domain, policy))),
             Err(why) => unknown = Some(why),
         }
@@ -120,17 +119,6 @@ async fn published(
         found.push(fact);
     }
     found
-}
-
-/// The domains whose policies of MTA-STS count: that of the recipient, or the hosts of the route.
-fn policy_domains<'a>(question: &Question<'a>, decision: &'a Decision) -> Vec<&'a Domain> {
-    if !decision.heeds_sts(Asks::default()) {
-        return Vec::new();
-    }
-    match &decision.next_hop {
-        NextHop::Mx => question.to.domain().into_iter().collect(),
-        NextHop::Route(route) => route.hosts.iter().filter_map(|hop| hop.host.domain()).collect(),
-    }
 }
 
 /// `None` where no TLS client can be set up: then nothing is fetched.
@@ -184,7 +172,7 @@ fn dane(decision: &Decision, host: &HostFact, published: &Published, is_off: boo
 
 fn learned_in_words(learned: &Result<Option<Learned>, String>) -> Option<String> {
     match learned {
-        Ok(learned) => learned.as_ref().map(|learned| format!("learned: {learned}")),
+        Ok(learned) => learned.as_ref().map(facts::of_learned),
         Err(why) => Some(format!("learned: what is in force is not known here: {why}")),
     }
 }
@@ -195,14 +183,9 @@ fn mta_sts(around: &Around, published: &Published) -> Vec<String> {
     let Some(answer) = &around.facts.sts else { return unknown().collect() };
     let mut lines = Vec::new();
     if let Some(cached) = &answer.policy {
-        let lists = match published.mta_sts.map(|sts| sts.lists_host) {
-            Some(true) => ", lists this host",
-            Some(false) => ", does not list this host",
-            None => "",
-        };
-        let until = cached.expires().brief();
         let kept = if around.kept.contains(cached) { ", kept by the daemon" } else { "" };
-        lines.push(format!("MTA-STS: mode {}{lists}, holds until {until}{kept}", cached.policy.mode));
+        let lists = published.mta_sts.map(|sts| sts.lists_host);
+        lines.push(format!("{}{kept}", facts::of_policy(&cached.policy, lists, cached.expires())));
     }
     lines.extend(answer.problem.as_ref().map(|problem| format!("MTA-STS: {}", problem.fault)));
     lines.extend(unknown());
