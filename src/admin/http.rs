@@ -53,10 +53,7 @@ async fn connection(stream: TcpStream, service: TowerToHyperService<Router>, tls
     }
 }
 
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    service: TowerToHyperService<Router>,
-) {
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, service: TowerToHyperService<Router>) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

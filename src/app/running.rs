@@ -242,7 +242,8 @@ impl Running {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
             self.addresses.admin = socket.local_addr().ok();
             let config = self.config.clone();
-            let site = Site::new(desk.clone(), Arc::new(move || config.load_full()), self.config.load().audit.path.clone());
+            let site =
+                Site::new(desk.clone(), Arc::new(move || config.load_full()), self.config.load().audit.path.clone());
             self.services.spawn(web::serve(socket, site));
         }
         if let Some(listener) = self.control.listener.take() {

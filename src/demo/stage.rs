@@ -240,7 +240,7 @@ fn files() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
 }
 
 /// Ports that nobody listens on now. Held all at once, so that no two are the same.
-fn free_ports(words: [&'static str; 3]) -> Result<Vec<(&'static str, u16)>, StageError> {
+fn free_ports(words: [&'static str; 4]) -> Result<Vec<(&'static str, u16)>, StageError> {
     let bind = |word| {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         Ok((word, socket.local_addr()?.port(), socket))

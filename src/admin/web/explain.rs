@@ -99,13 +99,16 @@ fn answer(site: &Site, asked: &Asked, config: &Config) -> Result<Value, Wrong> {
     let to = Address::parse(asked.to.trim(), Charset::Utf8).map_err(|error| wrong("To", error.to_string()))?;
     let client = match asked.client.trim() {
         "" => None,
-        client => Some(client.parse().map_err(|_| wrong("Client", "write an IP address, such as 192.0.2.1".to_owned()))?),
+        client => {
+            Some(client.parse().map_err(|_| wrong("Client", "write an IP address, such as 192.0.2.1".to_owned()))?)
+        }
     };
     let session = session(asked)?;
     let now = clock::timestamp();
     let is_outbound = asked.direction == "outbound";
     let listener = Some(asked.listener.as_str()).filter(|name| !name.is_empty());
-    let mut form = Form { config, from: &from, to: &to, client, session, at: None, now, way: Way::Inbound { listener } };
+    let mut form =
+        Form { config, from: &from, to: &to, client, session, at: None, now, way: Way::Inbound { listener } };
     if is_outbound {
         let facts = &site.desk.outbound.facts;
         let kept = |domain| facts.sts.cached(&domain).map(|policy| (domain, policy));

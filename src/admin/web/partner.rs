@@ -92,8 +92,10 @@ fn table(partners: &Partners) -> Markup {
 }
 
 fn row(name: &str, Partner { sends, gets }: &Partner) -> Markup {
-    let part = |part: u64, mail: &Mail| html! {
-        @if mail.messages == 0 { "" } @else if part == 0 { "none" } @else { (share(part, mail.messages)) }
+    let part = |part: u64, mail: &Mail| {
+        html! {
+            @if mail.messages == 0 { "" } @else if part == 0 { "none" } @else { (share(part, mail.messages)) }
+        }
     };
     html! {
         tr {
@@ -112,7 +114,11 @@ fn row(name: &str, Partner { sends, gets }: &Partner) -> Markup {
 
 pub(super) async fn page(State(site): State<Arc<Site>>, Path(domain): Path<String>) -> Response {
     let Ok(domain) = Domain::parse(&domain) else {
-        return refusal(&site, StatusCode::NOT_FOUND, ("No such domain", "A domain has letters, digits, hyphens and dots."));
+        return refusal(
+            &site,
+            StatusCode::NOT_FOUND,
+            ("No such domain", "A domain has letters, digits, hyphens and dots."),
+        );
     };
     let (now, config) = (clock::timestamp(), (site.config)());
     let report = site.passes.ask(Question::Partner(domain.clone()), &config).await;

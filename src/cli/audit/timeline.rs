@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use crate::audit::told::{facts, number, text};
 use crate::cli::human::labelled;
 use crate::cli::output::{BAD, BOLD, DIM, GOOD, ODD};
-use crate::audit::told::{facts, number, text};
 use crate::model::human::{count, moment, shown};
 use crate::model::id::MessageId;
 
