@@ -27,6 +27,7 @@ impl Session {
         tls.map_or(Self::Plaintext, |facts| Self::Tls(Box::new(facts)))
     }
 
+    /// Whether one session is meant, be it plaintext.
     pub fn is_chosen(&self) -> bool {
         *self != Self::Any
     }

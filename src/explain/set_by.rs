@@ -31,6 +31,7 @@ impl From<Origin<'_>> for SetBy {
 }
 
 impl SetBy {
+    /// The word of the JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",

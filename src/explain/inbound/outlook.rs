@@ -38,6 +38,7 @@ pub enum Change<'a> {
 }
 
 impl<'a> Outlook<'a> {
+    /// What is to come for the session that was played.
     pub fn of(scene: &Scene<'a>, played: &Played) -> Self {
         let mut outlook = Self::default();
         let mut before = answer(played);

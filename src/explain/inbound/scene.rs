@@ -72,6 +72,7 @@ pub fn listener<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Listen
 }
 
 impl<'a> Scene<'a> {
+    /// What the daemon's engine does with it over this session; `None` is plaintext.
     pub fn play(&self, tls: Option<TlsFacts>) -> Played {
         let certificate = self.certificate.filter(|_| self.listener.request_client_certificate);
         let tls = tls.map(|facts| match certificate {
@@ -110,6 +111,7 @@ impl<'a> Scene<'a> {
         Self { at, ..*self }
     }
 
+    /// By whom steps and exceptions are chosen.
     pub fn asker(&self) -> Asker<'a> {
         Asker { at: self.at, client: Some(self.client), sender: self.from }
     }
@@ -156,6 +158,7 @@ impl Played {
         std::iter::once(&self.transacted.mail).chain(self.judged_rcpt())
     }
 
+    /// `None` if RCPT was not reached or nothing was to be judged there.
     pub fn judged_rcpt(&self) -> Option<&Judgement> {
         self.transacted.rcpt.as_ref().and_then(|rcpt| rcpt.judgement.as_ref())
     }

@@ -96,6 +96,7 @@ const fn smtp_port() -> u16 {
 }
 
 impl Dnssec {
+    /// The word of the page and of the JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -165,6 +166,7 @@ impl Asked {
 }
 
 impl Facts {
+    /// Hosts in the order to try.
     pub fn found(hosts: Vec<HostFact>) -> Self {
         Self { hosts, failure: None }
     }
@@ -174,6 +176,7 @@ impl Facts {
         Self { hosts: vec![HostFact { name, ..HostFact::default() }], failure: None }
     }
 
+    /// No host; `permanent` says that trying again does not help.
     pub fn failed(reason: Reason, permanent: bool, detail: String) -> Self {
         Self { hosts: Vec::new(), failure: Some(NoHost { reason, permanent, detail }) }
     }

@@ -64,10 +64,12 @@ pub struct Played {
 }
 
 impl<'a> Question<'a> {
+    /// By whom steps and exceptions are chosen.
     pub fn asker(&self) -> Asker<'a> {
         Asker { at: self.at, client: self.client, sender: self.from }
     }
 
+    /// The next hop and what is written about it, as the daemon decides.
     pub fn decide(&self) -> Decision {
         decide(&self.config.policies, self.to.domain(), &self.asker())
     }
@@ -106,6 +108,7 @@ impl<'a> Question<'a> {
         self.requirement(decision, host).map(|requirement| requirement.proofs).unwrap_or_default()
     }
 
+    /// Whether it matters whose certificate the host shows.
     pub fn wants_identity(&self, decision: &Decision, host: &Asked) -> bool {
         !self.proofs(decision, host).is_empty()
     }
@@ -211,6 +214,7 @@ impl<'a> Question<'a> {
 }
 
 impl Played {
+    /// As the engine says it.
     pub fn end(&self) -> SessionJudgement {
         SessionJudgement { verdict: self.verdict, reason: self.reason, rule: self.rule.clone() }
     }
