@@ -86,11 +86,7 @@ fn queries_name_metrics_labels_and_values_that_exist() {
 fn selectors_are_read_with_their_matchers() {
     let text = r#"rate(gatepost_a_total{x="1",y=~"b|c"}[5m]) / gatepost_b{} + gatepost_c, gatepost:d:e {z="1"}"#;
     let found: Vec<_> = selectors(text).into_iter().map(|(name, matchers)| format!("{name} {matchers:?}")).collect();
-    assert_eq!(found, [
-        r#"gatepost_a_total [("x", "1"), ("y", "b|c")]"#,
-        "gatepost_b []",
-        "gatepost_c []"
-    ]);
+    assert_eq!(found, [r#"gatepost_a_total [("x", "1"), ("y", "b|c")]"#, "gatepost_b []", "gatepost_c []"]);
 }
 
 /// What a daemon exposes to which everything has happened.
@@ -177,7 +173,8 @@ fn selectors(text: &str) -> Vec<(String, Vec<(String, String)>)> {
         rest = &rest[at..];
         let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
         let (name, behind) = rest.split_at(end);
-        let inside = behind.strip_prefix('{').and_then(|behind| behind.split_once('}')).map_or("", |(inside, _)| inside);
+        let inside =
+            behind.strip_prefix('{').and_then(|behind| behind.split_once('}')).map_or("", |(inside, _)| inside);
         if is_begin && !name.ends_with('_') {
             found.push((name.to_owned(), matchers(inside)));
         }
