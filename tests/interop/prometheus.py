@@ -13,6 +13,7 @@ import ssl
 import time
 
 import dashboard
+import load_rig
 import prometheus_rig
 import rig
 from prometheus_rig import promtool
@@ -52,6 +53,7 @@ TRAFFIC = [
 OWN = "127.0.0.2"
 
 checks, folder = rig.Checks(), rig.scratch("prometheus")
+(folder / "relay").mkdir()
 board = dashboard.Dashboard()
 
 
@@ -142,6 +144,30 @@ def rules():
     return [text for rule in loaded() if rule["type"] == "alerting" for text in rule["annotations"].values()]
 
 
+def restarted():
+    """What waits for TLS is known after a restart, before it is tried again, and is no more when it went."""
+    hop = rig.Sink()
+    route = 'tls = "encrypt"\n'
+    daemon = load_rig.relay(folder / "relay", {"strict": load_rig.domain("strict.test", hop.port, route=route)})
+    rig.on_exit(hop.close, daemon.close)
+    daemon.start()
+    waiting = lambda: daemon.metric("gatepost_queue_waiting_for_tls", reason="starttls-not-supported")
+    client = rig.Client(daemon.port)
+    client.say("EHLO client.test")
+    client.mail("a@sender.example", ["b@strict.test"], rig.message())
+    client.close()
+    checks.check("a message waits for TLS", wait_for(lambda: waiting() == 1, ANSWER_SECONDS))
+    daemon.stop()
+    daemon.start()
+    checks.check("and after a restart it still does", wait_for(lambda: waiting() == 1, ANSWER_SECONDS))
+    checks.equal("though it was not tried again", daemon.metric("gatepost_smtp_tls_failures_total"), 0)
+    checks.equal("mail is accepted", daemon.metric("gatepost_ready"), 1)
+    checks.equal("the space that must be free is told", daemon.metric("gatepost_spool_min_free_bytes"), 50_000_000)
+    code, _, said = load_rig.command("queue", "bounce", "--to-domain", "strict.test", "--why", "over", config=daemon.config)
+    checks.check("the message goes back", code == 0, said)
+    checks.check("and waits no more", wait_for(lambda: waiting() == 0, ANSWER_SECONDS))
+
+
 def commands(texts):
     """With --help behind it a command is read and not done."""
     named = {found for text in texts for found in re.findall(r"`(gatepost [^`]+)`", text)}
@@ -167,6 +193,7 @@ send_traffic()
 panels()
 texts = rules()
 commands([*texts, (rig.REPOSITORY / "docs/METRICS.md").read_text()])
+restarted()
 checks.check("Prometheus complains of nothing", not re.search("level=error", server.log.read_text()),
              server.log.read_text()[-1500:])
 checks.finish()
