@@ -334,7 +334,10 @@ pub(super) fn fill_metrics(metrics: &crate::metrics::Metrics, config: &Config) {
     let groups: Vec<String> =
         config.policies.policies().filter_map(|policy| policy.group.as_deref().map(str::to_owned)).collect();
     metrics.fill(LabelSets { listeners: &listeners, groups: &groups, handshake_failures: &FailureKind::WORDS });
-    calendar::set_gauges(metrics, &config.policies, clock::timestamp());
+    metrics.spool_min_free_bytes.set(i64::try_from(config.spool.min_free_space).unwrap_or(i64::MAX));
+    let now = clock::timestamp();
+    metrics.config_last_reload_success.set(now.micros() / 1_000_000);
+    calendar::set_gauges(metrics, &config.policies, now);
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::clock;
 use crate::facts::sts_cache::StsCache;
 use crate::facts::sts_cache::refresh::Refreshed;
 use crate::inbound::Inbound;
+use crate::outbound::dispatch::Load;
 use crate::outbound::{Outbound, learning};
-use crate::schedule::job::Counts;
 use crate::spool::FreeSpace;
 
 use super::calendar::Calendar;
@@ -26,7 +26,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Upkeep {
     pub(super) inbound: Arc<Inbound>,
     pub(super) outbound: Arc<Outbound>,
-    pub(super) counts: watch::Receiver<Counts>,
+    pub(super) counts: watch::Receiver<Load>,
     pub(super) evidence: EvidenceWatch,
 }
 
@@ -90,11 +90,14 @@ impl Upkeep {
         for took in self.outbound.spool.take_commit_times() {
             metrics.spool_commit_duration.observe(took.as_secs_f64());
         }
-        let counts = *self.counts.borrow();
+        let Load { deliveries: counts, lacking_tls } = *self.counts.borrow();
         let states =
             [("ready", counts.ready), ("waiting", counts.waiting), ("active", counts.running), ("held", counts.held)];
         for (state, count) in states {
             metrics.queue_messages.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        for (reason, count) in lacking_tls.iter() {
+            metrics.failures.wait_for_tls(reason, count);
         }
         let now = clock::timestamp();
         let oldest = self.outbound.spool.oldest();

@@ -27,13 +27,12 @@ use crate::facts::tlsrpt::Book;
 use crate::inbound::{Clients, Inbound, Refusals, Serving};
 use crate::metrics::Metrics;
 use crate::model::time::Timestamp;
-use crate::outbound::dispatch;
+use crate::outbound::dispatch::{self, Load};
 use crate::outbound::holds::HoldTable;
 use crate::outbound::reporting::{self, Reports, Sessions};
 use crate::outbound::steering::Command;
 use crate::outbound::{self, KnownHosts, Looks, Outbound, Pool, operator};
 use crate::random;
-use crate::schedule::job::Counts;
 use crate::tls::client::ClientTls;
 use crate::tls::https::https_client;
 
@@ -181,10 +180,10 @@ impl Running {
         pending: Vec<crate::model::id::MessageId>,
         commands: mpsc::Receiver<Command>,
         drain: watch::Receiver<bool>,
-    ) -> watch::Receiver<Counts> {
+    ) -> watch::Receiver<Load> {
         let (announce, new_messages) = mpsc::unbounded_channel();
         self.outbound.spool.subscribe(announce);
-        let (report, counts) = watch::channel(Counts::default());
+        let (report, counts) = watch::channel(Load::default());
         let start = dispatch::Start { outbound: self.outbound.clone(), pending, new_messages, commands, drain, report };
         self.sessions.spawn(dispatch::run(start));
         counts
@@ -196,6 +195,7 @@ impl Running {
         drain: watch::Receiver<bool>,
     ) -> Result<(), StartError> {
         let connections_max = privileges::connections_possible(&self.config.load());
+        self.metrics.smtpd_connections_max.set(i64::try_from(connections_max).unwrap_or(i64::MAX));
         let permits = Arc::new(Semaphore::new(usize::try_from(connections_max).unwrap_or(Semaphore::MAX_PERMITS)));
         for (listener, socket) in sockets {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
@@ -210,7 +210,7 @@ impl Running {
 
     fn start_services(
         &mut self,
-        counts: watch::Receiver<Counts>,
+        counts: watch::Receiver<Load>,
         (metrics, admin): (Option<std::net::TcpListener>, Option<std::net::TcpListener>),
         reload: mpsc::Sender<oneshot::Sender<Response>>,
     ) -> Result<(), StartError> {
@@ -231,10 +231,12 @@ impl Running {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
             self.addresses.metrics = socket.local_addr().ok();
             let (metrics, ready) = (self.metrics.clone(), status.clone());
-            let page = Page {
-                metrics: Arc::new(move || metrics.render().map_err(|error| error.to_string())),
-                ready: Arc::new(move || ready.ready()),
+            let is_ready = ready.clone();
+            let rendered = move || {
+                metrics.ready.set(i64::from(is_ready.ready().is_ok()));
+                metrics.render().map_err(|error| error.to_string())
             };
+            let page = Page { metrics: Arc::new(rendered), ready: Arc::new(move || ready.ready()) };
             self.services.spawn(metrics_port::serve(socket, page));
         }
         let desk = self.desk(status, reload);

@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::facts::learned::{LearnedStore, Standing};
 use crate::model::time::Timestamp;
 use crate::outbound::Outbound;
+use crate::outbound::dispatch::Load;
 use crate::policy::interference::Suspicion;
-use crate::schedule::job::Counts;
 use crate::spool::Spool;
 
 use super::calendar;
@@ -33,7 +33,7 @@ pub(super) struct StatusSource {
     pub(super) audit: Health,
     pub(super) evidence: EvidenceWatch,
     pub(super) learned: LearnedStore,
-    pub(super) counts: watch::Receiver<Counts>,
+    pub(super) counts: watch::Receiver<Load>,
     pub(super) draining: Arc<AtomicBool>,
     /// As it was at the start: no reload changes it.
     pub(super) dnssec: &'static str,
@@ -43,7 +43,7 @@ pub(super) struct StatusSource {
 impl StatusSource {
     pub(super) fn status(&self) -> Status {
         let config = self.config.load();
-        let counts = *self.counts.borrow();
+        let counts = self.counts.borrow().deliveries;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: config.hostname.to_string(),

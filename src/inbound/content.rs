@@ -21,7 +21,7 @@ use crate::random;
 use crate::smtp::server;
 use crate::spool::{Fault, Intake, NewMessage};
 
-use super::judge::{Context, Transaction, fault_reply, ready, shown};
+use super::judge::{Context, Transaction, ready, shown};
 
 /// Content that is coming in.
 #[derive(Debug)]
@@ -43,10 +43,10 @@ impl Content {
         envelope: server::Transaction,
         tls: Option<&TlsFacts>,
     ) -> Result<Self, Reply> {
-        ready(&context.inbound, &transaction.snapshot)?;
+        ready(context, &transaction.snapshot)?;
         let began = clock::timestamp();
         let id = random::message_id(began);
-        let intake = context.inbound.spool.begin(id).map_err(fault_reply)?;
+        let intake = context.inbound.spool.begin(id).map_err(|fault| context.fault_reply(fault))?;
         let trace = trace_field(context, &envelope, tls, id, began);
         let mut content = Self { id, began, envelope, intake: Some(intake), scan: HeaderScan::default(), fault: None };
         content.store(trace.into()).await;
@@ -177,6 +177,7 @@ impl Content {
     ) {
         let (reason, reply) = why;
         tracing::info!(session = %context.session, client = %context.address.ip(), %reason, "content refused");
+        context.refused(reason);
         if !context.inbound.may_record(context.address.ip()) {
             return;
         }
@@ -194,7 +195,7 @@ impl Content {
 
     fn not_stored(&self, context: &Context, fault: Fault) -> Reply {
         tracing::error!(session = %context.session, id = %self.id, %fault, "a message was not stored and not accepted");
-        fault_reply(fault)
+        context.fault_reply(fault)
     }
 }
 

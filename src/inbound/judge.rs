@@ -35,6 +35,22 @@ pub(super) struct Context {
     pub(super) listener: Arc<Listener>,
 }
 
+impl Context {
+    /// Counts what a client said and what was not taken.
+    pub(super) fn refused(&self, reason: Reason) {
+        self.inbound.metrics.failures.refused(&self.listener.name, reason);
+    }
+
+    /// The reply for what the spool cannot do, which is counted.
+    pub(super) fn fault_reply(&self, fault: Fault) -> Reply {
+        self.refused(match fault {
+            Fault::NoSpace => Reason::NoSpace,
+            Fault::Unavailable | Fault::Busy => Reason::SpoolFault,
+        });
+        fault_reply(fault)
+    }
+}
+
 /// A transaction under way: the configuration that it is judged by, and what was decided so far.
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -76,7 +92,7 @@ impl Transaction {
     /// Judges MAIL. A transaction exists only if the sender is taken.
     pub(super) fn begin(context: &Context, sender: &Sender, standing: Standing<'_>) -> Result<Self, Reply> {
         let snapshot = context.inbound.snapshot.load_full();
-        ready(&context.inbound, &snapshot)?;
+        ready(context, &snapshot)?;
         let listener = snapshot.listeners.get(&context.listener.name).unwrap_or(&context.listener).clone();
         let at = clock::timestamp();
         let visitor = visitor(context, standing, at);
@@ -177,6 +193,7 @@ fn record(
     let id = random::record_id(time);
     let reply = why.reply(standing.tls, &id.to_string());
     let policy = why.policy();
+    context.refused(why.reason());
     let from = refused.sender.path.as_str();
     tracing::info!(
         session = %context.session, client = %context.address.ip(),
@@ -237,17 +254,17 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether mail can be taken at all; the reply if not.
-pub(super) fn ready(inbound: &Inbound, snapshot: &Snapshot) -> Result<(), Reply> {
-    inbound.spool.admission().map_err(fault_reply)?;
-    if snapshot.needs_audit && !inbound.audit.is_writable() {
+pub(super) fn ready(context: &Context, snapshot: &Snapshot) -> Result<(), Reply> {
+    context.inbound.spool.admission().map_err(|fault| context.fault_reply(fault))?;
+    if snapshot.needs_audit && !context.inbound.audit.is_writable() {
+        context.refused(Reason::AuditFault);
         let text = "The audit log cannot be written; try again later";
         return Err(Reply::new(Code::LOCAL_ERROR, EnhancedCode::new(4, 3, 0), text));
     }
     Ok(())
 }
 
-/// The reply for what the spool cannot do.
-pub(super) fn fault_reply(fault: Fault) -> Reply {
+fn fault_reply(fault: Fault) -> Reply {
     match fault {
         Fault::NoSpace => {
             Reply::new(Code::NO_STORAGE, EnhancedCode::new(4, 3, 1), "Insufficient system storage; try again later")

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::model::reason::Reason;
 use crate::model::reply::{Code, EnhancedCode, Reply};
 use crate::net::dial::set_nodelay;
 use crate::net::listener::{accept_error_is_shortage, accept_error_is_transient};
@@ -92,6 +93,7 @@ fn admit(
             Some(_place) => session::serve(Start { inbound, listener, tcp, address, drain }).await,
             None => {
                 tracing::info!(client = %address.ip(), "too many connections");
+                inbound.metrics.failures.refused(&listener.name, Reason::TooMany);
                 let text = "Too many connections from your address; try again later";
                 session::refuse(&listener, tcp, &Reply::new(Code::UNAVAILABLE, EnhancedCode::new(4, 7, 0), text)).await;
             }

@@ -14,6 +14,9 @@ pub enum DeliveryResult {
 impl DeliveryResult {
     pub(super) const ALL: [Self; 5] = [Self::Delivered, Self::Deferred, Self::Bounced, Self::Expired, Self::Rerouted];
 
+    /// The ends that have a reason.
+    pub(super) const FAILED: [Self; 4] = [Self::Deferred, Self::Bounced, Self::Expired, Self::Rerouted];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",

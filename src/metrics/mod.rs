@@ -3,8 +3,7 @@
 //! Must not: have a domain, an address or anything else of the peers as a label.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
 use crate::model::cipher::SUITES;
@@ -14,18 +13,17 @@ use crate::policy::changes::ExceptionCounts;
 use crate::policy::inbound::{Stage, Verdict};
 use crate::policy::settings::OutboundTls;
 
+mod failures;
 mod labels;
 mod process;
+mod register;
 
+pub use failures::Failures;
 pub use labels::{DeliveryResult, Phase, ReportResult, Transport};
+use register::{commit_histogram, counter, counters, gauge, gauges, histograms};
 
 /// The `protocol` label of a plaintext session.
 pub const PLAINTEXT: &str = "none";
-
-/// Upper bounds of the buckets for parts of a delivery, in seconds.
-const DELIVERY_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
-/// Upper bounds of the buckets for one commit, in seconds.
-const COMMIT_SECONDS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// All series of one daemon.
 #[derive(Clone, Debug)]
@@ -33,6 +31,8 @@ pub struct Metrics {
     registry: Registry,
     smtpd_connections_total: IntCounterVec,
     smtpd_connections: IntGaugeVec,
+    /// How many connections the daemon takes at once.
+    pub smtpd_connections_max: IntGauge,
     smtpd_tls_connections: IntCounterVec,
     smtpd_handshake_failures: IntCounterVec,
     smtpd_messages: IntCounterVec,
@@ -40,6 +40,8 @@ pub struct Metrics {
     smtp_tls_connections: IntCounterVec,
     smtp_deliveries: IntCounterVec,
     smtp_tls_failures: IntCounterVec,
+    /// What did not go, by reason.
+    pub failures: Failures,
     delivery_duration: HistogramVec,
     /// Counts for TLS reports that were not kept.
     pub tlsrpt_sessions_lost: IntCounter,
@@ -48,6 +50,8 @@ pub struct Metrics {
     pub queue_oldest_age: IntGaugeVec,
     pub spool_commit_duration: Histogram,
     pub spool_free_bytes: IntGauge,
+    /// Below it mail is refused.
+    pub spool_min_free_bytes: IntGauge,
     pub audit_records: IntCounter,
     pub audit_write_errors: IntCounter,
     /// Of the newest checkpoint that every destination has, in seconds.
@@ -55,6 +59,8 @@ pub struct Metrics {
     /// Destinations that lack the newest checkpoint.
     pub audit_checkpoint_behind: IntGauge,
     pub config_last_reload_successful: IntGauge,
+    /// When the configuration in force was loaded, in seconds since the epoch.
+    pub config_last_reload_success: IntGauge,
     /// 0: a certificate's newer files are not in use, because they are wrong.
     pub certificate_last_reload_successful: IntGauge,
     certificate_not_after: IntGaugeVec,
@@ -63,8 +69,12 @@ pub struct Metrics {
     pub enforcement_suspended: IntGauge,
     learned_domains: IntGaugeVec,
     pub learned_violations: IntCounter,
+    /// Destinations that do not meet what was learned of them.
+    pub learned_alarms: IntGauge,
     /// 1: TLS seems to be taken out of sessions on our own path.
     pub path_interference: IntGauge,
+    /// 1: mail is accepted.
+    pub ready: IntGauge,
 }
 
 /// The states of `gatepost_queue_messages`.
@@ -80,7 +90,11 @@ pub struct LabelSets<'a> {
     pub handshake_failures: &'a [&'static str],
 }
 
+const CONNECTIONS_MAX: &str = "Inbound connections that can be open at once.";
+const TLS_FAILURES: &str = "Hosts whose TLS failed or did not meet the requirement.";
+const SPOOL_MIN_FREE: &str = "Free space below which mail is refused.";
 const CONFIG_RELOAD: &str = "Whether the last reload of the configuration succeeded.";
+const CONFIG_LOADED: &str = "When the configuration in force was loaded, in seconds since the epoch.";
 const CERTIFICATE_RELOAD: &str = "Whether the certificates in use are those in their files.";
 const EXCEPTIONS: &str = "Exceptions of the policies; expiring: for at most 14 days more.";
 const SUSPENDED: &str = "Whether inbound policies report and do not refuse, by the emergency switch.";
@@ -90,6 +104,8 @@ const CHECKPOINT_BEHIND: &str = "Destinations that lack the newest audit checkpo
 const LEARNED: &str =
     "Domains that are held to the TLS that they have shown; those that are only proposed do not count.";
 const VIOLATIONS: &str = "Sessions that showed less than their destination had shown for long.";
+const LEARNED_ALARMS: &str = "Destinations that show less than was learned of them, until they meet it again.";
+const READY: &str = "Whether mail is accepted, as /readyz says.";
 const INTERFERENCE: &str = "Whether TLS seems to be taken out of sessions on our own path.";
 const QUEUE: &str = "Groups of recipients in the queue that travel together.";
 const QUEUE_OLDEST: &str = "Age of the oldest message in the queue.";
@@ -110,6 +126,7 @@ impl Metrics {
         Ok(Self {
             smtpd_connections_total: counters(&r, "smtpd_connections_total", "Accepted connections.", &["listener"])?,
             smtpd_connections: gauges(&r, "smtpd_connections", "Open inbound connections.", &["listener"])?,
+            smtpd_connections_max: gauge(&r, "smtpd_connections_max", CONNECTIONS_MAX)?,
             smtpd_tls_connections: counters(
                 &r,
                 "smtpd_tls_connections_total",
@@ -141,12 +158,8 @@ impl Metrics {
                 "Recipients by the end of an attempt.",
                 &["result", "requirement", "protocol"],
             )?,
-            smtp_tls_failures: counters(
-                &r,
-                "smtp_tls_failures_total",
-                "Hosts whose TLS failed or did not meet the requirement.",
-                &["reason"],
-            )?,
+            smtp_tls_failures: counters(&r, "smtp_tls_failures_total", TLS_FAILURES, &["reason"])?,
+            failures: Failures::registered(&r)?,
             delivery_duration: histograms(&r)?,
             tlsrpt_sessions_lost: counter(&r, "tlsrpt_sessions_lost_total", TLSRPT_LOST)?,
             tlsrpt_reports: counters(&r, "tlsrpt_reports_total", TLSRPT_REPORTS, &["transport", "result"])?,
@@ -154,18 +167,22 @@ impl Metrics {
             queue_oldest_age: gauges(&r, "queue_oldest_message_age_seconds", QUEUE_OLDEST, &["state"])?,
             spool_commit_duration: commit_histogram(&r)?,
             spool_free_bytes: gauge(&r, "spool_free_bytes", "Free space of the spool's file system.")?,
+            spool_min_free_bytes: gauge(&r, "spool_min_free_bytes", SPOOL_MIN_FREE)?,
             audit_records: counter(&r, "audit_records_total", "Records written to the audit log.")?,
             audit_write_errors: counter(&r, "audit_write_errors_total", "Failed writes of the audit log.")?,
             audit_checkpoint_age: gauge(&r, "audit_checkpoint_age_seconds", CHECKPOINT_AGE)?,
             audit_checkpoint_behind: gauge(&r, "audit_checkpoint_destinations_behind", CHECKPOINT_BEHIND)?,
             config_last_reload_successful: gauge(&r, "config_last_reload_successful", CONFIG_RELOAD)?,
+            config_last_reload_success: gauge(&r, "config_last_reload_success_timestamp_seconds", CONFIG_LOADED)?,
             certificate_last_reload_successful: gauge(&r, "certificate_last_reload_successful", CERTIFICATE_RELOAD)?,
             certificate_not_after: gauges(&r, "certificate_not_after_timestamp_seconds", NOT_AFTER, &["name"])?,
             policy_exceptions: gauges(&r, "policy_exceptions", EXCEPTIONS, &["state"])?,
             enforcement_suspended: gauge(&r, "enforcement_suspended", SUSPENDED)?,
             learned_domains: gauges(&r, "learned_domains", LEARNED, &["level"])?,
             learned_violations: counter(&r, "learned_violations_total", VIOLATIONS)?,
+            learned_alarms: gauge(&r, "learned_alarms", LEARNED_ALARMS)?,
             path_interference: gauge(&r, "path_interference_suspected", INTERFERENCE)?,
+            ready: gauge(&r, "ready", READY)?,
             registry: r,
         })
     }
@@ -205,6 +222,7 @@ impl Metrics {
     /// Makes the series of these labels exist. Called at start and after each reload.
     pub fn fill(&self, sets: LabelSets<'_>) {
         for listener in sets.listeners {
+            self.failures.fill(listener);
             self.smtpd_connections_total.with_label_values(&[listener]);
             self.smtpd_connections.with_label_values(&[listener]);
             for protocol in protocols() {
@@ -322,52 +340,6 @@ fn suite_label(facts: &TlsFacts) -> &'static str {
     SUITES.iter().find(|suite| suite.name == facts.cipher).map_or("other", |suite| suite.name)
 }
 
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("gatepost")
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let counter = IntCounter::with_opts(opts(name, help))?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    let counters = IntCounterVec::new(opts(name, help), labels)?;
-    registry.register(Box::new(counters.clone()))?;
-    Ok(counters)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let gauge = IntGauge::with_opts(opts(name, help))?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-    let gauges = IntGaugeVec::new(opts(name, help), labels)?;
-    registry.register(Box::new(gauges.clone()))?;
-    Ok(gauges)
-}
-
-fn histograms(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
-    let opts = HistogramOpts::new("smtp_delivery_duration_seconds", "Time of the parts of a delivery.")
-        .namespace("gatepost")
-        .buckets(DELIVERY_SECONDS.to_vec());
-    let histograms = HistogramVec::new(opts, &["phase"])?;
-    registry.register(Box::new(histograms.clone()))?;
-    Ok(histograms)
-}
-
-fn commit_histogram(registry: &Registry) -> Result<Histogram, prometheus::Error> {
-    let opts = HistogramOpts::new("spool_commit_duration_seconds", "Time until a message is on stable storage.")
-        .namespace("gatepost")
-        .buckets(COMMIT_SECONDS.to_vec());
-    let histogram = Histogram::with_opts(opts)?;
-    registry.register(Box::new(histogram.clone()))?;
-    Ok(histogram)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,6 +376,11 @@ mod tests {
             "gatepost_path_interference_suspected 0",
             "gatepost_certificate_last_reload_successful 1",
             "gatepost_audit_write_errors_total 0",
+            r#"gatepost_smtpd_refusals_total{listener="mx",reason="relay-denied"} 0"#,
+            r#"gatepost_smtp_failures_total{reason="dns-failure",result="deferred"} 0"#,
+            r#"gatepost_queue_waiting_for_tls{reason="tlsa-invalid"} 0"#,
+            "gatepost_learned_alarms 0",
+            "gatepost_ready 0",
             "gatepost_audit_checkpoint_age_seconds 0",
             "gatepost_audit_checkpoint_destinations_behind 0",
             concat!(r#"gatepost_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),

@@ -9,6 +9,16 @@ use prometheus::{Gauge, Registry};
 const TICKS_PER_SECOND: f64 = 100.0;
 const PAGE_BYTES: u64 = 4096;
 
+/// Name, type and meaning.
+type Series = (&'static str, &'static str, &'static str);
+
+const CPU: Series = ("process_cpu_seconds_total", "counter", "CPU time, user and system together, in seconds.");
+const THREADS: Series = ("process_threads", "gauge", "Threads of the process.");
+const VIRTUAL: Series = ("process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.");
+const RESIDENT: Series = ("process_resident_memory_bytes", "gauge", "Resident memory in bytes.");
+const OPEN_FDS: Series = ("process_open_fds", "gauge", "Open file descriptors.");
+const MAX_FDS: Series = ("process_max_fds", "gauge", "File descriptors that can be open at once.");
+
 /// Sets the one that never changes.
 pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
     let gauge = Gauge::new("process_start_time_seconds", "Start of the process, in seconds since the epoch.")?;
@@ -20,22 +30,22 @@ pub(super) fn register(registry: &Registry) -> Result<(), prometheus::Error> {
 pub(super) fn append(text: &mut Vec<u8>) {
     let mut out = String::new();
     if let Some((cpu_ticks, threads, virtual_bytes, resident_pages)) = stat() {
-        line(&mut out, "process_cpu_seconds_total", "counter", cpu_ticks as f64 / TICKS_PER_SECOND);
-        line(&mut out, "process_threads", "gauge", threads as f64);
-        line(&mut out, "process_virtual_memory_bytes", "gauge", virtual_bytes as f64);
-        line(&mut out, "process_resident_memory_bytes", "gauge", (resident_pages * PAGE_BYTES) as f64);
+        line(&mut out, CPU, cpu_ticks as f64 / TICKS_PER_SECOND);
+        line(&mut out, THREADS, threads as f64);
+        line(&mut out, VIRTUAL, virtual_bytes as f64);
+        line(&mut out, RESIDENT, (resident_pages * PAGE_BYTES) as f64);
     }
     if let Ok(entries) = fs::read_dir("/proc/self/fd") {
-        line(&mut out, "process_open_fds", "gauge", entries.count() as f64);
+        line(&mut out, OPEN_FDS, entries.count() as f64);
     }
     if let Some(max) = max_fds() {
-        line(&mut out, "process_max_fds", "gauge", max);
+        line(&mut out, MAX_FDS, max);
     }
     text.extend_from_slice(out.as_bytes());
 }
 
-fn line(out: &mut String, name: &str, kind: &str, value: f64) {
-    _ = writeln!(out, "# TYPE {name} {kind}\n{name} {value}");
+fn line(out: &mut String, (name, kind, help): Series, value: f64) {
+    _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
 }
 
 /// CPU ticks (user and system), threads, virtual bytes, resident pages: fields 14, 15, 20, 23 and 24 of proc(5) stat.

@@ -142,6 +142,57 @@ impl Reason {
     pub const INBOUND_TLS: &'static [Self] =
         &[Self::TlsRequired, Self::VersionBelowMinimum, Self::CipherBelowMinimum, Self::ClientCertificate];
 
+    /// The reasons for which commands and contents of clients are refused or put off.
+    pub const INBOUND: &'static [Self] = &[
+        Self::TlsRequired,
+        Self::VersionBelowMinimum,
+        Self::CipherBelowMinimum,
+        Self::ClientCertificate,
+        Self::NeedsRequireTls,
+        Self::RelayDenied,
+        Self::NoSuchUser,
+        Self::Loop,
+        Self::TooBig,
+        Self::TooMany,
+        Self::ClientProtocol,
+        Self::Timeout,
+        Self::ConnectionLost,
+        Self::NoSpace,
+        Self::SpoolFault,
+        Self::AuditFault,
+    ];
+
+    /// The reasons for which deliveries fail that are not about TLS.
+    const OUTBOUND_OTHER: &'static [Self] = &[
+        Self::DnsFailure,
+        Self::NoSuchDomain,
+        Self::NoMailHost,
+        Self::NullMx,
+        Self::RoutesToSelf,
+        Self::TargetForbidden,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::Timeout,
+        Self::ConnectionLost,
+        Self::ServerProtocol,
+        Self::RemoteDeferred,
+        Self::RemoteRefused,
+        Self::NeedsSmtpUtf8,
+        Self::NeedsEightBit,
+        Self::NeedsRequireTls,
+        Self::TooBig,
+        Self::SpoolFault,
+        Self::Expired,
+        Self::NoRoute,
+        Self::Shutdown,
+        Self::Operator,
+    ];
+
+    /// The reasons for which deliveries fail.
+    pub fn outbound() -> impl Iterator<Item = Self> {
+        Self::OUTBOUND_TLS.iter().chain(Self::OUTBOUND_OTHER).copied()
+    }
+
     pub fn is_outbound_tls(self) -> bool {
         Self::OUTBOUND_TLS.contains(&self)
     }
@@ -156,5 +207,17 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_direction_so_that_metrics_count_it() {
+        for reason in Reason::ALL {
+            assert!(Reason::INBOUND.contains(reason) || Reason::outbound().any(|known| known == *reason), "{reason}");
+        }
     }
 }

@@ -198,7 +198,7 @@ impl Attempted {
         let mut situation = self.failed_situation(failure);
         situation.rerouted_to = Some(route.to_owned());
         plan.records.extend(self.subject.records(Event::OutboundRerouted, places, &situation));
-        self.count(DeliveryResult::Rerouted, failure.session(), places);
+        self.count_failed(DeliveryResult::Rerouted, failure, places);
         tracing::warn!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, route, "rerouted: TLS could not be met for too long"
@@ -232,7 +232,7 @@ impl Attempted {
         let mut situation = self.failed_situation(failure);
         situation.next_attempt = next_attempt;
         plan.records.extend(self.subject.records(Event::OutboundDeferred, places, &situation));
-        self.count(DeliveryResult::Deferred, failure.session(), places);
+        self.count_failed(DeliveryResult::Deferred, failure, places);
         tracing::info!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, retry_in = ?wait, "deferred"
@@ -287,7 +287,7 @@ impl Attempted {
         situation.expired = expired;
         plan.records.extend(self.subject.records(Event::OutboundBounced, places, &situation));
         let result = if expired { DeliveryResult::Expired } else { DeliveryResult::Bounced };
-        self.count(result, failure.session(), places);
+        self.count_failed(result, failure, places);
         tracing::info!(
             id = %self.stored.envelope.id, mx = %shown_target(failure.target.as_ref()), recipients = places.len(),
             reason = %failure.reason, detail = %failure.detail, expired, notices = told.len(), "given up"
@@ -323,6 +323,11 @@ impl Attempted {
             took: self.took,
             ..Situation::default()
         }
+    }
+
+    fn count_failed(&self, result: DeliveryResult, failure: &Failure, places: &[u32]) {
+        self.outbound.metrics.failures.not_delivered(result, failure.reason, places.len() as u64);
+        self.count(result, failure.session(), places);
     }
 
     fn count(&self, result: DeliveryResult, (target, tls): (Option<&Target>, Option<&TlsFacts>), places: &[u32]) {

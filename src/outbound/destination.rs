@@ -9,6 +9,7 @@ use crate::model::address::{Address, Host};
 use crate::model::domain::Domain;
 use crate::model::envelope::Envelope;
 use crate::model::rate::Rate;
+use crate::model::reason::Reason;
 use crate::model::time::{Instant, Timestamp};
 use crate::policy::alternate::{Refusal, by_route};
 use crate::policy::names::NamePattern;
@@ -128,6 +129,8 @@ pub(super) struct Share {
     next_attempt: Option<Timestamp>,
     /// The most attempts that any of the recipients has had.
     pub(super) attempts: u32,
+    /// Why the last attempt for the first of them failed.
+    pub(super) last_reason: Option<Reason>,
     /// The operator holds them, one by one or with their destination.
     pub(super) held: bool,
     /// When the first of their own holds is over.
@@ -198,6 +201,7 @@ impl<'a> Decider<'a> {
                     recipients: vec![place],
                     next_attempt: pending.next_attempt,
                     attempts: pending.attempts,
+                    last_reason: pending.last.as_ref().map(|last| last.reason),
                     held,
                     held_until,
                 }),

@@ -23,6 +23,7 @@ use super::books::Books;
 use super::destination::{Decider, Share};
 use super::flow;
 use super::jobs::{Jobs, Lane};
+use super::lacking::TlsWaits;
 use super::overview::Running;
 use super::sites::{Sites, Teller, Told};
 use super::steering::{Command, Steering};
@@ -50,7 +51,15 @@ pub struct Start {
     /// Turns true when no attempt is to be begun any more.
     pub drain: watch::Receiver<bool>,
     /// What the operator's metrics want to know, about once a second.
-    pub report: watch::Sender<Counts>,
+    pub report: watch::Sender<Load>,
+}
+
+/// What there is to be delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    pub deliveries: Counts,
+    /// Those of them whose last attempt found TLS that does not do.
+    pub lacking_tls: TlsWaits,
 }
 
 pub(super) struct Dispatcher {
@@ -116,7 +125,7 @@ pub async fn run(start: Start) {
             }
             _ = tick.tick() => {
                 dispatcher.tidy();
-                _ = report.send(dispatcher.scheduler.counts());
+                _ = report.send(dispatcher.load());
                 dispatcher.release_expired();
             }
             () = tokio::time::sleep(wake), if is_planned => {}
@@ -171,8 +180,9 @@ impl Dispatcher {
     fn add_job(&mut self, message: MessageId, share: Share, flow: u32) {
         let now = clock::now();
         let due = share.due(now, clock::timestamp(), &self.snapshot.retry);
-        let Share { destination, recipients, attempts, held, held_until, .. } = share;
+        let Share { destination, recipients, attempts, last_reason, held, held_until, .. } = share;
         let id = self.jobs.add(message, destination, recipients);
+        self.jobs.set_trouble(id, last_reason);
         let Some(lane) = self.jobs.lane_of(id).cloned() else { return };
         if self.scheduler.add(now, Job { id, lane: lane.key.clone(), flow, due, attempts }).is_err() {
             self.jobs.remove(id);
@@ -209,6 +219,10 @@ impl Dispatcher {
     fn learn_site(&mut self, Told { lane, site }: &Told) {
         self.scheduler.set_site(lane, site);
         self.books.set_site(lane, site);
+    }
+
+    fn load(&self) -> Load {
+        Load { deliveries: self.scheduler.counts(), lacking_tls: self.jobs.lacking() }
     }
 
     fn tidy(&mut self) {
@@ -272,8 +286,10 @@ impl Dispatcher {
         }
         let lane = self.scheduler.job(id).map(|job| job.lane.clone());
         let (signal, failure) = note.showed(lane.as_ref().and_then(|lane| self.site_of(lane)));
+        let end = note.end(matches!(ended, Some(Ended::Again { .. })));
+        let reason = end.trouble.as_ref().map(|trouble| trouble.reason);
         if let Some(lane) = lane {
-            self.books.ended(&lane, note.end(matches!(ended, Some(Ended::Again { .. }))), now);
+            self.books.ended(&lane, end, now);
             if signal == Signal::Unreachable || !self.sites.are_all_there() {
                 let site = self.site_of(&lane).cloned();
                 site.into_iter()
@@ -285,6 +301,7 @@ impl Dispatcher {
             Some(Ended::Done) => self.end_job(id, signal),
             Some(Ended::Again { recipients, after }) => {
                 self.jobs.set_recipients(id, recipients);
+                self.jobs.set_trouble(id, reason);
                 self.finish_job(id, End::RetryAt(now + after), signal);
             }
             Some(Ended::Replan(recipients)) => {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::model::id::MessageId;
+use crate::model::reason::Reason;
 use crate::schedule::job::JobId;
 use crate::schedule::lane::LaneKey;
 use crate::schedule::site::SiteKey;
 
 use super::attempt::Work;
 use super::destination::Destination;
+use super::lacking::{Lacking, TlsWaits};
 
 /// A destination and the name of its lane, once for all jobs that go there.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(super) struct Jobs {
     /// The newest job of each message.
     by_message: BTreeMap<MessageId, JobId>,
     lanes: HashMap<Destination, Arc<Lane>>,
+    /// Those that wait because of TLS.
+    lacking: Lacking,
 }
 
 #[derive(Debug)]
@@ -106,6 +110,7 @@ impl Jobs {
     pub(super) fn remove(&mut self, id: JobId) {
         let Some(job) = self.place(id).and_then(Option::take) else { return };
         self.free.push(id);
+        self.lacking.set(id, None);
         self.unlink(id, &job);
         // One here and one in the table: nobody else goes there.
         if Arc::strong_count(&job.lane) == 2 {
@@ -137,6 +142,18 @@ impl Jobs {
         if let Some(Some(job)) = self.place(id) {
             job.recipients = Places::new(recipients);
         }
+    }
+
+    /// Why the last attempt failed; `None` if it did not, or if there was none.
+    pub(super) fn set_trouble(&mut self, id: JobId, reason: Option<Reason>) {
+        if self.job(id).is_some() {
+            self.lacking.set(id, reason);
+        }
+    }
+
+    /// How many jobs wait for want of TLS.
+    pub(super) fn lacking(&self) -> TlsWaits {
+        self.lacking.counts()
     }
 
     /// What is to be done, as an attempt takes it.

@@ -79,6 +79,7 @@ pub async fn tick(outbound: &Outbound) {
     news.iter().for_each(|news| told.tell(outbound, news));
     let standing = outbound.facts.learned.standing();
     outbound.metrics.learned(standing.levels.encrypt, standing.levels.verify);
+    outbound.metrics.learned_alarms.set(i64::try_from(standing.alarms.len()).unwrap_or(i64::MAX));
     outbound.metrics.path_interference.set(i64::from(standing.suspicion.is_some()));
 }
 

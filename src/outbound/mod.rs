@@ -12,6 +12,7 @@ mod flow;
 pub mod holds;
 mod jobs;
 mod known_hosts;
+mod lacking;
 pub(crate) mod ladder;
 pub mod learning;
 mod notices;

@@ -7,7 +7,7 @@ use crate::model::envelope::{Origin, Recipient, Sender, Trust};
 use crate::model::id::{MessageId, SessionId};
 use crate::policy::rules::{Defaults, DomainPolicy};
 use crate::policy::settings::{DeliveryLayer, HostPort, IpChoice, OnTlsFailure, OutboundLayer, Route, Source, Sourced};
-use crate::spool::state::{Pending, Settled};
+use crate::spool::state::{LastAttempt, Pending, Settled};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -205,16 +205,23 @@ fn who_no_longer_wants_the_same_is_not_together() {
 #[test]
 fn only_pending_recipients_are_planned_and_the_earliest_decides_when() {
     let envelope = envelope(&["a@one.example", "b@one.example", "c@one.example"]);
-    let pending = |attempts, secs| {
-        let next_attempt = Some(Timestamp::from_secs(secs));
-        RecipientState::Pending(Pending { attempts, next_attempt, ..Pending::default() })
+    let pending = |attempts, secs, reason| {
+        let at = Timestamp::from_secs(secs);
+        let (mx, detail) = (None, String::new());
+        let last = Some(LastAttempt { at, reason, mx, detail, asked_by: Vec::new(), others: Vec::new() });
+        RecipientState::Pending(Pending { attempts, next_attempt: Some(at), last, ..Pending::default() })
     };
-    let states = [RecipientState::Settled(Settled::Delivered), pending(3, 90), pending(1, 60)];
+    let states = [
+        RecipientState::Settled(Settled::Delivered),
+        pending(3, 90, Reason::StarttlsNotSupported),
+        pending(1, 60, Reason::ConnectTimeout),
+    ];
     let policies = routes();
     let shares = Decider::new(&policies, &envelope, &states, Timestamp::default()).shares();
     let [share] = &shares[..] else { panic!("{shares:?}") };
     assert_eq!((&share.recipients[..], share.attempts), (&[1, 2][..], 3));
     assert_eq!(share.next_attempt, Some(Timestamp::from_secs(60)));
+    assert_eq!(share.last_reason, Some(Reason::StarttlsNotSupported));
 }
 
 #[test]
