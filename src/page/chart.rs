@@ -20,6 +20,8 @@ pub type Parts = Vec<(Shade, u64)>;
 pub struct Column {
     /// Such as `2027-01-02 03:00`.
     pub name: String,
+    /// The same below the drawing, such as `03:00`.
+    pub tick: String,
     pub parts: Parts,
 }
 
@@ -33,8 +35,8 @@ fn count_of(parts: &Parts, shade: Shade) -> u64 {
     parts.iter().filter(|(of, _)| *of == shade).map(|(_, count)| count).sum()
 }
 
-/// A bar that is filled with the parts, and a list with their numbers. `what` is a noun such as `messages`.
-pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Markup {
+/// A bar that is filled with the parts, and a list with their numbers: `number` says them with their noun.
+pub fn shares(parts: &Parts, number: &dyn Fn(u64) -> String) -> Markup {
     let total: u64 = parts.iter().map(|(_, count)| count).sum();
     let present = Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0);
     let present: Vec<(Shade, u64)> = present.collect();
@@ -53,7 +55,7 @@ pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Mark
                     span.swatch.(shade.class()) {}
                     span.name { (shade.name()) }
                     span.share { (share(*count, total)) }
-                    span.count { (number(*count)) " " (what) }
+                    span.count { (number(*count)) }
                 }
             }
         }
@@ -84,7 +86,7 @@ pub struct Columns<'a> {
 impl Columns<'_> {
     pub fn draw(&self) -> Markup {
         let top = scale_top(self.columns.iter().map(Column::total).max().unwrap_or(0));
-        let name = |column: Option<&Column>| column.map(|column| column.name.clone()).unwrap_or_default();
+        let name = |column: Option<&Column>| column.map(|column| column.tick.clone()).unwrap_or_default();
         let middle = name(self.columns.get(self.columns.len() / 2));
         html! {
             figure.columns {
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn columns_stand_on_each_other_within_the_drawing() {
-        let column = |name: &str, parts: Parts| Column { name: name.to_owned(), parts };
+        let column = |name: &str, parts: Parts| Column { name: name.to_owned(), tick: name.to_owned(), parts };
         let columns = [column("one", vec![(Shade::Plaintext, 5), (TLS13, 5)]), column("two", vec![])];
         let chart = Columns { title: "Mail", columns: &columns, number: |count| count.to_string() };
         let drawn = chart.draw().into_string();
