@@ -8,11 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/AUDIT.md",
     "docs/CHANGELOG.md",
+    "docs/MIGRATION.md",
     "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/POLICY.md",

@@ -1,6 +1,6 @@
 //! Grades of ciphers and lists of excluded ones, held against our own grades.
 
-use crate::model::cipher::CipherGrade;
+use crate::model::cipher::{CipherGrade, CipherSuite};
 
 /// The words of `smtp_tls_mandatory_ciphers` and its like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,13 @@ impl Grade {
             Self::High => CipherGrade::Strong,
         }
     }
+}
+
+/// The grade that all suites of a list of OpenSSL have; `None` where it names more than single suites.
+pub fn grade_of_list(list: &str) -> Option<CipherGrade> {
+    let names = list.split([':', ',', ' ']).filter(|name| !name.is_empty() && !name.starts_with(['!', '-', '@']));
+    let grades: Option<Vec<_>> = names.map(|name| Some(CipherSuite::by_name(name)?.grade)).collect();
+    grades?.into_iter().min()
 }
 
 /// What is left out by every session of ours: no encryption, no authentication, less than 112 bits, shared secrets.
@@ -147,6 +154,20 @@ mod tests {
         ] {
             let kept = kept.into_iter().map(str::to_owned).collect();
             assert_eq!(excluded(list), Excluded { grade, kept }, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_suites_has_the_grade_of_its_weakest() {
+        for (list, expected) in [
+            ("ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384", Some(CipherGrade::Aead)),
+            ("ECDHE-RSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-SHA !aNULL @STRENGTH", Some(ForwardSecret)),
+            ("ECDHE-RSA-AES128-GCM-SHA256:DES-CBC3-SHA", Some(Any)),
+            ("aNULL:-aNULL:HIGH:@STRENGTH", None),
+            ("ECDHE+AESGCM", None),
+            ("", None),
+        ] {
+            assert_eq!(grade_of_list(list), expected, "{list}");
         }
     }
 

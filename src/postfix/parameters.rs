@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::Place;
+use super::ciphers::Grade;
 use super::expand::{ExpandError, expand, references};
 use super::lines::is_yes;
 use super::main_cf::{Setting, assignment};
@@ -60,6 +61,18 @@ impl Parameters {
     /// Where it was written, by the service or in main.cf.
     pub fn place(&self, name: &str) -> Option<&Place> {
         self.overrides.get(name).or_else(|| self.written.get(name)).map(|setting| &setting.place)
+    }
+
+    /// The cipher list of a grade, where it is not the usual one.
+    pub fn own_cipher_list(&self, grade: Grade) -> Option<String> {
+        let name = match grade {
+            Grade::Null => "tls_null_cipherlist",
+            Grade::Export => "tls_export_cipherlist",
+            Grade::Low => "tls_low_cipherlist",
+            Grade::Medium => "tls_medium_cipherlist",
+            Grade::High => "tls_high_cipherlist",
+        };
+        (!self.is_default(name)).then(|| self.text(name))
     }
 
     pub fn is_written(&self, name: &str) -> bool {

@@ -21,6 +21,8 @@ pub struct TlsClient {
     protocols: [String; 2],
     ciphers: [String; 2],
     exclude: [String; 2],
+    /// By grade, where they are not the usual ones.
+    cipher_lists: Vec<(Grade, String)>,
     verify_match: Vec<NameMatch>,
     secure_match: Vec<NameMatch>,
     fingerprint_match: String,
@@ -46,6 +48,8 @@ pub struct Asked {
     pub level: Level,
     pub protocols: Protocols,
     pub ciphers: Grade,
+    /// The list of that grade, where it is not the usual one.
+    pub cipher_list: Option<String>,
     pub exclude: String,
     pub names: Vec<NameMatch>,
     pub fingerprints: Vec<String>,
@@ -87,6 +91,10 @@ impl TlsClient {
             protocols: [text("smtp_tls_protocols"), text("smtp_tls_mandatory_protocols")],
             ciphers: [text("smtp_tls_ciphers"), text("smtp_tls_mandatory_ciphers")],
             exclude: [text("smtp_tls_exclude_ciphers"), text("smtp_tls_mandatory_exclude_ciphers")],
+            cipher_lists: [Grade::Null, Grade::Export, Grade::Low, Grade::Medium, Grade::High]
+                .into_iter()
+                .filter_map(|grade| Some((grade, parameters.own_cipher_list(grade)?)))
+                .collect(),
             verify_match: NameMatch::parse_list(&text("smtp_tls_verify_cert_match")),
             secure_match: NameMatch::parse_list(&text("smtp_tls_secure_cert_match")),
             fingerprint_match: text("smtp_tls_fingerprint_cert_match"),
@@ -151,6 +159,7 @@ impl TlsClient {
             level,
             protocols,
             ciphers,
+            cipher_list: self.cipher_lists.iter().find(|(grade, _)| *grade == ciphers).map(|(_, list)| list.clone()),
             exclude,
             names,
             fingerprints,
