@@ -3,6 +3,7 @@
 
 pub(super) mod arguments;
 mod certificates;
+mod classes;
 mod differences;
 mod domains;
 mod keys;

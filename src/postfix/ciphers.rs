@@ -177,7 +177,7 @@ mod tests {
         for (list, grade) in [(STRONG, Strong), (FORWARD_SECRET, ForwardSecret)] {
             for suite in SUITES.iter().filter(|suite| suite.grade >= grade) {
                 let name = suite.openssl;
-                assert!(!list.iter().any(|word| name == *word), "{name}");
+                assert!(!list.contains(&name), "{name}");
             }
         }
         let weak = |name: &str| name.contains("RC4") || name.contains("DES") || name.contains("MD5");

@@ -7,13 +7,14 @@ use super::Place;
 use super::tables::Table;
 
 /// How names above a domain count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Parents {
     /// Not at all: the name itself stands there.
     No,
     /// `bank.example` stands for all names below it too.
     Plain,
     /// `.bank.example` stands for all names below it.
+    #[default]
     Dotted,
 }
 
@@ -47,7 +48,7 @@ impl DomainList {
 
     /// Every name and key that is written in it, with the dot of those that begin with one.
     pub fn names(&self) -> BTreeSet<&str> {
-        fn own<'a>(item: &'a Item) -> Vec<&'a str> {
+        fn own(item: &Item) -> Vec<&str> {
             match &item.of {
                 Of::Name(name) => vec![name],
                 Of::Table(table) => table.entries.keys().map(String::as_str).collect(),

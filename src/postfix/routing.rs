@@ -55,12 +55,6 @@ pub struct Routing {
     pub relayhost: String,
 }
 
-impl Default for Parents {
-    fn default() -> Self {
-        Self::Dotted
-    }
-}
-
 /// Where mail for a domain goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {

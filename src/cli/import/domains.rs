@@ -76,7 +76,7 @@ fn one(
     let mut delivery = ways.delivery(asked, &resolved, notes);
     if delivery.route.is_none() && rest.route.is_some() {
         delivery = match pattern {
-            DomainPattern::Exact(_) => ways.to_own_host(&name, &resolved, (&pattern.to_string(), notes))?,
+            DomainPattern::Exact(_) => ways.by_own_host(&name, &resolved, (&pattern.to_string(), notes))?,
             DomainPattern::Below(_) => {
                 notes.differs(Difference::MxBesideDefaultRoute, pattern.to_string());
                 return None;

@@ -250,14 +250,20 @@ fn inbound(doors: &[&Door], notes: &mut Notes) -> Inbound {
 fn permits_networks(parameters: &Parameters, (about, notes): (&str, &mut Notes)) -> bool {
     let relay = parameters.text("smtpd_relay_restrictions");
     let recipient = parameters.text("smtpd_recipient_restrictions");
-    // Without any, relaying is up to mynetworks alone.
-    let lists: Vec<&String> = [&relay, &recipient].into_iter().filter(|list| !list.is_empty()).collect();
-    let permits = |list: &&String| items(list).contains(&"permit_mynetworks");
-    let is_permitted = lists.is_empty() || lists.iter().any(permits);
+    let is_permitted = decides(&relay) != Some(false) && decides(&recipient) != Some(false);
     if !is_permitted {
         notes.differs(Difference::RelayClosed, about);
     }
     is_permitted
+}
+
+/// Whether a list of restrictions lets clients of `mynetworks` send to anywhere: the first item that is about it says.
+fn decides(restrictions: &str) -> Option<bool> {
+    items(restrictions).into_iter().find_map(|item| match item {
+        "permit_mynetworks" | "permit" => Some(true),
+        "reject_unauth_destination" | "defer_unauth_destination" | "reject" | "defer" => Some(false),
+        _ => None,
+    })
 }
 
 fn bind(parameters: &Parameters, host: Option<&str>, port: u16, notes: &mut Notes) -> Vec<String> {
@@ -325,4 +331,60 @@ fn certificates(site: &Site, doors: &[Door], copies: &mut Copies, notes: &mut No
         notes.differs(Difference::SelfSigned("Postfix names none".to_owned()), "");
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postfix::main_cf;
+
+    fn parameters(text: &str) -> Parameters {
+        Parameters::new(main_cf::parse(text).0, "mx.here.example")
+    }
+
+    #[test]
+    fn our_own_clients_relay_only_where_nothing_refuses_them_before() {
+        for (main, expected) in [
+            ("", true),
+            ("compatibility_level = 3.6", true),
+            ("smtpd_relay_restrictions = permit_sasl_authenticated, reject", false),
+            ("smtpd_relay_restrictions = defer_unauth_destination, permit_mynetworks", false),
+            ("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks, reject", true),
+            ("smtpd_relay_restrictions = reject\nsmtpd_recipient_restrictions = permit_mynetworks, reject", false),
+            ("smtpd_recipient_restrictions = reject_unauth_destination", false),
+            ("smtpd_recipient_restrictions = reject_unknown_sender_domain", true),
+        ] {
+            let notes = &mut Notes::default();
+            assert_eq!(permits_networks(&parameters(main), ("", notes)), expected, "{main}");
+        }
+    }
+
+    #[test]
+    fn listeners_take_the_addresses_of_their_interfaces() {
+        for (main, host, expected) in [
+            ("", None, vec!["0.0.0.0:25", "[::]:25"]),
+            ("inet_protocols = ipv4", None, vec!["0.0.0.0:25"]),
+            ("inet_interfaces = loopback-only", None, vec!["127.0.0.1:25", "[::1]:25"]),
+            ("inet_interfaces = 192.0.2.1, [2001:db8::1]", None, vec!["192.0.2.1:25", "[2001:db8::1]:25"]),
+            ("inet_interfaces = $myhostname, localhost", None, vec!["0.0.0.0:25", "[::]:25"]),
+            ("", Some("192.0.2.7"), vec!["192.0.2.7:25"]),
+        ] {
+            assert_eq!(bind(&parameters(main), host, 25, &mut Notes::default()), expected, "{main}");
+        }
+    }
+
+    #[test]
+    fn the_level_of_senders_comes_from_the_first_parameter_that_says_it() {
+        for (main, expected) in [
+            ("", Level::None),
+            ("smtpd_use_tls = yes", Level::May),
+            ("smtpd_use_tls = yes\nsmtpd_enforce_tls = yes", Level::Encrypt),
+            ("smtpd_tls_security_level = may\nsmtpd_enforce_tls = yes", Level::May),
+            ("smtpd_tls_security_level = encrypt", Level::Encrypt),
+            ("smtpd_tls_security_level = none\nsmtpd_tls_wrappermode = yes", Level::Encrypt),
+            ("smtpd_tls_security_level = better", Level::Encrypt),
+        ] {
+            assert_eq!(level(&parameters(main)), expected, "{main}");
+        }
+    }
 }

@@ -15,6 +15,8 @@ pub(super) struct Notes {
     pub(super) carried: Vec<Carried>,
     differs: BTreeMap<Difference, BTreeSet<String>>,
     pub(super) missing: Vec<Missing>,
+    /// What of `missing` was told, by setting and place.
+    told: BTreeSet<(String, String)>,
 }
 
 /// A setting that means the same here.
@@ -97,7 +99,7 @@ impl Notes {
     ) {
         let missing =
             Missing { what: what.into(), place: place.to_string(), because: because.into(), remedy: remedy.into() };
-        if !self.missing.contains(&missing) {
+        if self.told.insert((missing.what.clone(), missing.place.clone())) {
             self.missing.push(missing);
         }
     }

@@ -149,7 +149,7 @@ fn below_instance(path: &Path) -> Option<&Path> {
     HOMES.iter().filter_map(|home| Path::new(home).parent()).find_map(|above| {
         let mut parts = path.strip_prefix(above).ok()?.components();
         let folder = parts.next()?.as_os_str().to_str()?;
-        folder.starts_with("postfix").then(|| parts.as_path())
+        folder.starts_with("postfix").then_some(parts.as_path())
     })
 }
 

@@ -58,7 +58,7 @@ impl<'a> Ways<'a> {
                     _ => program.clone(),
                 };
                 notes.differs(Difference::Mailboxes(how), &about);
-                self.to_mailboxes()
+                self.by_mailbox_server()
             }
             Some(Transport::Nothing(name)) => nowhere(name.clone(), (&about, notes)),
             None => nowhere(format!("{}, which master.cf does not have", resolved.transport), (&about, notes)),
@@ -92,7 +92,7 @@ impl<'a> Ways<'a> {
     }
 
     /// Mail for a domain goes to its own host where there is no way to write that it goes by its MX records.
-    pub(super) fn to_own_host(
+    pub(super) fn by_own_host(
         &mut self,
         name: &str,
         resolved: &Resolved,
@@ -198,7 +198,7 @@ impl<'a> Ways<'a> {
         }
     }
 
-    fn to_mailboxes(&self) -> Delivery {
+    fn by_mailbox_server(&self) -> Delivery {
         let host = self.mailboxes.unwrap_or(MAILBOXES);
         let is_near = next_hop::parse(host).is_ok_and(|hops| {
             hops.iter().all(|hop| matches!(&hop.host, crate::model::address::Host::Literal(ip) if ip.is_loopback()))
