@@ -140,7 +140,8 @@ impl Difference {
 
     /// Of those that carry nothing: why it differs, and what to do.
     fn fixed_text(&self) -> (&'static str, &'static str) {
-        self.of_tls_out().or_else(|| self.of_tls_in()).unwrap_or_else(|| self.of_routing())
+        let of_tls = self.of_tls_out().or_else(|| self.of_identity()).or_else(|| self.of_tls_in());
+        of_tls.unwrap_or_else(|| self.of_routing())
     }
 
     fn of_tls_out(&self) -> Option<(&'static str, &'static str)> {
@@ -172,8 +173,8 @@ impl Difference {
                 "write cipher = \"forward-secret\" or \"aead\" to ask for more",
             ),
             CipherListAsGrade => (
-                "the grade of ciphers has a list of its own (tls_*_cipherlist); the grade of its weakest suite is asked \
-                 for",
+                "the grade of ciphers has a list of its own (tls_*_cipherlist); asked for is the grade of its \
+                 weakest suite",
                 "nothing",
             ),
             CipherList => (
@@ -186,6 +187,13 @@ impl Difference {
                 "nothing, unless a partner has nothing better: then write cipher = \"any\" there",
             ),
             NullCiphers => ("ciphers without encryption are never used", "nothing"),
+            _ => return None,
+        })
+    }
+
+    fn of_identity(&self) -> Option<(&'static str, &'static str)> {
+        use Difference::*;
+        Some(match self {
             UnsignedMx => (
                 "Postfix believes the name of a host that unsigned DNS tells; with match = [\"mx\"] Gatepost \
                  believes it only where DNSSEC or MTA-STS secures it, and mail for others waits",

@@ -10,7 +10,7 @@ use crate::cli::tests::{Ran, run};
 const MASTER: &str = "smtp inet n - y - - smtpd\n\
                       submission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes\n\
                       smtp unix - - y - - smtp\nrelay unix - - y - - smtp -o syslog_name=relay\n\
-                      strict unix - - y - - smtp -o smtp_tls_security_level=encrypt -o smtp_tls_mandatory_ciphers=high\n\
+                      strict unix - - y - - smtp -o smtp_tls_security_level=encrypt\n\
                       local unix - n n - - local\nvirtual unix - n n - - virtual\nlmtp unix - - y - - lmtp\n\
                       error unix - - y - - error\ndiscard unix - - y - - discard\n";
 
