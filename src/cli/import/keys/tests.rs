@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::postfix::main_cf;
+#[cfg(feature = "legacy-tls")]
 use crate::postfix::next_hop;
 use crate::postfix::parameters::Parameters;
 use crate::postfix::tables::Table;
@@ -39,6 +40,7 @@ fn in_a_line(keys: &Keys) -> String {
     line
 }
 
+#[cfg(feature = "legacy-tls")]
 #[track_caller]
 fn check(table: &[(&str, &str, &str)], main: &str, target: Target<'_>, roots: &Roots) {
     for (entry, expected, differences) in table {
