@@ -12,6 +12,9 @@ const HEIGHT: u64 = 100;
 /// The narrowest part that is still seen.
 const PART_WIDTH_MIN: u64 = 4;
 
+/// Between two parts.
+const GAP_WIDTH: u64 = 2;
+
 /// How many there are of each kind; kinds that do not occur may be left out.
 pub type Parts = Vec<(Shade, u64)>;
 
@@ -40,13 +43,15 @@ pub fn shares(parts: &Parts, number: &dyn Fn(u64) -> String) -> Markup {
     let total: u64 = parts.iter().map(|(_, count)| count).sum();
     let present = Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0);
     let present: Vec<(Shade, u64)> = present.collect();
-    let widths = widths(&present, total);
-    let mut left = 0;
+    let bars = widths(&present, total).into_iter().scan(0, |left, width| {
+        let begin = *left;
+        *left += width;
+        Some((begin, width.saturating_sub(GAP_WIDTH).max(1)))
+    });
     html! {
         svg.shares viewBox=(format!("0 0 {WIDTH} 10")) preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-            @for ((shade, _), width) in present.iter().zip(&widths) {
-                rect class=(shade.class()) x=(left) y="0" width=(width.saturating_sub(2).max(1)) height="10" {}
-                @let _ = { left += width; };
+            @for ((shade, _), (left, width)) in present.iter().zip(bars) {
+                rect class=(shade.class()) x=(left) y="0" width=(width) height="10" {}
             }
         }
         ul.legend {
