@@ -3,6 +3,8 @@
 //! Nothing is read before somebody looks, and then by one thread: mail goes first.
 
 pub mod passes;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 
 use std::sync::atomic::{AtomicU64, Ordering};
