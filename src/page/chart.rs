@@ -36,19 +36,10 @@ fn count_of(parts: &Parts, shade: Shade) -> u64 {
 /// A bar that is filled with the parts, and a list with their numbers. `what` is a noun such as `messages`.
 pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Markup {
     let total: u64 = parts.iter().map(|(_, count)| count).sum();
-    let present = Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0);
-    let present: Vec<(Shade, u64)> = present.collect();
-    let widths = widths(&present, total);
-    let mut left = 0;
     html! {
-        svg.shares viewBox=(format!("0 0 {WIDTH} 10")) preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-            @for ((shade, _), width) in present.iter().zip(&widths) {
-                rect class=(shade.class()) x=(left) y="0" width=(width.saturating_sub(2).max(1)) height="10" {}
-                @let _ = { left += width; };
-            }
-        }
+        (bar(parts))
         ul.legend {
-            @for (shade, count) in &present {
+            @for (shade, count) in &present(parts) {
                 li {
                     span.swatch.(shade.class()) {}
                     span.name { (shade.name()) }
@@ -58,6 +49,26 @@ pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Mark
             }
         }
     }
+}
+
+/// The bar alone, for where a table with the same swatches stands beside it.
+pub fn bar(parts: &Parts) -> Markup {
+    let present = present(parts);
+    let widths = widths(&present, present.iter().map(|(_, count)| count).sum());
+    let mut left = 0;
+    html! {
+        svg.shares viewBox=(format!("0 0 {WIDTH} 10")) preserveAspectRatio="none" aria-hidden="true" focusable="false" {
+            @for ((shade, _), width) in present.iter().zip(&widths) {
+                rect class=(shade.class()) x=(left) y="0" width=(width.saturating_sub(2).max(1)) height="10" {}
+                @let _ = { left += width; };
+            }
+        }
+    }
+}
+
+/// The kinds that occur, in their order.
+pub fn present(parts: &Parts) -> Parts {
+    Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// The width of each part: what is there at all is seen.
@@ -82,7 +93,17 @@ pub struct Columns<'a> {
 }
 
 impl Columns<'_> {
+    /// With the numbers below, to be opened.
     pub fn draw(&self) -> Markup {
+        self.figure(&self.table())
+    }
+
+    /// The drawing alone, for where a table with the same numbers stands beside it.
+    pub fn draw_alone(&self) -> Markup {
+        self.figure(&html! {})
+    }
+
+    fn figure(&self, below: &Markup) -> Markup {
         let top = scale_top(self.columns.iter().map(Column::total).max().unwrap_or(0));
         let name = |column: Option<&Column>| column.map(|column| column.name.clone()).unwrap_or_default();
         let middle = name(self.columns.get(self.columns.len() / 2));
@@ -95,7 +116,7 @@ impl Columns<'_> {
                     span { (middle) }
                     span { (name(self.columns.last())) }
                 }
-                (self.table())
+                (below)
             }
         }
     }
