@@ -234,7 +234,7 @@ fn trend(period: Period, is_inbound: bool, periods: &BTreeMap<Box<str>, Sums>, t
     };
     html! {
         h3 { "By " (period.as_str()) }
-        table.stack {
+        table.stack.trend {
             thead { tr { th scope="col" { (first) } @for name in names { th.number scope="col" { (name) } } } }
             tbody {
                 @for (name, sums) in periods { (row(name, sums, "")) }
@@ -276,7 +276,7 @@ fn words(answered: &Answered<'_>) -> Markup {
                 dt { "plaintext" } dd { "Without TLS." }
                 dt { "older" } dd { "TLSv1.1, TLSv1 and SSLv3." }
                 dt { "aead" } dd { "Forward secret, and the cipher authenticates what it encrypts." }
-                dt { "forward-secret" } dd { "Strong, and who gets the key of the certificate later cannot read what was sent." }
+                dt { "forward-secret" } dd { "Strong, and who gets hold of the certificate's key later cannot read what was sent." }
                 dt { "strong" } dd { "A cipher of at least 128 bits, neither RC4 nor 3DES." }
                 dt { "verified by" } dd { "How it is known who the other side was: by an authority that is trusted, by DANE (TLSA records under DNSSEC), or by a fingerprint that is configured. A session that is not verified is encrypted all the same." }
             }
