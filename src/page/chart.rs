@@ -55,12 +55,15 @@ pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Mark
 pub fn bar(parts: &Parts) -> Markup {
     let present = present(parts);
     let widths = widths(&present, present.iter().map(|(_, count)| count).sum());
-    let mut left = 0;
+    let lefts = widths.iter().scan(0, |left, width| {
+        let begin = *left;
+        *left += width;
+        Some(begin)
+    });
     html! {
         svg.shares viewBox=(format!("0 0 {WIDTH} 10")) preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-            @for ((shade, _), width) in present.iter().zip(&widths) {
+            @for ((shade, _), (left, width)) in present.iter().zip(lefts.zip(&widths)) {
                 rect class=(shade.class()) x=(left) y="0" width=(width.saturating_sub(2).max(1)) height="10" {}
-                @let _ = { left += width; };
             }
         }
     }
