@@ -68,7 +68,7 @@ impl Window {
     }
 
     /// The periods up to the one that `now` lies in, oldest first.
-    fn periods(self, now: Timestamp) -> Vec<Box<str>> {
+    pub fn periods(self, now: Timestamp) -> Vec<Box<str>> {
         let count = u32::try_from(self.length().as_secs() / self.step().as_secs()).unwrap_or(1);
         let begin = |back: u32| self.period().of(&(now - self.step() * back).to_string());
         (0..count).rev().map(begin).collect()
@@ -90,7 +90,7 @@ pub struct Noted {
     pub from: Box<str>,
     /// The first recipient; `None` where it was refused before one was named.
     pub to: Option<Box<str>>,
-    /// `TLSv1 ECDHE-RSA-AES128-SHA`, or `none`.
+    /// `TLSv1 ECDHE-RSA-AES128-SHA`, or `none`; empty where nothing was sent.
     pub session: Box<str>,
 }
 
@@ -106,6 +106,8 @@ impl Noted {
             Kind::Bounced => ("bounced", facts.delivery_reason()),
         };
         let tls: Option<TlsFacts> = serde_json::from_slice(facts.tls).unwrap_or_default();
+        let is_untried = !facts.kind.is_inbound() && tls.is_none() && facts.reply().is_none();
+        let session = if is_untried { "".into() } else { TlsOrNone(tls.as_ref()).to_string().into() };
         Some(Self {
             time: facts.time.into(),
             record: facts.id.into(),
@@ -114,7 +116,7 @@ impl Noted {
             reason: reason.unwrap_or("unknown").into(),
             from: facts.from.as_deref().unwrap_or_default().into(),
             to: facts.to().next().map(Into::into),
-            session: TlsOrNone(tls.as_ref()).to_string().into(),
+            session,
         })
     }
 }

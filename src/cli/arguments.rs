@@ -17,6 +17,7 @@ use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
+use super::import::arguments::Import;
 use super::learned::arguments::LearnedArguments;
 use super::probe::arguments::Probe;
 use super::queue::steer::{End, Hold, Reroute, Which};
@@ -61,6 +62,8 @@ pub(super) enum Command {
     Check,
     /// Write a commented starter configuration with a self-signed certificate
     Init(Init),
+    /// Make a configuration from that of another mail server, and tell what it cannot say
+    Import(Import),
     /// Ask the policy engine
     Policy {
         #[command(subcommand)]

@@ -10,6 +10,7 @@ mod configuration;
 mod demo;
 mod explain;
 mod human;
+mod import;
 mod init;
 mod kept;
 mod learned;
@@ -117,6 +118,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         }
         Command::Check => check::run(config, json, console),
         Command::Init(asked) => init::run(asked, json, console),
+        Command::Import(asked) => import::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),

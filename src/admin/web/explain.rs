@@ -75,7 +75,7 @@ pub(super) fn form(asked: &Asked, config: &Config) -> Markup {
                 option value="plaintext" selected[asked.session == "plaintext"] { "plaintext" }
             } }
             label { "Cipher suite, optional" input name="cipher" value=(asked.cipher) spellcheck="false" autocapitalize="off"; }
-            label { "Listener, for mail that comes in" select name="listener" {
+            label { "Listener, for mail in" select name="listener" {
                 option value="" { "the usual one" }
                 @for listener in &config.listeners {
                     option value=(listener.name) selected[asked.listener == listener.name] { (listener.name) }
@@ -146,9 +146,9 @@ fn explanation(answer: &Value) -> Markup {
         }
         @for stage in array(answer, "/stages") { (stage_card(stage)) }
         @if answer.pointer("/requirement").is_some() { (requirement(answer)) }
-        @let sessions = array(answer, "/sessions");
-        @if !sessions.is_empty() { (compared("Every kind of session", sessions)) }
-        @for host in array(answer, "/by_host") { (by_host(host)) }
+        @let (sessions, hosts) = (array(answer, "/sessions"), array(answer, "/sessions_by_host"));
+        @if hosts.is_empty() && !sessions.is_empty() { (compared("Every kind of session", sessions)) }
+        @for host in hosts { (by_host(host)) }
         @let coming = array(answer, "/to_come");
         @if !coming.is_empty() { (to_come(coming)) }
     }

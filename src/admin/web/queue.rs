@@ -81,7 +81,7 @@ pub(super) fn destination_table(views: &[DestinationView], rows_max: usize, now:
             } }
             tbody { @for view in views.iter().take(rows_max) {
                 tr {
-                    th scope="row" { (destination(view)) }
+                    th.name scope="row" { (destination(view)) }
                     td.number data-name="Waiting" { (number(open(view))) }
                     td { svg.meter viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
                         rect width=((open(view) * 100 / most).max(1)) height="10" {}

@@ -186,8 +186,11 @@ fn columns(answered: &Answered<'_>, is_inbound: bool, periods: &BTreeMap<Box<str
     let from = begins.map_or(answered.span.from, |begins: Timestamp| begins.max(answered.span.from));
     let mut names = steps(answered.period, from, answered.span.until);
     names.extend(periods.keys().cloned());
-    let column =
-        |name: &str| Column { name: shown(name).into_owned(), parts: periods.get(name).map(parts).unwrap_or_default() };
+    let column = |name: &str| Column {
+        name: shown(name).into_owned(),
+        tick: shown(name).into_owned(),
+        parts: periods.get(name).map(parts).unwrap_or_default(),
+    };
     let drawn: Vec<Column> = names.iter().map(|name| column(name)).collect();
     let verb = if is_inbound { "accepted" } else { "delivered" };
     let title = format!("Messages {verb} by {}, coloured by TLS version", answered.period.as_str());
