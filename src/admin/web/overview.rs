@@ -25,6 +25,8 @@ use super::{Site, charts, part, queue, shown};
 
 /// Rows of the tables here; the pages behind them have more.
 const ROWS_MAX: usize = 10;
+/// The end of an id tells records of one page apart.
+const RECORD_SHOWN_CHARS: usize = 6;
 /// Steps of policies that are shown.
 const STEPS_MAX: usize = 100;
 /// Destinations that are looked at for those that wait for TLS.
@@ -133,7 +135,8 @@ fn stopped_row(noted: &Noted) -> Markup {
             td data-name="Verdict" { (words::verdict(noted.verdict)) " " code { (noted.reason) } }
             td data-name="Record" {
                 a href=(format!("/message/{}", noted.record)) {
-                    span aria-hidden="true" { (noted.record.get(noted.record.len().saturating_sub(6)..).unwrap_or_default()) }
+                    @let end = noted.record.len().saturating_sub(RECORD_SHOWN_CHARS);
+                    span aria-hidden="true" { (noted.record.get(end..).unwrap_or_default()) }
                     span.unseen { "record " (noted.record) }
                 }
             }
@@ -144,7 +147,9 @@ fn stopped_row(noted: &Noted) -> Markup {
 fn session(label: &str) -> Markup {
     let (version, cipher) = label.split_once(' ').unwrap_or((label, ""));
     html! {
-        @if label.is_empty() { "nothing was sent" } @else if version == "none" { "plaintext" } @else { strong { (version) } " " span.mono { (cipher) } }
+        @if label.is_empty() { "nothing was sent" }
+        @else if version == "none" { "plaintext" }
+        @else { strong { (version) } " " span.mono { (cipher) } }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::admin::learned;
 use crate::admin::protocol::Response as Answer;
-use crate::admin::protocol::learned::LearnedDomain;
+use crate::admin::protocol::learned::{LearnedDomain, LearnedHost};
 use crate::admin::reading::Seen;
 use crate::admin::reading::passes::{Dated, Found, Question};
 use crate::audit::partners::{Mail, Partner, Partners};
@@ -52,7 +52,9 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Response {
         h1 { "Partners" }
         section.card {
             form.line action="/partner" method="get" {
-                label for="domain" { "Domain" input #domain name="domain" spellcheck="false" autocapitalize="off" required; }
+                label for="domain" { "Domain"
+                    input #domain name="domain" spellcheck="false" autocapitalize="off" required;
+                }
                 button.main type="submit" { "Show" }
             }
         }
@@ -192,8 +194,9 @@ fn policy(config: &Config, domain: &Domain) -> Markup {
             None => p { "No domain file names it: the defaults hold." }
         }
         ul {
-            li { a href=(format!("/policy/explain?direction=inbound&from=postmaster@{domain}")) { "Explain mail from it" } }
-            li { a href=(format!("/policy/explain?direction=outbound&to=postmaster@{domain}")) { "Explain mail to it" } }
+            @let ask = |rest: &str| format!("/policy/explain?direction={rest}=postmaster@{domain}");
+            li { a href=(ask("inbound&from")) { "Explain mail from it" } }
+            li { a href=(ask("outbound&to")) { "Explain mail to it" } }
         }
     }
 }
@@ -205,8 +208,10 @@ fn known((learned, kept): (Option<&LearnedDomain>, Option<&CachedPolicy>), now: 
         dl.facts {
             dt { "MTA-STS" }
             dd { @match kept {
-                Some(policy) => { "mode " (policy.policy.mode) ", fetched " (words::ago(policy.fetched, now)) ", holds until "
-                    (policy.expires().brief()) }
+                Some(policy) => {
+                    "mode " (policy.policy.mode) ", fetched " (words::ago(policy.fetched, now))
+                    ", holds until " (policy.expires().brief())
+                }
                 None => "no policy is kept"
             } }
             @match learned {
@@ -223,13 +228,17 @@ fn known((learned, kept): (Option<&LearnedDomain>, Option<&CachedPolicy>), now: 
                     @if let Some(lacking) = &learned.lacking { dt { "next level" } dd { (lacking) } }
                     @for host in &learned.hosts {
                         dt { "host" }
-                        dd { (host.name) ": "
-                            @let seen = [("verified", host.verify), ("encrypted", host.encrypt), ("plaintext", host.plaintext)];
-                            @for (what, at) in seen { @if let Some(at) = at { (what) " " (words::ago(at, now)) "; " } }
-                        }
+                        dd { (host.name) ": " (shown_by(host, now)) }
                     }
                 }
             }
         }
     }
+}
+
+/// When a mail host last showed what.
+fn shown_by(host: &LearnedHost, now: Timestamp) -> String {
+    let last = [("verified", host.verify), ("encrypted", host.encrypt), ("plaintext", host.plaintext)];
+    let told = last.into_iter().filter_map(|(what, at)| Some(format!("{what} {}", words::ago(at?, now))));
+    told.collect::<Vec<_>>().join(", ")
 }

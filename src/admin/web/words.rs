@@ -48,6 +48,11 @@ pub(super) fn partner(domain: &str) -> Markup {
     }
 }
 
+/// The head of a table of texts.
+pub(super) fn columns(names: &[&str]) -> Markup {
+    html! { thead { tr { @for name in names { th scope="col" { (name) } } } } }
+}
+
 /// A verdict or an event, with its class.
 pub(super) fn verdict(word: &str) -> Markup {
     let class = match word {
