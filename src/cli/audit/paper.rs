@@ -80,7 +80,10 @@ fn rests_on(met: &Met, origin: &Origin) -> Markup {
             pre tabindex="0" { code { "gatepost audit verify --key ed25519:KEY" } }
             @match &origin.checkpoint {
                 Some(checkpoint) => {
-                    p { "The newest checkpoint in the log when it was read, to be compared with one that was held elsewhere:" }
+                    p {
+                        "The newest checkpoint in the log when it was read, to be compared with one that was held "
+                        "elsewhere:"
+                    }
                     dl.facts {
                         dt { "Line" } dd { (thousands(checkpoint.seq)) " of " (second(checkpoint.time)) }
                         dt { "SHA-256 of it" } dd { code { (checkpoint.hash) } }

@@ -130,7 +130,9 @@ fn versions(total: &Sums) -> Markup {
     html! {
         h3 { "TLS version" }
         table {
-            thead { tr { th scope="col" { "Version" } th.number scope="col" { "Messages" } th.number scope="col" { "Share" } } }
+            thead { tr {
+                th scope="col" { "Version" } th.number scope="col" { "Messages" } th.number scope="col" { "Share" }
+            } }
             tbody { @for (shade, count) in present(&parts(total)) {
                 tr {
                     th scope="row" { span.swatch.(shade.class()) {} (shade.name()) }
@@ -231,7 +233,9 @@ fn trend(period: Period, is_inbound: bool, periods: &BTreeMap<Box<str>, Sums>, t
         html! {
             tr.(class) {
                 th.time scope="row" { (shown(name)) }
-                @for (title, text) in names.iter().zip(cells(sums, is_inbound)) { td.number data-name=(title) { (text) } }
+                @for (title, text) in names.iter().zip(cells(sums, is_inbound)) {
+                    td.number data-name=(title) { (text) }
+                }
             }
         }
     };
@@ -267,9 +271,14 @@ fn words(answered: &Answered<'_>) -> Markup {
             dl.facts {
                 @if asked.inbound() {
                     dt { "accepted" } dd { "Taken with a 250 reply. A message to several recipients counts once." }
-                    dt { "refused" } dd { "Answered with a 5xx reply. Each try counts, and mail that is sent again over better TLS counts as accepted then." }
+                    dt { "refused" }
+                    dd {
+                        "Answered with a 5xx reply. Each try counts, and mail that is sent again over better TLS "
+                        "counts as accepted then."
+                    }
                     dt { "deferred" } dd { "Answered with a 4xx reply: the sender tries again." }
-                    dt { "would be refused" } dd { "Accepted, though the policy asks for more: it only reports so far." }
+                    dt { "would be refused" }
+                    dd { "Accepted, though the policy asks for more: it only reports so far." }
                 }
                 @if asked.outbound() {
                     dt { "delivered" } dd { "Taken by the next hop, with what the session to it had." }
@@ -279,9 +288,15 @@ fn words(answered: &Answered<'_>) -> Markup {
                 dt { "plaintext" } dd { "Without TLS." }
                 dt { "older" } dd { "TLSv1.1, TLSv1 and SSLv3." }
                 dt { "aead" } dd { "Forward secret, and the cipher authenticates what it encrypts." }
-                dt { "forward-secret" } dd { "Strong, and who gets hold of the certificate's key later cannot read what was sent." }
+                dt { "forward-secret" }
+                dd { "Strong, and who gets hold of the certificate's key later cannot read what was sent." }
                 dt { "strong" } dd { "A cipher of at least 128 bits, neither RC4 nor 3DES." }
-                dt { "verified by" } dd { "How it is known who the other side was: by an authority that is trusted, by DANE (TLSA records under DNSSEC), or by a fingerprint that is configured. A session that is not verified is encrypted all the same." }
+                dt { "verified by" }
+                dd {
+                    "How it is known who the other side was: by an authority that is trusted, by DANE (TLSA records "
+                    "under DNSSEC), or by a fingerprint that is configured. A TLS session that is not verified is "
+                    "encrypted all the same."
+                }
             }
         }
     }

@@ -91,7 +91,10 @@ fn groups(answered: &Answered<'_>) -> Markup {
                 @for (subject, group) in &answered.groups { (row(answered.by, subject, group)) }
             }
             @if omitted > 0 {
-                p { "And " (count(omitted, "more group")) " with " (count(messages, "message")) ": --limit 0 lists all." }
+                p {
+                    "And " (count(omitted, "more group")) " with " (count(messages, "message"))
+                    ": --limit 0 lists all."
+                }
             }
             @if answered.totals.others > 0 {
                 p { "And " (count(answered.totals.others, "message")) " of others, too many to tell apart." }
