@@ -6,6 +6,8 @@ mod checkpoint;
 mod csv;
 mod digest;
 mod key;
+mod origin;
+mod paper;
 mod proof;
 mod reading;
 mod receipt;
@@ -20,6 +22,7 @@ mod timeline;
 mod trace;
 mod verify;
 pub(super) mod what_if;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -64,4 +67,11 @@ fn folder(config: Option<&Path>, asked: &LogFolder) -> Result<PathBuf, Failure> 
             "name the folder of the log with --path DIR",
         )
     })
+}
+
+/// The configuration's main file; `None` if it is that of another log.
+fn main_file(config: Option<&Path>, folder: &Path) -> Option<MainFile> {
+    let main = MainFile::read(&configuration::file(config)).ok()?;
+    let same = main.path_at("audit", "path")?.canonicalize().ok()? == folder.canonicalize().ok()?;
+    same.then_some(main)
 }

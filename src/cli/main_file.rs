@@ -67,6 +67,12 @@ impl MainFile {
         self.path_at("audit", "key").unwrap_or_else(|| DEFAULT_AUDIT_KEY.into())
     }
 
+    /// The name of this mail host, if it is written as a text.
+    pub(super) fn hostname(&self) -> Option<String> {
+        let (entries, _) = DeTable::parse_recoverable(&self.text);
+        Some(entries.get_ref().get("hostname")?.get_ref().as_str()?.to_owned())
+    }
+
     /// `path_at("admin", "socket")`; `None` if it is not written as a text.
     pub(super) fn path_at(&self, table: &str, key: &str) -> Option<PathBuf> {
         self.written_at(table, key).map(|written| written.path)

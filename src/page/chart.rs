@@ -41,9 +41,26 @@ fn count_of(parts: &Parts, shade: Shade) -> u64 {
 /// A bar that is filled with the parts, and a list with their numbers: `number` says them with their noun.
 pub fn shares(parts: &Parts, number: &dyn Fn(u64) -> String) -> Markup {
     let total: u64 = parts.iter().map(|(_, count)| count).sum();
-    let present = Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0);
-    let present: Vec<(Shade, u64)> = present.collect();
-    let bars = widths(&present, total).into_iter().scan(0, |left, width| {
+    html! {
+        (bar(parts))
+        ul.legend {
+            @for (shade, count) in &present(parts) {
+                li {
+                    span.swatch.(shade.class()) {}
+                    span.name { (shade.name()) }
+                    span.share { (share(*count, total)) }
+                    span.count { (number(*count)) }
+                }
+            }
+        }
+    }
+}
+
+/// The bar alone, for where a table with the same swatches stands beside it.
+pub fn bar(parts: &Parts) -> Markup {
+    let present = present(parts);
+    let widths = widths(&present, present.iter().map(|(_, count)| count).sum());
+    let bars = widths.into_iter().scan(0, |left, width| {
         let begin = *left;
         *left += width;
         Some((begin, width.saturating_sub(GAP_WIDTH).max(1)))
@@ -54,17 +71,12 @@ pub fn shares(parts: &Parts, number: &dyn Fn(u64) -> String) -> Markup {
                 rect class=(shade.class()) x=(left) y="0" width=(width) height="10" {}
             }
         }
-        ul.legend {
-            @for (shade, count) in &present {
-                li {
-                    span.swatch.(shade.class()) {}
-                    span.name { (shade.name()) }
-                    span.share { (share(*count, total)) }
-                    span.count { (number(*count)) }
-                }
-            }
-        }
     }
+}
+
+/// The kinds that occur, in their order.
+pub fn present(parts: &Parts) -> Parts {
+    Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// The width of each part: what is there at all is seen.
@@ -89,7 +101,17 @@ pub struct Columns<'a> {
 }
 
 impl Columns<'_> {
+    /// With the numbers below, to be opened.
     pub fn draw(&self) -> Markup {
+        self.figure(&self.table())
+    }
+
+    /// The drawing alone, for where a table with the same numbers stands beside it.
+    pub fn draw_alone(&self) -> Markup {
+        self.figure(&html! {})
+    }
+
+    fn figure(&self, below: &Markup) -> Markup {
         let top = scale_top(self.columns.iter().map(Column::total).max().unwrap_or(0));
         let name = |column: Option<&Column>| column.map(|column| column.tick.clone()).unwrap_or_default();
         let middle = name(self.columns.get(self.columns.len() / 2));
@@ -102,7 +124,7 @@ impl Columns<'_> {
                     span { (middle) }
                     span { (name(self.columns.last())) }
                 }
-                (self.table())
+                (below)
             }
         }
     }

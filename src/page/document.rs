@@ -2,6 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+/// What a page that is one file may load: nothing, whatever stands in it.
+const NOTHING_LOADED: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
 /// The style of every page.
 pub const STYLE: &str = include_str!("style.css");
 
@@ -17,7 +20,11 @@ pub fn linked(title: &str, (style, script): (&str, &str), body: &Markup) -> Mark
 
 /// A page that is one file: it asks for nothing.
 pub fn self_contained(title: &str, body: &Markup) -> Markup {
-    whole(title, &html! { style { (PreEscaped(STYLE)) } }, body)
+    let head = html! {
+        meta http-equiv="Content-Security-Policy" content=(NOTHING_LOADED);
+        style { (PreEscaped(STYLE)) }
+    };
+    whole(title, &head, body)
 }
 
 fn whole(title: &str, head: &Markup, body: &Markup) -> Markup {

@@ -165,15 +165,18 @@ pub(in crate::cli) struct WhatIf {
     /// What to list by [default: sender, or destination with --direction outbound]
     #[arg(long, value_enum)]
     pub(super) by: Option<ByAsked>,
-    /// The most lines of the list, 0 for all [default: 20 in a table]
+    /// The most lines of the list, 0 for all [default: 20 in a table, 100 on a page]
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
     /// End with exit code 1 if any message would be refused or deferred
     #[arg(long)]
     pub(super) fail_if_hit: bool,
-    /// The form of the answer: table, json or csv
+    /// The form of the answer: table, json, csv, or html, a page of one file to be passed on or printed
     #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
     pub(super) format: Format,
+    /// The file to write [default: the output]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
     #[command(flatten)]
     pub(super) log: LogFolder,
 }
@@ -194,9 +197,12 @@ pub(in crate::cli) struct Report {
     /// The length of a period [default: day up to two weeks, week up to half a year, else month]
     #[arg(long, value_enum)]
     pub(super) by: Option<PeriodAsked>,
-    /// The form of the answer: table, json or csv (html is not implemented yet)
+    /// The form of the answer: table, json, csv, or html, a page of one file to be passed on or printed
     #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
     pub(super) format: Format,
+    /// The file to write [default: the output]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
     #[command(flatten)]
     pub(super) log: LogFolder,
 }

@@ -1,8 +1,7 @@
 //! `gatepost audit receipt MESSAGE` writes what proves the records of a message; `audit verify --receipt` checks it.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::clock;
 use crate::model::human::{count, second, wrap};
 
 use super::arguments::Receipt;
-use super::{checkpoint, reading, timeline};
+use super::{checkpoint, reading, timeline, written};
 
 const INDENT: &str = "  ";
 
@@ -40,10 +39,7 @@ pub(in crate::cli) fn run(
         console.json(&receipt)?;
         return Ok(Exit::Done);
     };
-    let text = serde_json::to_string_pretty(&receipt).map_err(io::Error::from)? + "\n";
-    write(out, &text).map_err(|error| {
-        Failure::usage(format!("cannot write {}: {error}", out.display()), "name another file with --out FILE")
-    })?;
+    written::write(out, &written::json_text(&receipt)?)?;
     if json {
         #[derive(Serialize)]
         struct Written<'a> {
@@ -75,16 +71,6 @@ fn refusal(error: MakeError, asked: &Receipt, folder: &Path) -> Failure {
         MakeError::Unproved(_) | MakeError::Broken { .. } => "`gatepost audit verify` says what is wrong with the log",
     };
     Failure::new(Exit::No, error.to_string(), help)
-}
-
-/// For the eyes of the one who asked: a receipt holds addresses of people.
-fn write(out: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(out)?;
-    // The file may have been there. What is no file, such as a terminal, stays as it is.
-    if file.metadata()?.is_file() {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    file.write_all(text.as_bytes())
 }
 
 /// Checks a receipt and tells what it proves.
@@ -182,21 +168,4 @@ fn page(proof: &Proof) -> String {
     tell("That there are no other records of this message.");
     page.push(String::new());
     page.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_else_may_read_a_receipt_whatever_stood_there_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("receipt.json");
-        let mode = || std::fs::metadata(&out).unwrap().permissions().mode() & 0o777;
-        write(&out, "{}").unwrap();
-        assert_eq!(mode(), 0o600);
-        std::fs::set_permissions(&out, Permissions::from_mode(0o644)).unwrap();
-        write(&out, "[]").unwrap();
-        assert_eq!((mode(), std::fs::read_to_string(&out).unwrap()), (0o600, "[]".to_owned()));
-    }
 }

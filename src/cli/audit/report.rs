@@ -1,6 +1,7 @@
 //! `gatepost audit report`: shares of versions, ciphers and identities, refusals, their trend, for all or one partner.
 
 mod answer;
+mod html;
 mod page;
 
 #[cfg(test)]
@@ -15,7 +16,8 @@ use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 
 use super::arguments::{Format, PeriodAsked, Report};
-use super::reading;
+use super::origin::Origin;
+use super::{reading, written};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// The longest spans that are shown by day and by week, if nothing else is asked for.
@@ -38,23 +40,26 @@ pub(super) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    if asked.format == Format::Html {
-        return Err(Failure::usage("the form html is not implemented yet", "ask for table, json or csv"));
-    }
-    let span = asked.span.span(clock::timestamp())?;
+    let now = clock::timestamp();
+    let span = asked.span.span(now)?;
     let period = period(asked, span);
     let folder = super::folder(config, &asked.log)?;
     let partner = asked.partner.clone().map(|domain| Partner { domain, with_below: asked.below });
+    let origin = match asked.format {
+        Format::Html if !json => Some(Origin::read(config, &folder, span, now)?),
+        _ => None,
+    };
     let (sums, met) = reading::records(&folder, |segments, progress| {
         pass(segments, span, || Tally::new(period, partner.clone()), progress)
     })?;
     let answered = Answered { asked, span, period, sums, met };
-    match asked.format {
-        _ if json => console.json(&answer::json(&answered))?,
-        Format::Json => console.json(&answer::json(&answered))?,
-        Format::Csv => write!(console.out, "{}", answer::csv(&answered))?,
-        Format::Table | Format::Html => write!(console.out, "{}", page::page(&answered))?,
-    }
+    let text = match (asked.format, &origin) {
+        (Format::Html, Some(origin)) => html::page(&answered, origin),
+        (Format::Csv, _) if !json => answer::csv(&answered),
+        (Format::Table, _) if !json => page::page(&answered),
+        _ => written::json_text(&answer::json(&answered))?,
+    };
+    written::give(asked.out.as_deref(), &text, json, console)?;
     Ok(Exit::Done)
 }
 

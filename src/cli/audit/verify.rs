@@ -2,12 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::audit::keyfile;
 use crate::audit::verify::{Expected, verify_segment, verify_with};
-use crate::cli::configuration;
-use crate::cli::main_file::MainFile;
 use crate::cli::output::{Console, Exit, Failure};
 
 use super::arguments::Verify;
@@ -49,7 +47,8 @@ pub(in crate::cli) fn run(
 /// What is known besides the log, and why it is not more.
 fn expected(config: Option<&Path>, asked: &Verify, folder: &Path) -> (Expected, Option<String>) {
     let mut expected = Expected { pinned: asked.key, held: asked.checkpoints.clone(), current: None, seen: None };
-    let Some(file) = key_file(config, folder) else { return (expected, None) };
+    let main = super::main_file(config, folder);
+    let Some(file) = main.map(|main| main.audit_key()) else { return (expected, None) };
     let mut note = None;
     match keyfile::public_key(&file) {
         Ok(key) => expected.current = key,
@@ -75,11 +74,4 @@ fn readable(file: &Path) -> io::Result<()> {
         () if kind.is_file() => File::open(file).map(drop),
         () => Ok(()),
     }
-}
-
-/// The file of the key that signs the log in `folder`; `None` if the configuration is that of another log.
-fn key_file(config: Option<&Path>, folder: &Path) -> Option<PathBuf> {
-    let main = MainFile::read(&configuration::file(config)).ok()?;
-    let same = main.path_at("audit", "path")?.canonicalize().ok()? == folder.canonicalize().ok()?;
-    same.then(|| main.audit_key())
 }

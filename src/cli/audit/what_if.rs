@@ -2,6 +2,7 @@
 
 mod answer;
 mod changed;
+mod html;
 mod page;
 
 #[cfg(test)]
@@ -21,11 +22,14 @@ use crate::config::overruled::Overruled;
 use crate::model::time::Timestamp;
 
 use super::arguments::{ByAsked, Directions, Format, WhatIf};
-use super::reading;
+use super::origin::Origin;
+use super::{reading, written};
 use changed::Changed;
 
 /// Lines of the list in a table, if no other number is asked for.
 const ROWS_DEFAULT: usize = 20;
+/// The same on a page: some ten sheets of paper.
+const GROUPS_ON_PAGE_DEFAULT: usize = 100;
 
 /// The answer and what it is the answer to.
 #[derive(Debug)]
@@ -60,9 +64,6 @@ pub(super) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    if asked.format == Format::Html {
-        return Err(Failure::usage("the form html is not implemented yet", "ask for table, json or csv"));
-    }
     let now = clock::timestamp();
     let span = asked.span.span(now)?;
     let before = configuration::require(config, console)?;
@@ -76,6 +77,10 @@ pub(super) fn run(
     let domains = changed.domains.as_deref();
     let by = by(asked);
     let scope = Scope { inbound: asked.direction.inbound(), outbound: asked.direction.outbound(), domains, by };
+    let origin = match asked.format {
+        Format::Html if !json => Some(Origin::read(config, &folder, span, now)?),
+        _ => None,
+    };
     let (tally, met) = reading::records(&folder, |segments, progress| {
         pass(segments, span, || Tally::new(&before, &after, scope), progress)
     })?;
@@ -83,12 +88,13 @@ pub(super) fn run(
     let (groups, omitted) = listed(groups.into_iter().collect(), limit(asked, json));
     let Changed { words: change, overruled, whose, .. } = changed;
     let answered = Answered { asked, change, overruled, whose, span, at, by, totals, met, groups, omitted };
-    match asked.format {
-        _ if json => console.json(&answer::json(&answered))?,
-        Format::Json => console.json(&answer::json(&answered))?,
-        Format::Csv => write!(console.out, "{}", answer::csv(&answered))?,
-        Format::Table | Format::Html => write!(console.out, "{}", page::page(&answered))?,
-    }
+    let text = match (asked.format, &origin) {
+        (Format::Html, Some(origin)) => html::page(&answered, origin),
+        (Format::Csv, _) if !json => answer::csv(&answered),
+        (Format::Table, _) if !json => page::page(&answered),
+        _ => written::json_text(&answer::json(&answered))?,
+    };
+    written::give(asked.out.as_deref(), &text, json, console)?;
     let is_hit = answered.count(Outcome::Refused) + answered.count(Outcome::Deferred) > 0;
     Ok(if asked.fail_if_hit && is_hit { Exit::No } else { Exit::Done })
 }
@@ -116,6 +122,7 @@ fn limit(asked: &WhatIf, json: bool) -> usize {
         Some(0) => usize::MAX,
         Some(limit) => limit,
         None if asked.format == Format::Table && !json => ROWS_DEFAULT,
+        None if asked.format == Format::Html && !json => GROUPS_ON_PAGE_DEFAULT,
         None => usize::MAX,
     }
 }

@@ -54,7 +54,7 @@ fn direction(answered: &Answered<'_>, is_inbound: bool) -> Vec<String> {
 }
 
 /// `Mail in from partner.example from 2027-01-01 to 2027-01-31: 12,345 messages accepted, 87 refused.`
-fn headline(answered: &Answered<'_>, is_inbound: bool, total: &Sums) -> String {
+pub(super) fn headline(answered: &Answered<'_>, is_inbound: bool, total: &Sums) -> String {
     let below = if answered.asked.below { " and below" } else { "" };
     let partner = |word: &str| match &answered.asked.partner {
         Some(partner) => format!(" {word} {partner}{below}"),
@@ -147,7 +147,7 @@ fn shares(kind: &str, is_inbound: bool, rows: &[(&str, u64)], messages: u64) -> 
     std::iter::once(String::new()).chain(lines(&columns, &rows, WIDTH_COLUMNS)).collect()
 }
 
-fn in_words<'a>(kind: &str, name: &'a str) -> &'a str {
+pub(super) fn in_words<'a>(kind: &str, name: &'a str) -> &'a str {
     match (kind, name) {
         ("version" | "grade", "none") => "plaintext",
         ("grade", "any") => "weaker than strong",

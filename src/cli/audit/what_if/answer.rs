@@ -158,7 +158,7 @@ pub(super) fn csv(answered: &Answered<'_>) -> String {
 /// `TLSv1 ECDHE-RSA-AES128-SHA (40), none (1), others (2)`.
 pub(super) fn sessions(group: &Group) -> String {
     let mut sessions: Vec<_> = group.sessions.iter().collect();
-    sessions.sort_by_key(|(session, messages)| (session.is_none(), std::cmp::Reverse(*messages)));
+    sessions.sort_by_key(|(session, messages)| (session.is_none(), std::cmp::Reverse(*messages), session.as_deref()));
     let of_one = |(session, messages): &&(Option<Box<str>>, u64)| {
         format!("{} ({messages})", session.as_deref().unwrap_or("others"))
     };

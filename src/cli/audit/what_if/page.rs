@@ -16,7 +16,7 @@ use super::{Answered, changed};
 
 const INDENT: &str = "  ";
 /// As records and answers for programs have a session without TLS, with the bracket of its number.
-const PLAINTEXT: &str = "none (";
+pub(super) const PLAINTEXT: &str = "none (";
 /// Networks of clients in one line of the list.
 const CLIENTS_SHOWN_MAX: usize = 3;
 /// The column of the subject, so that the others do not wander.
@@ -34,7 +34,8 @@ pub(super) fn page(answered: &Answered<'_>) -> String {
         page.push(String::new());
         page.extend(list(answered));
     }
-    let notes = notes(answered);
+    let mut notes = notes(answered);
+    notes.extend(left_open(&answered.met, answered.span.from));
     if !notes.is_empty() {
         page.push(String::new());
     }
@@ -49,7 +50,7 @@ fn overruled(overruled: &[Overruled]) -> impl Iterator<Item = String> {
 }
 
 /// `Of 12,345 messages from or to bank.example since 2026-10-23, 87 (0.7 %) from 5 senders would have been refused.`
-fn sentence(answered: &Answered<'_>) -> String {
+pub(super) fn sentence(answered: &Answered<'_>) -> String {
     let total = answered.totals.messages;
     let what = subject(answered, total);
     let span = answered.asked.span.in_words(answered.span);
@@ -64,7 +65,7 @@ fn sentence(answered: &Answered<'_>) -> String {
     }
 }
 
-fn subject(answered: &Answered<'_>, total: u64) -> String {
+pub(super) fn subject(answered: &Answered<'_>, total: u64) -> String {
     let whose = answered.whose.as_str();
     match answered.asked.direction {
         Directions::Inbound if whose.is_empty() => count(total, "message"),
@@ -157,8 +158,8 @@ fn row((subject, group): &(Subject, Group)) -> Vec<Cell> {
     vec![name.into_owned().into(), thousands(group.messages).into(), end, subject.reason.into(), last_seen.into()]
 }
 
-/// What the numbers leave open.
-fn notes(answered: &Answered<'_>) -> Vec<String> {
+/// What the numbers leave open, besides what the log does.
+pub(super) fn notes(answered: &Answered<'_>) -> Vec<String> {
     let totals = &answered.totals;
     let mut notes = Vec::new();
     let mut note = |number: u64, noun: &str, text: &str| {
@@ -182,6 +183,5 @@ fn notes(answered: &Answered<'_>) -> Vec<String> {
         note(totals.unknown.get(&why).copied().unwrap_or_default(), "recipient", text);
     }
     note(totals.left_out, "record", "left out: the message failed for another reason than TLS.");
-    notes.extend(left_open(&answered.met, answered.span.from));
     notes
 }

@@ -9,6 +9,7 @@ use crate::cli::tests::run;
 use crate::model::id::RecordId;
 use crate::model::reason::Reason;
 
+use super::super::paper::check_page;
 use super::super::recorded::{ACCEPTED, Mail, OLD, folder, json, write};
 
 const ASKED: &str = "audit what-if --from 2027-01-01 --to 2027-01-31 --at 2027-02-01";
@@ -316,7 +317,6 @@ fn wrong_settings_are_told_as_in_a_configuration() {
         ("--set route.tls=encrypt", 2, "there is no [route] to change"),
         ("--with /nonexistent.toml", 2, "nonexistent"),
         ("--with a --set tls=required", 2, "cannot be used with"),
-        ("--format html --set tls=required", 2, "not implemented yet"),
     ] {
         let ran = run(folder.path(), &format!("{ASKED} {more}"));
         assert!(ran.exit == exit && ran.err.contains(expected), "{more}: {ran:?}");
@@ -364,4 +364,58 @@ fn a_message_whose_recipients_take_several_records_counts_once() {
     fs::write(file, strict).unwrap();
     let found = answer(&folder, "--domain bank.example --set cipher=aead");
     assert_eq!((outcomes(&found), &found["refused_already"]), (vec![0, 0, 0, 0, 2, 0], &1.into()));
+}
+
+#[test]
+fn the_page_of_one_file_says_who_is_hit_why_and_what_they_would_be_told() {
+    let folder = folder(&[]);
+    let hostile = |record: String| record.replace(&RecordId::from_u128(4).to_string(), "<b>&\u{202e}");
+    write(&folder, &mails().iter().map(json).map(hostile).collect::<Vec<_>>());
+    let asked = format!("{ASKED} --domain bank.example --format html");
+    let setting =
+        "<dt>Setting</dt><dd><code>min_version = &quot;TLSv1.2&quot; in [inbound] of domains.d/bank.toml</code>";
+    let checks: [(&str, &[&str]); 3] = [
+        (
+            "--set min_version=TLSv1.2",
+            &[
+                "Of 7 messages from or to bank.example from 2027-01-01 to 2027-01-31, 5 (71.4 %)",
+                setting,
+                "<dt>would be refused</dt><dd>5</dd>",
+                "<dt>answered as before</dt><dd>2</dd>",
+                "<th scope=\"row\">old.example</th><td class=\"number\" data-name=\"Messages\">3</td>",
+                "<span class=\"tag bad\">refused</span>",
+                "<dt>Rule</dt><dd>--set:2</dd>",
+                "<dt>Reply</dt><dd><code>554 5.7.10 Encryption needed: ",
+                "<dt>From</dt><dd>192.0.2.0/24 (3)</dd>",
+                "<dt>Sessions</dt><dd>plaintext (1)</dd>",
+                "record <code>&lt;b&gt;&amp;\\u{202e}</code>, message <code>&lt;b&gt;&amp;\\u{202e}</code>",
+                "The log begins at 2027-01-02 03:04:05 UTC.",
+            ],
+        ),
+        ("--set min_version=TLSv1.2 --limit 1", &["And 2 more groups with 2 messages"]),
+        ("--set tls=optional", &["none would have met with another answer", "<dt>would be refused</dt><dd>0</dd>"]),
+    ];
+    for (more, expected) in checks {
+        let ran = run(folder.path(), &format!("{asked} {more}"));
+        assert_eq!((ran.exit, ran.err.as_str()), (0, ""), "{more}");
+        let page = check_page(&ran.out);
+        for text in expected {
+            assert!(page.contains(text), "{more}: {text}: {page}");
+        }
+    }
+}
+
+#[test]
+fn the_page_of_one_file_tells_exceptions_and_what_gave_way() {
+    let exception = "[inbound]\ntls = \"optional\"\n[[inbound.exception]]\nclients = [\"2001:db8::/32\"]\n\
+                     min_version = \"TLSv1\"\nowner = \"o\"\nreason = \"r\"\nexpires = 2028-01-01\n";
+    let folder = beside(exception);
+    let ran = run(folder.path(), &format!("{ASKED} --domain bank.example --set min_version=TLSv1.2 --format html"));
+    let page = check_page(&ran.out);
+    for text in [
+        "<dt>Overrules</dt><dd>tls = optional (domains.d/bank.toml:7)",
+        "under the exception domains.d/bank.toml:8, which stands",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
 }
