@@ -127,6 +127,33 @@ def strangers(demo):
         check(f"{path[:40]} is answered", ask(demo.port, path)[0] in (200, 400, 404), True)
 
 
+def programs(demo):
+    """The same as JSON."""
+    def get(path):
+        status, headers, text = ask(demo.port, "/api/v1" + path)
+        check(f"{path} is JSON", headers["content-type"], "application/json")
+        return status, json.loads(text)
+
+    check("status", get("/status")[1]["hostname"], "relay.gatepost.example")
+    wait_for(lambda: get("/posture")[0] == 200, 30)
+    posture = get("/posture?window=hour")[1]
+    check("posture has its steps", (len(posture["inbound"]["steps"]), posture["window"]), (60, "hour"))
+    check("a version below the minimum is in it", posture["inbound"]["total"]["refused"]["version-below-minimum"] > 0, True)
+    check("a window that there is not", get("/posture?window=year")[0], 400)
+    wait_for(lambda: get("/stricter")[0] == 200, 30)
+    steps = {(step["policy"], step["direction"]): step for step in get("/stricter")[1]["steps"]}
+    check("what one step would stop", steps["domains.d/press.toml", "inbound"]["stopped"], 2)
+    waiting = get("/queue")[1]["messages"]
+    check("the queue", [message["recipients"][0]["address"] for message in waiting], ["agent@secret.example"])
+    check("its destinations", len(get("/queue/destinations")[1]["destinations"]), 1)
+    found = get("/messages/" + waiting[0]["id"])[1]
+    check("a message with its records", (found["queue"]["id"], found["records"][0]["event"]), (waiting[0]["id"], "inbound.accepted"))
+    check("no message", get("/messages/x")[0], 404)
+    question = urllib.parse.urlencode({"from": "a@partner.example", "to": "ward@clinic.example", "session": "plaintext"})
+    check("explained", get("/explain?" + question)[1]["reply"].split()[:2], ["550", "5.7.10"])
+    check("what cannot be explained", get("/explain?from=a&to=b@clinic.example")[0], 400)
+
+
 def login(folder):
     """Beyond loopback: TLS, a token, a cookie; nothing without them."""
     (folder / "token").write_text(TOKEN + "\n")
@@ -164,6 +191,10 @@ def login(folder):
         except (http.client.HTTPException, OSError):
             plain = "nothing"
         check("without TLS", plain, "nothing")
+        for sent, expected in [({}, 401), ({"Authorization": "Bearer " + "x" * 30}, 401), ({"Authorization": "Basic eDp5"}, 401),
+                               ({"Authorization": "Bearer " + TOKEN}, 200)]:
+            check(f"the API with {list(sent)} is {expected}", ask(port, "/api/v1/status", headers=sent, tls=trust)[0], expected)
+        check("a page is not for bearers", ask(port, "/", headers={"Authorization": "Bearer " + TOKEN}, tls=trust)[0], 303)
         check("the token is not in the log", TOKEN in daemon.log.read_text(), False)
     finally:
         daemon.stop()
@@ -196,6 +227,7 @@ def main():
         try:
             first_old_client(demo)
             strangers(demo)
+            programs(demo)
             if shutil.which("node") and shutil.which("chromium"):
                 browse(demo, folder)
             elif os.environ.get("CI"):

@@ -18,10 +18,12 @@ use crate::config::AdminConfig;
 use crate::page::document::linked;
 use crate::tls::https::{HttpsError, https_server};
 
-use super::Site;
+use super::{Site, api};
 
 /// Bound to this host and to TLS by its name (RFC 6265bis section 4.1.3.2).
 const COOKIE: &str = "__Host-gatepost";
+/// Where programs ask.
+const API: &str = "/api/";
 /// A wrong token is answered no sooner.
 const WRONG_PAUSE: Duration = Duration::from_millis(500);
 /// What is shown before anybody has logged in.
@@ -74,15 +76,29 @@ impl Door {
 
 /// Lets in whoever is logged in, or need not be.
 pub(super) async fn let_in(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let is_known = cookie(request.headers()).is_some_and(|secret| site.sessions.holds(secret, clock::now()));
+    let is_api = request.uri().path().starts_with(API);
+    let is_bearer = is_api && bearer(request.headers()).is_some_and(|token| site.door().knows(token));
+    let by_cookie = cookie(request.headers()).is_some_and(|secret| site.sessions.holds(secret, clock::now()));
+    let is_known = is_bearer || by_cookie;
     let is_public = PUBLIC.contains(&request.uri().path());
     if !site.door().asks_for_login() || is_public || is_known {
         return next.run(request).await;
     }
     match *request.method() {
-        Method::GET | Method::HEAD => Redirect::to("/login").into_response(),
-        _ => StatusCode::UNAUTHORIZED.into_response(),
+        Method::GET | Method::HEAD if !is_api => Redirect::to("/login").into_response(),
+        _ => {
+            let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
+            (challenge, api::refused(StatusCode::UNAUTHORIZED, "send the token: Authorization: Bearer …"))
+                .into_response()
+        }
     }
+}
+
+/// RFC 6750 section 2.1
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {

@@ -35,7 +35,9 @@ pub(super) struct Asked {
 }
 
 /// What cannot be asked, at which field, and what to write instead.
-struct Wrong {
+#[derive(Debug, thiserror::Error)]
+#[error("{field}: {what}")]
+pub(super) struct Wrong {
     field: &'static str,
     what: String,
 }
@@ -96,7 +98,7 @@ fn field(label: &str, name: &str, value: &str, example: &str) -> Markup {
     }
 }
 
-fn answer(site: &Site, asked: &Asked, config: &Config) -> Result<Value, Wrong> {
+pub(super) fn answer(site: &Site, asked: &Asked, config: &Config) -> Result<Value, Wrong> {
     let wrong = |field, what: String| Wrong { field, what };
     let from = match asked.from.trim() {
         "" | "<>" => ReversePath::Null,

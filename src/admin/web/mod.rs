@@ -2,6 +2,7 @@
 //!
 //! Must not: change anything, or look anything up in the world for a visitor.
 
+mod api;
 mod charts;
 pub mod door;
 mod explain;
@@ -102,6 +103,13 @@ fn router(site: Arc<Site>) -> Router {
         .route("/partner/{domain}", get(partner::page))
         .route("/policy", get(policy::page))
         .route("/policy/explain", get(explain::page))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/posture", get(api::posture))
+        .route("/api/v1/stricter", get(api::stricter))
+        .route("/api/v1/queue", get(api::queue))
+        .route("/api/v1/queue/destinations", get(api::destinations))
+        .route("/api/v1/messages/{id}", get(api::message))
+        .route("/api/v1/explain", get(api::explained))
         .route("/login", get(door::page).post(door::log_in))
         .route("/logout", post(door::log_out))
         .route("/static/style.css", file("text/css; charset=utf-8", STYLE))
