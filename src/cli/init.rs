@@ -252,8 +252,8 @@ fn next_commands(plan: &Plan, config: &Path, console: &mut Console<'_>) -> Resul
         "\nTry next:\n  \
          {BOLD}gatepost check{option}{BOLD:#}\n  \
          {BOLD}gatepost policy explain{option} \\\n    --from {from} --to {to}{client}{BOLD:#}\n  \
-         {BOLD}gatepost serve{option}{BOLD:#}        \
-         {DIM}(port 25 needs root, or CAP_NET_BIND_SERVICE){DIM:#}"
+         {BOLD}gatepost serve{option}{BOLD:#}\n\n\
+         Port 25 needs root, or CAP_NET_BIND_SERVICE."
     )?;
     Ok(())
 }
