@@ -1,5 +1,10 @@
 //! What the service manager that started us is told: sd_notify(3). Without one nothing is said.
 
+use std::ffi::OsString;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -16,18 +21,20 @@ const PULSE: Duration = Duration::from_secs(30);
 /// A watchdog hears from us twice in its time, in case one is late.
 const PINGS_IN_TIME: u32 = 2;
 const PULSE_MIN: Duration = Duration::from_millis(10);
+/// A manager that does not read must not stop the daemon.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The way to the service manager.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    is_there: bool,
+    socket: Option<OsString>,
     /// How long it waits for a sign of life.
     patience: Option<Duration>,
 }
 
 impl Supervisor {
     pub(super) fn of_environment() -> Self {
-        Self { is_there: std::env::var_os(NOTIFY_SOCKET).is_some(), patience: sd_notify::watchdog_enabled() }
+        Self { socket: std::env::var_os(NOTIFY_SOCKET), patience: sd_notify::watchdog_enabled() }
     }
 
     /// When to call [`Supervisor::alive`].
@@ -74,13 +81,23 @@ impl Supervisor {
     }
 
     fn tell(&self, states: &[NotifyState<'_>]) {
-        if !self.is_there {
-            return;
-        }
-        if let Err(error) = sd_notify::notify(states) {
+        let Some(socket) = &self.socket else { return };
+        let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+        if let Err(error) = send(socket, &text) {
             tracing::warn!(%error, "the service manager could not be told how the daemon does");
         }
     }
+}
+
+/// A name that begins with `@` is one of the abstract namespace.
+fn send(socket: &OsString, text: &str) -> io::Result<()> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    let sender = UnixDatagram::unbound()?;
+    sender.set_write_timeout(Some(SEND_TIMEOUT))?;
+    sender.send_to_addr(text.as_bytes(), &address).map(drop)
 }
 
 /// One line for people.
@@ -89,5 +106,32 @@ fn standing(running: &Running) -> String {
     match spool.admission() {
         Ok(()) => format!("Takes mail; {} in the queue", human::count(spool.message_count(), "message")),
         Err(fault) => format!("Takes no mail: {fault}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_hears_us_by_either_kind_of_name_and_one_that_does_not_read_costs_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let name = format!("gatepost-test-{}", std::process::id());
+        let abstract_name = SocketAddr::from_abstract_name(&name).unwrap();
+        for (manager, socket) in [
+            (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
+            (UnixDatagram::bind_addr(&abstract_name).unwrap(), format!("@{name}").into()),
+        ] {
+            let supervisor = Supervisor { socket: Some(socket.clone()), patience: None };
+            supervisor.stopping();
+            let mut told = [0; 256];
+            let length = manager.recv(&mut told).unwrap();
+            assert!(told[..length].starts_with(b"STOPPING=1\nSTATUS=Stopping: "), "{told:?}");
+            // The kernel keeps some; the first that it does not keep is given up.
+            let refused = (0..100_000).find_map(|_| send(&socket, "STATUS=x\n").err());
+            assert_eq!(refused.unwrap().kind(), io::ErrorKind::WouldBlock);
+        }
+        assert!(send(&folder.path().join("nobody").into(), "READY=1\n").is_err());
     }
 }

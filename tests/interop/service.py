@@ -10,11 +10,13 @@ import fcntl
 import json
 import os
 import pathlib
+import queue
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import rig
@@ -74,7 +76,8 @@ class Service(Daemon):
         self.passed, self.filtered = list(passed), filtered
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(home / "notify"))
-        self.manager.settimeout(NOTICE_SECONDS)
+        self.notices = queue.Queue()
+        threading.Thread(target=self.listen, daemon=True).start()
         names = {"LISTEN_FDNAMES": ":".join(name for name, _ in self.passed)} if self.passed else {}
         told = {"NOTIFY_SOCKET": str(home / "notify"), **names, **(environment or {})}
         super().__init__(home, DOMAINS, environment=told, **settings)
@@ -94,11 +97,16 @@ class Service(Daemon):
         said = process.communicate(timeout=seconds)[1].decode()
         return process.returncode, " ".join(said.split())
 
+    def listen(self):
+        """Reads at once, as a manager does: few words fit into the kernel."""
+        while True:
+            self.notices.put(self.manager.recv(4096).decode())
+
     def told(self):
         """What the manager is told next, as pairs."""
         try:
-            text = self.manager.recv(4096).decode()
-        except TimeoutError:
+            text = self.notices.get(timeout=NOTICE_SECONDS)
+        except queue.Empty:
             return {"nothing": self.log.read_text(errors="replace")[-1500:]}
         return dict(line.split("=", 1) for line in text.splitlines())
 

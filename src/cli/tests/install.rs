@@ -109,7 +109,8 @@ fn each_command_has_a_manual_page_without_faults() {
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let line = words.iter().map(|word| format!("'{word}' ")).collect::<String>();
     let ask = format!(
-        "{script}\nCOMP_WORDS=({line})\nCOMP_CWORD={}\n_gatepost gatepost '{}' '{}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        "{script}\nCOMP_WORDS=({line})\nCOMP_CWORD={}\n_gatepost gatepost '{}' '{}'\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         words.len() - 1,
         words[words.len() - 1],
         words[words.len() - 2],
