@@ -7,7 +7,7 @@
 //! | layer | modules | may |
 //! |---|---|---|
 //! | L0 | [`model`], [`clock`], [`random`] | hold values; the other two alone read a clock and draw random numbers |
-//! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`], [`page`] | decide: values in, values out; no I/O, clock, log, metric |
+//! | L1 | [`smtp`], [`policy`], [`schedule`], [`mail`], [`page`], [`postfix`] | decide: values in, values out; no I/O |
 //! | L2a | [`journal`] | be the one commit point |
 //! | L2 | [`config`], [`dns`], [`net`], [`tls`], [`spool`], [`memory`], [`audit`], [`metrics`] | one kind of I/O each |
 //! | L3 | [`facts`], [`alert`], [`explain`] | ask the world about a destination; tell the administrator; say why |
@@ -54,6 +54,7 @@ pub mod net;
 pub mod outbound;
 pub mod page;
 pub mod policy;
+pub mod postfix;
 pub mod probe;
 pub mod random;
 pub mod schedule;

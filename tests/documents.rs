@@ -11,13 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "config/grafana/README.md",
     "docs/ARCHITECTURE.md",
     "docs/AUDIT.md",
     "docs/CHANGELOG.md",
     "docs/METRICS.md",
+    "docs/MIGRATION.md",
     "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/POLICY.md",

@@ -22,7 +22,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
+///
+/// `tls` is asked for each connection; `None` is plain HTTP.
+pub(super) async fn serve(listener: TcpListener, router: Router, tls: impl Fn() -> Option<TlsAcceptor>) {
     let service = TowerToHyperService::new(router);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -33,7 +35,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (service, tls) = (service.clone(), tls.clone());
+        let (service, tls) = (service.clone(), tls());
         connections.spawn(async move {
             let _permit = permit;
             // A client that breaks off harms only itself.

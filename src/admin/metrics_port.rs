@@ -28,7 +28,7 @@ impl fmt::Debug for Page {
 
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, page: Page) {
-    http::serve(listener, router(page), None).await;
+    http::serve(listener, router(page), || None).await;
 }
 
 fn router(page: Page) -> Router {

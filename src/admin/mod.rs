@@ -10,6 +10,7 @@ pub mod metrics_port;
 pub mod protocol;
 pub mod queue;
 pub mod reading;
+pub mod secret;
 mod spool;
 pub mod tlsrpt;
 pub mod web;

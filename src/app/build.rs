@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::admin::web::door::Door;
 use crate::alert::Ways;
 use crate::audit::event::Stamp;
 use crate::clock;
@@ -118,6 +119,8 @@ pub(super) struct Built {
     pub(super) inbound: inbound::Snapshot,
     pub(super) outbound: outbound::Snapshot,
     pub(super) certificates: Certificates,
+    /// Of the dashboard.
+    pub(super) door: Door,
 }
 
 /// A configuration with everything that was read for it.
@@ -155,7 +158,7 @@ pub(super) fn build(config: &Config) -> Result<Built, StartError> {
         needs_audit: needs_audit(config),
         reporter: reporter(&config.tlsrpt)?,
     };
-    Ok(Built { inbound, outbound, certificates })
+    Ok(Built { inbound, outbound, certificates, door: Door::read(&config.admin)? })
 }
 
 /// Runs that hang for long count apart from the total, up to this part of it.

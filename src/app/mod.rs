@@ -24,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::admin::web::door::DoorError;
 use crate::audit::keyfile::KeyError;
 use crate::audit::log::LogOrKeyError;
 use crate::config::diagnostic::Diagnostic;
@@ -83,6 +84,8 @@ pub enum StartError {
     Dns(#[from] DnsError),
     #[error("{0}")]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Door(#[from] DoorError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the system refused a thread or a runtime: {0}")]
@@ -142,6 +145,7 @@ impl StartError {
             Self::Dkim { .. } => {
                 "name a PEM file with an RSA key of 2048 bits or more, or an Ed25519 key, or remove it"
             }
+            Self::Door(_) => "mend the file, or write [admin] bind = \"off\"",
             Self::Dns(_) => "set [dns].servers",
             Self::Tls(_) | Self::Metrics(_) | Self::System(_) | Self::Broken => "report this, with the log",
         }

@@ -135,7 +135,10 @@ fn confine(config: &Config) -> Result<RulesetStatus, RulesetError> {
         DnssecConfig::Auto | DnssecConfig::Off | DnssecConfig::TrustAd => None,
     };
     let dkim = config.tlsrpt.dkim.as_ref().map(|dkim| &dkim.key);
-    let named = files.chain(ours_as_client).chain(authorities).chain(of_next_hops).chain(anchor).chain(dkim);
+    let of_admin = config.admin.certificate.iter().flat_map(|pair| [&pair.chain, &pair.key]);
+    let of_admin = of_admin.chain(&config.admin.token_file);
+    let named =
+        files.chain(ours_as_client).chain(of_admin).chain(authorities).chain(of_next_hops).chain(anchor).chain(dkim);
     let certificates = named.flat_map(|path| of_certificate(path)).flatten();
     // Where roots are read from instead of where the system has them.
     let of_roots = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os).map(PathBuf::from);

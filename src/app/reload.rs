@@ -56,6 +56,7 @@ async fn prepare(running: &Running) -> Result<Prepared, Vec<ReportedDiagnostic>>
 async fn swap(running: &Running, config: Config, built: Built) {
     fill_metrics(&running.metrics, &config);
     certificates::put_in_force(running, built.certificates);
+    running.door.store(Arc::new(built.door));
     let stamp = built.inbound.stamp.clone();
     running.feed.set_stamp(stamp.clone());
     running.inbound.snapshot.store(Arc::new(built.inbound));

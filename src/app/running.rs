@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::admin::control::{self, Desk};
 use crate::admin::metrics_port::{self, Page};
 use crate::admin::protocol::Response;
-use crate::admin::web::{self, Site};
+use crate::admin::web::{self, DoorNow, Site};
 use crate::alert::Alerts;
 use crate::audit::event::{Event, Record, Stamp};
 use crate::audit::feed::Feed;
@@ -64,6 +64,8 @@ pub struct Running {
     pub(super) metrics: Arc<Metrics>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) certificates: Arc<ArcSwap<Certificates>>,
+    /// Of the dashboard.
+    pub(super) door: DoorNow,
     /// Files of certificates that have changed.
     renewals: mpsc::Receiver<Vec<PairFiles>>,
     reloads: mpsc::Receiver<oneshot::Sender<Response>>,
@@ -146,6 +148,7 @@ impl Running {
             metrics,
             commands,
             certificates,
+            door: Arc::new(ArcSwap::from_pointee(built.door)),
             renewals,
             reloads,
             drain,
@@ -244,9 +247,8 @@ impl Running {
         if let Some(socket) = admin {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
             self.addresses.admin = socket.local_addr().ok();
-            let config = self.config.clone();
-            let site =
-                Site::new(desk.clone(), Arc::new(move || config.load_full()), self.config.load().audit.path.clone());
+            let (config, log) = (self.config.clone(), self.config.load().audit.path.clone());
+            let site = Site::new(desk.clone(), Arc::new(move || config.load_full()), self.door.clone(), log);
             self.services.spawn(web::serve(socket, site));
         }
         if let Some(listener) = self.control.listener.take() {

@@ -68,7 +68,7 @@ impl Window {
     }
 
     /// The periods up to the one that `now` lies in, oldest first.
-    fn periods(self, now: Timestamp) -> Vec<Box<str>> {
+    pub fn periods(self, now: Timestamp) -> Vec<Box<str>> {
         let count = u32::try_from(self.length().as_secs() / self.step().as_secs()).unwrap_or(1);
         let begin = |back: u32| self.period().of(&(now - self.step() * back).to_string());
         (0..count).rev().map(begin).collect()
@@ -90,7 +90,7 @@ pub struct Noted {
     pub from: Box<str>,
     /// The first recipient; `None` where it was refused before one was named.
     pub to: Option<Box<str>>,
-    /// `TLSv1 ECDHE-RSA-AES128-SHA`, or `none`.
+    /// `TLSv1 ECDHE-RSA-AES128-SHA`, or `none`; empty where nothing was sent.
     pub session: Box<str>,
 }
 
@@ -106,6 +106,9 @@ impl Noted {
             Kind::Bounced => ("bounced", facts.delivery_reason()),
         };
         let tls: Option<TlsFacts> = serde_json::from_slice(facts.tls).unwrap_or_default();
+        let is_untalked = || facts.next_hop.mx.is_none() || facts.reply().is_none();
+        let is_untried = !facts.kind.is_inbound() && tls.is_none() && is_untalked();
+        let session = if is_untried { "".into() } else { TlsOrNone(tls.as_ref()).to_string().into() };
         Some(Self {
             time: facts.time.into(),
             record: facts.id.into(),
@@ -114,7 +117,7 @@ impl Noted {
             reason: reason.unwrap_or("unknown").into(),
             from: facts.from.as_deref().unwrap_or_default().into(),
             to: facts.to().next().map(Into::into),
-            session: TlsOrNone(tls.as_ref()).to_string().into(),
+            session,
         })
     }
 }
@@ -218,5 +221,73 @@ impl Tally for Posture {
         let mut all: Vec<Noted> = self.noted.drain(..).chain(other.noted).collect();
         all.sort();
         all.into_iter().for_each(|noted| self.note(noted));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_every_step_up_to_the_present_one() {
+        let now: Timestamp = "2027-03-01T00:30:15Z".parse().unwrap();
+        for (window, count, first, last) in [
+            (Window::Hour, 60, "2027-02-28T23:31", "2027-03-01T00:30"),
+            (Window::Day, 24, "2027-02-28T01", "2027-03-01T00"),
+            (Window::Month, 30, "2027-01-31", "2027-03-01"),
+        ] {
+            let periods = window.periods(now);
+            assert_eq!((periods.len(), &*periods[0], &*periods[count - 1]), (count, first, last), "{window:?}");
+        }
+    }
+
+    fn line(time: &str, event: &str, rest: &str) -> String {
+        format!(
+            "{{\"seq\":1,\"time\":\"{time}\",\"id\":\"0{}\",\"event\":\"{event}\",\"message\":null,\"listener\":\"mx\",\
+             \"client\":null,\"from\":\"a@a.example\",\"to\":[\"b@b.example\"],\"tls\":null,{rest}}}",
+            "1".repeat(25)
+        )
+    }
+
+    #[test]
+    fn mail_is_summed_in_its_steps_and_what_was_not_taken_is_noted() {
+        let now: Timestamp = "2027-03-01T12:00:00Z".parse().unwrap();
+        let mut posture = Posture::new(now);
+        let accept = "\"policy\":{\"verdict\":\"accept\",\"stage\":\"rcpt\",\"reason\":null}";
+        let refuse = "\"policy\":{\"verdict\":\"refuse\",\"stage\":\"rcpt\",\"reason\":\"tls-required\"}";
+        let late = "\"mx\":null,\"mx_trusted\":null,\"route\":null,\"reason\":\"null-mx\",\"reply\":\"556 5.1.10 no\"";
+        for (time, event, rest) in [
+            ("2027-02-20T08:00:00.000000Z", "inbound.accepted", accept),
+            ("2027-03-01T11:59:30.000000Z", "inbound.accepted", accept),
+            ("2027-03-01T11:59:31.000000Z", "inbound.refused", refuse),
+            ("2027-03-01T11:59:32.000000Z", "outbound.bounced", late),
+        ] {
+            posture.take_line(line(time, event, rest).as_bytes());
+        }
+        posture.take_line(b"no record");
+        let counts = |window| {
+            let Trend { steps, total } = posture.trend(true, window, now);
+            let used = steps.iter().filter(|(_, sums)| sums.messages > 0).count();
+            (total.messages, total.plaintext, total.refused.values().sum::<u64>(), used)
+        };
+        assert_eq!(counts(Window::Hour), (1, 1, 1, 1));
+        assert_eq!(counts(Window::Day), (1, 1, 1, 1));
+        assert_eq!(counts(Window::Month), (2, 2, 1, 2));
+        let noted: Vec<_> = posture.noted().map(|one| (one.verdict, &*one.reason, &*one.session)).collect();
+        assert_eq!(noted, [("bounced", "null-mx", ""), ("refused", "tls-required", "none")]);
+        posture.forget(now + MONTH);
+        assert_eq!(posture.trend(true, Window::Month, now).total.messages, 1);
+    }
+
+    #[test]
+    fn no_more_is_noted_than_there_is_room_for() {
+        let mut posture = Posture::new(Timestamp::from_secs(1_800_000_000));
+        let refuse = "\"policy\":{\"verdict\":\"refuse\",\"stage\":\"rcpt\",\"reason\":\"tls-required\"}";
+        for second in 0..NOTED_MAX + 5 {
+            let time = format!("2027-03-01T11:{:02}:{:02}.000000Z", second / 60, second % 60);
+            posture.take_line(line(&time, "inbound.refused", refuse).as_bytes());
+        }
+        let noted: Vec<_> = posture.noted().map(|one| one.time.to_string()).collect();
+        assert_eq!((noted.len(), noted[0].as_str()), (NOTED_MAX, "2027-03-01T11:00:54.000000Z"));
     }
 }

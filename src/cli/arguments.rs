@@ -18,6 +18,7 @@ use crate::policy::assumed::{HostCertificate, ShownCertificate};
 use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
+use super::import::arguments::Import;
 use super::init::arguments::Init;
 use super::learned::arguments::LearnedArguments;
 use super::probe::arguments::Probe;
@@ -63,6 +64,8 @@ pub(super) enum Command {
     Check,
     /// Write a commented starter configuration; at a terminal it asks what is not given as an option
     Init(Init),
+    /// Make a configuration from that of another mail server, and tell what it cannot say
+    Import(Import),
     /// Ask the policy engine
     Policy {
         #[command(subcommand)]

@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod health;
 mod human;
+mod import;
 mod init;
 mod kept;
 mod learned;
@@ -128,6 +129,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         }
         Command::Check => check::run(config, json, console),
         Command::Init(asked) => init::run(asked, json, console),
+        Command::Import(asked) => import::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),
         Command::Policy { command: PolicyCommand::Test(asked) } => policy_test::run(config, asked, json, console),
         Command::Selftest(asked) => selftest::run(config, asked, json, console),

@@ -138,7 +138,8 @@ pub(super) fn admin<'a>(mut table: Table<'a>) -> (AdminConfig, Option<At<'a, Soc
     let is_guarded = token_file.is_some() && certificate.is_some();
     if let Some(at) = place.as_ref().filter(|at| !at.value.ip().is_loopback() && !is_guarded) {
         let message = format!("whoever reaches {} would read who writes to whom", at.value);
-        let remedy = "add token_file = \"admin.token\" and certificate = { chain = \"admin.pem\", key = \"admin.key\" }, \
+        let remedy = "add token_file = \"admin.token\" and \
+                      certificate = { chain = \"admin.pem\", key = \"admin.key\" }, \
                       or bind a loopback address";
         at.place.error(message, remedy);
     }

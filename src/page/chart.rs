@@ -12,6 +12,9 @@ const HEIGHT: u64 = 100;
 /// The narrowest part that is still seen.
 const PART_WIDTH_MIN: u64 = 4;
 
+/// Between two parts.
+const GAP_WIDTH: u64 = 2;
+
 /// How many there are of each kind; kinds that do not occur may be left out.
 pub type Parts = Vec<(Shade, u64)>;
 
@@ -20,6 +23,8 @@ pub type Parts = Vec<(Shade, u64)>;
 pub struct Column {
     /// Such as `2027-01-02 03:00`.
     pub name: String,
+    /// The same below the drawing, such as `03:00`.
+    pub tick: String,
     pub parts: Parts,
 }
 
@@ -33,18 +38,20 @@ fn count_of(parts: &Parts, shade: Shade) -> u64 {
     parts.iter().filter(|(of, _)| *of == shade).map(|(_, count)| count).sum()
 }
 
-/// A bar that is filled with the parts, and a list with their numbers. `what` is a noun such as `messages`.
-pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Markup {
+/// A bar that is filled with the parts, and a list with their numbers: `number` says them with their noun.
+pub fn shares(parts: &Parts, number: &dyn Fn(u64) -> String) -> Markup {
     let total: u64 = parts.iter().map(|(_, count)| count).sum();
     let present = Shade::ALL.into_iter().map(|shade| (shade, count_of(parts, shade))).filter(|(_, count)| *count > 0);
     let present: Vec<(Shade, u64)> = present.collect();
-    let widths = widths(&present, total);
-    let mut left = 0;
+    let bars = widths(&present, total).into_iter().scan(0, |left, width| {
+        let begin = *left;
+        *left += width;
+        Some((begin, width.saturating_sub(GAP_WIDTH).max(1)))
+    });
     html! {
         svg.shares viewBox=(format!("0 0 {WIDTH} 10")) preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-            @for ((shade, _), width) in present.iter().zip(&widths) {
-                rect class=(shade.class()) x=(left) y="0" width=(width.saturating_sub(2).max(1)) height="10" {}
-                @let _ = { left += width; };
+            @for ((shade, _), (left, width)) in present.iter().zip(bars) {
+                rect class=(shade.class()) x=(left) y="0" width=(width) height="10" {}
             }
         }
         ul.legend {
@@ -53,7 +60,7 @@ pub fn shares(parts: &Parts, what: &str, number: &dyn Fn(u64) -> String) -> Mark
                     span.swatch.(shade.class()) {}
                     span.name { (shade.name()) }
                     span.share { (share(*count, total)) }
-                    span.count { (number(*count)) " " (what) }
+                    span.count { (number(*count)) }
                 }
             }
         }
@@ -84,7 +91,7 @@ pub struct Columns<'a> {
 impl Columns<'_> {
     pub fn draw(&self) -> Markup {
         let top = scale_top(self.columns.iter().map(Column::total).max().unwrap_or(0));
-        let name = |column: Option<&Column>| column.map(|column| column.name.clone()).unwrap_or_default();
+        let name = |column: Option<&Column>| column.map(|column| column.tick.clone()).unwrap_or_default();
         let middle = name(self.columns.get(self.columns.len() / 2));
         html! {
             figure.columns {
@@ -204,7 +211,7 @@ mod tests {
 
     #[test]
     fn columns_stand_on_each_other_within_the_drawing() {
-        let column = |name: &str, parts: Parts| Column { name: name.to_owned(), parts };
+        let column = |name: &str, parts: Parts| Column { name: name.to_owned(), tick: name.to_owned(), parts };
         let columns = [column("one", vec![(Shade::Plaintext, 5), (TLS13, 5)]), column("two", vec![])];
         let chart = Columns { title: "Mail", columns: &columns, number: |count| count.to_string() };
         let drawn = chart.draw().into_string();

@@ -1,10 +1,14 @@
-//! TLS for requests of our own to web servers: the server's name must be vouched for, or nothing is sent.
+//! TLS for HTTP: requests of our own to web servers, whose names must be vouched for, and the dashboard's pages.
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::client::Resumption;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig};
 
+use crate::policy::settings::KeyPair;
+
+use super::certificates::{CertificateError, CertificatePaths, ServerCertificate};
 use super::failure::SetupError;
 use super::provider::provider;
 use super::roots::Roots;
@@ -19,4 +23,25 @@ pub fn https_client(roots: &Roots) -> Result<Arc<ClientConfig>, SetupError> {
     // (RFC 8461 section 3.3).
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// TLS 1.2 and later with one certificate: browsers have spoken nothing older for years.
+pub fn https_server(pair: &KeyPair) -> Result<Arc<ServerConfig>, HttpsError> {
+    let certificate = ServerCertificate::read_pair(&CertificatePaths::new(&pair.chain, &pair.key))?;
+    let resolver = SingleCertAndKey::from(CertifiedKey::clone(&certificate.key));
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(SetupError::from)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver));
+    Ok(Arc::new(config))
+}
+
+/// Why no page can be served over TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpsError {
+    #[error("{0}")]
+    Certificate(#[from] CertificateError),
+    #[error("{0}")]
+    Setup(#[from] SetupError),
 }

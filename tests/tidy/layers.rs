@@ -6,7 +6,7 @@ use crate::tree::{Source, Tree};
 /// Modules by layer, lowest first. A module imports lower layers only.
 const LAYERS: &[(&str, &[&str])] = &[
     ("L0", &["model", "clock", "random"]),
-    ("L1", &["smtp", "policy", "schedule", "mail", "page"]),
+    ("L1", &["smtp", "policy", "schedule", "mail", "page", "postfix"]),
     ("L2a", &["journal"]),
     ("L2", &["config", "dns", "net", "tls", "spool", "memory", "audit", "metrics"]),
     ("L3", &["facts", "alert", "explain"]),

@@ -7,21 +7,30 @@ use crate::audit::report::Sums;
 use crate::page::chart::{Column, Columns, Parts, shares};
 use crate::page::shade::Shade;
 
-use super::words::number;
+use super::words::{counted, number};
 
 pub(super) fn parts(sums: &Sums) -> Parts {
     let versions = sums.versions.iter().map(|(version, count)| (Shade::Version(*version), *count));
     versions.chain([(Shade::Plaintext, sums.plaintext)]).collect()
 }
 
-/// `2027-01-02T03:04` as `2027-01-02 03:04`; an hour with its minutes.
-fn name(period: &str) -> String {
-    let text = period.replacen('T', " ", 1);
-    if text.len() == "2027-01-02 03".len() { format!("{text}:00") } else { text }
+/// `2027-01-02T03:04` as `2027-01-02 03:04`, and `03:04`; an hour with its minutes, a day by its date.
+fn names(period: &str) -> (String, String) {
+    match period.split_once('T') {
+        None => (period.to_owned(), period.to_owned()),
+        Some((day, time)) => {
+            let time = if time.len() == "03".len() { format!("{time}:00") } else { time.to_owned() };
+            (format!("{day} {time}"), time)
+        }
+    }
 }
 
 pub(super) fn columns<'a>(steps: impl Iterator<Item = (&'a str, &'a Sums)>) -> Vec<Column> {
-    steps.map(|(period, sums)| Column { name: name(period), parts: parts(sums) }).collect()
+    let column = |(period, sums): (&str, &Sums)| {
+        let (name, tick) = names(period);
+        Column { name, tick, parts: parts(sums) }
+    };
+    steps.map(column).collect()
 }
 
 /// The card of one direction: totals, shares, columns over time.
@@ -31,7 +40,6 @@ pub(super) fn direction(is_inbound: bool, trend: &Trend) -> Markup {
     let refused: u64 = total.refused.values().sum();
     let deferred: u64 = total.deferred.values().sum();
     let reported: u64 = total.reported.values().sum();
-    let columns = columns(trend.steps.iter().map(|(period, sums)| (&**period, sums)));
     html! {
         header { h2 { (title) } }
         dl.numbers {
@@ -42,7 +50,8 @@ pub(super) fn direction(is_inbound: bool, trend: &Trend) -> Markup {
         }
         @if total.messages == 0 { p.empty { "No mail in this time." } }
         @else {
-            (shares(&parts(total), "messages", &|count| number(count)))
+            @let columns = columns(trend.steps.iter().map(|(period, sums)| (&**period, sums)));
+            (shares(&parts(total), &|count| counted(count, "message")))
             (Columns { title: "Messages by TLS version", columns: &columns, number: |count| number(count) }.draw())
         }
         (reasons(if is_inbound { "Refused" } else { "Bounced" }, &total.refused))

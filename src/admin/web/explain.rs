@@ -67,22 +67,31 @@ pub(super) fn form(asked: &Asked, config: &Config) -> Markup {
                 option value="inbound" selected[!is_outbound] { "Mail that comes in" }
                 option value="outbound" selected[is_outbound] { "Mail that goes out" }
             } }
-            label { "From" input name="from" value=(asked.from) placeholder="a@partner.example" spellcheck="false" autocapitalize="off"; }
-            label { "To" input name="to" value=(asked.to) placeholder="b@bank.example" spellcheck="false" autocapitalize="off" required; }
+            (field("From", "from", &asked.from, "a@partner.example"))
+            (field("To", "to", &asked.to, "b@bank.example"))
             label { "Session" select name="session" {
                 option value="" selected[asked.session.is_empty()] { "every kind" }
                 @for version in versions { option value=(version) selected[asked.session == version] { (version) } }
                 option value="plaintext" selected[asked.session == "plaintext"] { "plaintext" }
             } }
-            label { "Cipher suite, optional" input name="cipher" value=(asked.cipher) spellcheck="false" autocapitalize="off"; }
-            label { "Listener, for mail that comes in" select name="listener" {
+            (field("Cipher suite, optional", "cipher", &asked.cipher, ""))
+            label { "Listener, for mail in" select name="listener" {
                 option value="" { "the usual one" }
                 @for listener in &config.listeners {
                     option value=(listener.name) selected[asked.listener == listener.name] { (listener.name) }
                 }
             } }
-            label { "Client address, optional" input name="client" value=(asked.client) spellcheck="false" autocapitalize="off"; }
+            (field("Client address, optional", "client", &asked.client, ""))
             div { button.main type="submit" { "Explain" } }
+        }
+    }
+}
+
+fn field(label: &str, name: &str, value: &str, example: &str) -> Markup {
+    html! {
+        label { (label)
+            input name=(name) value=(value) placeholder=(example) spellcheck="false" autocapitalize="off"
+                required[name == "to"];
         }
     }
 }
@@ -146,9 +155,9 @@ fn explanation(answer: &Value) -> Markup {
         }
         @for stage in array(answer, "/stages") { (stage_card(stage)) }
         @if answer.pointer("/requirement").is_some() { (requirement(answer)) }
-        @let sessions = array(answer, "/sessions");
-        @if !sessions.is_empty() { (compared("Every kind of session", sessions)) }
-        @for host in array(answer, "/by_host") { (by_host(host)) }
+        @let (sessions, hosts) = (array(answer, "/sessions"), array(answer, "/sessions_by_host"));
+        @if hosts.is_empty() && !sessions.is_empty() { (compared("Every kind of session", sessions)) }
+        @for host in hosts { (by_host(host)) }
         @let coming = array(answer, "/to_come");
         @if !coming.is_empty() { (to_come(coming)) }
     }
@@ -210,7 +219,10 @@ fn requirement(answer: &Value) -> Markup {
     let hosts = array(answer, "/next_hop/hosts");
     html! {
         section.card {
-            header { h2 { "What a session must meet" } p.lead { (text(answer, "/requirement/level").unwrap_or_default()) } }
+            header {
+                h2 { "What a session must meet" }
+                p.lead { (text(answer, "/requirement/level").unwrap_or_default()) }
+            }
             (settings(array(answer, "/requirement/policy")))
             @if !hosts.is_empty() {
                 h3 { "Next hop" }
@@ -228,7 +240,7 @@ fn settings(rows: &[Value]) -> Markup {
         @if rows.is_empty() { p.empty { "Nothing is asked for." } }
         @else {
             table.stack {
-                thead { tr { th scope="col" { "Key" } th scope="col" { "Value" } th scope="col" { "Set by" } } }
+                (words::columns(&["Key", "Value", "Set by"]))
                 tbody { @for row in rows {
                     tr {
                         th scope="row" { code { (text(row, "/key").unwrap_or_default()) } }
@@ -249,13 +261,13 @@ fn compared(title: &str, sessions: &[Value]) -> Markup {
         section.card {
             header { h2 { (title) } }
             table.stack {
-                thead { tr { th scope="col" { "Session" } th scope="col" { "Verdict" } th scope="col" { "Reply or reason" } } }
+                (words::columns(&["Session", "Verdict", "Reply or reason"]))
                 tbody { @for one in sessions {
                     tr {
                         th scope="row" { (text(one, "/tls/version").unwrap_or("plaintext")) }
                         td data-name="Verdict" { (words::verdict(text(one, "/verdict").unwrap_or_default())) }
                         td data-name="Answer" {
-                            @let said = text(one, "/reply").or_else(|| text(one, "/no_session")).or_else(|| text(one, "/reason"));
+                            @let said = ["/reply", "/no_session", "/reason"].into_iter().find_map(|at| text(one, at));
                             (safe(said.unwrap_or_default()))
                         }
                     }
@@ -276,7 +288,7 @@ fn to_come(coming: &[Value]) -> Markup {
         section.card {
             header { h2 { "To come" } }
             table.stack {
-                thead { tr { th scope="col" { "From" } th scope="col" { "What changes" } th scope="col" { "Verdict then" } } }
+                (words::columns(&["From", "What changes", "Verdict then"]))
                 tbody { @for one in coming {
                     tr {
                         th scope="row" { (text(one, "/at").unwrap_or_default().get(..10).unwrap_or_default()) }

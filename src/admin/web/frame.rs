@@ -50,7 +50,8 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    pub(super) fn around(&self, status: &Status, body: &Markup) -> Markup {
+    /// `can_leave`: somebody is logged in.
+    pub(super) fn around(&self, status: &Status, can_leave: bool, body: &Markup) -> Markup {
         let now = clock::timestamp();
         let time = second(now);
         let main = html! {
@@ -66,6 +67,7 @@ impl Frame<'_> {
                     span { "As of " time datetime=(now) { (time) } }
                     span { "Gatepost " (status.version) }
                     span { "configuration " code { (status.config.get(..12).unwrap_or_default()) } }
+                    @if can_leave { form action="/logout" method="post" { button type="submit" { "Log out" } } }
                 }
             }
         };
@@ -155,7 +157,7 @@ pub(super) fn refusal(site: &Site, code: StatusCode, (title, text): (&str, &str)
         p { (text) }
         p { a href="/" { "To the overview" } }
     };
-    (code, Html(frame.around(&(site.desk.status)(), &body).into_string())).into_response()
+    (code, Html(frame.around(&(site.desk.status)(), site.door().asks_for_login(), &body).into_string())).into_response()
 }
 
 pub(super) async fn not_found(State(site): State<Arc<Site>>) -> Response {

@@ -22,6 +22,7 @@ use crate::model::time::Timestamp;
 use super::frame::{Frame, Tab, refusal, unread};
 use super::{Site, part, shown, words};
 
+const EXAMPLE: &str = "01J8ZQ6K3V9X5T7W2R4Y6M8N0P";
 /// Records that are shown; a message to many has many.
 const RECORDS_MAX: usize = 200;
 
@@ -49,7 +50,9 @@ pub(super) async fn search(State(site): State<Arc<Site>>, Query(asked): Query<As
                 }
                 button.main type="submit" { "Show" }
             }
-            @if is_wrong { p #wrong { span.tag.bad { "wrong" } " An id has 26 letters and digits, such as 01J8ZQ6K3V9X5T7W2R4Y6M8N0P." } }
+            @if is_wrong {
+                p #wrong { span.tag.bad { "wrong" } " An id has 26 letters and digits: " code { (EXAMPLE) } }
+            }
             p.lead { "It stands in the reply to the sender (" code { "queued as …" } ", " code { "id=…" } "), in the "
                 code { "Received" } " field and in " code { "gatepost queue list" } "." }
         }
@@ -94,7 +97,9 @@ fn standing(message: &QueueMessage, now: Timestamp) -> Markup {
                         @if let Some(reason) = recipient.reason { " " code { (reason) } }
                     }
                     td.number data-name="Tries" { (recipient.attempts) }
-                    td.time data-name="Next" { @if let Some(next) = recipient.next_attempt { (words::until(next, now)) } }
+                    td.time data-name="Next" {
+                        @if let Some(next) = recipient.next_attempt { (words::until(next, now)) }
+                    }
                     td.time data-name="Given up" {
                         @if let Some(end) = recipient.prospects.expires_at { (words::until(end, now)) }
                     }
@@ -114,7 +119,9 @@ fn hops(trace: &Seen<Dated>, id: MessageId) -> Markup {
             p.lead { (words::number(records.len())) " records of the audit log" }
         }
         @if records.is_empty() {
-            p.empty { "The audit log has no record of this id: it may be mistyped, or its records are older than what is kept." }
+            p.empty {
+                "The audit log has no record of this id: it may be mistyped, or be older than what is kept."
+            }
         } @else {
             ol.hops { @for record in records.iter().take(RECORDS_MAX) { (hop(record)) } }
             @if records.len() > RECORDS_MAX { p { "More: " code { "gatepost audit trace " (id) } } }

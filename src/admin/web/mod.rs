@@ -3,6 +3,7 @@
 //! Must not: change anything, or look anything up in the world for a visitor.
 
 mod charts;
+pub mod door;
 mod explain;
 mod frame;
 mod guard;
@@ -17,10 +18,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use maud::{Markup, html};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -32,6 +34,8 @@ use super::control::Desk;
 use super::http;
 use super::reading::passes::Passes;
 use super::reading::watch::{self, Watch};
+use super::secret::Sessions;
+use door::Door;
 use frame::Frame;
 
 /// Keeps a page up to date without loading it again.
@@ -43,10 +47,16 @@ const FILE_CACHE: &str = "private, max-age=300";
 /// The configuration in force.
 pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
 
+/// Who is let in under it.
+pub type DoorNow = Arc<ArcSwap<Door>>;
+
 /// What the pages are made from.
 pub struct Site {
     desk: Desk,
     config: ConfigNow,
+    /// Who is let in.
+    door: DoorNow,
+    sessions: Sessions,
     watch: Arc<Watch>,
     passes: Arc<Passes>,
 }
@@ -59,9 +69,13 @@ impl fmt::Debug for Site {
 
 impl Site {
     /// `log` is the folder of the audit log.
-    pub fn new(desk: Desk, config: ConfigNow, log: PathBuf) -> Self {
+    pub fn new(desk: Desk, config: ConfigNow, door: DoorNow, log: PathBuf) -> Self {
         let (watch, passes) = (Arc::new(Watch::new(log.clone())), Arc::new(Passes::new(log)));
-        Self { desk, config, watch, passes }
+        Self { desk, config, door, sessions: Sessions::default(), watch, passes }
+    }
+
+    fn door(&self) -> Arc<Door> {
+        self.door.load_full()
     }
 }
 
@@ -70,7 +84,8 @@ pub async fn serve(listener: TcpListener, site: Site) {
     let site = Arc::new(site);
     let mut readers = JoinSet::new();
     readers.spawn(watch::run(site.watch.clone()));
-    http::serve(listener, router(site), None).await;
+    let door = site.door.clone();
+    http::serve(listener, router(site), move || door.load().tls()).await;
 }
 
 fn router(site: Arc<Site>) -> Router {
@@ -87,17 +102,20 @@ fn router(site: Arc<Site>) -> Router {
         .route("/partner/{domain}", get(partner::page))
         .route("/policy", get(policy::page))
         .route("/policy/explain", get(explain::page))
+        .route("/login", get(door::page).post(door::log_in))
+        .route("/logout", post(door::log_out))
         .route("/static/style.css", file("text/css; charset=utf-8", STYLE))
         .route("/static/live.js", file("text/javascript; charset=utf-8", SCRIPT))
         .route("/static/icon.svg", file("image/svg+xml", ICON))
         .fallback(frame::not_found)
+        .layer(axum::middleware::from_fn_with_state(site.clone(), door::let_in))
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)
 }
 
 /// A page with the frame of all pages around it.
 fn shown(site: &Site, frame: &Frame<'_>, body: &Markup) -> Response {
-    Html(frame.around(&(site.desk.status)(), body).into_string()).into_response()
+    Html(frame.around(&(site.desk.status)(), site.door().asks_for_login(), body).into_string()).into_response()
 }
 
 /// A part of a page that the script keeps up to date.

@@ -20,11 +20,15 @@ use crate::outbound::overview::{DestinationView, Order};
 use crate::page::figures::share;
 
 use super::frame::{Frame, Tab, unread};
-use super::words::{self, expiry, number};
+use super::words::{self, counted, expiry, number};
 use super::{Site, charts, part, queue, shown};
 
 /// Rows of the tables here; the pages behind them have more.
 const ROWS_MAX: usize = 10;
+/// The end of an id tells records of one page apart.
+const RECORD_SHOWN_CHARS: usize = 6;
+/// Steps of policies that are shown.
+const STEPS_MAX: usize = 100;
 /// Destinations that are looked at for those that wait for TLS.
 const DESTINATIONS_MAX: usize = 1000;
 
@@ -125,13 +129,14 @@ fn stopped_row(noted: &Noted) -> Markup {
     html! {
         tr {
             td.time { (words::record_time(&noted.time)) }
-            td data-name="From" { (words::address(&noted.from)) }
-            td data-name="To" { @match &noted.to { Some(to) => (words::address(to)), None => "not named yet" } }
+            td.name data-name="From" { (words::address(&noted.from)) }
+            td.name data-name="To" { @match &noted.to { Some(to) => (words::address(to)), None => "not named yet" } }
             td data-name="Session" { (session(&noted.session)) }
             td data-name="Verdict" { (words::verdict(noted.verdict)) " " code { (noted.reason) } }
             td data-name="Record" {
                 a href=(format!("/message/{}", noted.record)) {
-                    span aria-hidden="true" { (noted.record.get(noted.record.len().saturating_sub(6)..).unwrap_or_default()) }
+                    @let end = noted.record.len().saturating_sub(RECORD_SHOWN_CHARS);
+                    span aria-hidden="true" { (noted.record.get(end..).unwrap_or_default()) }
                     span.unseen { "record " (noted.record) }
                 }
             }
@@ -142,7 +147,9 @@ fn stopped_row(noted: &Noted) -> Markup {
 fn session(label: &str) -> Markup {
     let (version, cipher) = label.split_once(' ').unwrap_or((label, ""));
     html! {
-        @if version == "none" { "plaintext" } @else { strong { (version) } " " span.mono { (cipher) } }
+        @if label.is_empty() { "nothing was sent" }
+        @else if version == "none" { "plaintext" }
+        @else { strong { (version) } " " span.mono { (cipher) } }
     }
 }
 
@@ -163,19 +170,33 @@ fn stricter(steps: &Seen<Dated>) -> Markup {
     }
 }
 
+/// Those that would have stopped mail, most first; the others behind a fold.
 fn step_table(costs: &[StepCost]) -> Markup {
+    let (mut hit, free): (Vec<&StepCost>, Vec<&StepCost>) = costs.iter().partition(|one| one.cost.hit > 0);
+    hit.sort_by_key(|one| std::cmp::Reverse(one.cost.hit));
     html! {
         @if costs.is_empty() { p.empty { "Every policy is as strict as it can be." } }
-        @else {
-            table.stack {
-                thead { tr {
-                    th scope="col" { "Policy" } th scope="col" { "Mail" } th scope="col" { "Next step" }
-                    th.number scope="col" { "Messages" } th.number scope="col" { "Stopped" }
-                    th scope="col" { "Who" }
-                } }
-                tbody { @for one in costs { (step_row(one)) } }
+        @if !hit.is_empty() { (step_rows(&hit)) }
+        @if !free.is_empty() {
+            details {
+                summary { (counted(free.len(), "step")) " that would have stopped nothing" }
+                (step_rows(&free))
             }
         }
+    }
+}
+
+fn step_rows(costs: &[&StepCost]) -> Markup {
+    html! {
+        table.stack {
+            thead { tr {
+                th scope="col" { "Policy" } th scope="col" { "Mail" } th scope="col" { "Next step" }
+                th.number scope="col" { "Messages" } th.number scope="col" { "Stopped" }
+                th scope="col" { "Who" }
+            } }
+            tbody { @for one in costs.iter().take(STEPS_MAX) { (step_row(one)) } }
+        }
+        @if costs.len() > STEPS_MAX { p { "and " (number(costs.len() - STEPS_MAX)) " more" } }
     }
 }
 
@@ -212,7 +233,7 @@ fn waits_for_tls(top: Option<&Top>, now: Timestamp) -> Markup {
     let found: Vec<&DestinationView> =
         top.into_iter().flat_map(|top| &top.overview.destinations).filter(waits).filter(lacks).collect();
     html! {
-        header { h2 { "Waiting for TLS" } p.lead { (number(found.len())) " destinations" } }
+        header { h2 { "Waiting for TLS" } p.lead { (counted(found.len(), "destination")) } }
         @if top.is_none() { p.empty { "The dispatcher does not answer." } }
         @else if found.is_empty() { p.empty { "No mail waits for TLS." } }
         @else {
@@ -223,7 +244,7 @@ fn waits_for_tls(top: Option<&Top>, now: Timestamp) -> Markup {
                 } }
                 tbody { @for view in found.iter().take(ROWS_MAX) {
                     tr {
-                        th scope="row" { (queue::destination(view)) }
+                        th.name scope="row" { (queue::destination(view)) }
                         td.number data-name="Waiting" { (number(view.ready + view.waiting + view.held)) }
                         td.time data-name="Oldest" { @if let Some(oldest) = view.oldest { (words::ago(oldest, now)) } }
                         td data-name="Why" {
@@ -243,8 +264,8 @@ fn by_destination(top: Option<&Top>, now: Timestamp) -> Markup {
         header {
             h2 { "Queue" }
             @if let Some(top) = top {
-                p.lead { a href="/queue" { (number(top.messages)) " messages, "
-                    (number(top.overview.destination_count)) " destinations" } }
+                p.lead { a href="/queue" { (counted(top.messages, "message")) ", "
+                    (counted(top.overview.destination_count, "destination")) } }
             }
         }
         @match top {
@@ -289,7 +310,7 @@ fn dates((config, status): (&Config, &Status), now: Timestamp) -> Markup {
 fn certificate(one: &CertificateStatus, now: Timestamp) -> Markup {
     html! {
         tr {
-            th scope="row" { (words::peer(&one.name)) }
+            th.name scope="row" { (words::peer(&one.name)) }
             td data-name="Key" {
                 (one.key) @if one.stack != "any" { " (" (one.stack) ")" }
                 @for problem in &one.problems { br; span.tag.bad { "not in use" } " " (problem) }

@@ -10,10 +10,11 @@ use serde::Deserialize;
 
 use crate::admin::learned;
 use crate::admin::protocol::Response as Answer;
-use crate::admin::protocol::learned::LearnedDomain;
+use crate::admin::protocol::learned::{LearnedDomain, LearnedHost};
 use crate::admin::reading::Seen;
 use crate::admin::reading::passes::{Dated, Found, Question};
 use crate::audit::partners::{Mail, Partner, Partners};
+use crate::audit::posture::Window;
 use crate::audit::report::Sums;
 use crate::clock;
 use crate::config::Config;
@@ -51,7 +52,9 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Response {
         h1 { "Partners" }
         section.card {
             form.line action="/partner" method="get" {
-                label for="domain" { "Domain" input #domain name="domain" spellcheck="false" autocapitalize="off" required; }
+                label for="domain" { "Domain"
+                    input #domain name="domain" spellcheck="false" autocapitalize="off" required;
+                }
                 button.main type="submit" { "Show" }
             }
         }
@@ -75,16 +78,22 @@ fn table(partners: &Partners) -> Markup {
     html! {
         @if rows.is_empty() { p.empty { "No mail in this time." } }
         @else {
-            table.stack {
-                thead { tr {
-                    th scope="col" { "Domain" }
-                    th.number scope="col" { "Sent us" } th.number scope="col" { "plaintext" }
-                    th.number scope="col" { "below TLS 1.2" } th.number scope="col" { "stopped" }
-                    th.number scope="col" { "Got" } th.number scope="col" { "plaintext" }
-                    th.number scope="col" { "verified" } th.number scope="col" { "tries failed" }
-                } }
+            div.scroll tabindex="0" role="region" aria-label="Partners by mail" { table.stack {
+                thead {
+                    tr {
+                        th rowspan="2" scope="col" { "Domain" }
+                        th.group colspan="4" scope="colgroup" { "Mail from it" }
+                        th.group colspan="4" scope="colgroup" { "Mail to it" }
+                    }
+                    tr {
+                        th.number scope="col" { "messages" } th.number scope="col" { "plaintext" }
+                        th.number scope="col" { "below TLS 1.2" } th.number scope="col" { "stopped" }
+                        th.number scope="col" { "messages" } th.number scope="col" { "plaintext" }
+                        th.number scope="col" { "verified" } th.number scope="col" { "tries failed" }
+                    }
+                }
                 tbody { @for (name, partner) in rows.iter().take(ROWS_MAX) { (row(name, partner)) } }
-            }
+            } }
             @if rows.len() > ROWS_MAX { p { "and " (number(rows.len() - ROWS_MAX)) " more" } }
             @if partners.others > 0 { p { (number(partners.others)) " records of domains beyond what is told apart." } }
         }
@@ -94,20 +103,21 @@ fn table(partners: &Partners) -> Markup {
 fn row(name: &str, Partner { sends, gets }: &Partner) -> Markup {
     let part = |part: u64, mail: &Mail| {
         html! {
-            @if mail.messages == 0 { "" } @else if part == 0 { "none" } @else { (share(part, mail.messages)) }
+            @if mail.messages == 0 { "-" } @else if part == 0 { "none" } @else { (share(part, mail.messages)) }
         }
     };
+    let some = |count: u64| if count == 0 { "-".to_owned() } else { number(count) };
     html! {
         tr {
             th scope="row" { (words::partner(name)) }
-            td.number data-name="Sent us" { (number(sends.messages)) }
-            td.number data-name="in plaintext" { (part(sends.plaintext, sends)) }
-            td.number data-name="below TLS 1.2" { (part(sends.old, sends)) }
-            td.number data-name="stopped" { (number(sends.stopped)) }
-            td.number data-name="Got" { (number(gets.messages)) }
-            td.number data-name="in plaintext" { (part(gets.plaintext, gets)) }
-            td.number data-name="verified" { (part(gets.verified, gets)) }
-            td.number data-name="tries failed" { (number(gets.stopped)) }
+            td.number data-name="From it" { (some(sends.messages)) }
+            td.number data-name="From it in plaintext" { (part(sends.plaintext, sends)) }
+            td.number data-name="From it below TLS 1.2" { (part(sends.old, sends)) }
+            td.number data-name="From it, stopped" { (some(sends.stopped)) }
+            td.number data-name="To it" { (some(gets.messages)) }
+            td.number data-name="To it in plaintext" { (part(gets.plaintext, gets)) }
+            td.number data-name="To it, verified" { (part(gets.verified, gets)) }
+            td.number data-name="Tries that failed" { (some(gets.stopped)) }
         }
     }
 }
@@ -133,7 +143,7 @@ pub(super) async fn page(State(site): State<Arc<Site>>, Path(domain): Path<Strin
     let body = html! {
         h1 { (domain) }
         div.grid {
-            (mail(&report))
+            (mail(&report, now))
             (part("policy", "card", &policy(&config, &domain)))
             (part("known", "card", &known((learned.as_ref(), kept.as_ref()), now)))
         }
@@ -142,18 +152,20 @@ pub(super) async fn page(State(site): State<Arc<Site>>, Path(domain): Path<Strin
     shown(&site, &Frame { title: domain.as_str(), tab: Some(Tab::Partners), is_live: true }, &body)
 }
 
-fn mail(report: &Seen<Dated>) -> Markup {
+fn mail(report: &Seen<Dated>, now: Timestamp) -> Markup {
     let Seen::Ready(Dated { found, .. }) = report else { return part("mail", "card wide", &unread(report)) };
     let Found::Partner(report) = &**found else { return html! {} };
     let of = |title: &'static str, periods: &std::collections::BTreeMap<Box<str>, Sums>| {
         let mut total = Sums::default();
         periods.values().for_each(|sums| total.absorb(sums));
-        let columns = charts::columns(periods.iter().map(|(period, sums)| (&**period, sums)));
+        let nothing = Sums::default();
+        let days = Window::Month.periods(now);
+        let columns = charts::columns(days.iter().map(|day| (&**day, periods.get(day).unwrap_or(&nothing))));
         html! {
             header { h2 { (title) } p.lead { "30 days" } }
             @if total.messages == 0 { p.empty { "No mail in this time." } }
             @else {
-                (shares(&charts::parts(&total), "messages", &|count| number(count)))
+                (shares(&charts::parts(&total), &|count| words::counted(count, "message")))
                 (Columns { title: "Messages by day", columns: &columns, number: |count| number(count) }.draw())
                 h3 { "Identity" }
                 p { @for (place, (identity, count)) in total.identities.iter().enumerate() {
@@ -182,8 +194,9 @@ fn policy(config: &Config, domain: &Domain) -> Markup {
             None => p { "No domain file names it: the defaults hold." }
         }
         ul {
-            li { a href=(format!("/policy/explain?direction=inbound&from=postmaster@{domain}")) { "Explain mail from it" } }
-            li { a href=(format!("/policy/explain?direction=outbound&to=postmaster@{domain}")) { "Explain mail to it" } }
+            @let ask = |rest: &str| format!("/policy/explain?direction={rest}=postmaster@{domain}");
+            li { a href=(ask("inbound&from")) { "Explain mail from it" } }
+            li { a href=(ask("outbound&to")) { "Explain mail to it" } }
         }
     }
 }
@@ -195,8 +208,10 @@ fn known((learned, kept): (Option<&LearnedDomain>, Option<&CachedPolicy>), now: 
         dl.facts {
             dt { "MTA-STS" }
             dd { @match kept {
-                Some(policy) => { "mode " (policy.policy.mode) ", fetched " (words::ago(policy.fetched, now)) ", holds until "
-                    (policy.expires().brief()) }
+                Some(policy) => {
+                    "mode " (policy.policy.mode) ", fetched " (words::ago(policy.fetched, now))
+                    ", holds until " (policy.expires().brief())
+                }
                 None => "no policy is kept"
             } }
             @match learned {
@@ -213,13 +228,17 @@ fn known((learned, kept): (Option<&LearnedDomain>, Option<&CachedPolicy>), now: 
                     @if let Some(lacking) = &learned.lacking { dt { "next level" } dd { (lacking) } }
                     @for host in &learned.hosts {
                         dt { "host" }
-                        dd { (host.name) ": "
-                            @let seen = [("verified", host.verify), ("encrypted", host.encrypt), ("plaintext", host.plaintext)];
-                            @for (what, at) in seen { @if let Some(at) = at { (what) " " (words::ago(at, now)) "; " } }
-                        }
+                        dd { (host.name) ": " (shown_by(host, now)) }
                     }
                 }
             }
         }
     }
+}
+
+/// When a mail host last showed what.
+fn shown_by(host: &LearnedHost, now: Timestamp) -> String {
+    let last = [("verified", host.verify), ("encrypted", host.encrypt), ("plaintext", host.plaintext)];
+    let told = last.into_iter().filter_map(|(what, at)| Some(format!("{what} {}", words::ago(at?, now))));
+    told.collect::<Vec<_>>().join(", ")
 }

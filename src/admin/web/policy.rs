@@ -25,6 +25,8 @@ use super::{Site, explain, shown};
 const FILES_MAX: usize = 500;
 /// Patterns of one file that are shown.
 const PATTERNS_MAX: usize = 5;
+/// What a policy asks of sessions.
+const INBOUND_KEYS: [&str; 4] = ["tls", "min_version", "cipher", "client_certificate"];
 
 pub(super) async fn page(State(site): State<Arc<Site>>) -> Response {
     let (now, config) = (clock::timestamp(), (site.config)());
@@ -57,7 +59,7 @@ fn table(config: &Config, now: Timestamp) -> Markup {
                 @for policy in policies.policies().take(FILES_MAX) { (file(policies, policy, now)) }
                 tr {
                     th scope="row" { "all others" br; code { "[default]" } }
-                    td data-name="Mail in" { (settings(&default.because(), &["tls", "min_version", "cipher"])) }
+                    td data-name="Mail in" { (settings(&default.because(), &INBOUND_KEYS)) }
                     td data-name="Mode" { (mode(default.mode.value)) }
                     td data-name="Mail out" { (settings(&decide(policies, None, &nobody).requirement.floor(), &[])) }
                     td {}
@@ -84,11 +86,12 @@ fn file(policies: &PolicySet, policy: &DomainPolicy, now: Timestamp) -> Markup {
                     @if place > 0 { ", " }
                     (pattern)
                 }
-                @if policy.patterns.len() > PATTERNS_MAX { " and " (number(policy.patterns.len() - PATTERNS_MAX)) " more" }
+                @let more = policy.patterns.len().saturating_sub(PATTERNS_MAX);
+                @if more > 0 { " and " (number(more)) " more" }
                 br; code { (policy.file) }
                 @if policy.hosted { " " span.tag { "hosted" } }
             }
-            td data-name="Mail in" { (settings(&in_force.because(), &["tls", "min_version", "cipher", "client_certificate"])) }
+            td data-name="Mail in" { (settings(&in_force.because(), &INBOUND_KEYS)) }
             td data-name="Mode" { (mode(in_force.mode.value)) }
             td data-name="Mail out" {
                 (settings(&requirement.floor(), &[]))

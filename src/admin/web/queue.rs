@@ -53,7 +53,9 @@ pub(super) async fn page(State(site): State<Arc<Site>>, Query(asked): Query<Aske
             }))
         }
         (part("messages", "card", &messages(&asked, &listed, now)))
-        p.lead { "Nothing can be changed here. " code { "gatepost queue" } " retries, holds, releases, reroutes and bounces." }
+        p.lead {
+            "Nothing can be changed here. " code { "gatepost queue" } " retries, holds, releases, reroutes and bounces."
+        }
     };
     let frame = Frame { title, tab: Some(Tab::Queue), is_live: asked.after.is_none() };
     shown(&site, &frame, &body)
@@ -77,19 +79,26 @@ pub(super) fn destination_table(views: &[DestinationView], rows_max: usize, now:
         table.stack {
             thead { tr {
                 th scope="col" { "Destination" } th.number scope="col" { "Waiting" }
-                th scope="col" { span.unseen { "Share of the most" } } th scope="col" { "Oldest" } th scope="col" { "State" }
+                th scope="col" { span.unseen { "Share of the most" } }
+                th scope="col" { "Oldest" } th scope="col" { "State" }
             } }
             tbody { @for view in views.iter().take(rows_max) {
                 tr {
-                    th scope="row" { (destination(view)) }
+                    th.name scope="row" { (destination(view)) }
                     td.number data-name="Waiting" { (number(open(view))) }
-                    td { svg.meter viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
-                        rect width=((open(view) * 100 / most).max(1)) height="10" {}
-                    } }
+                    td { (meter(open(view), most)) }
                     td.time data-name="Oldest" { @if let Some(oldest) = view.oldest { (words::ago(oldest, now)) } }
                     td data-name="State" { (standing(view, now)) }
                 }
             } }
+        }
+    }
+}
+
+fn meter(part: usize, most: usize) -> Markup {
+    html! {
+        svg.meter viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
+            rect width=((part * 100 / most).max(1)) height="10" {}
         }
     }
 }
@@ -124,10 +133,7 @@ fn messages(asked: &Asked, listed: &Answer, now: Timestamp) -> Markup {
         @if messages.is_empty() { p.empty { "None." } }
         @else {
             table.stack {
-                thead { tr {
-                    th scope="col" { "Message" } th scope="col" { "Age" } th scope="col" { "From" } th scope="col" { "To" }
-                    th scope="col" { "Why it is here" }
-                } }
+                (words::columns(&["Message", "Age", "From", "To", "Why it is here"]))
                 tbody { @for message in messages { (row(message, now)) } }
             }
             @if let Some(next) = next { p { a href=(next) { "More messages" } } }

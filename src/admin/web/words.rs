@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
-use crate::model::human::{shown, span, thousands};
+use crate::model::human::{count, shown, span, thousands};
 use crate::model::time::Timestamp;
 
 /// `3h ago`.
@@ -48,6 +48,11 @@ pub(super) fn partner(domain: &str) -> Markup {
     }
 }
 
+/// The head of a table of texts.
+pub(super) fn columns(names: &[&str]) -> Markup {
+    html! { thead { tr { @for name in names { th scope="col" { (name) } } } } }
+}
+
 /// A verdict or an event, with its class.
 pub(super) fn verdict(word: &str) -> Markup {
     let class = match word {
@@ -63,13 +68,18 @@ pub(super) fn number(count: impl TryInto<u64>) -> String {
     thousands(count.try_into().unwrap_or(u64::MAX))
 }
 
+/// `1 message`, `12,345 messages`.
+pub(super) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    count(number, noun)
+}
+
 /// How soon a date is near enough to say so.
 pub(super) const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// A date with a word where it is near or over.
 pub(super) fn expiry(at: Timestamp, now: Timestamp) -> Markup {
     html! {
-        (at.brief()) " "
+        (at.day()) " "
         @if at <= now { span.tag.bad { "expired" } }
         @else if at.saturating_since(now) < SOON { span.tag.odd { (until(at, now)) } }
         @else { (until(at, now)) }

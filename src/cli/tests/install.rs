@@ -106,11 +106,12 @@ fn each_command_has_a_manual_page_without_faults() {
 }
 
 /// What bash offers behind these words.
-fn offered(script: &str, words: &[&str]) -> Vec<String> {
+fn offered(script: &Path, words: &[&str]) -> Vec<String> {
     let line = words.iter().map(|word| format!("'{word}' ")).collect::<String>();
     let ask = format!(
-        "{script}\nCOMP_WORDS=({line})\nCOMP_CWORD={}\n_gatepost gatepost '{}' '{}'\n\
+        "source '{}'\nCOMP_WORDS=({line})\nCOMP_CWORD={}\n_gatepost gatepost '{}' '{}'\n\
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
         words.len() - 1,
         words[words.len() - 1],
         words[words.len() - 2],
@@ -123,7 +124,8 @@ fn offered(script: &str, words: &[&str]) -> Vec<String> {
 #[test]
 fn bash_completes_commands_and_their_options() {
     let folder = tempfile::tempdir().unwrap();
-    let script = run(folder.path(), "completions bash").out;
+    let script = folder.path().join("gatepost");
+    fs::write(&script, run(folder.path(), "completions bash").out).unwrap();
     for (words, expected) in [
         (&["gatepost", "st"][..], &["status"][..]),
         (&["gatepost", "queue", "re"], &["retry", "release", "reroute"]),

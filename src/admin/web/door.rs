@@ -1,0 +1,175 @@
+//! The way in: who reads from this host needs nothing; who comes from elsewhere logs in with the token, over TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Form;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
+use serde::Deserialize;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admin::secret::{SESSION_LENGTH, Token, TokenError};
+use crate::clock;
+use crate::config::AdminConfig;
+use crate::page::document::linked;
+use crate::tls::https::{HttpsError, https_server};
+
+use super::Site;
+
+/// Bound to this host and to TLS by its name (RFC 6265bis section 4.1.3.2).
+const COOKIE: &str = "__Host-gatepost";
+/// A wrong token is answered no sooner.
+const WRONG_PAUSE: Duration = Duration::from_millis(500);
+/// What is shown before anybody has logged in.
+const PUBLIC: [&str; 4] = ["/login", "/static/style.css", "/static/live.js", "/static/icon.svg"];
+
+/// Why nobody can be let in as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    #[error("[admin].token_file: {0}")]
+    Token(#[from] TokenError),
+    #[error("[admin].certificate: {0}")]
+    Certificate(#[from] HttpsError),
+}
+
+/// Who is let in, and over what.
+#[derive(Clone, Default)]
+pub struct Door {
+    token: Option<Token>,
+    tls: Option<TlsAcceptor>,
+    /// Everybody who comes here is of this host.
+    is_loopback: bool,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("is_loopback", &self.is_loopback).finish_non_exhaustive()
+    }
+}
+
+impl Door {
+    /// Reads the files that are named.
+    pub fn read(config: &AdminConfig) -> Result<Self, DoorError> {
+        let token = config.token_file.as_deref().map(Token::read).transpose()?;
+        let tls = config.certificate.as_ref().map(https_server).transpose()?.map(TlsAcceptor::from);
+        Ok(Self { token, tls, is_loopback: config.bind.is_some_and(|bind| bind.ip().is_loopback()) })
+    }
+
+    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
+        self.tls.clone()
+    }
+
+    pub(super) fn asks_for_login(&self) -> bool {
+        !self.is_loopback
+    }
+
+    fn knows(&self, token: &str) -> bool {
+        self.token.as_ref().is_some_and(|own| own.is(token))
+    }
+}
+
+/// Lets in whoever is logged in, or need not be.
+pub(super) async fn let_in(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let is_known = cookie(request.headers()).is_some_and(|secret| site.sessions.holds(secret, clock::now()));
+    let is_public = PUBLIC.contains(&request.uri().path());
+    if !site.door().asks_for_login() || is_public || is_known {
+        return next.run(request).await;
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => Redirect::to("/login").into_response(),
+        _ => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.into_iter().find_map(|(name, value)| (name == COOKIE).then_some(value))
+}
+
+/// The form.
+pub(super) async fn page(State(site): State<Arc<Site>>) -> Response {
+    form(&site, false)
+}
+
+fn form(site: &Site, is_wrong: bool) -> Response {
+    let hostname = &(site.config)().hostname;
+    let body = html! {
+        main #main {
+            h1 { "Gatepost on " (hostname) }
+            section.card {
+                form.line action="/login" method="post" {
+                    label for="token" { "Token"
+                        input #token name="token" type="password" autocomplete="current-password" required
+                            aria-invalid=[is_wrong.then_some("true")] aria-describedby=[is_wrong.then_some("wrong")];
+                    }
+                    button.main type="submit" { "Log in" }
+                }
+                @if is_wrong { p #wrong role="alert" { span.tag.bad { "wrong" } " This is not the token." } }
+                p.lead { "It stands in the file that [admin].token_file of the relay's configuration names." }
+            }
+        }
+    };
+    let title = format!("Log in - {hostname} - Gatepost");
+    let code = if is_wrong { StatusCode::FORBIDDEN } else { StatusCode::OK };
+    let page = linked(&title, ("/static/style.css", "/static/live.js"), &body).into_string();
+    (code, axum::response::Html(page)).into_response()
+}
+
+#[derive(Deserialize)]
+pub(super) struct Login {
+    token: String,
+}
+
+pub(super) async fn log_in(State(site): State<Arc<Site>>, Form(login): Form<Login>) -> Response {
+    if !site.door().knows(login.token.trim()) {
+        tracing::warn!("a wrong token for the dashboard");
+        tokio::time::sleep(WRONG_PAUSE).await;
+        return form(&site, true);
+    }
+    let Some(secret) = site.sessions.begin(clock::now()) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    tracing::info!("somebody has logged in to the dashboard");
+    with_cookie(&secret, SESSION_LENGTH)
+}
+
+pub(super) async fn log_out(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    if let Some(secret) = cookie(&headers) {
+        site.sessions.end(secret);
+    }
+    with_cookie("", Duration::ZERO)
+}
+
+fn with_cookie(value: &str, length: Duration) -> Response {
+    let cookie = format!("{COOKIE}={value}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict", length.as_secs());
+    let mut response = Redirect::to("/").into_response();
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        for (cookies, expected) in [
+            (&["__Host-gatepost=ab"][..], Some("ab")),
+            (&["a=b; __Host-gatepost=ab; c=d"], Some("ab")),
+            (&["a=b", "__Host-gatepost=ab"], Some("ab")),
+            (&["gatepost=ab", "x__Host-gatepost=ab", "__Host-gatepost"], None),
+        ] {
+            let headers = cookies.iter().map(|cookie| (header::COOKIE, HeaderValue::from_static(cookie)));
+            let mut map = HeaderMap::new();
+            headers.for_each(|(name, value)| _ = map.append(name, value));
+            assert_eq!(cookie(&map), expected, "{cookies:?}");
+        }
+    }
+}
