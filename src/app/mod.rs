@@ -16,6 +16,7 @@ mod running;
 mod sockets;
 mod status;
 mod storage;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::dns::servers::SetupError as DnsError;
 use crate::journal::{self, Damage};
 use crate::memory::MemoryError;
 use crate::net::listener::BindError;
+use crate::net::passed::{PassedError, PassedSockets};
 use crate::policy::settings::Source;
 use crate::spool::OpenError;
 use crate::tls::certificates::CertificateError;
@@ -58,6 +60,8 @@ pub enum StartError {
     Certificates(Vec<CertificateError>),
     #[error("{0}")]
     Bind(#[from] BindError),
+    #[error("{0}")]
+    Passed(#[from] PassedError),
     #[error("control socket {path}: {source}")]
     ControlSocket { path: PathBuf, source: io::Error },
     #[error("{0}")]
@@ -109,6 +113,7 @@ impl StartError {
             }
             Self::Named(_) => "mend these entries or the files that they name",
             Self::Bind(_) => "stop what holds the port, or change `bind`",
+            Self::Passed(_) => "make the socket units of the service manager and `bind` of the configuration agree",
             Self::ControlSocket { .. } => "stop the daemon that holds it, or change [admin].socket",
             Self::Privileges(privileges::PrivilegeError::Folder { .. }) => {
                 "name folders in [spool].path and [audit].path that can be made and written"
@@ -159,7 +164,7 @@ pub fn serve(options: &Options) -> Result<(), StartError> {
     }
     // Before rights are given up: keys are often readable by root alone.
     let prepared = Prepared::new(config)?;
-    let sockets = Sockets::bind(&prepared.config)?;
+    let sockets = Sockets::with(&prepared.config, PassedSockets::of_environment()?)?;
     privileges::raise_file_limit();
     privileges::hand_over(&prepared.config)?;
     privileges::sandbox(&prepared.config);

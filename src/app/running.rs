@@ -44,6 +44,7 @@ use super::maintenance::{self, Upkeep};
 use super::sockets::{ControlSocket, Sockets};
 use super::status::StatusSource;
 use super::storage::{Opening, Storage};
+use super::supervisor::Supervisor;
 use super::{StartError, calendar, privileges, reload, storage};
 
 /// What a shell gives for a process that SIGINT ended.
@@ -294,8 +295,12 @@ impl Running {
     pub async fn run_until_stopped(mut self) -> bool {
         let Some(Signals { mut terminate, mut interrupt, mut hangup }) = self.signals.take() else { return false };
         let mut as_told = true;
+        let supervisor = Supervisor::of_environment();
+        let mut pulse = supervisor.pulse();
+        supervisor.ready(&self);
         loop {
             tokio::select! {
+                _ = pulse.tick() => supervisor.alive(&self),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 // None of them ends by itself. Half a daemon is worse than none: whoever supervises it starts it again.
@@ -304,20 +309,28 @@ impl Running {
                     as_told = false;
                     break;
                 }
-                _ = hangup.recv() => { reload::reload(&self).await; }
+                _ = hangup.recv() => { self.reload(&supervisor).await; }
                 // Here too, so that neither undoes what the other does.
                 Some(seen) = self.renewals.recv() => certificates::renew(&self, seen).await,
                 Some(answer) = self.reloads.recv() => {
-                    let response = reload::reload(&self).await;
+                    let response = self.reload(&supervisor).await;
                     _ = answer.send(response);
                 }
             }
         }
+        supervisor.stopping();
         tokio::select! {
             () = self.stop() => as_told,
             _ = terminate.recv() => leave_at_once(),
             _ = interrupt.recv() => leave_at_once(),
         }
+    }
+
+    async fn reload(&self, supervisor: &Supervisor) -> Response {
+        supervisor.reloading();
+        let response = reload::reload(self).await;
+        supervisor.reloaded(self, &response);
+        response
     }
 
     /// Stops accepting, lets transactions and deliveries end within the deadline, and leaves the rest queued.

@@ -1,4 +1,4 @@
-//! Every socket that the daemon listens on, bound before privileges are given up.
+//! Every socket that the daemon listens on, bound or taken over before privileges are given up.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::net::listener::bind;
+use crate::net::listener::{BindError, bind};
+use crate::net::passed::PassedSockets;
 
 use super::StartError;
 
 /// `[admin].socket`: owner and group may talk to the daemon.
 const CONTROL_SOCKET_MODE: u32 = 0o660;
+
+/// What passed sockets for `[metrics].bind` and `[admin].bind` are called.
+const METRICS: &str = "metrics";
+const ADMIN: &str = "admin";
 
 /// Bound and listening, not served yet.
 #[derive(Debug)]
@@ -41,14 +46,25 @@ impl Drop for ControlSocket {
 
 impl Sockets {
     pub fn bind(config: &Config) -> Result<Self, StartError> {
+        Self::with(config, PassedSockets::default())
+    }
+
+    /// A socket that was passed takes the place of its `bind`; the others are bound here.
+    pub(super) fn with(config: &Config, mut passed: PassedSockets) -> Result<Self, StartError> {
+        let listeners = config.listeners.iter();
+        let of_listeners = listeners.flat_map(|one| one.bind.iter().map(|address| (one.name.as_str(), *address)));
+        let metrics = config.metrics.bind.map(|address| (METRICS, address));
+        let admin = config.admin.bind.map(|address| (ADMIN, address));
+        passed.check(&of_listeners.chain(metrics).chain(admin).collect::<Vec<_>>())?;
+        let mut open = |(name, address)| passed.take(name, address).map_or_else(|| bind(address), Ok::<_, BindError>);
         let mut smtp = Vec::new();
         for listener in &config.listeners {
             for address in &listener.bind {
-                smtp.push((Arc::from(listener.name.as_str()), bind(*address)?));
+                smtp.push((Arc::from(listener.name.as_str()), open((&listener.name, *address))?));
             }
         }
-        let metrics = config.metrics.bind.map(bind).transpose()?;
-        let admin = config.admin.bind.map(bind).transpose()?;
+        let metrics = metrics.map(&mut open).transpose()?;
+        let admin = admin.map(&mut open).transpose()?;
         let path = config.admin.socket.clone();
         let control =
             control_socket(&path).map_err(|source| StartError::ControlSocket { path: path.clone(), source })?;

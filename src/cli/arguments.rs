@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::model::address::{Address, Charset, ReversePath};
 use crate::model::domain::{Domain, DomainPattern};
@@ -18,6 +19,7 @@ use crate::policy::names::Fingerprint;
 
 use super::audit::arguments::AuditCommand;
 use super::import::arguments::Import;
+use super::init::arguments::Init;
 use super::learned::arguments::LearnedArguments;
 use super::probe::arguments::Probe;
 use super::queue::steer::{End, Hold, Reroute, Which};
@@ -60,7 +62,7 @@ pub(super) enum Command {
     },
     /// Read the whole configuration and its certificates; print every error and warning at once
     Check,
-    /// Write a commented starter configuration with a self-signed certificate
+    /// Write a commented starter configuration; at a terminal it asks what is not given as an option
     Init(Init),
     /// Make a configuration from that of another mail server, and tell what it cannot say
     Import(Import),
@@ -94,6 +96,12 @@ pub(super) enum Command {
     Reload(SocketPath),
     /// Ask the running daemon how it does
     Status(SocketPath),
+    /// Ask the running daemon whether it takes mail; exit code 1 if it does not, for health checks
+    Health(SocketPath),
+    /// Print the completion script for a shell
+    Completions { shell: Shell },
+    /// Print the manual page gatepost(1), or write it and a page for each command into a folder
+    Man { dir: Option<PathBuf> },
 }
 
 #[derive(Debug, Args)]
@@ -110,15 +118,6 @@ pub(super) struct Serve {
 pub(super) enum LogFormat {
     Text,
     Json,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Init {
-    /// The folder to write to; it is made if need be, and nothing in it is overwritten
-    pub(super) dir: PathBuf,
-    /// The name of this mail host [default: the system's, if it has a dot, else mail.example.org]
-    #[arg(long, value_name = "NAME")]
-    pub(super) hostname: Option<Domain>,
 }
 
 #[derive(Debug, Subcommand)]

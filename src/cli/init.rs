@@ -1,25 +1,37 @@
 //! `gatepost init DIR`: writes a starter configuration and certificates to begin with.
 
+pub(super) mod arguments;
+mod questions;
+
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Gid, Group};
 use serde::Serialize;
 
 use crate::clock;
-use crate::config::starter::{STARTER_CHAIN, STARTER_KEY, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY, starter};
-use crate::model::domain::{Domain, DomainPattern};
+use crate::config::starter::{
+    Duty, Plan, STARTER_CHAIN, STARTER_KEY, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY, starter,
+};
+use crate::model::domain::Domain;
+use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 use crate::tls::self_signed::{IssueError, IssuedCertificate, self_signed, self_signed_rsa};
 
 use super::configuration;
 use super::output::{BOLD, Console, DIM, Exit, Failure};
+use arguments::{Init, Role};
 
 const FALLBACK_HOSTNAME: &str = "mail.example.org";
 const SYSTEM_HOSTNAME: &str = "/proc/sys/kernel/hostname";
 const SYSTEM_FILE: &str = "/etc/gatepost/gatepost.toml";
 const PUBLIC_MODE: u32 = 0o644;
 const KEY_MODE: u32 = 0o600;
+
+/// Readable by the group of the daemon, where there is one.
+const GROUP_KEY_MODE: u32 = 0o640;
+const DAEMON_GROUP: &str = "gatepost";
 
 #[derive(Debug)]
 struct NewFile {
@@ -28,22 +40,17 @@ struct NewFile {
     mode: u32,
 }
 
-/// For all clients, and for old ones.
+/// For all clients, unless the operator has one, and for old ones.
 struct Certificates {
-    all: IssuedCertificate,
+    all: Option<IssuedCertificate>,
     old: IssuedCertificate,
 }
 
 impl Certificates {
-    fn new(hostname: &Domain) -> Result<Self, IssueError> {
-        let (names, now) = (std::slice::from_ref(hostname), clock::timestamp());
-        Ok(Self { all: self_signed(names, now)?, old: self_signed_rsa(names, now)? })
-    }
-
-    /// What to publish if DANE is wanted (RFC 7672 section 3.1.1).
-    fn tlsa(&self, hostname: &Domain) -> Vec<String> {
-        let record = |one: &IssuedCertificate| format!("_25._tcp.{hostname}. IN TLSA 3 1 1 {}", one.key_sha256());
-        [&self.all, &self.old].map(record).into()
+    fn new(plan: &Plan) -> Result<Self, IssueError> {
+        let (names, now) = (std::slice::from_ref(&plan.hostname), clock::timestamp());
+        let all = if plan.certificate.is_none() { Some(self_signed(names, now)?) } else { None };
+        Ok(Self { all, old: self_signed_rsa(names, now)? })
     }
 }
 
@@ -57,37 +64,91 @@ struct Report<'a> {
     tlsa: &'a [String],
 }
 
-pub(super) fn run(asked: &super::arguments::Init, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+/// Whether somebody sits there who could answer.
+pub(super) fn may_ask(asked: &Init) -> bool {
+    !asked.defaults && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Asks for what is not given, then does the same as [`run`].
+pub(super) fn interview(asked: &Init, input: &mut dyn BufRead, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let answered = questions::ask(asked, &system_hostname()?, input, console.out)?;
+    run(&answered, false, console)
+}
+
+pub(super) fn run(asked: &Init, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let dir = std::path::absolute(&asked.dir).map_err(|error| cannot_write(&asked.dir, &error))?;
-    let hostname = asked.hostname.clone().map_or_else(system_hostname, Ok)?;
-    let certificates = Certificates::new(&hostname)
+    let plan = plan(asked)?;
+    let certificates = Certificates::new(&plan)
         .map_err(|error| Failure::new(Exit::No, error.to_string(), "choose another name with --hostname NAME"))?;
-    let tlsa = certificates.tlsa(&hostname);
-    let files = files(&dir, &hostname, certificates);
+    let tlsa = tlsa(&plan, &certificates)?;
+    let group = daemon_group(&dir);
+    let files = files(&dir, &plan, certificates, group.is_some());
     refuse_to_overwrite(&files)?;
     for file in &files {
-        write(file).map_err(|error| cannot_write(&file.path, &error))?;
+        write(file, group).map_err(|error| cannot_write(&file.path, &error))?;
     }
     let config = dir.join("gatepost.toml");
+    // What was asked for may contradict itself, which the rules of the configuration know best.
+    configuration::require(Some(&config), console)?;
     if json {
         let written = files.iter().map(|file| file.path.as_path()).collect();
-        console.json(&Report { hostname: &hostname, config: &config, written, tlsa: &tlsa })?;
+        console.json(&Report { hostname: &plan.hostname, config: &config, written, tlsa: &tlsa })?;
         return Ok(Exit::Done);
     }
-    writeln!(console.out, "Wrote a configuration for {BOLD}{hostname}{BOLD:#}:")?;
+    writeln!(console.out, "Wrote a configuration for {BOLD}{}{BOLD:#}:", plan.hostname)?;
     for file in &files {
-        let note = if file.mode == KEY_MODE { "  (mode 0600)" } else { "" };
+        let note = match file.mode {
+            KEY_MODE => "  (mode 0600)",
+            GROUP_KEY_MODE => "  (mode 0640, group gatepost)",
+            _ => "",
+        };
         writeln!(console.out, "  {}{DIM}{note}{DIM:#}", file.path.display())?;
     }
-    next_commands(&config, console)?;
     writeln!(console.out, "\nWhere you publish DANE, list both keys:")?;
     for record in tlsa {
         writeln!(console.out, "  {record}")?;
     }
+    before_mail_comes(&plan, console)?;
+    next_commands(&plan, &config, console)?;
     Ok(Exit::Done)
 }
 
-/// The name that the kernel knows, if it has a dot.
+/// What is asked for, with the defaults for the rest.
+fn plan(asked: &Init) -> Result<Plan, Failure> {
+    let hostname = asked.hostname.clone().map_or_else(system_hostname, Ok)?;
+    let duty = asked.role.map_or(Duty::Mx, Role::duty);
+    if duty.is_smart_host() && asked.trusted.is_empty() {
+        let help = "name them: --trusted 10.0.0.0/8; or choose --role mx";
+        return Err(Failure::usage("a smart host needs the networks of those whose mail it sends", help));
+    }
+    if !duty.is_smart_host() && !asked.trusted.is_empty() {
+        let message = "--trusted has no effect: a relay of role mx sends nobody's mail to other domains";
+        return Err(Failure::usage(message, "add --role smarthost or --role both"));
+    }
+    if !duty.is_mx() && !asked.mailboxes.is_empty() {
+        let message = "--mailboxes has no effect: a smart host takes no mail for domains of its own";
+        return Err(Failure::usage(message, "add --role both, or leave --mailboxes out"));
+    }
+    let path = |path: &Path| std::path::absolute(path).map_err(|error| cannot_read(path, &error.to_string()));
+    let certificate = match (&asked.certificate, &asked.key) {
+        (Some(chain), Some(key)) => Some((path(chain)?, path(key)?)),
+        _ => None,
+    };
+    let (domains, mailboxes) = (asked.domains.clone(), asked.mailboxes.clone());
+    Ok(Plan { duty, domains, mailboxes, trusted: asked.trusted.clone(), certificate, ..Plan::new(hostname) })
+}
+
+/// What to publish if DANE is wanted (RFC 7672 section 3.1.1).
+fn tlsa(plan: &Plan, certificates: &Certificates) -> Result<Vec<String>, Failure> {
+    let mut keys = Vec::new();
+    if let Some((chain, key)) = &plan.certificate {
+        let read = ServerCertificate::read(&CertificatePaths::new(chain.clone(), key.clone()));
+        keys.push(read.map_err(|error| cannot_read(chain, &error.to_string()))?.key_sha256().to_owned());
+    }
+    keys.extend(certificates.all.iter().chain([&certificates.old]).map(IssuedCertificate::key_sha256));
+    Ok(keys.iter().map(|key| format!("_25._tcp.{}. IN TLSA 3 1 1 {key}", plan.hostname)).collect())
+}
+
 /// What the system calls itself, if that is more than one label.
 pub(super) fn full_system_name() -> Option<Domain> {
     let told = fs::read_to_string(SYSTEM_HOSTNAME).ok();
@@ -100,16 +161,24 @@ fn system_hostname() -> Result<Domain, Failure> {
         .map_err(|error| Failure::usage(error.to_string(), "name this host with --hostname NAME"))
 }
 
-fn files(dir: &Path, hostname: &Domain, certificates: Certificates) -> Vec<NewFile> {
-    let starter = starter(dir, hostname).into_iter();
+/// The group of the daemon's account, if this writes its configuration for it.
+fn daemon_group(dir: &Path) -> Option<Gid> {
+    let is_for_system = nix::unistd::geteuid().is_root() && dir.join("gatepost.toml") == Path::new(SYSTEM_FILE);
+    let group = if is_for_system { Group::from_name(DAEMON_GROUP).ok().flatten() } else { None };
+    group.map(|group| group.gid)
+}
+
+fn files(dir: &Path, plan: &Plan, certificates: Certificates, has_group: bool) -> Vec<NewFile> {
+    let starter = starter(dir, plan).into_iter();
     let mut files: Vec<_> =
         starter.map(|file| NewFile { path: file.path, content: file.content, mode: PUBLIC_MODE }).collect();
     let Certificates { all, old } = certificates;
-    for (certificate, chain, key) in
-        [(all, STARTER_CHAIN, STARTER_KEY), (old, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY)]
-    {
+    let old = Some((old, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY));
+    let all = all.map(|all| (all, STARTER_CHAIN, STARTER_KEY));
+    for (certificate, chain, key) in all.into_iter().chain(old) {
+        let mode = if has_group { GROUP_KEY_MODE } else { KEY_MODE };
         files.push(NewFile { path: dir.join(chain), content: certificate.certificate_pem, mode: PUBLIC_MODE });
-        files.push(NewFile { path: dir.join(key), content: certificate.key_pem, mode: KEY_MODE });
+        files.push(NewFile { path: dir.join(key), content: certificate.key_pem, mode });
     }
     files
 }
@@ -125,11 +194,14 @@ fn refuse_to_overwrite(files: &[NewFile]) -> Result<(), Failure> {
 }
 
 /// Fails on a file that has come into being since it was looked for.
-fn write(file: &NewFile) -> io::Result<()> {
+fn write(file: &NewFile, group: Option<Gid>) -> io::Result<()> {
     if let Some(folder) = file.path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut handle = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&file.path)?;
+    if let Some(group) = group.filter(|_| file.mode == GROUP_KEY_MODE) {
+        fchown(&handle, None, Some(group.as_raw()))?;
+    }
     handle.write_all(file.content.as_bytes())
 }
 
@@ -138,34 +210,50 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!("cannot write {}: {error}", path.display()), help)
 }
 
-fn next_commands(config: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
+fn cannot_read(path: &Path, why: &str) -> Failure {
+    let help = "name a certificate and its key with --certificate FILE --key FILE, or leave both out";
+    Failure::usage(format!("the certificate {} cannot be used: {why}", path.display()), help)
+}
+
+fn before_mail_comes(plan: &Plan, console: &mut Console<'_>) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    if plan.duty.is_mx() {
+        if plan.mailboxes.is_empty() {
+            lines.push("name the server that keeps the mailboxes: [route] of domains.d/example.toml");
+        }
+        lines.push("list the recipients in domains.d/recipients.txt; others are refused");
+    }
+    match plan.certificate {
+        None => lines.push("put a certificate that others trust in place of tls/server.pem and its key"),
+        Some(_) => lines.push("let the daemon's account read the key of your certificate"),
+    }
+    writeln!(console.out, "\nBefore real mail comes:")?;
+    for line in lines {
+        writeln!(console.out, "  - {line}")?;
+    }
+    Ok(())
+}
+
+fn next_commands(plan: &Plan, config: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
     let option = match config == Path::new(SYSTEM_FILE) {
         true => String::new(),
         false => format!(" --config {}", config.display()),
     };
-    let recipient = format!("postmaster@{}", hosted_domain(config));
+    let (from, to) = match plan.duty.is_mx() {
+        true => ("someone@partner.example".to_owned(), format!("postmaster@{}", plan.first_domain())),
+        false => (format!("someone@{}", plan.first_domain()), "someone@partner.example".to_owned()),
+    };
+    let client = match plan.trusted.first() {
+        Some(network) if !plan.duty.is_mx() => format!(" --client {}", network.addr()),
+        _ => String::new(),
+    };
     writeln!(
         console.out,
         "\nTry next:\n  \
          {BOLD}gatepost check{option}{BOLD:#}\n  \
-         {BOLD}gatepost policy explain{option} \\\n    --from someone@partner.example --to {recipient}{BOLD:#}\n  \
+         {BOLD}gatepost policy explain{option} \\\n    --from {from} --to {to}{client}{BOLD:#}\n  \
          {BOLD}gatepost serve{option}{BOLD:#}\n\n\
-         Before real mail comes: set the route in domains.d/example.toml, and put a\n\
-         certificate that others trust in place of the self-signed ones. Port 25 needs\n\
-         root, or CAP_NET_BIND_SERVICE."
+         Port 25 needs root, or CAP_NET_BIND_SERVICE."
     )?;
     Ok(())
-}
-
-/// The first domain that the new configuration hosts.
-fn hosted_domain(config: &Path) -> String {
-    let loaded = configuration::load(Some(config)).ok();
-    let hosted = loaded.as_ref().and_then(|(config, _)| config.policies.policies().find(|policy| policy.hosted));
-    let exact = hosted.and_then(|policy| {
-        policy.patterns.iter().find_map(|pattern| match pattern {
-            DomainPattern::Exact(name) => Some(name.to_string()),
-            DomainPattern::Below(_) => None,
-        })
-    });
-    exact.unwrap_or_else(|| "example.org".to_owned())
 }

@@ -9,12 +9,14 @@ mod check;
 mod configuration;
 mod demo;
 mod explain;
+mod health;
 mod human;
 mod import;
 mod init;
 mod kept;
 mod learned;
 mod main_file;
+mod manual;
 mod moment;
 mod output;
 mod policy_test;
@@ -55,7 +57,15 @@ pub fn main() -> ExitCode {
                 serve::run(arguments.config.as_deref(), asked, &mut Console { out: &mut out, err: &mut err })
             }
             Command::Demo { once } if !arguments.json => demo::run(*once),
-            _ => finish(&arguments, &mut Console { out: &mut out, err: &mut err }).into(),
+            Command::Init(asked) if !arguments.json && init::may_ask(asked) => {
+                let mut console = Console { out: &mut out, err: &mut err };
+                let ended = init::interview(asked, &mut std::io::stdin().lock(), &mut console);
+                finish(ended, &mut console).into()
+            }
+            _ => {
+                let mut console = Console { out: &mut out, err: &mut err };
+                finish(execute(&arguments, &mut console), &mut console).into()
+            }
         },
     }
 }
@@ -65,7 +75,7 @@ pub fn main() -> ExitCode {
 pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let mut console = Console { out, err };
     match parse(args, &mut console) {
-        Ok(arguments) => finish(&arguments, &mut console).code(),
+        Ok(arguments) => finish(execute(&arguments, &mut console), &mut console).code(),
         Err(exit) => exit.code(),
     }
 }
@@ -98,8 +108,9 @@ fn wrong_value(error: &clap::Error) -> Option<Failure> {
     Some(Failure::usage(message, "for more information, try --help"))
 }
 
-fn finish(arguments: &Arguments, console: &mut Console<'_>) -> Exit {
-    let ended = execute(arguments, console).and_then(|exit| {
+/// What was written is out, and what went wrong is told.
+fn finish(ended: Result<Exit, Failure>, console: &mut Console<'_>) -> Exit {
+    let ended = ended.and_then(|exit| {
         console.out.flush()?;
         Ok(exit)
     });
@@ -130,6 +141,12 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Audit { command } => audit::run(config, command, json, console),
         Command::Tlsrpt(asked) => tlsrpt::run(config, asked, json, console),
         Command::Status(at) => status::run(&socket::find(config, at)?, json, console),
+        Command::Health(at) => health::run(&socket::find(config, at)?, json, console),
+        Command::Completions { .. } | Command::Man { .. } if json => {
+            Err(Failure::usage("this has no form for programs", "run it without --json"))
+        }
+        Command::Completions { shell } => manual::completions(*shell, console),
+        Command::Man { dir } => manual::man(dir.as_deref(), console),
         Command::Reload(at) => reload::run(&socket::find(config, at)?, json, console),
     }
 }

@@ -202,13 +202,13 @@ fn until(end: Timestamp, now: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::admin::protocol::{AuditStatus, DeliveryCounts, ListenerStatus};
 
     const STARTED_AT: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-    fn running() -> Status {
+    pub(in crate::cli) fn running() -> Status {
         Status {
             version: "0.1.0".into(),
             hostname: "mx1.example.org".into(),

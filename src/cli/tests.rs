@@ -1,6 +1,7 @@
 //! Whole commands, from their arguments to exit code and output.
 
 mod arbitrary;
+mod install;
 mod one_verdict;
 mod queue_views;
 

@@ -1,8 +1,14 @@
 //! The commented configuration that `gatepost init DIR` writes: the files of `config/`, made to fit host and folder.
 
+mod fit;
+
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 use crate::model::domain::Domain;
+
+use super::values;
 
 /// Where the starter configuration expects the certificate, relative to its folder.
 pub const STARTER_CHAIN: &str = "tls/server.pem";
@@ -31,11 +37,16 @@ const SYSTEM_PATHS: [(&str, &str); 4] = [
     ("\"/run/gatepost/control.sock\"", "\"control.sock\""),
 ];
 
+const MAIN: &str = "gatepost.toml";
+const DOMAIN: &str = "domains.d/example.toml";
+const RECIPIENTS: &str = "domains.d/recipients.txt";
+const CASES: &str = "tests.d/example.toml";
+
 const TEMPLATES: [(&str, &str); 4] = [
-    ("gatepost.toml", include_str!("../../config/gatepost.toml")),
-    ("domains.d/example.toml", include_str!("../../config/domains.d/example.toml")),
-    ("domains.d/recipients.txt", include_str!("../../config/domains.d/recipients.txt")),
-    ("tests.d/example.toml", include_str!("../../config/tests.d/example.toml")),
+    (MAIN, include_str!("../../config/gatepost.toml")),
+    (DOMAIN, include_str!("../../config/domains.d/example.toml")),
+    (RECIPIENTS, include_str!("../../config/domains.d/recipients.txt")),
+    (CASES, include_str!("../../config/tests.d/example.toml")),
 ];
 
 /// A file to write.
@@ -45,31 +56,91 @@ pub struct StarterFile {
     pub content: String,
 }
 
+/// What a relay is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// It takes mail for its domains from anyone.
+    Mx,
+    /// It sends the mail of its own hosts to anywhere.
+    SmartHost,
+    Both,
+}
+
+impl Duty {
+    pub fn is_mx(self) -> bool {
+        self != Self::SmartHost
+    }
+
+    pub fn is_smart_host(self) -> bool {
+        self != Self::Mx
+    }
+}
+
+/// What a starter configuration is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub hostname: Domain,
+    pub duty: Duty,
+    /// Its own domains; the first has the postmaster. Without any it is the domain above the hostname.
+    pub domains: Vec<Domain>,
+    /// `HOST:PORT` where the mailboxes of the domains are; without any a place to be changed.
+    pub mailboxes: Vec<String>,
+    /// Networks of its own hosts.
+    pub trusted: Vec<IpNet>,
+    /// Files of the chain and the key; without them [`STARTER_CHAIN`] and [`STARTER_KEY`].
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Plan {
+    /// For a host of which nothing but its name is known.
+    pub fn new(hostname: Domain) -> Self {
+        let (domains, mailboxes, trusted) = (Vec::new(), Vec::new(), Vec::new());
+        Self { hostname, duty: Duty::Mx, domains, mailboxes, trusted, certificate: None }
+    }
+
+    /// The domain that the postmaster is in.
+    pub fn first_domain(&self) -> Domain {
+        self.domains.first().cloned().unwrap_or_else(|| domain_of(&self.hostname))
+    }
+}
+
+/// The domain that a mail host of this name usually serves.
+pub fn domain_of(hostname: &Domain) -> Domain {
+    hostname.parent().filter(|parent| parent.label_count() >= 2).unwrap_or_else(|| hostname.clone())
+}
+
+/// Whether this can stand in [`Plan::mailboxes`]; if not, why, and how to write it.
+pub fn check_next_hop(text: &str) -> Result<(), String> {
+    values::host_port(text).map(|_| ()).map_err(|invalid| format!("{}; {}", invalid.message, invalid.remedy))
+}
+
 /// The files of a starter configuration in `dir`. Nothing is written. Outside `/etc/gatepost` spool, audit log and
 /// control socket are placed in `dir` too, so that it can be tried without system folders.
-pub fn starter(dir: &Path, hostname: &Domain) -> Vec<StarterFile> {
+pub fn starter(dir: &Path, plan: &Plan) -> Vec<StarterFile> {
     let system = dir == Path::new(SYSTEM_FOLDER);
-    let fit = |template: &str| {
+    let fit = |name: &str, template: &str| {
         let template = if cfg!(feature = "legacy-tls") { template.to_owned() } else { without_legacy(template) };
-        let named = with_names(&template, hostname);
-        if system {
-            return named;
-        }
-        SYSTEM_PATHS.iter().fold(named, |text, (from, to)| text.replace(from, to))
+        let named = with_names(&template, plan);
+        let placed = match system {
+            true => named,
+            false => SYSTEM_PATHS.iter().fold(named, |text, (from, to)| text.replace(from, to)),
+        };
+        // Last, so that what the operator has named stays as it is.
+        fit::fit(name, &placed, plan)
     };
-    TEMPLATES.iter().map(|(name, template)| StarterFile { path: dir.join(name), content: fit(template) }).collect()
+    let wanted = TEMPLATES.iter().filter(|(name, _)| plan.duty.is_mx() || *name != RECIPIENTS);
+    wanted.map(|(name, template)| StarterFile { path: dir.join(name), content: fit(name, template) }).collect()
 }
 
 fn without_legacy(template: &str) -> String {
     template.split_inclusive('\n').filter(|line| !line.starts_with(LEGACY_LINE)).collect()
 }
 
-fn with_names(template: &str, hostname: &Domain) -> String {
-    let above = hostname.parent().filter(|parent| parent.label_count() >= 2);
-    let domain = above.as_ref().unwrap_or(hostname);
+fn with_names(template: &str, plan: &Plan) -> String {
+    let domain = plan.first_domain();
     let around: Vec<String> =
         template.split(TEMPLATE_HOSTNAME).map(|text| text.replace(TEMPLATE_DOMAIN, domain.as_str())).collect();
-    around.join(hostname.as_str())
+    around.join(plan.hostname.as_str())
 }
 
 #[cfg(test)]

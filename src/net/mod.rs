@@ -5,4 +5,5 @@
 pub mod bounded;
 pub mod dial;
 pub mod listener;
+pub mod passed;
 pub mod talk;

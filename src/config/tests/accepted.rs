@@ -13,7 +13,7 @@ use crate::policy::names::Fingerprint;
 use crate::policy::rules::Recipients;
 use crate::policy::settings::{KeyPair, OutboundTls, Source, Sourced};
 
-use super::super::starter::{STARTER_CHAIN, STARTER_KEY, StarterFile, starter};
+use super::super::starter::{Plan, STARTER_CHAIN, STARTER_KEY, StarterFile, starter};
 use super::super::{DnsConfig, DnssecConfig, ListenerTls, OnAuditFailure, Role, load};
 use super::{HEAD, LISTENER, findings, load_files};
 
@@ -370,7 +370,7 @@ fn the_digest_changes_with_every_file_and_only_with_them() {
 fn the_starter_configuration_loads_without_a_finding() {
     for (hostname, domain) in [("mx1.example.org", "example.org"), ("mail.b.test", "b.test"), ("c.test", "c.test")] {
         let folder = tempfile::tempdir().unwrap();
-        for StarterFile { path, content } in starter(folder.path(), &Domain::parse(hostname).unwrap()) {
+        for StarterFile { path, content } in starter(folder.path(), &Plan::new(Domain::parse(hostname).unwrap())) {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         }
@@ -389,7 +389,7 @@ fn the_starter_configuration_loads_without_a_finding() {
 
 #[test]
 fn the_starter_of_the_system_folder_uses_the_system_folders() {
-    let files = starter(Path::new("/etc/gatepost"), &Domain::parse("mx1.example.org").unwrap());
+    let files = starter(Path::new("/etc/gatepost"), &Plan::new(Domain::parse("mx1.example.org").unwrap()));
     assert_eq!(files[0].path, Path::new("/etc/gatepost/gatepost.toml"));
     if cfg!(feature = "legacy-tls") {
         assert_eq!(files[0].content, include_str!("../../../config/gatepost.toml"));
