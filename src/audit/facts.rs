@@ -335,6 +335,30 @@ impl Counted {
     }
 }
 
+/// Tells the first record of a message that was taken or delivered from its others, which stand beside it: one for each
+/// verdict.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    last: Box<str>,
+}
+
+impl Messages {
+    /// Whether the record is of a message that was not counted. From here on it is.
+    pub fn is_new(&mut self, facts: &Facts<'_>) -> bool {
+        match facts.kind {
+            Kind::Accepted => {
+                let is_new = facts.message.is_none_or(|message| *message != *self.last);
+                if is_new {
+                    self.last = facts.message.unwrap_or_default().into();
+                }
+                is_new
+            }
+            Kind::Delivered => true,
+            Kind::Refused | Kind::Deferred | Kind::Bounced => false,
+        }
+    }
+}
+
 /// The id of a record or message; zeros for what is none.
 pub fn id_bytes(id: &str) -> [u8; ID_BYTES] {
     id.as_bytes().try_into().unwrap_or([0; ID_BYTES])

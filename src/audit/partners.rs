@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
 
-use super::facts::{Counted, Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, Kind, Messages, domain_of};
 use super::pass::Tally;
 use super::remembered::Remembered;
 
@@ -57,7 +57,7 @@ pub struct Partners {
     /// Records about domains beyond the bound.
     pub others: u64,
     sessions: Remembered<Option<(ProtocolVersion, bool)>>,
-    last_message: Box<str>,
+    messages: Messages,
     counted: Counted,
 }
 
@@ -93,14 +93,7 @@ impl Tally for Partners {
         if !self.counted.is_new(facts) {
             return;
         }
-        let is_message = match facts.kind {
-            Kind::Accepted => facts.message.is_none_or(|message| *message != *self.last_message),
-            Kind::Delivered => true,
-            Kind::Refused | Kind::Deferred | Kind::Bounced => false,
-        };
-        if facts.kind == Kind::Accepted && is_message {
-            self.last_message = facts.message.unwrap_or_default().into();
-        }
+        let is_message = self.messages.is_new(facts);
         let mut mail = Mail::default();
         if is_message {
             mail.messages = 1;

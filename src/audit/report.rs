@@ -9,7 +9,7 @@ use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 use crate::model::tls::{ProtocolVersion, TlsFacts, Verified};
 
-use super::facts::{Counted, Facts, Kind, domain_of};
+use super::facts::{Counted, Facts, Kind, Messages, domain_of};
 use super::pass::Tally;
 use super::remembered::Remembered;
 
@@ -143,8 +143,7 @@ pub struct Report {
     is_partner: Remembered<bool>,
     /// The beginning of the last time that was met, with its period.
     last_period: (Box<str>, Box<str>),
-    /// The last accepted message: its records stand side by side, one for each verdict.
-    last_message: Box<str>,
+    messages: Messages,
     counted: Counted,
 }
 
@@ -158,7 +157,7 @@ impl Report {
             sessions: Remembered::default(),
             is_partner: Remembered::default(),
             last_period: Default::default(),
-            last_message: Box::default(),
+            messages: Messages::default(),
             counted: Counted::default(),
         }
     }
@@ -227,14 +226,7 @@ impl Tally for Report {
         if !self.concerns(facts) || !self.counted.is_new(facts) {
             return;
         }
-        let is_message = match facts.kind {
-            Kind::Accepted => facts.message.is_none_or(|message| *message != *self.last_message),
-            Kind::Delivered => true,
-            Kind::Refused | Kind::Deferred | Kind::Bounced => false,
-        };
-        if facts.kind == Kind::Accepted && is_message {
-            self.last_message = facts.message.unwrap_or_default().into();
-        }
+        let is_message = self.messages.is_new(facts);
         let session = if is_message { self.session(facts.tls) } else { None };
         let sums = self.sums(facts);
         if is_message {
