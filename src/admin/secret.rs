@@ -62,43 +62,50 @@ impl Token {
     }
 
     pub fn is(&self, guess: &str) -> bool {
-        verify_slices_are_equal(self.0.as_ref(), Self::of(guess).0.as_ref()).is_ok()
+        self.is_same(&Self::of(guess))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.0.as_ref(), other.0.as_ref()).is_ok()
     }
 }
 
 /// Who is logged in.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// The hash of what the browser keeps, and since when.
-    known: Mutex<HashMap<Vec<u8>, Instant>>,
+    /// The hash of what the browser keeps; since when, and by which token.
+    known: Mutex<HashMap<Vec<u8>, (Instant, Token)>>,
 }
 
 impl Sessions {
     /// What the browser is to keep; `None` where the system has no random numbers.
-    pub fn begin(&self, now: Instant) -> Option<String> {
+    pub fn begin(&self, now: Instant, token: &Token) -> Option<String> {
         let mut bytes = [0; SESSION_BYTES];
         aws_lc_rs::rand::fill(&mut bytes).ok()?;
         let secret = hex::encode(&bytes);
         let mut known = self.known();
-        known.retain(|_, since| now.saturating_since(*since) < SESSION_LENGTH);
+        known.retain(|_, (since, _)| now.saturating_since(*since) < SESSION_LENGTH);
         if known.len() >= SESSIONS_MAX
-            && let Some(oldest) = known.iter().min_by_key(|(_, since)| **since).map(|(hash, _)| hash.clone())
+            && let Some(oldest) = known.iter().min_by_key(|(_, (since, _))| *since).map(|(hash, _)| hash.clone())
         {
             known.remove(&oldest);
         }
-        known.insert(hash(&secret), now);
+        known.insert(hash(&secret), (now, token.clone()));
         Some(secret)
     }
 
-    pub fn holds(&self, secret: &str, now: Instant) -> bool {
-        self.known().get(&hash(secret)).is_some_and(|since| now.saturating_since(*since) < SESSION_LENGTH)
+    /// `token` is the one that holds now: with another one a session is over.
+    pub fn holds(&self, secret: &str, now: Instant, token: &Token) -> bool {
+        let is_valid =
+            |(since, by): &(Instant, Token)| now.saturating_since(*since) < SESSION_LENGTH && by.is_same(token);
+        self.known().get(&hash(secret)).is_some_and(is_valid)
     }
 
     pub fn end(&self, secret: &str) {
         self.known().remove(&hash(secret));
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Instant>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Vec<u8>, (Instant, Token)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,18 +145,21 @@ mod tests {
 
     #[test]
     fn a_session_holds_until_its_end_and_there_are_never_too_many() {
+        let (token, other) = (Token::of("one"), Token::of("other"));
         let (sessions, start) = (Sessions::default(), Instant::ZERO);
-        let first = sessions.begin(start).unwrap();
-        let second = sessions.begin(start + Duration::from_secs(1)).unwrap();
-        assert!(sessions.holds(&first, start) && sessions.holds(&second, start + Duration::from_secs(1)));
-        assert!(!sessions.holds("", start) && !sessions.holds(&"0".repeat(64), start));
-        assert!(!sessions.holds(&first, start + SESSION_LENGTH));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let first = sessions.begin(start, &token).unwrap();
+        let second = sessions.begin(after(1), &token).unwrap();
+        assert!(sessions.holds(&first, start, &token) && sessions.holds(&second, after(1), &token));
+        assert!(!sessions.holds("", start, &token) && !sessions.holds(&"0".repeat(64), start, &token));
+        assert!(!sessions.holds(&first, start + SESSION_LENGTH, &token));
+        assert!(!sessions.holds(&first, start, &other), "a session ends with its token");
         for seconds in 2..=SESSIONS_MAX as u64 {
-            sessions.begin(start + Duration::from_secs(seconds)).unwrap();
+            sessions.begin(after(seconds), &token).unwrap();
         }
-        assert!(!sessions.holds(&first, start + Duration::from_secs(70)), "the oldest makes room");
-        assert!(sessions.holds(&second, start + Duration::from_secs(70)));
+        assert!(!sessions.holds(&first, after(70), &token), "the oldest makes room");
+        assert!(sessions.holds(&second, after(70), &token));
         sessions.end(&second);
-        assert!(!sessions.holds(&second, start + Duration::from_secs(70)));
+        assert!(!sessions.holds(&second, after(70), &token));
     }
 }

@@ -17,12 +17,13 @@ pub const TRACE_RECORDS_MAX: usize = 100_000;
 /// Reads the log once and gives the records whose `message` is `id`, and the one whose own id it is; tells `progress`
 /// the bytes of the files as they are read.
 pub fn trace_observed(folder: &Path, id: MessageId, progress: Progress<'_>) -> Result<Vec<Value>, LogError> {
-    trace_on(THREADS_MAX, &segments(folder)?, id, progress)
+    trace_on((THREADS_MAX, TRACE_RECORDS_MAX), &segments(folder)?, id, progress)
 }
 
-/// The same on no more than `threads_max`, for whoever has something better to do meanwhile.
+/// The same on no more than `threads_max`, and no more than the first `records_max`, for whoever has something better
+/// to do meanwhile.
 pub fn trace_on(
-    threads_max: usize,
+    (threads_max, records_max): (usize, usize),
     segments: &[Segment],
     id: MessageId,
     progress: Progress<'_>,
@@ -33,14 +34,14 @@ pub fn trace_on(
         let mut reader = LineReader::open(segment, progress)?;
         while let Some(piece) = reader.next_line()? {
             match piece {
-                Piece::Line(line) if found.len() < TRACE_RECORDS_MAX => found.extend(wanted.record(line)),
+                Piece::Line(line) if found.len() < records_max => found.extend(wanted.record(line)),
                 Piece::Unfinished(_) => break,
                 Piece::Line(_) | Piece::TooLong => (),
             }
         }
         Ok(found)
     })?;
-    Ok(found.into_iter().flatten().take(TRACE_RECORDS_MAX).collect())
+    Ok(found.into_iter().flatten().take(records_max).collect())
 }
 
 /// Tells the records of one message from all others.

@@ -75,13 +75,15 @@ impl MainFile {
 
     /// `path_at("admin", "socket")`; `None` if it is not written as a text.
     pub(super) fn path_at(&self, table: &str, key: &str) -> Option<PathBuf> {
-        self.written_at(table, key).map(|written| written.path)
+        self.written_at(&[table, key]).map(|written| written.path)
     }
 
-    /// The same with its place.
-    pub(super) fn written_at(&self, table: &str, key: &str) -> Option<WrittenPath> {
+    /// The same with its place; the last of `keys` is in the tables that are named before it.
+    pub(super) fn written_at(&self, keys: &[&str]) -> Option<WrittenPath> {
         let (entries, _) = DeTable::parse_recoverable(&self.text);
-        self.written(entries.get_ref().get(table)?.get_ref().as_table()?.get(key)?)
+        let (last, tables) = keys.split_last()?;
+        let inner = |table, key: &&str| DeTable::get(table, *key)?.get_ref().as_table();
+        self.written(tables.iter().try_fold(entries.get_ref(), inner)?.get(*last)?)
     }
 
     /// The pairs that name two files; what is missing or wrong is for the whole reading to report.

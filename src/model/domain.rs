@@ -143,6 +143,14 @@ impl DomainPattern {
             }
         }
     }
+
+    /// A domain that the pattern covers; `None` where a name below it would be too long.
+    pub fn one_of(&self) -> Option<Domain> {
+        match self {
+            Self::Exact(domain) => Some(domain.clone()),
+            Self::Below(domain) => Domain::parse(&format!("any.{domain}")).ok(),
+        }
+    }
 }
 
 impl fmt::Display for DomainPattern {

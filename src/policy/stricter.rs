@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::address::ReversePath;
 use crate::model::cipher::CipherGrade;
-use crate::model::domain::{Domain, DomainPattern};
+use crate::model::domain::DomainPattern;
 use crate::model::time::Timestamp;
 use crate::model::tls::ProtocolVersion;
 
@@ -93,7 +93,7 @@ fn raise_file(policies: &PolicySet, at: Timestamp, policy: &mut DomainPolicy, st
         steps.push(NextStep { file: file.clone(), is_inbound: true, setting: raised.setting });
         lay_on(&mut policy.inbound, raised.layer, &file, at);
     }
-    let Some(domain) = policy.patterns.first().and_then(one_of) else { return };
+    let Some(domain) = policy.patterns.first().and_then(DomainPattern::one_of) else { return };
     let requirement = decide(policies, Some(&domain), &nobody(at)).requirement;
     if let Some(raised) = next_outbound(&requirement, &file) {
         steps.push(NextStep { file: file.clone(), is_inbound: false, setting: raised.setting });
@@ -106,14 +106,6 @@ fn raise_file(policies: &PolicySet, at: Timestamp, policy: &mut DomainPolicy, st
 
 const fn nobody(at: Timestamp) -> Asker<'static> {
     Asker { at, client: None, sender: &ReversePath::Null }
-}
-
-/// A domain that the pattern covers.
-fn one_of(pattern: &DomainPattern) -> Option<Domain> {
-    match pattern {
-        DomainPattern::Exact(name) => Some(name.clone()),
-        DomainPattern::Below(name) => Domain::parse(&format!("any.{name}")).ok(),
-    }
 }
 
 fn lay_on<L>(rules: &mut Rules<L>, layer: L, file: &Arc<str>, at: Timestamp) {

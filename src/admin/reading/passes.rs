@@ -34,6 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const KEPT_MAX: usize = 64;
 /// Questions that wait for their turn.
 const WAITING_MAX: usize = 8;
+/// Records of one message that are kept.
+pub const RECORDS_MAX: usize = 500;
+/// A pass is not repeated before so many times its own length have passed.
+const REST_FACTOR: u32 = 20;
 /// Threads of a pass.
 const THREADS_MAX: usize = 1;
 
@@ -86,7 +90,10 @@ pub struct Dated {
 
 #[derive(Debug)]
 struct Job {
+    /// When it was begun, or has ended.
     asked_at: Instant,
+    /// What it took.
+    took: Duration,
     progress: Arc<Progress>,
     is_running: bool,
     answer: Option<Result<Dated, String>>,
@@ -133,7 +140,8 @@ impl Passes {
     fn begin(self: &Arc<Self>, question: &Question, config: &Arc<Config>) -> Option<watch::Receiver<bool>> {
         let now = clock::now();
         let mut jobs = self.jobs();
-        let is_due = |job: &Job| !job.is_running && now.saturating_since(job.asked_at) > question.fresh();
+        let rest = |job: &Job| question.fresh().max(job.took.saturating_mul(REST_FACTOR));
+        let is_due = |job: &Job| !job.is_running && now.saturating_since(job.asked_at) > rest(job);
         if let Some(job) = jobs.get(question).filter(|job| !is_due(job)) {
             return Some(job.done.subscribe());
         }
@@ -144,7 +152,8 @@ impl Passes {
         make_room(&mut jobs);
         let progress = Arc::new(Progress::default());
         let (done, finished) = watch::channel(false);
-        let job = Job { asked_at: now, progress: progress.clone(), is_running: true, answer, done };
+        let took = Duration::ZERO;
+        let job = Job { asked_at: now, took, progress: progress.clone(), is_running: true, answer, done };
         jobs.insert(question.clone(), job);
         drop(jobs);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,8 +162,9 @@ impl Passes {
         Some(finished)
     }
 
-    fn finish(&self, question: &Question, answer: Result<Dated, String>) {
+    fn finish(&self, question: &Question, answer: Result<Dated, String>, took: Duration) {
         if let Some(job) = self.jobs().get_mut(question) {
+            job.took = took;
             job.asked_at = clock::now();
             job.is_running = false;
             job.answer = Some(answer);
@@ -177,7 +187,7 @@ fn make_room(jobs: &mut HashMap<Question, Job>) {
 async fn run(passes: Arc<Passes>, question: Question, config: Arc<Config>, progress: Arc<Progress>) {
     let Ok(turn) = passes.turn.clone().acquire_owned().await else { return };
     let (folder, asked) = (passes.folder.clone(), question.clone());
-    let at = clock::timestamp();
+    let (at, begun) = (clock::timestamp(), clock::now());
     let read = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         find(&asked, &segments(&folder)?, &config, &progress)
@@ -187,7 +197,7 @@ async fn run(passes: Arc<Passes>, question: Question, config: Arc<Config>, progr
         Ok(Err(error)) => Err(error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    passes.finish(&question, answer);
+    passes.finish(&question, answer, clock::now().saturating_since(begun));
 }
 
 fn find(
@@ -211,7 +221,7 @@ fn find(
             let (report, _) = pass_on(THREADS_MAX, segments, span, (&new, &tell))?;
             Ok(Found::Partner(report))
         }
-        Question::Trace(id) => trace::trace_on(THREADS_MAX, segments, *id, &tell).map(Found::Trace),
+        Question::Trace(id) => trace::trace_on((THREADS_MAX, RECORDS_MAX), segments, *id, &tell).map(Found::Trace),
     }
 }
 

@@ -92,11 +92,14 @@ impl Watch {
         Ok(Follower::behind(&self.folder, closed.last().map_or(0, |segment| segment.number)))
     }
 
+    fn with_posture(&self, change: impl FnOnce(&mut Posture)) {
+        self.state().posture.as_mut().map(change);
+    }
+
     fn follow(&self, follower: &mut Follower) -> Result<(), LogError> {
-        let mut state = self.state();
-        let Some(posture) = &mut state.posture else { return Ok(()) };
-        posture.forget(clock::timestamp());
-        follower.poll(&mut |line| posture.take_line(line))
+        self.with_posture(|posture| posture.forget(clock::timestamp()));
+        // Not held over the reading of files: whoever looks waits for it on a thread that serves mail.
+        follower.poll(&mut |line| self.with_posture(|posture| posture.take_line(line)))
     }
 
     /// What has gone wrong, or that nothing has.

@@ -12,7 +12,7 @@ use maud::html;
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admin::secret::{SESSION_LENGTH, Token, TokenError};
+use crate::admin::secret::{SESSION_LENGTH, Sessions, Token, TokenError};
 use crate::clock;
 use crate::config::AdminConfig;
 use crate::page::document::linked;
@@ -36,6 +36,16 @@ pub enum DoorError {
     Token(#[from] TokenError),
     #[error("[admin].certificate: {0}")]
     Certificate(#[from] HttpsError),
+}
+
+impl DoorError {
+    /// Without the key, for whoever names that beside it.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Token(error) => error.to_string(),
+            Self::Certificate(error) => error.to_string(),
+        }
+    }
 }
 
 /// Who is let in, and over what.
@@ -69,6 +79,11 @@ impl Door {
         !self.is_loopback
     }
 
+    fn is_logged_in(&self, sessions: &Sessions, headers: &HeaderMap) -> bool {
+        let pair = self.token.as_ref().zip(cookie(headers));
+        pair.is_some_and(|(token, secret)| sessions.holds(secret, clock::now(), token))
+    }
+
     fn knows(&self, token: &str) -> bool {
         self.token.as_ref().is_some_and(|own| own.is(token))
     }
@@ -78,8 +93,7 @@ impl Door {
 pub(super) async fn let_in(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let is_api = request.uri().path().starts_with(API);
     let is_bearer = is_api && bearer(request.headers()).is_some_and(|token| site.door().knows(token));
-    let by_cookie = cookie(request.headers()).is_some_and(|secret| site.sessions.holds(secret, clock::now()));
-    let is_known = is_bearer || by_cookie;
+    let is_known = is_bearer || site.door().is_logged_in(&site.sessions, request.headers());
     let is_public = PUBLIC.contains(&request.uri().path());
     if !site.door().asks_for_login() || is_public || is_known {
         return next.run(request).await;
@@ -142,12 +156,13 @@ pub(super) struct Login {
 }
 
 pub(super) async fn log_in(State(site): State<Arc<Site>>, Form(login): Form<Login>) -> Response {
-    if !site.door().knows(login.token.trim()) {
+    let door = site.door();
+    let Some(token) = door.token.as_ref().filter(|token| token.is(login.token.trim())) else {
         tracing::warn!("a wrong token for the dashboard");
         tokio::time::sleep(WRONG_PAUSE).await;
         return form(&site, true);
-    }
-    let Some(secret) = site.sessions.begin(clock::now()) else {
+    };
+    let Some(secret) = site.sessions.begin(clock::now(), token) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     tracing::info!("somebody has logged in to the dashboard");

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use crate::clock;
 use crate::config::Config;
 use crate::model::address::ReversePath;
-use crate::model::domain::{Domain, DomainPattern};
+use crate::model::domain::DomainPattern;
 use crate::model::time::Timestamp;
 use crate::policy::in_force::{Because, InForce};
 use crate::policy::outbound::decide;
@@ -73,7 +73,7 @@ fn table(config: &Config, now: Timestamp) -> Markup {
 fn file(policies: &PolicySet, policy: &DomainPolicy, now: Timestamp) -> Markup {
     let in_force = InForce::usual(policies, policy, now);
     let nobody = Asker { at: now, client: None, sender: &ReversePath::Null };
-    let domain = policy.patterns.first().and_then(one_of);
+    let domain = policy.patterns.first().and_then(DomainPattern::one_of);
     let requirement = decide(policies, domain.as_ref(), &nobody).requirement;
     let steps = policy.inbound.steps.iter().map(|step| (step.from, "in", &step.source));
     let steps = steps.chain(policy.outbound.steps.iter().map(|step| (step.from, "out", &step.source)));
@@ -121,12 +121,4 @@ fn settings(rows: &[Because], keys: &[&str]) -> Markup {
 fn mode(mode: Mode) -> Markup {
     let class = if mode == Mode::Enforce { "good" } else { "odd" };
     html! { span.tag.(class) { (mode.as_str()) } }
-}
-
-/// A domain that the pattern covers.
-fn one_of(pattern: &DomainPattern) -> Option<Domain> {
-    match pattern {
-        DomainPattern::Exact(name) => Some(name.clone()),
-        DomainPattern::Below(name) => Domain::parse(&format!("any.{name}")).ok(),
-    }
 }

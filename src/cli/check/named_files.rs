@@ -1,8 +1,9 @@
-//! The files that listeners, policies and routes name: roots that vouch for others, and certificates shown to next
-//! hops.
+//! The files that listeners, policies, routes and the dashboard name: roots that vouch for others, certificates that
+//! are shown, and the token.
 
 use std::path::Path;
 
+use crate::admin::web::door::{Door, DoorError};
 use crate::cli::main_file::{MainFile, WrittenPath};
 use crate::config::Config;
 use crate::config::diagnostic::{Diagnostic, Severity};
@@ -24,7 +25,18 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
         let remedy = "name the files of a certificate and its key";
         Some(unusable(config, (&pair.source, "route.client_certificate"), &error.to_string(), remedy))
     }));
+    found.extend(dashboard(file, config));
     found
+}
+
+fn dashboard(file: &Path, config: &Config) -> Option<Diagnostic> {
+    let error = Door::read(&config.admin).err()?;
+    let main = MainFile::read(file).ok()?;
+    let (key, place): (_, &[_]) = match &error {
+        DoorError::Token(_) => ("admin.token_file", &["admin", "token_file"]),
+        DoorError::Certificate(_) => ("admin.certificate", &["admin", "certificate", "chain"]),
+    };
+    Some(main.finding(Severity::Error, (key, &main.written_at(place)?), &error.what()))
 }
 
 fn client_roots(file: &Path) -> Vec<Diagnostic> {
@@ -81,5 +93,29 @@ mod tests {
             ("gatepost.toml", 16, 22, "route.client_certificate"),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_the_dashboard_cannot_use_is_told_with_the_key_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gatepost.toml");
+        std::fs::create_dir(folder.path().join("domains.d")).unwrap();
+        std::fs::write(folder.path().join("short"), "secret").unwrap();
+        let main = "hostname = \"mx.example.org\"\nspool.path = \"s\"\naudit.path = \"a\"\n\
+                    certificate = [{ chain = \"c\", key = \"k\" }]\n\
+                    [[listener]]\nname = \"in\"\nbind = [\"[::1]:25\"]\nrole = \"mx\"\n[admin]\n";
+        let table = [
+            ("token_file = \"no\"", Some(("admin.token_file", 14))),
+            ("token_file = \"short\"", Some(("admin.token_file", 14))),
+            ("certificate = { chain = \"no.pem\", key = \"no.key\" }", Some(("admin.certificate", 25))),
+            ("", None),
+        ];
+        for (written, expected) in table {
+            std::fs::write(&file, format!("{main}{written}\n")).unwrap();
+            let (config, _) = config::load(&file).unwrap();
+            let found = findings(&file, &config);
+            assert!(found.iter().all(|finding| finding.is_error() && finding.line == 10), "{found:?}");
+            assert_eq!(found.first().map(|f| (f.key.as_str(), f.column)), expected, "{written}: {found:?}");
+        }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
     // A file that cannot be read was reported with the rest of the configuration.
     let Ok(main) = MainFile::read(file) else { return Vec::new() };
     let finding = |key: &str, error: &dyn std::error::Error| {
-        let written = main.written_at("dns", key)?;
+        let written = main.written_at(&["dns", key])?;
         Some(main.finding(Severity::Error, (&format!("dns.{key}"), &written), &error.to_string()))
     };
     let found = match &config.dns.dnssec {

@@ -24,7 +24,7 @@ pub(super) fn findings(file: &Path, config: &Config) -> Vec<Diagnostic> {
 fn address(file: &Path, config: &Config) -> Option<Diagnostic> {
     let lacking = lacking(&config.policies, config.tlsrpt.address.as_ref()?)?;
     let main = MainFile::read(file).ok()?;
-    let written = main.written_at("tlsrpt", "address")?;
+    let written = main.written_at(&["tlsrpt", "address"])?;
     Some(main.finding(Severity::Warning, ("tlsrpt.address", &written), &lacking))
 }
 
