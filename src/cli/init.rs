@@ -89,7 +89,7 @@ pub(super) fn run(asked: &Init, json: bool, console: &mut Console<'_>) -> Result
     }
     let config = dir.join("gatepost.toml");
     // What was asked for may contradict itself, which the rules of the configuration know best.
-    configuration::require(Some(&config), console)?;
+    configuration::require(Some(&config))?;
     if json {
         let written = files.iter().map(|file| file.path.as_path()).collect();
         console.json(&Report { hostname: &plan.hostname, config: &config, written, tlsa: &tlsa })?;

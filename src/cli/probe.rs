@@ -68,7 +68,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let targets = targets(asked)?;
-    let setting = Setting::find(config, console)?;
+    let setting = Setting::find(config)?;
     setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
     let _entered = runtime.enter();

@@ -69,7 +69,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let config_asked = config;
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let address = asked.address.as_deref().map(|text| resolve(text, asked.source)).transpose()?;
     let targets = targets::choose(&config.listeners, asked.listener.as_deref(), address)?;
     let keys = keys(&config);

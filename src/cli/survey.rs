@@ -71,7 +71,7 @@ pub(super) fn run(
         Some(path) => list_output(path)?,
         None => (None, BTreeMap::new()),
     };
-    let setting = Setting::find(config, console)?;
+    let setting = Setting::find(config)?;
     setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
     let is_known = |domain: &Domain| !asked.again && known.get(domain).is_some_and(Surveyed::is_settled);

@@ -6,10 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audit::lines::{Progress, total_bytes};
 use crate::audit::log::LogError;
-use crate::audit::pass::Met;
+use crate::audit::pass::{Met, Span, pass};
 use crate::audit::segments::{Segment, segments};
+use crate::cli::near;
 use crate::cli::output::Failure;
+use crate::model::domain::Domain;
 use crate::model::human::{count, moment};
+use crate::model::near_domain::NearDomain;
 use crate::model::time::Timestamp;
 
 /// Reads the segments of the log with `read`, under a bar that shows itself only on a terminal.
@@ -38,6 +41,18 @@ pub(super) fn records<T, E: Into<Failure>>(
         }
         read(segments, progress).map_err(Into::into)
     })
+}
+
+/// What is near to a domain of which the log says nothing in a span: from the configuration, and from the log.
+pub(super) fn near(
+    config: Option<&Path>,
+    folder: &Path,
+    (span, domain): (Span, &Domain),
+) -> Result<NearDomain, Failure> {
+    let (mut found, _) =
+        records(folder, |segments, progress| pass(segments, span, || NearDomain::to(domain.clone()), progress))?;
+    found.absorb(near::known(config, domain));
+    Ok(found)
 }
 
 /// A folder without a segment.

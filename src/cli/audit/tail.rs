@@ -8,14 +8,18 @@ use anstyle::Style;
 use serde_json::Value;
 
 use crate::audit::facts::domain_of;
+use crate::audit::pass::Span;
 use crate::audit::segments::segments;
 use crate::audit::tail::{Filter, last};
 use crate::cli::human::shown_json;
+use crate::cli::near;
 use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
+use crate::clock;
 use crate::model::human::{cut, shown};
+use crate::model::time::Timestamp;
 
 use super::arguments::Tail;
-use super::reading::none;
+use super::reading::{self, none};
 use crate::audit::told::{list, text};
 
 /// How long nothing is looked at while the log is followed.
@@ -43,7 +47,11 @@ pub(in crate::cli) fn run(
     }
     if !asked.follow {
         if lines.is_empty() && asked.count > 0 {
-            writeln!(console.err, "no such record is in {}", folder.display())?;
+            writeln!(console.err, "no such record is in {}", shown(&folder.display().to_string()))?;
+            if let Some(domain) = asked.domain.as_ref().filter(|_| !json) {
+                let always = Span { from: Timestamp::from_secs(0), until: clock::timestamp() };
+                near::hint(&reading::near(config, &folder, (always, domain))?, console)?;
+            }
         }
         return Ok(Exit::Done);
     }
@@ -175,7 +183,7 @@ mod tests {
         for (width, expected) in [(None, line), (Some(WIDTH_COLUMNS), "{\"from\":\"\\u202e\"}")] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let mut printer = Printer { json: true, width, day: String::new() };
-            let printed = printer.print(line.as_bytes(), &mut Console { out: &mut out, err: &mut err });
+            let printed = printer.print(line.as_bytes(), &mut Console::plain(&mut out, &mut err));
             assert!(printed.is_ok());
             assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
         }

@@ -43,7 +43,7 @@ pub(super) fn compact(
 }
 
 fn compact_stopped(config: Option<&Path>, path: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let runtime = stopped::runtime()?;
     let spool = stopped::open(path, &config)?;
     let Sparse { segments, bytes: all, alive_bytes } = spool.compact();
