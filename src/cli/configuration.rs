@@ -6,6 +6,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{self, Config};
 
 use super::output::{Console, Failure};
+use super::waiting::Waiting;
 
 const DEFAULT_FILE: &str = "/etc/gatepost/gatepost.toml";
 const MISSING_REMEDY: &str = "write one with `gatepost init DIR`, or name another with --config FILE";
@@ -36,6 +37,7 @@ pub(super) fn load(asked: Option<&Path>) -> Result<(Config, Vec<Diagnostic>), Ve
             excerpt: None,
         }]);
     }
+    let _waiting = Waiting::on("reading the configuration");
     config::load(&file)
 }
 

@@ -33,6 +33,7 @@ mod survey;
 mod table;
 mod tlsrpt;
 mod usage;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

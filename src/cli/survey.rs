@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::model::domain::Domain;
 use crate::model::human::shown;
+use crate::model::os_error;
 use crate::model::time::Timestamp;
 use crate::policy::rules::PolicySet;
 
@@ -137,7 +138,7 @@ fn write_candidates(
     policies: &PolicySet,
 ) -> Result<Vec<(Domain, Outcome)>, Failure> {
     let failed = |error: std::io::Error| {
-        let message = format!("{}: {error}", shown(&folder.display().to_string()));
+        let message = format!("{}: {}", shown(&folder.display().to_string()), os_error::why(&error));
         Failure::new(Exit::No, message, "name a folder that can be written to with --candidates DIR")
     };
     std::fs::create_dir_all(folder).map_err(failed)?;

@@ -46,7 +46,7 @@ pub(super) fn run(
                 Some(Response::TlsrptReport(shown)) => *shown,
                 Some(_) => return Err(socket::unexpected()),
                 None => stopped(config, |reading| reading.show(domain, *day))?
-                    .map_err(|message| Failure::new(Exit::No, message, "see `gatepost tlsrpt list`"))?,
+                    .map_err(|message| Failure::new(Exit::No, message, "`gatepost tlsrpt list` shows what there is"))?,
             };
             show(&shown, json, console)
         }

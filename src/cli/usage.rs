@@ -31,13 +31,10 @@ fn told(error: &clap::Error) -> Option<(String, String)> {
     let word = |kind| words(kind).into_iter().next();
     Some(match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            let wrong = format!("there is no command \"{}\"", word(ContextKind::InvalidSubcommand)?);
-            (
-                wrong,
-                word(ContextKind::SuggestedSubcommand)
-                    .map(|near| format!("did you mean `{near}`?"))
-                    .unwrap_or_default(),
-            )
+            let wrong = word(ContextKind::InvalidSubcommand)?;
+            let near =
+                close(&wrong, &words(ContextKind::SuggestedSubcommand)).map(|near| format!("did you mean `{near}`?"));
+            (format!("there is no command \"{wrong}\""), near.unwrap_or_default())
         }
         ErrorKind::MissingSubcommand => {
             let known = words(ContextKind::ValidSubcommand).into_iter().filter(|known| known != "help");
@@ -49,7 +46,8 @@ fn told(error: &clap::Error) -> Option<(String, String)> {
                 true => format!("there is no option {wrong} here"),
                 false => format!("\"{wrong}\" is one word too many"),
             };
-            (message, word(ContextKind::SuggestedArg).map(|near| format!("did you mean {near}?")).unwrap_or_default())
+            let near = close(&wrong, &words(ContextKind::SuggestedArg)).map(|near| format!("did you mean {near}?"));
+            (message, near.unwrap_or_default())
         }
         ErrorKind::MissingRequiredArgument => {
             let missing: Vec<_> = words(ContextKind::InvalidArg).iter().map(|name| plain(name)).collect();
@@ -81,6 +79,14 @@ fn told(error: &clap::Error) -> Option<(String, String)> {
         }
         _ => return None,
     })
+}
+
+/// Of what the parser suggests, what is a few characters off or the beginning is right of; it suggests the farthest
+/// things.
+fn close<'a>(wrong: &str, suggested: &'a [String]) -> Option<&'a str> {
+    let begins = |suggested: &&str| suggested.starts_with(wrong) || wrong.starts_with(suggested);
+    let suggested = || suggested.iter().map(String::as_str);
+    nearest(wrong, suggested()).or_else(|| suggested().find(begins))
 }
 
 /// Of a closed list: the value that was probably meant, and the others unless they are many.
@@ -181,7 +187,7 @@ mod tests {
             (
                 "queue list --reason start-tls-not-supported",
                 "error: invalid value \"start-tls-not-supported\" for --reason\nhelp: did you mean \
-                 \"starttls-not-supported\"? `gatepost queue list --help`\n      tells more\n",
+                 \"starttls-not-supported\"? `gatepost queue list --help` tells\n      more\n",
             ),
             (
                 "policy explain --from a@b.example --to c@d.example --direction x",
@@ -190,7 +196,7 @@ mod tests {
             ),
             (
                 "policy explain --from a@b.example --to c@d.example --client 1.2.3",
-                "error: invalid value \"1.2.3\" for --client: write an address such as 192.0.2.1\n       or \
+                "error: invalid value \"1.2.3\" for --client: write an address such as 192.0.2.1 or\n       \
                  2001:db8::1\nhelp: `gatepost policy explain --help` tells more\n",
             ),
             (

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use crate::clock;
 use crate::model::hex;
+use crate::model::os_error;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
@@ -180,7 +181,7 @@ fn read_domain_sources(root: &Path, key: Option<&DomainsKey<'_>>, problems: &Pro
             return Vec::new();
         }
         Err(error) => {
-            report_folder(key, root, problems, format!("cannot read {}: {error}", folder.display()));
+            report_folder(key, root, problems, format!("cannot read {}: {}", folder.display(), os_error::why(&error)));
             return Vec::new();
         }
     };

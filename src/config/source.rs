@@ -1,10 +1,12 @@
 //! One configuration file in memory: its name, its text, and where an offset stands in it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::model::os_error;
 
 use super::diagnostic::Excerpt;
 use super::whereabouts::FileKind;
@@ -68,14 +70,7 @@ pub(super) struct Unreadable(pub(super) String);
 /// Reads at most `bytes_max` of a regular file that must be UTF-8.
 pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Unreadable> {
     let shown = path.display();
-    let failed = |error: std::io::Error| {
-        let why = match error.kind() {
-            ErrorKind::NotFound => "there is no such file".to_owned(),
-            ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            _ => error.to_string(),
-        };
-        Unreadable(format!("cannot read {shown}: {why}"))
-    };
+    let failed = |error: std::io::Error| Unreadable(format!("cannot read {shown}: {}", os_error::why(&error)));
     if !path.metadata().map_err(failed)?.is_file() {
         return Err(Unreadable(format!("{shown} is not a regular file")));
     }

@@ -43,6 +43,15 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     })
 }
 
+/// `did you mean "mx"?` where one of the names is near, else all that there are.
+pub fn choice(word: &str, names: &[&str]) -> String {
+    match nearest(word, names.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if names.is_empty() => "there is none".to_owned(),
+        None => format!("name one of these: {}", names.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use crate::cli::output::Failure;
 use crate::model::domain::Domain;
 use crate::model::human::{count, moment};
 use crate::model::near_domain::NearDomain;
+use crate::model::os_error;
 use crate::model::time::Timestamp;
 
 /// Reads the segments of the log with `read`, under a bar that shows itself only on a terminal.
@@ -65,11 +66,13 @@ impl From<LogError> for Failure {
     fn from(LogError { path, source }: LogError) -> Self {
         use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
         let help = match source.kind() {
-            NotFound | NotADirectory => "name the folder of the log with --path DIR",
+            NotFound | NotADirectory => {
+                "name the folder of the log with --path DIR; the daemon begins it at its first start"
+            }
             PermissionDenied => "read the log as root or as the account that it belongs to",
             _ => "`gatepost audit verify` says what is wrong with the log",
         };
-        Self::usage(format!("cannot read the audit log {}: {source}", path.display()), help)
+        Self::usage(format!("cannot read the audit log {}: {}", path.display(), os_error::why(&source)), help)
     }
 }
 

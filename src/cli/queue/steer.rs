@@ -134,8 +134,7 @@ fn end(at: At<'_>, (verb, end): (Verb, &End), json: bool, console: &mut Console<
     let steer = steer(verb, &end.which)?;
     let is_one = steer.ids.len() == 1;
     if !end.yes && !steer.dry_run && !is_one && !is_meant(at.1, &steer, console)? {
-        writeln!(console.out, "nothing was changed")?;
-        return Ok(Exit::No);
+        return Err(Failure::new(Exit::No, "nothing was changed", "answer y if it is meant, or add --yes"));
     }
     change(at, &steer, json, console)
 }

@@ -28,6 +28,7 @@ use crate::policy::tlsa::Judged;
 use crate::tls::roots::Roots;
 
 use super::ResolverOf;
+use crate::cli::waiting::Waiting;
 
 /// Hosts that are asked about further than by name.
 const HOSTS_ASKED_MAX: usize = 10;
@@ -41,6 +42,7 @@ pub(super) fn look_up(
         Failure::new(Exit::No, format!("the system refused a runtime: {error}"), "end other programs, then try again")
     })?;
     let config = question.config;
+    let _waiting = Waiting::on("looking up where it goes");
     Ok(runtime.block_on(async {
         let resolver = match resolver_of(&config.dns) {
             Ok(resolver) => resolver,
