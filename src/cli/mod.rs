@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
     match parse(std::env::args_os(), &mut console) {
         Err(exit) => exit.into(),
         Ok(arguments) => match &arguments.command {
-            Command::Serve(asked) => serve::run(arguments.config.as_deref(), asked, &mut console),
+            Command::Serve(asked) if !arguments.json => serve::run(arguments.config.as_deref(), asked, &mut console),
             Command::Demo { once } if !arguments.json => demo::run(*once),
             Command::Init(asked) if !arguments.json && init::may_ask(asked) => {
                 let ended = init::interview(asked, &mut std::io::stdin().lock(), &mut console);
@@ -105,6 +105,9 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
     match command {
         Command::Demo { .. } if json => {
             Err(Failure::usage("the demo has no form for programs", "run it without --json, and ask what it started"))
+        }
+        Command::Serve(_) if json => {
+            Err(Failure::usage("the daemon has no result for programs", "for its log as JSON: --log-format json"))
         }
         Command::Serve(_) | Command::Demo { .. } => {
             Err(Failure::usage("this command does not end by itself", "start the program `gatepost` for it"))

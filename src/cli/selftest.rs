@@ -137,7 +137,7 @@ async fn test(
     let plan = columns::plan(&config.policies, &tester, &asked.domains);
     let attempts = spread::attempts(listener.tls);
     let bar = ProgressBar::new(u64::try_from(attempts.len()).unwrap_or(u64::MAX));
-    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}  {wide_msg}") {
         bar.set_style(style);
     }
     let mut rows = Vec::with_capacity(attempts.len());

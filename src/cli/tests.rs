@@ -4,6 +4,7 @@ mod arbitrary;
 mod install;
 mod one_verdict;
 mod queue_views;
+mod told;
 
 use std::ffi::OsString;
 use std::fs;

@@ -146,7 +146,8 @@ pub(super) fn read_source(
     (kind, order): (FileKind, usize),
     problems: &Problems,
 ) -> Option<SourceFile> {
-    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+    let below = path.strip_prefix(root).ok().filter(|_| root.parent().is_some());
+    let name = below.unwrap_or(path).to_string_lossy();
     let folder = path.parent().unwrap_or(root).to_owned();
     match read_text(path, CONFIG_FILE_BYTES_MAX) {
         Ok(text) => Some(SourceFile { name: name.into(), kind, folder, order, text }),

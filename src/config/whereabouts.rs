@@ -181,6 +181,10 @@ pub(super) fn remedy(kind: FileKind, path: &str, key: &str) -> Option<String> {
     let tables: Vec<&Home> = HOMES.iter().filter(|home| home.name() == key).collect();
     let (here, elsewhere): (Vec<&Home>, Vec<&Home>) = tables.into_iter().partition(|home| home.kind == kind);
     match (here.is_empty(), elsewhere.first()) {
+        (false, Some(_)) if kind == FileKind::Main && !here.iter().any(|home| home.is_laid_over()) => {
+            let (here, elsewhere) = (headers(&here), headers(&elsewhere));
+            return Some(format!("its place is {here}, or {elsewhere} in a domain file"));
+        }
         (false, _) => return Some(format!("its place is {}", headers(&here))),
         (true, Some(_)) => return Some(format!("it stands in {}: {}", files(&elsewhere), headers(&elsewhere))),
         (true, None) => {}
@@ -258,7 +262,7 @@ mod tests {
             ),
             (Main, "", "trusted", "it stands under [relay], not above"),
             (Main, "metrics", "hostname", "write it at the top of the file, above the first [table]"),
-            (Main, "", "inbound", "its place is [default.inbound]"),
+            (Main, "", "inbound", "its place is [default.inbound], or [inbound] in a domain file"),
             (Main, "", "step", "its place is [[default.inbound.step]] or [[default.outbound.step]]"),
             (Main, "default", "recipients", "it stands at the top of a domain file"),
             (Main, "spool", "max_errors", "it stands under [limits]"),

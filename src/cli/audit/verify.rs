@@ -82,7 +82,7 @@ fn expected(config: Option<&Path>, asked: &Verify, folder: &Path) -> (Expected, 
 fn may_hold_checkpoints(text: &mut impl BufRead) -> io::Result<()> {
     let mut line = Vec::new();
     while text.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
-        if memchr::memmem::find(&line, b"checkpoint").is_some() {
+        if memchr::memmem::find(&line, b"\"checkpoint\":").is_some() {
             return Ok(());
         }
         line.clear();

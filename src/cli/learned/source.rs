@@ -19,6 +19,8 @@ use crate::policy::outbound::Decision;
 use crate::policy::published::Learned;
 use crate::policy::settings::Learn;
 
+use super::list::KNOWN_FROM;
+
 /// What a delivery is held to now because it was learned; nothing where the policy does not go by it. The error says
 /// why that cannot be known here.
 pub(in crate::cli) fn in_force(
@@ -112,9 +114,8 @@ impl Source {
         if let Ok(Response::Learned { domains, .. }) = self.ask(None, None) {
             domains.iter().for_each(|known| near.see(known.domain.as_str()));
         }
-        let when =
-            "a domain is known from the first delivery by TLS to its own mail hosts on, unless `learn` is \"off\"";
-        let help = near::question(&near).map_or_else(|| when.to_owned(), |meant| format!("{meant} Else {when}"));
+        let help =
+            near::question(&near).map_or_else(|| KNOWN_FROM.to_owned(), |meant| format!("{meant} Else {KNOWN_FROM}"));
         Failure::new(Exit::No, format!("nothing is known of {domain}"), help)
     }
 

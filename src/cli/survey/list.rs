@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 
 use crate::cli::output::Failure;
+use crate::cli::waiting::Waiting;
 use crate::model::domain::Domain;
 use crate::model::human::shown;
 use crate::model::os_error;
@@ -72,6 +73,7 @@ fn parse(text: &str) -> Result<Vec<Domain>, Vec<String>> {
 
 /// What an earlier survey found, the last line of each domain.
 pub(super) fn results(path: &Path) -> Result<BTreeMap<Domain, Surveyed>, Failure> {
+    let _waiting = Waiting::on("reading what was found before");
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(RESULTS_BYTES_MAX + 1).read_to_end(&mut bytes));
     read.map_err(|error| of_results(path, &os_error::why(&error)))?;

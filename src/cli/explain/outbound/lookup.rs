@@ -6,6 +6,7 @@ use crate::app::build;
 use crate::audit::published::PublishedRecord;
 use crate::cli::learned::source;
 use crate::cli::output::{Exit, Failure};
+use crate::cli::waiting::Waiting;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
@@ -28,7 +29,6 @@ use crate::policy::tlsa::Judged;
 use crate::tls::roots::Roots;
 
 use super::ResolverOf;
-use crate::cli::waiting::Waiting;
 
 /// Hosts that are asked about further than by name.
 const HOSTS_ASKED_MAX: usize = 10;
