@@ -1,5 +1,5 @@
-//! The pages of docs/reference that are made from the program itself: its commands, the fields of its audit records, and
-//! the replies that it gives. `WRITE_REFERENCE=1 cargo test --test documents` writes the first two anew.
+//! The pages of docs/reference that are made from the program itself: its commands, the fields of its audit records,
+//! and the replies that it gives. `WRITE_REFERENCE=1 cargo test --test documents` writes the first two anew.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,19 +13,30 @@ const WRITE: &str = "WRITE_REFERENCE";
 const COMMANDS: &str = "docs/reference/commands.md";
 const AUDIT: &str = "docs/reference/audit.md";
 const REPLIES: &str = "docs/reference/replies.md";
+const COMMANDS_HEAD: &str = "# Commands
+
+What `gatepost COMMAND --help` prints, for every command. `gatepost man DIR` writes the same as manual pages.
+
+Exit codes: 0 done, 1 the answer is no, 2 wrong usage or configuration, 3 the daemon or a destination could not be
+reached. With `--json` the result is one JSON value on standard output, or one a line where the command says so; errors
+are text on standard error.
+";
+const AUDIT_HEAD: &str = "# Audit records
+
+The fields of a record, from [audit.schema.json](../audit.schema.json), which every record is held against in the tests.
+What the log proves, and how its files are made: [AUDIT.md](../AUDIT.md).
+";
 /// The columns of a terminal.
 const WIDTH: usize = 80;
 
 #[test]
-fn the_page_of_commands_says_what_the_program_says() {
-    let mut page = "# Commands\n\n\
-        What `gatepost COMMAND --help` prints, for every command. `gatepost man DIR` writes the same as manual pages.\n\n\
-        Exit codes: 0 done, 1 the answer is no, 2 wrong usage or configuration, 3 the daemon or a destination could not \
-        be\nreached. With `--json` the result is one JSON value on standard output, or one a line where the command says so; \
-        errors\nare text on standard error.\n"
-        .to_owned();
+fn the_page_of_commands_says_what_the_program_says_and_help_fits_a_terminal() {
+    let mut page = COMMANDS_HEAD.to_owned();
     add_command(&mut page, &[]);
     hold_against(COMMANDS, &page);
+    let shown = page.split("```text\n").skip(1).filter_map(|block| block.split("```").next()).flat_map(str::lines);
+    let wide = shown.filter(|line| line.chars().count() > WIDTH);
+    report("wider than 80 columns", &wide.map(str::to_owned).collect::<Vec<_>>());
 }
 
 fn add_command(page: &mut String, words: &[&str]) {
@@ -66,20 +77,9 @@ fn commands_below(help: &str) -> Vec<String> {
 }
 
 #[test]
-fn help_fits_a_terminal() {
-    let wide = |line: &&str| line.chars().count() > WIDTH;
-    let page = read(COMMANDS);
-    let shown = page.split("```text\n").skip(1).filter_map(|block| block.split("```").next()).flat_map(str::lines);
-    report("wider than 80 columns", &shown.filter(wide).map(str::to_owned).collect::<Vec<_>>());
-}
-
-#[test]
 fn the_page_of_audit_records_says_what_the_schema_says() {
     let schema: Value = serde_json::from_str(&read("docs/audit.schema.json")).unwrap();
-    let mut page = "# Audit records\n\n\
-        The fields of a record, from [audit.schema.json](../audit.schema.json), which every record is held against in the \
-        tests.\nWhat the log proves, and how its files are made: [AUDIT.md](../AUDIT.md).\n"
-        .to_owned();
+    let mut page = AUDIT_HEAD.to_owned();
     writeln!(page, "\n{}\n", text(&schema["description"])).unwrap();
     add_fields(&mut page, &schema);
     for (name, part) in schema["$defs"].as_object().unwrap() {
