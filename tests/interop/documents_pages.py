@@ -12,7 +12,7 @@ ANY = "…"
 FENCE = re.compile(r"^ *```(\w*) *$")
 ORDER = re.compile(r"^<!-- test: (run|not run|page of):? (.+) -->$")
 FILE = re.compile(r"^# ([\w./-]+\.toml)(: add)?$")
-EXIT = re.compile(r"#.*\bexit code (\d)$")
+EXIT = re.compile(r"#.*\bexit code (\d+)$")
 
 
 @dataclasses.dataclass
@@ -91,7 +91,7 @@ def take(page, language, block, began, follows):
 
 
 def shell_lines(block):
-    """Commands with the exit code that each is to have; what ends in a backslash goes on, as does an open `for` or `if`."""
+    """Commands with the exit code that each is to have; what ends in a backslash goes on, as does an open `for`, `if` or `<<`."""
     commands, whole = [], ""
     for line in block:
         whole += line + "\n"
@@ -105,7 +105,10 @@ def shell_lines(block):
 
 
 def is_open(text):
-    words = re.findall(r"(?m)(?:^|[;\s])(for|while|if|done|fi)(?=$|[;\s])", text)
+    document = re.search(r"<<'?(\w+)'?", text)
+    if document and f"\n{document[1]}\n" not in text:
+        return True
+    words = re.findall(r"(?m)(?:^|;)\s*(for|while|if|done|fi)(?=$|[;\s])", re.sub(r"(?m)(^|\s)#.*", "", text))
     return sum(1 if word in ("for", "while", "if") else -1 for word in words) > 0
 
 

@@ -64,12 +64,74 @@ case "$1" in
     *) echo "systemctl: $1 is not known here" >&2; exit 1 ;;
 esac
 """ % {"caps": LOW_PORTS}
+# A relay that has seen mail of all kinds, for pages that are about something else.
+IN_USE = """#!/bin/bash
+set -e
+mkdir -p /etc/gatepost/domains.d
+cat >/etc/gatepost/gatepost.toml <<'END'
+hostname = "mx1.example.org"
+postmaster = "postmaster@bank.example"
+domains = "domains.d"
+
+[spool]
+path = "/var/lib/gatepost"
+min_free_space = "50MB"
+
+[[listener]]
+name = "mx"
+bind = ["0.0.0.0:25"]
+role = "mx"
+relay = true
+
+[[certificate]]
+chain = "/etc/letsencrypt/live/mx1.example.org/fullchain.pem"
+key = "/etc/letsencrypt/live/mx1.example.org/privkey.pem"
+
+[audit]
+path = "/var/log/gatepost/audit"
+
+[relay]
+trusted = ["10.0.0.0/8"]
+END
+cat >/etc/gatepost/domains.d/bank.toml <<'END'
+domains = ["bank.example"]
+hosted = true
+recipients = "any"
+
+[route]
+hosts = ["mailstore.bank.example:25"]
+tls = "verify"
+match = ["mx"]
+
+[inbound]
+tls = "required"
+min_version = "TLSv1.2"
+mode = "report"
+END
+cat >/etc/gatepost/domains.d/partner.toml <<'END'
+domains = ["partner.example"]
+
+[outbound]
+tls = "encrypt"
+END
+systemctl start gatepost
+send() { swaks --silent 3 --server mx1.example.org --from "$1" --to "$2" --local-interface "${@:3}" >/dev/null; }
+old=(--tls-protocol tlsv1 --tls-cipher ALL:@SECLEVEL=0)
+send news@partner.example info@bank.example 203.0.113.7 --tls
+send clerk@partner.example info@bank.example 203.0.113.7 --tls --tls-protocol tlsv1_2
+send scanner@old.example info@bank.example 203.0.113.9 --tls "${old[@]}"
+send cron@plain.example info@bank.example 203.0.113.9
+send teller@bank.example clerk@partner.example 10.0.0.5 --tls
+wait-until took mx.partner.example 'to: clerk'
+wait-until test "$(count mailstore.bank.example)" = 4
+"""
 COMMANDS = {
+    "a-relay-in-use": IN_USE,
     "systemctl": SYSTEMCTL,
     "journalctl": "#!/bin/sh\ncat /run/gatepost.log\n",
     "took": '#!/bin/sh\ncat /srv/mail/"$1"/* 2>/dev/null | grep -qE -- "$2"\n',
     "count": '#!/bin/sh\nls /srv/mail/"$1" | wc -l\n',
-    "until": '#!/bin/bash\nfor _ in $(seq 200); do "$@" >/dev/null 2>&1 && exit 0; sleep 0.1; done; "$@"\n',
+    "wait-until": '#!/bin/bash\nfor _ in $(seq 200); do "$@" >/dev/null 2>&1 && exit 0; sleep 0.1; done; "$@"\n',
 }
 
 
@@ -123,6 +185,7 @@ class Names(sts_names.Names):
             self.set(name + ".", "A", address)
         for domain, host in MX.items():
             self.set(domain + ".", "MX", f"10 {host}.")
+        self.set("_smtp._tls.partner.example.", "TXT", "v=TLSRPTv1; rua=mailto:tls-reports@partner.example")
 
 
 class World:
