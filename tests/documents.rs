@@ -5,6 +5,8 @@
 
 #[path = "documents/metrics.rs"]
 mod metrics;
+#[path = "documents/reference.rs"]
+mod reference;
 
 use std::collections::BTreeSet;
 use std::fs;
