@@ -340,7 +340,7 @@ fn pattern(text: &str) -> Result<DomainPattern, String> {
     DomainPattern::parse(text).map_err(|error| error.to_string())
 }
 
-fn version() -> impl TypedValueParser<Value = ProtocolVersion> {
+pub(super) fn version() -> impl TypedValueParser<Value = ProtocolVersion> {
     PossibleValuesParser::new(ProtocolVersion::ALL.map(ProtocolVersion::as_str))
         .try_map(|word| ProtocolVersion::parse(&word).ok_or("no such version"))
 }

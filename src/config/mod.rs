@@ -256,6 +256,18 @@ pub struct AdminConfig {
     pub certificate: Option<KeyPair>,
 }
 
+impl AdminConfig {
+    /// What to write into the address bar: an address that is this host's alone, else `hostname`.
+    pub fn url(&self, hostname: &Domain) -> Option<String> {
+        let address = self.bind?;
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        Some(match address.ip().is_unspecified() {
+            true => format!("{scheme}://{hostname}:{}/", address.port()),
+            false => format!("{scheme}://{address}/"),
+        })
+    }
+}
+
 /// When what destinations show counts, and when our own path is suspected.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LearnConfig {
