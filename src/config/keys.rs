@@ -179,29 +179,28 @@ pub struct Section {
     pub about: &'static str,
     /// Its keys. A group that several sections have is explained by the first of them.
     pub groups: &'static [&'static [Key]],
-    /// It is laid over what stands below it: what is not written in it stays as it is there.
-    pub is_laid: bool,
+    /// Further groups, which are laid over what stands below: what is not written of them stays as it is there.
+    pub laid: &'static [&'static [Key]],
 }
 
 impl Section {
     const fn new(places: &'static [Place], about: &'static str, groups: &'static [&'static [Key]]) -> Self {
-        Self { places, about, groups, is_laid: false }
+        Self { places, about, groups, laid: &[] }
     }
 
-    const fn laid(self) -> Self {
-        Self { is_laid: true, ..self }
+    const fn over(self, laid: &'static [&'static [Key]]) -> Self {
+        Self { laid, ..self }
     }
 
+    /// Of all its groups.
     pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
-        self.groups.iter().copied().flatten()
+        self.groups.iter().chain(self.laid).copied().flatten()
     }
 
     /// What holds for a key of this section where it is not written.
     pub fn unwritten(&self, key: &Key) -> Unwritten {
-        match key.unwritten {
-            Unwritten::As(_) | Unwritten::Told(_) if self.is_laid => Unwritten::Told("stays as it is below"),
-            unwritten => unwritten,
-        }
+        let is_laid = self.laid.iter().copied().flatten().any(|laid| laid == key);
+        if is_laid { Unwritten::Told("stays as it is below") } else { key.unwritten }
     }
 }
 

@@ -4,8 +4,8 @@ use super::{ADDRESS, File, Key, MOMENT, NAME, Place, Section, TEXT, Unwritten, V
 
 pub(super) const SECTIONS: &[Section] = &[Section::new(
     &[Place::list(File::Cases, "case")],
-    "What must be answered to a session or become of a delivery. `gatepost check` runs the cases of `tests.d`, beside the \
-     folder of domain files, and `gatepost policy test` shows them; the daemon does not read them.",
+    "What must be answered to a session or become of a delivery. `gatepost check` runs the cases of `tests.d`, beside \
+     the folder of domain files, and `gatepost policy test` shows them; the daemon does not read them.",
     &[CASE, INBOUND, OUTBOUND],
 )];
 
@@ -49,9 +49,9 @@ const CASE: &[Key] = &[
     Key::needed(
         "expect",
         Value::Form("a verdict, a reply, or a reason"),
-        "Inbound: `\"accept\"`, `\"would_refuse\"`, `\"defer\"`, `\"refuse\"`, or a reply such as `\"530\"` or `\"554 5.7.10\"`. \
-         Outbound: `\"deliver\"` or `\"accept\"`, `\"defer\"`, `\"bounce\"`, or why it is not sent, such as \
-         `\"certificate-expired\"`.",
+        "Inbound: `\"accept\"`, `\"would_refuse\"`, `\"defer\"`, `\"refuse\"`, or a reply such as `\"530\"` or `\"554 \
+         5.7.10\"`. Outbound: `\"deliver\"` or `\"accept\"`, `\"defer\"`, `\"bounce\"`, or why it is not sent, such \
+         as `\"certificate-expired\"`.",
     )
     .of_commands(),
     Key::new(

@@ -5,8 +5,8 @@ use super::{File, GRADE, Key, LABEL, NONE, PATH, Place, Section, Unwritten, VERS
 pub(super) const SECTIONS: &[Section] = &[
     Section::new(
         &[Place::list(File::Main, "listener")],
-        "Where mail comes in; at least one. Strangers on role `mx` answer to `[inbound]` of the domains, all others to the \
-         floor of their listener.",
+        "Where mail comes in; at least one. Strangers on role `mx` answer to `[inbound]` of the domains, all others \
+         to the floor of their listener.",
         &[LISTENER],
     ),
     Section::new(
@@ -29,22 +29,23 @@ const LISTENER: &[Key] = &[
     Key::needed(
         "role",
         Value::Words(&["mx", "smarthost", "submission"]),
-        "`\"mx\"` takes mail for hosted domains from anyone; `\"smarthost\"` from clients of `[relay] trusted` to anywhere; \
-         `\"submission\"` the same from clients with a trusted certificate, never below TLSv1.2 with forward secrecy \
-         (RFC 8314).",
+        "`\"mx\"` takes mail for hosted domains from anyone; `\"smarthost\"` from clients of `[relay] trusted` to \
+         anywhere; `\"submission\"` the same from clients with a trusted certificate, never below TLSv1.2 with \
+         forward secrecy (RFC 8314).",
     ),
     Key::new(
         "tls",
         Value::Words(&["starttls", "implicit", "off"]),
         Unwritten::As("\"starttls\""),
-        "How TLS begins: by STARTTLS (RFC 3207), with the connection, or never. All but `\"off\"` needs a `[[certificate]]`.",
+        "How TLS begins: by STARTTLS (RFC 3207), with the connection, or never. All but `\"off\"` needs a \
+         `[[certificate]]`.",
     ),
     Key::new(
         "offer",
         VERSION,
         Unwritten::Told("\"TLSv1\"; for role submission \"TLSv1.2\""),
-        "The lowest version of the handshake. What is asked for beyond it is up to the policies. `\"SSLv3\"` is for role \
-         `mx` alone. Builds without OpenSSL offer TLSv1.2 and later.",
+        "The lowest version of the handshake. What is asked for beyond it is up to the policies. `\"SSLv3\"` is for \
+         role `mx` alone. Builds without OpenSSL offer TLSv1.2 and later.",
     ),
     Key::new(
         "request_client_certificate",

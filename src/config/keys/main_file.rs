@@ -24,33 +24,34 @@ const TOP: &[Key] = &[
     Key::needed(
         "hostname",
         NAME,
-        "The name of this host in greeting, EHLO, `Received:` and audit records. It should have an MX or address record.",
+        "The name of this host in greeting, EHLO, `Received:` and audit records. It should have an MX or address \
+         record.",
     ),
     Key::new(
         "postmaster",
         ADDRESS,
         NONE,
-        "Where mail for `<postmaster>` without a domain goes (RFC 5321 section 4.5.1). Without it that mail is taken only \
-         where the domain of `hostname` is hosted.",
+        "Where mail for `<postmaster>` without a domain goes (RFC 5321 section 4.5.1). Without it that mail is taken \
+         only where the domain of `hostname` is hosted.",
     ),
     Key::new(
         "domains",
         PATH,
         Unwritten::As("\"domains.d\""),
-        "The folder of domain files: each `*.toml` in it, at most 100000. A folder that is named must be there. The folder \
-         `tests.d` beside it has the policy cases.",
+        "The folder of domain files: each `*.toml` in it, at most 100000. A folder that is named must be there. The \
+         folder `tests.d` beside it has the policy cases.",
     ),
     Key::new(
         "enforcement",
         Value::Words(&["on", "report"]),
         Unwritten::As("\"on\""),
-        "The emergency switch: with `\"report\"` what inbound policies would refuse or defer is let through and recorded, \
-         until `report_until`. What a role has built in and all requirements of deliveries stay.",
+        "The emergency switch: with `\"report\"` what inbound policies would refuse or defer is let through and \
+         recorded, until `report_until`. What a role has built in and all requirements of deliveries stay.",
     ),
     Key::new(
         "report_until",
         MOMENT,
-        Unwritten::Told("must be written with enforcement = \"report\""),
+        Unwritten::Told("must be written with `enforcement = \"report\"`"),
         "The end of `enforcement = \"report\"`, such as `2027-01-31T12:00:00Z`.",
     ),
     Key::new(
@@ -89,8 +90,8 @@ const SPOOL: &[Key] = &[
         "delay_warning",
         DURATION,
         Unwritten::As("\"4h\""),
-        "After so long the sender is told that the mail is late: only those who sent as trusted clients, and senders of \
-         hosted domains. Less than `lifetime`.",
+        "After so long the sender is told that the mail is late: only those who sent as trusted clients, and senders \
+         of hosted domains. Less than `lifetime`.",
     ),
     Key::new(
         "retry",
@@ -114,16 +115,16 @@ const OF_CLIENTS: &[Key] = &[
         "max_connections",
         CONNECTIONS,
         Unwritten::As("20000"),
-        "Connections of clients at once, all listeners together. The limit of open files may permit fewer, which the log \
-         tells at the start.",
+        "Connections of clients at once, all listeners together. The limit of open files may permit fewer, which the \
+         log tells at the start.",
     )
     .at_restart(),
     Key::new(
         "max_connections_per_client",
         CONNECTIONS,
         Unwritten::As("100"),
-        "Connections at once of one client: an IPv4 address, or a /64 of IPv6. Networks of `[relay] trusted` are not bound \
-         by it.",
+        "Connections at once of one client: an IPv4 address, or a /64 of IPv6. Networks of `[relay] trusted` are not \
+         bound by it.",
     ),
     Key::new(
         "max_recipients",
@@ -147,8 +148,8 @@ const OF_CLIENTS: &[Key] = &[
         "max_hops",
         Value::Number(1, 10_000),
         Unwritten::As("100"),
-        "`Received:` fields in a message before it counts as looping (554 5.4.6). RFC 5321 section 6.3 asks for at least \
-         100.",
+        "`Received:` fields in a message before it counts as looping (554 5.4.6). RFC 5321 section 6.3 asks for at \
+         least 100.",
     ),
 ];
 

@@ -6,28 +6,29 @@ use super::{DURATION, File, GRADE, Key, LABEL, NAME, PATH, Place, RETRY, Section
 pub(super) const SECTIONS: &[Section] = &[
     Section::new(
         &[Place::table(File::Domain, "outbound"), Place::table(File::Main, "default.outbound")],
-        "Deliveries to these domains. What a domain file does not say is as `[default.outbound]` of the main file says, and \
-         what that does not say has the default that stands here. With a `[route]` the keys of TLS stand there.",
+        "Deliveries to these domains. What a domain file does not say is as `[default.outbound]` of the main file \
+         says, and what that does not say has the default that stands here. With a `[route]` the keys of TLS stand \
+         there.",
         &[SESSION, FOLLOWING, PACE],
     ),
     Section::new(
         &[Place::list(File::Domain, "outbound.step"), Place::list(File::Main, "default.outbound.step")],
         "Keys that hold from a day on, laid over each other in the order of their days; at most 64.",
-        &[STEP, SESSION, FOLLOWING],
+        &[STEP],
     )
-    .laid(),
+    .over(&[SESSION, FOLLOWING]),
     Section::new(
         &[Place::list(File::Domain, "outbound.exception"), Place::list(File::Main, "default.outbound.exception")],
         "Keys that hold for some until a day. The first that has not expired and whose clients and senders fit counts; \
          without clients and senders it is for all mail to the domains. At least one key of the policy; at most 1000 \
          exceptions in a file.",
-        &[FOR_CLIENTS, EXCEPTION, SESSION, FOLLOWING],
+        &[FOR_CLIENTS, EXCEPTION],
     )
-    .laid(),
+    .over(&[SESSION, FOLLOWING]),
     Section::new(
         &[Place::table(File::Domain, "route"), Place::table(File::Main, "default.route")],
-        "Where mail goes instead of to the MX hosts: for these domains, or for all without a `[route]` of their own. A route \
-         answers to its own keys of TLS; those of `[outbound]` do not reach it.",
+        "Where mail goes instead of to the MX hosts: for these domains, or for all without a `[route]` of their own. \
+         A route answers to its own keys of TLS; those of `[outbound]` do not reach it.",
         &[ROUTE],
     ),
     Section::new(
@@ -49,8 +50,8 @@ const SESSION: &[Key] = &[
         "tls",
         LEVEL,
         Unwritten::As("\"opportunistic\""),
-        "`\"opportunistic\"` uses the best TLS that there is, else plaintext; `\"encrypt\"` never sends plaintext; `\"verify\"` \
-         asks for a certificate that proves the host. `\"off\"` needs `dane` and `mta_sts` off, too.",
+        "`\"opportunistic\"` uses the best TLS that there is, else plaintext; `\"encrypt\"` never sends plaintext; \
+         `\"verify\"` asks for a certificate that proves the host. `\"off\"` needs `dane` and `mta_sts` off, too.",
     ),
     Key::new("min_version", VERSION, Unwritten::Told("any"), "The lowest version of TLS. It excludes plaintext."),
     Key::new(
@@ -63,8 +64,8 @@ const SESSION: &[Key] = &[
         "match",
         NAMES,
         Unwritten::As("[\"domain\", \"mx\"]"),
-        "With `\"verify\"`: names of which the certificate must have one. `\"domain\"` is the recipient's domain, `\"mx\"` the \
-         host where its name can be trusted (DNSSEC, MTA-STS).",
+        "With `\"verify\"`: names of which the certificate must have one. `\"domain\"` is the recipient's domain, \
+         `\"mx\"` the host where its name can be trusted (DNSSEC, MTA-STS).",
     ),
     Key::new(
         "fingerprints",
@@ -105,8 +106,8 @@ const FOLLOWING: &[Key] = &[
         "on_tls_failure",
         Value::Form("\"defer\", \"bounce\", or \"route:NAME\""),
         Unwritten::As("\"defer\""),
-        "Mail whose TLS cannot be met waits until `lifetime`, is returned at once, or takes a `[[route]]` of the main file \
-         that is no weaker.",
+        "Mail whose TLS cannot be met waits until `lifetime`, is returned at once, or takes a `[[route]]` of the main \
+         file that is no weaker.",
     ),
     Key::new(
         "route_after",
@@ -158,15 +159,15 @@ const ROUTE: &[Key] = &[
     Key::needed(
         "hosts",
         Value::Form("a list of names or IP addresses, with or without port"),
-        "The next hops in the order in which they are tried, such as `[\"mailstore.internal:25\"]`. Without a port it is 25. \
-         `[]` in `[default.route]` is no route.",
+        "The next hops in the order in which they are tried, such as `[\"mailstore.internal:25\"]`. Without a port it \
+         is 25. `[]` in `[default.route]` is no route.",
     ),
     Key::new(
         "tls",
         LEVEL,
         Unwritten::As("\"opportunistic\""),
-        "As in `[outbound]`. `\"off\"` needs `dane` and `mta_sts` of the domain off, too, or hosts that are addresses. What \
-         comes by `on_tls_failure` never goes out below `\"encrypt\"`.",
+        "As in `[outbound]`. `\"off\"` needs `dane` and `mta_sts` of the domain off, too, or hosts that are \
+         addresses. What comes by `on_tls_failure` never goes out below `\"encrypt\"`.",
     ),
     Key::new("min_version", VERSION, Unwritten::Told("any"), "The lowest version of TLS. It excludes plaintext."),
     Key::new(
@@ -190,7 +191,7 @@ const ROUTE: &[Key] = &[
     Key::new("ca", AUTHORITIES, SYSTEM_ROOTS, "With `\"verify\"`: PEM, the only roots that may vouch."),
     Key::new(
         "client_certificate",
-        Value::Form("{ chain = PATH, key = PATH }"),
+        Value::Form("`{ chain = PATH, key = PATH }`"),
         Unwritten::Told("none"),
         "Shown to hosts that ask for a certificate.",
     ),

@@ -5,35 +5,35 @@ use super::{File, GRADE, Key, LABEL, MOMENT, NONE, PATH, Place, Section, TEXT, U
 pub(super) const SECTIONS: &[Section] = &[
     Section::new(
         &[Place::table(File::Domain, "")],
-        "Whom a domain file is about. The file whose name matches longest speaks for a domain, exact before `*.`; files are \
-         never merged.",
+        "Whom a domain file is about. The file whose name matches longest speaks for a domain, exact before `*.`; \
+         files are never merged.",
         &[DOMAIN],
     ),
     Section::new(
         &[Place::table(File::Domain, "inbound"), Place::table(File::Main, "default.inbound")],
-        "Sessions that bring mail from or to these domains. What a domain file does not say is as `[default.inbound]` of the \
-         main file says, and what that does not say has the default that stands here.",
+        "Sessions that bring mail from or to these domains. What a domain file does not say is as `[default.inbound]` \
+         of the main file says, and what that does not say has the default that stands here.",
         &[SESSION, MODE, REFUSAL],
     ),
     Section::new(
         &[Place::list(File::Domain, "inbound.step"), Place::list(File::Main, "default.inbound.step")],
         "Keys that hold from a day on, laid over each other in the order of their days; at most 64.",
-        &[STEP, SESSION, MODE],
+        &[STEP],
     )
-    .laid(),
+    .over(&[SESSION, MODE]),
     Section::new(
         &[Place::list(File::Domain, "inbound.exception"), Place::list(File::Main, "default.inbound.exception")],
-        "Keys that hold for some until a day. The first that has not expired and whose clients and senders fit counts. At \
-         least one key of the policy; at most 1000 exceptions in a file.",
-        &[FOR_CLIENTS, EXCEPTION, SESSION, MODE],
+        "Keys that hold for some until a day. The first that has not expired and whose clients and senders fit \
+         counts. At least one key of the policy; at most 1000 exceptions in a file.",
+        &[FOR_CLIENTS, EXCEPTION],
     )
-    .laid(),
+    .over(&[SESSION, MODE]),
     Section::new(
         &[Place::table(File::Domain, "inbound.shadow"), Place::table(File::Main, "default.inbound.shadow")],
         "What would be refused if this were asked for is recorded and counted, and never refused.",
-        &[SESSION],
+        &[],
     )
-    .laid(),
+    .over(&[SESSION]),
 ];
 
 const DOMAIN: &[Key] = &[
@@ -47,7 +47,8 @@ const DOMAIN: &[Key] = &[
         "group",
         LABEL,
         Unwritten::Told("\"other\""),
-        "The label `policy` in metrics, neither `default` nor `other`. At most 64 groups; further ones count as `other`.",
+        "The label `policy` in metrics, neither `default` nor `other`. At most 64 groups; further ones count as \
+         `other`.",
     ),
     Key::new(
         "hosted",
@@ -58,8 +59,8 @@ const DOMAIN: &[Key] = &[
     ),
     Key::new(
         "recipients",
-        Value::Form("\"any\", or { file = PATH }"),
-        Unwritten::Told("must be written with hosted = true"),
+        Value::Form("\"any\", or `{ file = PATH }`"),
+        Unwritten::Told("must be written with `hosted = true`"),
         "Which local parts there are.",
     ),
     Key::needed(
@@ -87,15 +88,16 @@ const SESSION: &[Key] = &[
         "cipher",
         GRADE,
         Unwritten::As("\"any\""),
-        "The lowest grade of the cipher: `\"strong\"` has 128 bits or more and neither RC4 nor 3DES, `\"forward-secret\"` \
-         an ephemeral key exchange beside that, `\"aead\"` an AEAD cipher beside both. All but `\"any\"` imply `tls = \"required\"`.",
+        "The lowest grade of the cipher: `\"strong\"` has 128 bits or more and neither RC4 nor 3DES, \
+         `\"forward-secret\"` an ephemeral key exchange beside that, `\"aead\"` an AEAD cipher beside both. All but \
+         `\"any\"` imply `tls = \"required\"`.",
     ),
     Key::new(
         "client_certificate",
         Value::Form("\"none\", \"verified\", or a list of \"sha256:...\""),
         Unwritten::As("\"none\""),
-        "`\"verified\"`: one that leads to a root which the listener trusts; or one of at most 64, each by certificate or \
-         key. A listener of role `mx` must ask for one. It implies `tls = \"required\"`.",
+        "`\"verified\"`: one that leads to a root which the listener trusts; or one of at most 64, each by \
+         certificate or key. A listener of role `mx` must ask for one. It implies `tls = \"required\"`.",
     ),
 ];
 
@@ -112,15 +114,15 @@ const REFUSAL: &[Key] = &[
         "applies_to",
         Value::Form("a list of \"sender\", \"recipient\""),
         Unwritten::As("[\"sender\", \"recipient\"]"),
-        "Whether senders of these domains are held to it at MAIL, recipients at RCPT, or both. Recipients of hosted domains \
-         alone.",
+        "Whether senders of these domains are held to it at MAIL, recipients at RCPT, or both. Recipients \
+         count for hosted domains alone.",
     ),
     Key::new(
         "refusal_text",
         Value::Form("text of at most 300 octets"),
         Unwritten::Told("a built-in text"),
-        "The text of refusals, with the places `{domain}`, `{required}`, `{negotiated}`, `{url}` and `{id}`. URL and id are \
-         added where they are left out.",
+        "The text of refusals, with the places `{domain}`, `{required}`, `{negotiated}`, `{url}` and `{id}`. URL and \
+         id are added where they are left out.",
     ),
     Key::new(
         "refusal_url",

@@ -51,8 +51,8 @@ const DNS: &[Key] = &[
         "dnssec",
         Value::Words(&["validate", "trust-ad", "off"]),
         Unwritten::Told("\"trust-ad\" if all servers are on this host, else \"off\""),
-        "`\"trust-ad\"` believes the AD bit of validating resolvers on this host; `\"validate\"` checks signatures here; \
-         with `\"off\"` no answer is secure and DANE is never used.",
+        "`\"trust-ad\"` believes the AD bit of validating resolvers on this host; `\"validate\"` checks signatures \
+         here; with `\"off\"` no answer is secure and DANE is never used.",
     )
     .at_restart(),
     Key::new(
@@ -66,8 +66,8 @@ const DNS: &[Key] = &[
         "allow_targets",
         Value::Form("a list of networks"),
         Unwritten::As("[]"),
-        "Private networks, such as `\"10.0.0.0/8\"`, that MX records and policy hosts found in the DNS may lead to. Without \
-         it loopback, private and link-local addresses are not connected to.",
+        "Private networks, such as `\"10.0.0.0/8\"`, that MX records and policy hosts found in the DNS may lead to. \
+         Without it loopback, private and link-local addresses are not connected to.",
     ),
 ];
 
@@ -84,8 +84,8 @@ const AUDIT: &[Key] = &[
         "on_failure",
         Value::Words(&["refuse", "alarm"]),
         Unwritten::As("\"refuse\""),
-        "While the log cannot be written: `\"refuse\"` accepts no mail (451 4.3.0) and begins no delivery; `\"alarm\"` goes \
-         on, and log and metrics say that evidence lags.",
+        "While the log cannot be written: `\"refuse\"` accepts no mail (451 4.3.0) and begins no delivery; \
+         `\"alarm\"` goes on, and log and metrics say that evidence lags.",
     ),
     Key::new(
         "keep",
@@ -108,8 +108,8 @@ const CHECKPOINTS: &[Key] = &[
         "checkpoint_file",
         PATH,
         NONE,
-        "Each checkpoint is appended to this file, which is not in the folder of the log. Another folder takes effect at a \
-         restart.",
+        "Each checkpoint is appended to this file, which is not in the folder of the log. Another folder takes effect \
+         at a restart.",
     ),
     Key::new(
         "checkpoint_syslog",
@@ -140,10 +140,10 @@ const ADMIN: &[Key] = &[
         "token_file",
         PATH,
         NONE,
-        "A file with one line, 24 characters or more: who reads from elsewhere logs in with it, and programs send it as \
-         bearer token.",
+        "A file with one line, 24 characters or more: who reads from elsewhere logs in with it, and programs send it \
+         as bearer token.",
     ),
-    Key::new("certificate", Value::Form("{ chain = PATH, key = PATH }"), NONE, "With it HTTPS is spoken."),
+    Key::new("certificate", Value::Form("`{ chain = PATH, key = PATH }`"), NONE, "With it HTTPS is spoken."),
     Key::needed("certificate.chain", PATH, "PEM: the certificate, then its intermediates."),
     Key::needed("certificate.key", PATH, "PEM: the private key."),
     Key::new(
@@ -189,8 +189,8 @@ const ALERT: &[Key] = &[
         "command",
         Value::Form("a list: a program by its absolute path, and its arguments"),
         NONE,
-        "Gets the same JSON on its standard input; no shell. At most 64 words of 1024 octets. Another program takes effect \
-         at a restart.",
+        "Gets the same JSON on its standard input; no shell. At most 64 words of 1024 octets. Another program takes \
+         effect at a restart.",
     ),
     Key::new("remind", DURATION, Unwritten::As("\"1d\""), "Between two alerts about one destination, at least."),
     Key::new(
@@ -216,9 +216,10 @@ const TLSRPT: &[Key] = &[
     ),
     Key::new(
         "dkim",
-        Value::Form("{ selector = NAME, key = PATH }"),
+        Value::Form("`{ selector = NAME, key = PATH }`"),
         NONE,
-        "What signs the mail of reports (RFC 6376). Without it they go to HTTPS addresses alone (RFC 8460 section 5.3).",
+        "What signs the mail of reports (RFC 6376). Without it they go to HTTPS addresses alone (RFC 8460 section \
+         5.3).",
     ),
     Key::needed("dkim.selector", Value::Form("labels with dots between them"), "The name of the key in the DNS."),
     Key::needed(
