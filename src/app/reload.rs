@@ -187,7 +187,7 @@ mod tests {
             seen.extend(told);
         }
         // Of several changes of a line the last.
-        let last = |line| all().filter(|(old, _)| *old == line).next_back().map_or(line, |(_, new)| new);
+        let last = |line| all().rfind(|(old, _)| *old == line).map_or(line, |(_, new)| new);
         let everything = load(folder.path(), all().map(|(old, _)| last(old)));
         assert_eq!(seen, refused(&everything).into_iter().collect(), "each line of `needs_restart` is about some key");
         let known = sections().flat_map(|section| {
