@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod change;
 pub mod diagnostic;
+pub mod keys;
 pub mod overruled;
 pub mod starter;
 
