@@ -16,6 +16,7 @@ use crate::config::starter::{
     Duty, Plan, STARTER_CHAIN, STARTER_KEY, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY, starter,
 };
 use crate::model::domain::Domain;
+use crate::model::os_error;
 use crate::policy::settings::Mode;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 use crate::tls::self_signed::{IssueError, IssuedCertificate, self_signed, self_signed_rsa};
@@ -87,13 +88,19 @@ pub(super) fn run(asked: &Init, json: bool, console: &mut Console<'_>) -> Result
     let tlsa = tlsa(&plan, &certificates)?;
     let group = daemon_group(&dir);
     let files = files(&dir, &plan, certificates, group.is_some());
+    if dir.exists() && !dir.is_dir() {
+        return Err(Failure::usage(
+            format!("{} is no folder", dir.display()),
+            "name a folder, which may be there or not",
+        ));
+    }
     refuse_to_overwrite(&files)?;
     for file in &files {
         write(file, group).map_err(|error| cannot_write(&file.path, &error))?;
     }
     let config = dir.join("gatepost.toml");
     // What was asked for may contradict itself, which the rules of the configuration know best.
-    configuration::require(Some(&config), console)?;
+    configuration::require(Some(&config))?;
     if json {
         let written = files.iter().map(|file| file.path.as_path()).collect();
         console.json(&Report { hostname: &plan.hostname, config: &config, written, tlsa: &tlsa })?;
@@ -217,7 +224,7 @@ fn write(file: &NewFile, group: Option<Gid>) -> io::Result<()> {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let help = "choose a folder that you may write to, or run this as root";
-    Failure::usage(format!("cannot write {}: {error}", path.display()), help)
+    Failure::usage(format!("cannot write {}: {}", path.display(), os_error::why(error)), help)
 }
 
 fn cannot_read(path: &Path, why: &str) -> Failure {

@@ -35,6 +35,7 @@ mod timed_checks;
 mod timed_tables;
 mod tlsrpt_table;
 mod values;
+mod whereabouts;
 
 #[cfg(test)]
 mod tests;

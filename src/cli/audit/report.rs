@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::audit::pass::{Met, Span, pass};
 use crate::audit::report::{Partner, Period, Report as Tally};
+use crate::cli::near;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 
@@ -33,6 +34,12 @@ struct Answered<'a> {
     period: Period,
     sums: Tally,
     met: Met,
+}
+
+impl Answered<'_> {
+    fn is_empty(&self) -> bool {
+        self.sums.inbound.is_empty() && self.sums.outbound.is_empty()
+    }
 }
 
 pub(super) fn run(
@@ -63,6 +70,9 @@ pub(super) fn run(
         _ => written::json_text(&answer::json(&answered))?,
     };
     written::give(asked.out.as_deref(), &text, json, console)?;
+    if let Some(partner) = asked.partner.as_ref().filter(|_| !json && answered.is_empty()) {
+        near::hint(&reading::near(config, &folder, (span, partner))?, console)?;
+    }
     Ok(Exit::Done)
 }
 

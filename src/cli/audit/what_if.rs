@@ -14,8 +14,8 @@ use std::path::Path;
 use crate::audit::pass::{Met, Span, pass};
 use crate::audit::replay::Setting;
 use crate::audit::what_if::{By, Group, Outcome, Scope, Subject, Totals, WhatIf as Tally};
-use crate::cli::configuration;
 use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::{configuration, near};
 use crate::clock;
 use crate::config::Config;
 use crate::config::overruled::Overruled;
@@ -67,8 +67,8 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let now = clock::timestamp();
     let span = asked.span.span(now)?;
-    let before = configuration::require(config, console)?;
-    let changed = changed::read(config, asked, (&before, now), console)?;
+    let before = configuration::require(config)?;
+    let changed = changed::read(config, asked, (&before, now))?;
     let at = asked.at.unwrap_or(now);
     // Without another setting, only the day is another.
     let at_before = if changed.config.is_some() { at } else { now };
@@ -98,6 +98,9 @@ pub(super) fn run(
         _ => written::json_text(&answer::json(&answered))?,
     };
     written::give(asked.out.as_deref(), &text, json, console)?;
+    if let Some(domain) = asked.domain.as_ref().filter(|_| !json && answered.totals.outcomes.is_empty()) {
+        near::hint(&reading::near(config, &folder, (span, domain))?, console)?;
+    }
     let is_hit = answered.count(Outcome::Refused) + answered.count(Outcome::Deferred) > 0;
     Ok(if asked.fail_if_hit && is_hit { Exit::No } else { Exit::Done })
 }
