@@ -20,8 +20,14 @@ pub enum AskError {
     NotRunning { socket: PathBuf, source: io::Error },
     #[error("the daemon broke off: {}", os_error::why(.0))]
     BrokenOff(#[source] io::Error),
-    #[error("the daemon speaks another version: {0}")]
+    #[error("the daemon speaks another version: {}", without_choices(.0))]
     Unintelligible(#[source] serde_json::Error),
+}
+
+/// What the parser would rather have had is a long list, and of no use to anybody.
+fn without_choices(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(", expected one of").map_or(text.as_str(), |(words, _)| words).to_owned()
 }
 
 fn not_running(socket: &Path, source: &io::Error) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::spool::Sparse;
+use crate::spool::{STILL_MAX, Sparse};
 
 use super::control::{Desk, record};
 use super::protocol::Response;
@@ -24,11 +24,7 @@ pub(super) async fn compact(desk: &Desk, uid: u32) -> Response {
 }
 
 pub(super) async fn keep(desk: &Desk, seconds: Option<u64>, uid: u32) -> Response {
-    let detail = match seconds {
-        Some(seconds) => format!("no file of the spool goes for {seconds} s, asked for by uid {uid}"),
-        None => format!("files of the spool go again, asked for by uid {uid}"),
-    };
-    match record(desk, None, detail).await {
+    match record(desk, None, kept(seconds, uid)).await {
         Ok(()) => {
             let Some(seconds) = seconds else {
                 return Response::Keeping { seconds: None, lasted: desk.spool.end_stillness() };
@@ -39,5 +35,29 @@ pub(super) async fn keep(desk: &Desk, seconds: Option<u64>, uid: u32) -> Respons
             }
         }
         Err(not_done) => not_done,
+    }
+}
+
+/// What is recorded of an order to keep files, which lasts no longer than the spool keeps any.
+fn kept(seconds: Option<u64>, uid: u32) -> String {
+    match seconds.map(|seconds| seconds.min(STILL_MAX.as_secs())) {
+        Some(seconds) => format!("no file of the spool goes for {seconds} s, asked for by uid {uid}"),
+        None => format!("files of the spool go again, asked for by uid {uid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_longer_time_is_recorded_than_files_are_kept() {
+        for (asked, expected) in [
+            (Some(90), "no file of the spool goes for 90 s, asked for by uid 7"),
+            (Some(13 * 3600), "no file of the spool goes for 43200 s, asked for by uid 7"),
+            (None, "files of the spool go again, asked for by uid 7"),
+        ] {
+            assert_eq!(kept(asked, 7), expected);
+        }
     }
 }

@@ -47,6 +47,8 @@ impl<'a> Console<'a> {
     }
 }
 
+const MEND_FINDINGS: &str = "mend what `findings` names; `gatepost check` tells whether all is well";
+
 /// A failure for programs, in one line on stderr. Fields are added here, never renamed.
 #[derive(Debug, Serialize)]
 struct FailureReport<'a> {
@@ -140,7 +142,7 @@ impl Failure {
                 FailureReport { error: message, help, exit: exit.code(), findings: &[] }
             }
             Self::Findings { errors, message } => {
-                FailureReport { error: message, help: "", exit: Exit::Usage.code(), findings: errors }
+                FailureReport { error: message, help: MEND_FINDINGS, exit: Exit::Usage.code(), findings: errors }
             }
             Self::Output(_) => return None,
         })

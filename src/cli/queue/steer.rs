@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::admin::protocol::steering::{HoldInForce, IDS_MAX, Steer, Steered, Verb, WHY_BYTES_MAX, Walking};
-use crate::admin::protocol::{Filter, Request, Response};
+use crate::admin::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, Request, Response};
 use crate::cli::arguments::{QueueCommand, QueueFilter};
 use crate::cli::human::parse_duration;
 use crate::cli::output::{BOLD, Console, Exit, Failure, WIDTH_COLUMNS};
@@ -203,12 +203,24 @@ fn change(at: At<'_>, steer: &Steer, json: bool, console: &mut Console<'_>) -> R
     } else {
         write!(console.out, "{}", page(steer, &steered, clock::timestamp()))?;
         if steered.messages == 0 && steer.ids.is_empty() {
-            meant::hint(at.0, &steer.filter, &[], console)?;
+            meant::hint(at.0, &steer.filter, &waiting(at.1, &steer.filter), console)?;
         }
     }
     let Steered { unknown, refused, failed, .. } = &steered;
     let is_all_done = unknown.is_empty() && refused.is_empty() && *failed == 0;
     Ok(if is_all_done { Exit::Done } else { Exit::No })
+}
+
+/// What waits, as far as a page goes, to find what was meant by a domain that has no mail there.
+fn waiting(at: &Path, filter: &Filter) -> Vec<QueueMessage> {
+    if filter.to_domain.is_none() && filter.from_domain.is_none() {
+        return Vec::new();
+    }
+    let all = Request::QueueList { filter: Filter::default(), after: None, limit: Some(QUEUE_PAGE_MAX) };
+    match socket::ask(at, &all) {
+        Ok(Response::Queue { messages, .. }) => messages,
+        _ => Vec::new(),
+    }
 }
 
 /// Asks under a bar that shows itself only on a terminal.
