@@ -3,6 +3,8 @@
 //! `tests/tidy.rs` checks that each path below `src`, `tests` and `benches` exists. A broken promise is reported as
 //! `document: what is wrong`.
 
+#[path = "documents/configuration.rs"]
+mod configuration;
 #[path = "documents/metrics.rs"]
 mod metrics;
 #[path = "documents/reference.rs"]
@@ -13,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "config/grafana/README.md",
     "docs/ARCHITECTURE.md",
@@ -29,6 +31,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/STORE.md",
     "docs/TLSRPT.md",
     "docs/dependencies.md",
+    "docs/reference/configuration.md",
 ];
 
 #[test]

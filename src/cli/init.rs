@@ -17,6 +17,7 @@ use crate::config::starter::{
 };
 use crate::model::domain::Domain;
 use crate::model::os_error;
+use crate::policy::settings::Mode;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 use crate::tls::self_signed::{IssueError, IssuedCertificate, self_signed, self_signed_rsa};
 
@@ -33,6 +34,9 @@ const KEY_MODE: u32 = 0o600;
 /// Readable by the group of the daemon, where there is one.
 const GROUP_KEY_MODE: u32 = 0o640;
 const DAEMON_GROUP: &str = "gatepost";
+
+/// Ports below are for those with rights.
+const FIRST_FREE_PORT: u16 = 1024;
 
 #[derive(Debug)]
 struct NewFile {
@@ -136,13 +140,19 @@ fn plan(asked: &Init) -> Result<Plan, Failure> {
         let message = "--mailboxes has no effect: a smart host takes no mail for domains of its own";
         return Err(Failure::usage(message, "add --role both, or leave --mailboxes out"));
     }
+    if !duty.is_mx() && asked.min_version.is_some() {
+        let message = "--min-version has no effect: it is about mail that strangers bring to domains of its own";
+        return Err(Failure::usage(message, "add --role both, or write min_version under [[listener]]"));
+    }
     let path = |path: &Path| std::path::absolute(path).map_err(|error| cannot_read(path, &error.to_string()));
     let certificate = match (&asked.certificate, &asked.key) {
         (Some(chain), Some(key)) => Some((path(chain)?, path(key)?)),
         _ => None,
     };
     let (domains, mailboxes) = (asked.domains.clone(), asked.mailboxes.clone());
-    Ok(Plan { duty, domains, mailboxes, trusted: asked.trusted.clone(), certificate, ..Plan::new(hostname) })
+    let (trusted, bind) = (asked.trusted.clone(), asked.bind.clone());
+    let floor = asked.min_version.map(|version| (version, asked.mode.unwrap_or(Mode::Report)));
+    Ok(Plan { duty, domains, mailboxes, trusted, bind, floor, certificate, ..Plan::new(hostname) })
 }
 
 /// What to publish if DANE is wanted (RFC 7672 section 3.1.1).
@@ -259,8 +269,10 @@ fn next_commands(plan: &Plan, config: &Path, console: &mut Console<'_>) -> Resul
         "\nTry next:\n  \
          {BOLD}gatepost check{option}{BOLD:#}\n  \
          {BOLD}gatepost policy explain{option} \\\n    --from {from} --to {to}{client}{BOLD:#}\n  \
-         {BOLD}gatepost serve{option}{BOLD:#}\n\n\
-         Port 25 needs root, or CAP_NET_BIND_SERVICE."
+         {BOLD}gatepost serve{option}{BOLD:#}"
     )?;
+    if plan.bind.is_empty() || plan.bind.iter().any(|address| address.port() < FIRST_FREE_PORT) {
+        writeln!(console.out, "\nPort 25 needs root, or CAP_NET_BIND_SERVICE.")?;
+    }
     Ok(())
 }

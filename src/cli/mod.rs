@@ -14,6 +14,7 @@ mod human;
 mod import;
 mod init;
 mod kept;
+mod keys;
 mod learned;
 mod main_file;
 mod manual;
@@ -113,6 +114,7 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
             Err(Failure::usage("this command does not end by itself", "start the program `gatepost` for it"))
         }
         Command::Check => check::run(config, json, console),
+        Command::Keys(asked) => keys::run(asked, json, console),
         Command::Init(asked) => init::run(asked, json, console),
         Command::Import(asked) => import::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),

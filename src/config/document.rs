@@ -53,6 +53,12 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
+        #[cfg(test)]
+        asked::note(&self.place, key);
+        self.find(key)
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
         let value = self.entries?.get(key)?;
         let place = Place { key: self.path(key), span: value.span(), ..self.place.clone() };
@@ -92,7 +98,7 @@ impl<'a> Table<'a> {
     /// Reports keys that have no place here.
     pub(super) fn misplaced(&mut self, keys: &[&'static str], why: &str, remedy: &str) {
         for key in keys {
-            if let Some(value) = self.get(key) {
+            if let Some(value) = self.find(key) {
                 value.place.error(format!("`{key}` {why}"), remedy);
             }
         }
@@ -101,7 +107,7 @@ impl<'a> Table<'a> {
     /// Reports keys that are foreseen and do nothing yet.
     pub(super) fn not_implemented(&mut self, keys: &[&'static str]) {
         for key in keys {
-            if let Some(value) = self.get(key) {
+            if let Some(value) = self.find(key) {
                 value.place.not_implemented(key, "remove it");
             }
         }
@@ -257,5 +263,30 @@ fn choices<T>(words: &Words<T>) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         Some((only, _)) => only.clone(),
         None => String::new(),
+    }
+}
+
+/// Which keys were asked for in which tables, on this thread.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::Place;
+
+    /// File, path of the table, key.
+    pub(in crate::config) type Asked = BTreeSet<(String, String, &'static str)>;
+
+    thread_local! {
+        static ASKED: RefCell<Asked> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(place: &Place<'_>, key: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((place.file.name.to_string(), place.key.clone(), key)));
+    }
+
+    /// Those since the last time.
+    pub(in crate::config) fn take() -> Asked {
+        ASKED.take()
     }
 }

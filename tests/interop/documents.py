@@ -53,7 +53,7 @@ class Shell:
             late.cancel()
 
     def close(self):
-        self.process.stdin.close()
+        self.process.kill()
         self.process.wait(SECONDS_MAX)
 
 

@@ -91,11 +91,11 @@ def take(page, language, block, began, follows):
 
 
 def shell_lines(block):
-    """Commands with the exit code that each is to have; what ends in a backslash goes on, as does an open `for`, `if` or `<<`."""
+    """Commands with the exit code that each is to have; what ends in a backslash or a pipe goes on, as does an open `for`, `if` or `<<`."""
     commands, whole = [], ""
     for line in block:
         whole += line + "\n"
-        if line.endswith("\\") or is_open(whole):
+        if line.endswith(("\\", "|")) or is_open(whole):
             continue
         if whole.strip() and not whole.lstrip().startswith("#"):
             code = EXIT.search(line)

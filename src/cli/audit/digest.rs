@@ -22,6 +22,7 @@ use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::random;
 
 use super::arguments::{Digest, DigestFormat};
+use super::checkpoint::read_late;
 use super::reading;
 
 /// What happened to the mail of one domain.
@@ -55,8 +56,10 @@ pub(super) fn run(
         _ => None,
     };
     let folder = super::folder(config, &asked.log)?;
-    let (Tally { entries, others, .. }, met) = reading::records(&folder, |segments, progress| {
-        pass(segments, span, || Tally::new(asked.domain.clone()), progress)
+    let (Tally { entries, others, .. }, met) = read_late(config, &asked.log, || {
+        reading::records(&folder, |segments, progress| {
+            pass(segments, span, || Tally::new(asked.domain.clone()), progress)
+        })
     })?;
     let mut entries: Vec<_> = entries.into_iter().collect();
     entries.sort_by(|(one, a), (other, b)| {

@@ -17,6 +17,7 @@ use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 
 use super::arguments::{Format, PeriodAsked, Report};
+use super::checkpoint::read_late;
 use super::origin::Origin;
 use super::{reading, written};
 
@@ -56,8 +57,10 @@ pub(super) fn run(
         Format::Html if !json => Some(Origin::read(config, &folder, span, now)?),
         _ => None,
     };
-    let (sums, met) = reading::records(&folder, |segments, progress| {
-        pass(segments, span, || Tally::new(period, partner.clone()), progress)
+    let (sums, met) = read_late(config, &asked.log, || {
+        reading::records(&folder, |segments, progress| {
+            pass(segments, span, || Tally::new(period, partner.clone()), progress)
+        })
     })?;
     let answered = Answered { asked, span, period, sums, met };
     let text = match (asked.format, &origin) {

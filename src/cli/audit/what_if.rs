@@ -22,6 +22,7 @@ use crate::config::overruled::Overruled;
 use crate::model::time::Timestamp;
 
 use super::arguments::{ByAsked, Directions, Format, WhatIf};
+use super::checkpoint::read_late;
 use super::origin::Origin;
 use super::{reading, written};
 use changed::Changed;
@@ -81,8 +82,10 @@ pub(super) fn run(
         Format::Html if !json => Some(Origin::read(config, &folder, span, now)?),
         _ => None,
     };
-    let (tally, met) = reading::records(&folder, |segments, progress| {
-        pass(segments, span, || Tally::new(&before, &after, scope), progress)
+    let (tally, met) = read_late(config, &asked.log, || {
+        reading::records(&folder, |segments, progress| {
+            pass(segments, span, || Tally::new(&before, &after, scope), progress)
+        })
     })?;
     let Tally { totals, groups, .. } = tally;
     let (groups, omitted) = listed(groups.into_iter().collect(), limit(asked, json));
