@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The documents whose links are followed.
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 26] = [
     "README.md",
     "config/grafana/README.md",
     "docs/ARCHITECTURE.md",
@@ -21,14 +21,25 @@ const DOCUMENTS: [&str; 15] = [
     "docs/CHANGELOG.md",
     "docs/METRICS.md",
     "docs/MIGRATION.md",
-    "docs/OPERATIONS.md",
     "docs/PERFORMANCE.md",
     "docs/POLICY.md",
     "docs/PROTOCOL.md",
     "docs/QUEUE_FORMAT.md",
+    "docs/README.md",
     "docs/STORE.md",
+    "docs/TLS.md",
     "docs/TLSRPT.md",
+    "docs/WHY.md",
     "docs/dependencies.md",
+    "docs/operations/README.md",
+    "docs/operations/backup.md",
+    "docs/operations/dashboard.md",
+    "docs/operations/emergency.md",
+    "docs/operations/install.md",
+    "docs/operations/monitoring.md",
+    "docs/operations/queue.md",
+    "docs/operations/spool.md",
+    "docs/operations/upgrade.md",
 ];
 
 #[test]
