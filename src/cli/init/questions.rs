@@ -178,7 +178,8 @@ mod tests {
         std::fs::write(&key, "x").unwrap();
         let given = Init { hostname: Some(Domain::parse("out.shop.example").unwrap()), ..empty() };
         let answers = format!(
-            "mailer\nboth\na.example, b.example\nhost:x\n[2001:db8::1]:24\n\n10.0.0.0/8 ::1\nTLS1.2\nTLSv1.2\n/none\n{}\n{}\n",
+            "mailer\nboth\na.example, b.example\nhost:x\n[2001:db8::1]:24\n\n10.0.0.0/8 ::1\n\
+             TLS1.2\nTLSv1.2\n/none\n{}\n{}\n",
             chain.display(),
             key.display()
         );
