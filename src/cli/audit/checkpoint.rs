@@ -58,7 +58,7 @@ pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder, wait: Duration) -
     if log.path.is_some() || !socket.exists() {
         return false;
     }
-    thread::sleep(wait);
+    thread::park_timeout(wait);
     ask(&socket, &Request::AuditCheckpoint).is_ok()
 }
 
