@@ -218,8 +218,7 @@ class World:
         at("etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
         at("etc/hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} {HOSTNAME}\n")
         at("etc/hostname").write_text("mx1\n")
-        shutil.rmtree(at("root"))
-        at("root").mkdir(mode=0o700)
+        own_root.run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", at("root"))
         self.certificates()
 
     def certificates(self):
@@ -237,8 +236,19 @@ class World:
 
     def close(self):
         """Whatever still runs is of this page: the processes are ours alone."""
-        subprocess.run(["bash", "-c", "kill -9 -1"], check=False)
+        rig.wait_for(nobody_is_left)
         self.own.clean()
+
+
+def nobody_is_left():
+    """Ends all processes but this one; what they were is taken note of, or they stay as zombies."""
+    ended = subprocess.run(["bash", "-c", "kill -9 -1"], check=False, stderr=subprocess.DEVNULL)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return False
+    except ChildProcessError:
+        return ended.returncode != 0
 
 
 def name_of(hosts, host):

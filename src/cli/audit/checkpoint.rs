@@ -14,6 +14,7 @@ use crate::cli::arguments::SocketPath;
 use crate::cli::human::labelled_whole;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::cli::socket;
+use crate::clock;
 use crate::model::human::{second, wrap};
 use crate::model::time::Timestamp;
 
@@ -58,7 +59,11 @@ pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder, wait: Duration) -
     if log.path.is_some() || !socket.exists() {
         return false;
     }
-    thread::park_timeout(wait);
+    let until = clock::now() + wait;
+    // A thread that has run others may have been woken already, and then does not park.
+    while clock::now() < until {
+        thread::park_timeout(until.saturating_since(clock::now()));
+    }
     ask(&socket, &Request::AuditCheckpoint).is_ok()
 }
 
