@@ -184,6 +184,13 @@ fn outbound(table: &mut Table<'_>, expect: Option<Value<'_>>, has_tls: bool) -> 
         at.place.error("what is delivered has no reason", "remove it, or expect something else");
         return None;
     }
+    if certificate.is_none()
+        && let Some(Some(at)) = &names
+    {
+        let remedy = "write certificate = \"trusted\" beside it";
+        at.place.error("`certificate_names` are those of a `certificate`, and there is none", remedy);
+        return None;
+    }
     let certificate_names: Vec<DomainPattern> = all_or_nothing(names)?.map(|at| at.items()).unwrap_or_default();
     Some(Outbound {
         certificate: all_or_nothing(certificate)?.map(|at| at.value),

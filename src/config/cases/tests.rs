@@ -134,6 +134,14 @@ fn a_wrong_value_is_told_with_its_place_and_remedy() {
 fn keys_that_do_not_go_together_are_told_with_their_remedy() {
     for (lines, finding) in [
         (
+            "direction = \"outbound\"\ntls = \"TLSv1.3\"\nexpect = \"deliver\"\ncertificate_names = [\"x.example\"]",
+            (
+                "7:21",
+                "case.certificate_names: `certificate_names` are those of a `certificate`, and there is none \
+                 (write certificate = \"trusted\" beside it)",
+            ),
+        ),
+        (
             "expect = \"accept\"\nreason = \"tls-required\"",
             ("5:10", "case.reason: what is accepted has no reason (remove it, or expect something else)"),
         ),
