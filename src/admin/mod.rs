@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod control;
+pub mod desk;
 mod http;
 pub mod learned;
 pub mod metrics_port;

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use crate::model::actor::Actor;
 use crate::spool::Sparse;
 
-use super::control::{Desk, record};
+use super::desk::{Desk, record};
 use super::protocol::Response;
 
-pub(super) async fn compact(desk: &Desk, uid: u32) -> Response {
+pub(super) async fn compact(desk: &Desk, by: Actor) -> Response {
     let Sparse { segments, bytes, alive_bytes } = desk.spool.sparse();
     let answer = Response::Compacting { segments, bytes, alive_bytes };
     if segments == 0 {
         return answer;
     }
-    let detail = format!("{segments} segments of the spool are emptied and removed, asked for by uid {uid}");
+    let detail = format!("{segments} segments of the spool are emptied and removed, asked for by {by}");
     match record(desk, None, detail).await {
         Ok(()) => {
             desk.spool.compact();
@@ -23,10 +24,10 @@ pub(super) async fn compact(desk: &Desk, uid: u32) -> Response {
     }
 }
 
-pub(super) async fn keep(desk: &Desk, seconds: Option<u64>, uid: u32) -> Response {
+pub(super) async fn keep(desk: &Desk, seconds: Option<u64>, by: Actor) -> Response {
     let detail = match seconds {
-        Some(seconds) => format!("no file of the spool goes for {seconds} s, asked for by uid {uid}"),
-        None => format!("files of the spool go again, asked for by uid {uid}"),
+        Some(seconds) => format!("no file of the spool goes for {seconds} s, asked for by {by}"),
+        None => format!("files of the spool go again, asked for by {by}"),
     };
     match record(desk, None, detail).await {
         Ok(()) => {
@@ -35,7 +36,7 @@ pub(super) async fn keep(desk: &Desk, seconds: Option<u64>, uid: u32) -> Respons
             };
             match desk.spool.keep_still(Duration::from_secs(seconds)).await {
                 Ok(time) => Response::Keeping { seconds: Some(time.as_secs()), lasted: true },
-                Err(fault) => Response::Error { message: fault.to_string() },
+                Err(fault) => Response::fault(fault.to_string()),
             }
         }
         Err(not_done) => not_done,

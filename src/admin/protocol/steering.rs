@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::actor::Actor;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
@@ -151,6 +152,5 @@ pub struct HoldInForce {
     pub since: Timestamp,
     /// `None`: until it is released.
     pub until: Option<Timestamp>,
-    /// The account that asked for it.
-    pub by: u32,
+    pub by: Actor,
 }

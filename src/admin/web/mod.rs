@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::page::document::STYLE;
 
-use super::control::Desk;
+use super::desk::Desk;
 use super::http;
 use super::reading::passes::Passes;
 use super::reading::watch::{self, Watch};
