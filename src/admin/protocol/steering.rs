@@ -81,6 +81,8 @@ pub enum Verb {
 }
 
 impl Verb {
+    pub const ALL: [Self; 6] = [Self::Retry, Self::Hold, Self::Release, Self::Bounce, Self::Delete, Self::Reroute];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
