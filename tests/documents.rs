@@ -3,31 +3,16 @@
 //! `tests/tidy.rs` checks that each path below `src`, `tests` and `benches` exists. A broken promise is reported as
 //! `document: what is wrong`.
 
+#[path = "documents/configuration.rs"]
+mod configuration;
 #[path = "documents/metrics.rs"]
 mod metrics;
+#[path = "documents/reference.rs"]
+mod reference;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The documents whose links are followed.
-const DOCUMENTS: [&str; 15] = [
-    "README.md",
-    "config/grafana/README.md",
-    "docs/ARCHITECTURE.md",
-    "docs/AUDIT.md",
-    "docs/CHANGELOG.md",
-    "docs/METRICS.md",
-    "docs/MIGRATION.md",
-    "docs/OPERATIONS.md",
-    "docs/PERFORMANCE.md",
-    "docs/POLICY.md",
-    "docs/PROTOCOL.md",
-    "docs/QUEUE_FORMAT.md",
-    "docs/STORE.md",
-    "docs/TLSRPT.md",
-    "docs/dependencies.md",
-];
 
 #[test]
 fn each_row_of_the_protocol_table_names_code_and_tests_that_exist() {
@@ -174,9 +159,9 @@ fn write_examples(document: &str, folder: &Path) -> Vec<String> {
 #[test]
 fn links_lead_to_files_of_the_repository() {
     let mut broken = Vec::new();
-    for document in DOCUMENTS {
-        let folder = Path::new(document).parent().unwrap();
-        let text = read(document);
+    for document in documents() {
+        let folder = Path::new(&document).parent().unwrap();
+        let text = read(&document);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
         for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
             if !root().join(folder).join(target).exists() {
@@ -193,6 +178,16 @@ fn tables_items_and_quotes_are_read_as_written() {
     assert_eq!(rows_of(table), [["`x`", "y `z`"]]);
     assert_eq!(items("* one\n  goes on\n* two\n\nother\n"), ["one goes on", "two"]);
     assert_eq!(quoted("see `a_b`, `c` and d"), ["a_b", "c"]);
+}
+
+/// Every page: the README, and what ends in `.md` below docs and config.
+fn documents() -> Vec<String> {
+    let mut files = vec![root().join("README.md")];
+    for folder in ["docs", "config"] {
+        collect(&root().join(folder), "md", &mut files);
+    }
+    let name = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+    files.iter().map(name).collect()
 }
 
 fn report(what: &str, broken: &[String]) {
@@ -267,11 +262,15 @@ fn test_names() -> BTreeSet<String> {
 }
 
 fn collect_sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    collect(folder, "rs", files);
+}
+
+fn collect(folder: &Path, wanted: &str, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect_sources(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            collect(&path, wanted, files);
+        } else if path.extension().is_some_and(|extension| extension == wanted) {
             files.push(path);
         }
     }

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::model::os_error;
+
 use super::protocol::steering::Walking;
 use super::protocol::{Request, Response};
 
@@ -14,12 +16,27 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    #[error("no daemon answers on {socket}: {source}")]
+    #[error("{}", not_running(socket, source))]
     NotRunning { socket: PathBuf, source: io::Error },
-    #[error("the daemon broke off: {0}")]
+    #[error("the daemon broke off: {}", os_error::why(.0))]
     BrokenOff(#[source] io::Error),
-    #[error("the daemon speaks another version: {0}")]
+    #[error("the daemon speaks another version: {}", without_choices(.0))]
     Unintelligible(#[source] serde_json::Error),
+}
+
+/// What the parser would rather have had is a long list, and of no use to anybody.
+fn without_choices(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split_once(", expected one of").map_or(text.as_str(), |(words, _)| words).to_owned()
+}
+
+fn not_running(socket: &Path, source: &io::Error) -> String {
+    let (socket, why) = (socket.display(), os_error::why(source));
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("no daemon answers on {socket}: there is no such socket"),
+        io::ErrorKind::PermissionDenied => format!("the daemon's socket {socket} cannot be opened: {why}"),
+        _ => format!("no daemon answers on {socket}: {why}"),
+    }
 }
 
 /// Asks the daemon behind `socket`.

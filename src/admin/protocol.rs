@@ -242,6 +242,9 @@ pub struct Status {
     pub started_at: Timestamp,
     pub config: String,
     pub config_file: String,
+    /// Address of the dashboard; `None` where there is none.
+    #[serde(default)]
+    pub dashboard: Option<String>,
     pub listeners: Vec<ListenerStatus>,
     pub certificates: Vec<CertificateStatus>,
     pub policy: PolicyStatus,

@@ -91,9 +91,9 @@ impl Reading<'_> {
 
     /// The report of this day, else of the newest.
     pub fn show(&self, domain: &Domain, day: Option<Day>) -> Result<Shown, String> {
-        let submitter = self
-            .submitter
-            .ok_or("no TLS reports are made: [tlsrpt] of the configuration has no contact, or send = false")?;
+        let submitter = self.submitter.ok_or(
+            "no TLS reports are made: write contact under [tlsrpt] of the configuration, without send = false",
+        )?;
         let subject = self.find(domain, day, |_| true).ok_or_else(|| nothing(domain, day))?;
         let status = self.status(&subject).ok_or_else(|| nothing(domain, day))?;
         let tally = self.book.tally(&subject).ok_or_else(|| nothing(domain, day))?;

@@ -118,3 +118,87 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<ReportedDiagnostic> {
         .map(|(key, _)| ReportedDiagnostic::plain(&format!("{key} has changed: it takes effect at a restart only")))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::*;
+    use crate::config::keys::{Effect, sections};
+
+    /// What is written at first, and what a reload refuses instead. A listener has all of its line.
+    const CHANGES: &[(&str, &str, &str)] = &[
+        ("user", "user = \"a\"", "user = \"b\""),
+        ("group", "group = \"a\"", "group = \"b\""),
+        ("spool.path", "spool.path = \"s\"", "spool.path = \"t\""),
+        ("spool.min_free_space", "spool.min_free_space = \"1MB\"", "spool.min_free_space = \"2MB\""),
+        (
+            "listener.name",
+            LISTENER,
+            "listener = [{ name = \"b\", bind = [\"[::1]:25\"], role = \"mx\", tls = \"off\" }]",
+        ),
+        (
+            "listener.bind",
+            LISTENER,
+            "listener = [{ name = \"a\", bind = [\"[::1]:26\"], role = \"mx\", tls = \"off\" }]",
+        ),
+        ("dns.servers", "dns.servers = [\"127.0.0.1\"]", "dns.servers = [\"127.0.0.2\"]"),
+        ("dns.dnssec", VALIDATE, "dns.dnssec = \"off\""),
+        ("dns.trust_anchor", VALIDATE, "dns.dnssec = \"validate\"\ndns.trust_anchor = \"root.key\""),
+        ("audit.path", "audit.path = \"a\"", "audit.path = \"b\""),
+        ("audit.key", "audit.key = \"k/a\"", "audit.key = \"k/b\""),
+        ("audit.checkpoint_every", "audit.checkpoint_every = \"1m\"", "audit.checkpoint_every = \"2m\""),
+        ("metrics.bind", "metrics.bind = \"off\"", "metrics.bind = \"127.0.0.1:1\""),
+        ("admin.bind", "admin.bind = \"off\"", "admin.bind = \"127.0.0.1:2\""),
+        ("admin.socket", "admin.socket = \"c/a\"", "admin.socket = \"c/b\""),
+        ("limits.max_connections", "limits.max_connections = 1", "limits.max_connections = 2"),
+        ("limits.max_body_memory", "limits.max_body_memory = \"1MB\"", "limits.max_body_memory = \"2MB\""),
+    ];
+    const LISTENER: &str = "listener = [{ name = \"a\", bind = [\"[::1]:25\"], role = \"mx\", tls = \"off\" }]";
+    const VALIDATE: &str = "dns.dnssec = \"validate\"";
+    /// Of these keys a part alone is fixed.
+    const IN_PART: [(&str, &str); 2] = [
+        ("audit.checkpoint_file = \"x/a\"", "audit.checkpoint_file = \"y/a\""),
+        ("alert.command = [\"/bin/a\"]", "alert.command = [\"/bin/b\"]"),
+    ];
+
+    fn load(folder: &Path, lines: impl Iterator<Item = &'static str>) -> Config {
+        let mut lines: Vec<&str> = lines.collect();
+        lines.dedup();
+        let text = format!("hostname = \"mx.example.org\"\n{}\n", lines.join("\n"));
+        let file = folder.join("gatepost.toml");
+        fs::write(&file, text).unwrap();
+        config::load(&file).unwrap_or_else(|findings| panic!("{findings:?}")).0
+    }
+
+    #[test]
+    fn a_reload_refuses_each_key_of_which_the_reference_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = || CHANGES.iter().map(|(_, old, new)| (*old, *new)).chain(IN_PART);
+        let old = load(folder.path(), all().map(|(old, _)| old));
+        let refused = |new: &Config| needs_restart(&old, new).into_iter().map(|told| told.line).collect::<Vec<_>>();
+        assert_eq!(refused(&old), Vec::<String>::new());
+        let mut seen = BTreeSet::new();
+        for (before, changed) in all() {
+            let new = load(folder.path(), all().map(|(old, _)| if old == before { changed } else { old }));
+            let told = refused(&new);
+            assert_eq!(told.len(), 1, "{changed}: {told:?}");
+            seen.extend(told);
+        }
+        // Of several changes of a line the last.
+        let last = |line| all().rfind(|(old, _)| *old == line).map_or(line, |(_, new)| new);
+        let everything = load(folder.path(), all().map(|(old, _)| last(old)));
+        assert_eq!(seen, refused(&everything).into_iter().collect(), "each line of `needs_restart` is about some key");
+        let known = sections().flat_map(|section| {
+            let fixed = section.keys().filter(|key| key.effect == Effect::Restart);
+            fixed.flat_map(|key| section.places.iter().map(|place| format!("{}.{}", place.table, key.name)))
+        });
+        let known: Vec<String> = known.map(|path| path.trim_start_matches('.').to_owned()).collect();
+        let mut changes: Vec<&str> = CHANGES.iter().map(|(path, ..)| *path).collect();
+        let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+        changes.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, changes);
+    }
+}

@@ -235,6 +235,7 @@ impl Running {
         if let Some(socket) = metrics {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
             self.addresses.metrics = socket.local_addr().ok();
+            tracing::info!(address = self.addresses.metrics.map(tracing::field::display), "listening for metrics");
             let (metrics, ready) = (self.metrics.clone(), status.clone());
             let is_ready = ready.clone();
             let rendered = move || {
@@ -248,6 +249,7 @@ impl Running {
         if let Some(socket) = admin {
             let socket = TcpListener::from_std(socket).map_err(StartError::System)?;
             self.addresses.admin = socket.local_addr().ok();
+            tracing::info!(address = self.addresses.admin.map(tracing::field::display), "the dashboard is there");
             let (config, log) = (self.config.clone(), self.config.load().audit.path.clone());
             let site = Site::new(desk.clone(), Arc::new(move || config.load_full()), self.door.clone(), log);
             self.services.spawn(web::serve(socket, site));

@@ -50,6 +50,7 @@ impl StatusSource {
             started_at: self.started_at,
             config: config.digest.clone(),
             config_file: config.file.display().to_string(),
+            dashboard: config.admin.url(&config.hostname),
             listeners: config.listeners.iter().map(listener).collect(),
             certificates: self.certificates.load().status(clock::timestamp()),
             policy: calendar::status(&config.policies, clock::timestamp()),

@@ -18,6 +18,7 @@ pub mod key;
 pub mod keyfile;
 pub mod lines;
 pub mod log;
+mod near;
 pub mod partners;
 pub mod pass;
 pub mod posture;

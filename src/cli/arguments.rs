@@ -20,6 +20,7 @@ use crate::policy::names::Fingerprint;
 use super::audit::arguments::AuditCommand;
 use super::import::arguments::Import;
 use super::init::arguments::Init;
+use super::keys::KeysArguments;
 use super::learned::arguments::LearnedArguments;
 use super::probe::arguments::Probe;
 use super::queue::steer::{End, Hold, Reroute, Which};
@@ -62,6 +63,8 @@ pub(super) enum Command {
     },
     /// Read the whole configuration and its certificates; print every error and warning at once
     Check,
+    /// List the keys of the configuration: table, default, what may be written, and what it means
+    Keys(KeysArguments),
     /// Write a commented starter configuration; at a terminal it asks what is not given as an option
     Init(Init),
     /// Make a configuration from that of another mail server, and tell what it cannot say
@@ -340,7 +343,7 @@ fn pattern(text: &str) -> Result<DomainPattern, String> {
     DomainPattern::parse(text).map_err(|error| error.to_string())
 }
 
-fn version() -> impl TypedValueParser<Value = ProtocolVersion> {
+pub(super) fn version() -> impl TypedValueParser<Value = ProtocolVersion> {
     PossibleValuesParser::new(ProtocolVersion::ALL.map(ProtocolVersion::as_str))
         .try_map(|word| ProtocolVersion::parse(&word).ok_or("no such version"))
 }

@@ -23,6 +23,7 @@ use crate::tls::certificates::{CertificatePaths, CertificateWarning, ServerCerti
 use super::configuration;
 use super::main_file::{MainFile, WrittenCertificate};
 use super::output::{BAD, Console, Exit, Failure, GOOD, ODD};
+use super::waiting::Waiting;
 
 /// The result for programs. The counts are `null` if there are errors.
 #[derive(Debug, Serialize)]
@@ -52,6 +53,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
         Ok((config, warnings)) => (Some(config), warnings),
         Err(findings) => (None, findings),
     };
+    let waiting = Waiting::on("looking at what the configuration names");
     findings.extend(certificate_findings(&file, clock::timestamp()));
     if let Some(config) = &loaded {
         findings.extend(named_files::findings(&file, config));
@@ -61,6 +63,7 @@ pub(super) fn run(config: Option<&Path>, json: bool, console: &mut Console<'_>) 
     }
     let mut checked = loaded.as_ref().map(|config| cases::check(config, clock::timestamp())).unwrap_or_default();
     findings.append(&mut checked.findings);
+    drop(waiting);
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.is_error());
     let exit = match errors.len() {
         0 => Exit::Done,

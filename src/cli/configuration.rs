@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{self, Config};
-use crate::model::human;
 
-use super::output::{Console, Exit, Failure};
+use super::output::{Console, Failure};
+use super::waiting::Waiting;
 
 const DEFAULT_FILE: &str = "/etc/gatepost/gatepost.toml";
 const MISSING_REMEDY: &str = "write one with `gatepost init DIR`, or name another with --config FILE";
@@ -37,19 +37,17 @@ pub(super) fn load(asked: Option<&Path>) -> Result<(Config, Vec<Diagnostic>), Ve
             excerpt: None,
         }]);
     }
+    let _waiting = Waiting::on("reading the configuration");
     config::load(&file)
 }
 
 /// The configuration, or all its errors on `err` and the end of the command. Warnings are left to `gatepost check`.
-pub(super) fn require(asked: Option<&Path>, console: &mut Console<'_>) -> Result<Config, Failure> {
+pub(super) fn require(asked: Option<&Path>) -> Result<Config, Failure> {
     match load(asked) {
         Ok((config, _)) => Ok(config),
         Err(findings) => {
-            let errors: Vec<_> = findings.iter().filter(|finding| finding.is_error()).collect();
-            show(&errors, console)?;
-            let summary = format!("{}: the configuration cannot be used", human::count(errors.len(), "error"));
-            writeln!(console.err, "{summary}")?;
-            Err(Failure::Shown(Exit::Usage))
+            let errors = findings.into_iter().filter(Diagnostic::is_error).collect();
+            Err(Failure::Findings { errors, message: "the configuration cannot be used" })
         }
     }
 }

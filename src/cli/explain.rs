@@ -35,7 +35,7 @@ pub(super) fn run(
         return Err(Failure::usage(format!("{option} is about deliveries"), "add --direction outbound"));
     }
     let chosen = session(asked)?;
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let explained = explain(&config, asked, &chosen)?;
     if json {
         console.json(&explained.json())?;

@@ -33,6 +33,7 @@ use crate::postfix::next_hop;
 use crate::postfix::tls_policy::Level;
 
 use super::output::{Console, Exit, Failure};
+use super::waiting::Waiting;
 use arguments::{From, FromPostfix, Import};
 use differences::Difference;
 use plan::Plan;
@@ -67,9 +68,11 @@ pub(super) fn run(asked: &Import, json: bool, console: &mut Console<'_>) -> Resu
         write::check_empty(out)?;
     }
     let hostname = hostname(asked);
+    let waiting = Waiting::on("reading the configuration of Postfix");
     let site = Site::read(&asked.dir, &hostname, &mut notes)?;
     let mut plan = plan(&site, asked, &mut notes)?;
     let written = out.as_deref().map(|out| write::write(out, &mut plan)).transpose()?.unwrap_or_default();
+    drop(waiting);
     let differs = notes.differing();
     let answer = Answer {
         from: &asked.dir,

@@ -16,6 +16,8 @@ use crate::config::starter::{
     Duty, Plan, STARTER_CHAIN, STARTER_KEY, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY, starter,
 };
 use crate::model::domain::Domain;
+use crate::model::os_error;
+use crate::policy::settings::Mode;
 use crate::tls::certificates::{CertificatePaths, ServerCertificate};
 use crate::tls::self_signed::{IssueError, IssuedCertificate, self_signed, self_signed_rsa};
 
@@ -32,6 +34,9 @@ const KEY_MODE: u32 = 0o600;
 /// Readable by the group of the daemon, where there is one.
 const GROUP_KEY_MODE: u32 = 0o640;
 const DAEMON_GROUP: &str = "gatepost";
+
+/// Ports below are for those with rights.
+const FIRST_FREE_PORT: u16 = 1024;
 
 #[derive(Debug)]
 struct NewFile {
@@ -83,13 +88,19 @@ pub(super) fn run(asked: &Init, json: bool, console: &mut Console<'_>) -> Result
     let tlsa = tlsa(&plan, &certificates)?;
     let group = daemon_group(&dir);
     let files = files(&dir, &plan, certificates, group.is_some());
+    if dir.exists() && !dir.is_dir() {
+        return Err(Failure::usage(
+            format!("{} is no folder", dir.display()),
+            "name a folder, which may be there or not",
+        ));
+    }
     refuse_to_overwrite(&files)?;
     for file in &files {
         write(file, group).map_err(|error| cannot_write(&file.path, &error))?;
     }
     let config = dir.join("gatepost.toml");
     // What was asked for may contradict itself, which the rules of the configuration know best.
-    configuration::require(Some(&config), console)?;
+    configuration::require(Some(&config))?;
     if json {
         let written = files.iter().map(|file| file.path.as_path()).collect();
         console.json(&Report { hostname: &plan.hostname, config: &config, written, tlsa: &tlsa })?;
@@ -129,13 +140,19 @@ fn plan(asked: &Init) -> Result<Plan, Failure> {
         let message = "--mailboxes has no effect: a smart host takes no mail for domains of its own";
         return Err(Failure::usage(message, "add --role both, or leave --mailboxes out"));
     }
+    if !duty.is_mx() && asked.min_version.is_some() {
+        let message = "--min-version has no effect: it is about mail that strangers bring to domains of its own";
+        return Err(Failure::usage(message, "add --role both, or write min_version under [[listener]]"));
+    }
     let path = |path: &Path| std::path::absolute(path).map_err(|error| cannot_read(path, &error.to_string()));
     let certificate = match (&asked.certificate, &asked.key) {
         (Some(chain), Some(key)) => Some((path(chain)?, path(key)?)),
         _ => None,
     };
     let (domains, mailboxes) = (asked.domains.clone(), asked.mailboxes.clone());
-    Ok(Plan { duty, domains, mailboxes, trusted: asked.trusted.clone(), certificate, ..Plan::new(hostname) })
+    let (trusted, bind) = (asked.trusted.clone(), asked.bind.clone());
+    let floor = asked.min_version.map(|version| (version, asked.mode.unwrap_or(Mode::Report)));
+    Ok(Plan { duty, domains, mailboxes, trusted, bind, floor, certificate, ..Plan::new(hostname) })
 }
 
 /// What to publish if DANE is wanted (RFC 7672 section 3.1.1).
@@ -207,7 +224,7 @@ fn write(file: &NewFile, group: Option<Gid>) -> io::Result<()> {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let help = "choose a folder that you may write to, or run this as root";
-    Failure::usage(format!("cannot write {}: {error}", path.display()), help)
+    Failure::usage(format!("cannot write {}: {}", path.display(), os_error::why(error)), help)
 }
 
 fn cannot_read(path: &Path, why: &str) -> Failure {
@@ -252,8 +269,10 @@ fn next_commands(plan: &Plan, config: &Path, console: &mut Console<'_>) -> Resul
         "\nTry next:\n  \
          {BOLD}gatepost check{option}{BOLD:#}\n  \
          {BOLD}gatepost policy explain{option} \\\n    --from {from} --to {to}{client}{BOLD:#}\n  \
-         {BOLD}gatepost serve{option}{BOLD:#}\n\n\
-         Port 25 needs root, or CAP_NET_BIND_SERVICE."
+         {BOLD}gatepost serve{option}{BOLD:#}"
     )?;
+    if plan.bind.is_empty() || plan.bind.iter().any(|address| address.port() < FIRST_FREE_PORT) {
+        writeln!(console.out, "\nPort 25 needs root, or CAP_NET_BIND_SERVICE.")?;
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::DEFAULT_AUDIT_KEY;
 use crate::config::diagnostic::{Diagnostic, Excerpt, Severity};
+use crate::model::os_error;
 
 use super::configuration;
 use super::output::Failure;
@@ -58,7 +59,10 @@ impl MainFile {
     pub(super) fn require(asked: Option<&Path>) -> Result<Self, Failure> {
         let file = configuration::existing(asked)?;
         Self::read(&file).map_err(|error| {
-            Failure::usage(format!("cannot read {}: {error}", file.display()), "name another with --config FILE")
+            Failure::usage(
+                format!("cannot read {}: {}", file.display(), os_error::why(&error)),
+                "name another with --config FILE",
+            )
         })
     }
 

@@ -1,5 +1,6 @@
 //! `gatepost man` and `gatepost completions`: the command line as told to `man` and to shells.
 
+use crate::model::os_error;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -49,7 +50,7 @@ pub(super) fn man(dir: Option<&Path>, console: &mut Console<'_>) -> Result<Exit,
     let written = fs::create_dir_all(dir).and_then(|()| write_pages(&command, dir));
     let count = written.map_err(|error| {
         let help = "name a folder that you may write to";
-        Failure::usage(format!("cannot write the pages to {}: {error}", dir.display()), help)
+        Failure::usage(format!("cannot write the pages to {}: {}", dir.display(), os_error::why(&error)), help)
     })?;
     writeln!(console.out, "Wrote {count} pages to {}", dir.display())?;
     Ok(Exit::Done)

@@ -14,10 +14,12 @@ mod human;
 mod import;
 mod init;
 mod kept;
+mod keys;
 mod learned;
 mod main_file;
 mod manual;
 mod moment;
+mod near;
 mod output;
 mod policy_test;
 mod probe;
@@ -31,6 +33,8 @@ mod status;
 mod survey;
 mod table;
 mod tlsrpt;
+mod usage;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -40,9 +44,6 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use clap::error::{ContextKind, ContextValue};
-
-use crate::model::human::shown;
 
 use arguments::{Arguments, Command, PolicyCommand};
 use output::{Console, Exit, Failure};
@@ -50,22 +51,17 @@ use output::{Console, Exit, Failure};
 /// The whole program: runs the command that the arguments of the process name. Colours only on a terminal.
 pub fn main() -> ExitCode {
     let (mut out, mut err) = (anstream::stdout(), anstream::stderr());
-    match parse(std::env::args_os(), &mut Console { out: &mut out, err: &mut err }) {
+    let mut console = Console::plain(&mut out, &mut err);
+    match parse(std::env::args_os(), &mut console) {
         Err(exit) => exit.into(),
         Ok(arguments) => match &arguments.command {
-            Command::Serve(asked) => {
-                serve::run(arguments.config.as_deref(), asked, &mut Console { out: &mut out, err: &mut err })
-            }
+            Command::Serve(asked) if !arguments.json => serve::run(arguments.config.as_deref(), asked, &mut console),
             Command::Demo { once } if !arguments.json => demo::run(*once),
             Command::Init(asked) if !arguments.json && init::may_ask(asked) => {
-                let mut console = Console { out: &mut out, err: &mut err };
                 let ended = init::interview(asked, &mut std::io::stdin().lock(), &mut console);
                 finish(ended, &mut console).into()
             }
-            _ => {
-                let mut console = Console { out: &mut out, err: &mut err };
-                finish(execute(&arguments, &mut console), &mut console).into()
-            }
+            _ => finish(execute(&arguments, &mut console), &mut console).into(),
         },
     }
 }
@@ -73,7 +69,7 @@ pub fn main() -> ExitCode {
 /// Runs one command that ends by itself, so neither `serve` nor `demo`, and gives its exit code. `args` begins with the
 /// name of the program. What is written may hold ANSI colours.
 pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let mut console = Console { out, err };
+    let mut console = Console::plain(out, err);
     match parse(args, &mut console) {
         Ok(arguments) => finish(execute(&arguments, &mut console), &mut console).code(),
         Err(exit) => exit.code(),
@@ -82,30 +78,17 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &
 
 /// Help and version end with 0, wrong usage with 2.
 fn parse(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> Result<Arguments, Exit> {
-    Arguments::try_parse_from(args).map_err(|error| {
-        if let Some(failure) = wrong_value(&error) {
-            return failure.tell(console);
-        }
+    let args: Vec<OsString> = args.into_iter().collect();
+    console.json = args.iter().any(|arg| arg == "--json");
+    Arguments::try_parse_from(&args).map_err(|error| {
         let text = error.render().ansi().to_string();
-        let (written, exit) = if error.use_stderr() {
-            (write!(console.err, "{text}"), Exit::Usage)
-        } else {
-            (write!(console.out, "{text}"), Exit::Done)
+        let written = match usage::failure(&error, &args) {
+            Some(failure) => return failure.tell(console),
+            None if error.use_stderr() => write!(console.err, "{text}").map(|()| Exit::Usage),
+            None => write!(console.out, "{text}").map(|()| Exit::Done),
         };
-        written.map_or(Exit::No, |()| exit)
+        finish(written.map_err(Failure::from), console)
     })
-}
-
-/// A value that its parser refused, with what the parser says: clap leaves that in one line, however long.
-fn wrong_value(error: &clap::Error) -> Option<Failure> {
-    let why = std::error::Error::source(error)?;
-    let text = |kind| match error.get(kind)? {
-        ContextValue::String(text) => Some(shown(text)),
-        _ => None,
-    };
-    let (argument, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
-    let message = format!("invalid value \"{value}\" for {argument}: {why}");
-    Some(Failure::usage(message, "for more information, try --help"))
 }
 
 /// What was written is out, and what went wrong is told.
@@ -124,10 +107,14 @@ fn execute(arguments: &Arguments, console: &mut Console<'_>) -> Result<Exit, Fai
         Command::Demo { .. } if json => {
             Err(Failure::usage("the demo has no form for programs", "run it without --json, and ask what it started"))
         }
+        Command::Serve(_) if json => {
+            Err(Failure::usage("the daemon has no result for programs", "for its log as JSON: --log-format json"))
+        }
         Command::Serve(_) | Command::Demo { .. } => {
             Err(Failure::usage("this command does not end by itself", "start the program `gatepost` for it"))
         }
         Command::Check => check::run(config, json, console),
+        Command::Keys(asked) => keys::run(asked, json, console),
         Command::Init(asked) => init::run(asked, json, console),
         Command::Import(asked) => import::run(asked, json, console),
         Command::Policy { command: PolicyCommand::Explain(asked) } => explain::run(config, asked, json, console),

@@ -18,7 +18,7 @@ use super::output::{BAD, Console, DIM, Exit, Failure, GOOD, WIDTH_COLUMNS};
 const LABEL_COLUMNS: usize = 6;
 
 pub(super) fn run(config: Option<&Path>, asked: &Test, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let own = std::slice::from_ref(&config.cases);
     let paths = if asked.files.is_empty() { own } else { &asked.files };
     let (files, mut findings) = load_cases(&config, paths);
@@ -40,6 +40,11 @@ pub(super) fn run(config: Option<&Path>, asked: &Test, json: bool, console: &mut
         }
     }
     totals.unreadable = findings.len();
+    if totals.is_empty() && !asked.files.is_empty() {
+        let named: Vec<String> = asked.files.iter().map(|file| file.display().to_string()).collect();
+        let help = "name files of [[case]] tables, or folders that hold some as *.toml";
+        return Err(Failure::usage(format!("there is no case in {}", named.join(", ")), help));
+    }
     if json {
         console.json(&report(&totals, values, &findings))?;
         return Ok(totals.exit());

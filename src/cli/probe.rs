@@ -68,7 +68,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let targets = targets(asked)?;
-    let setting = Setting::find(config, console)?;
+    let setting = Setting::find(config)?;
     setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
     let _entered = runtime.enter();
@@ -128,7 +128,7 @@ pub(in crate::cli) async fn probe(
     (text, mut target): (&str, Target),
 ) -> Report {
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(200));

@@ -2,6 +2,7 @@
 //! become of them.
 
 mod list;
+mod meant;
 mod show;
 mod source;
 pub(super) mod steer;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::admin::protocol::{Filter, QueueMessage};
+use crate::admin::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage};
 use crate::clock;
 use crate::model::human;
 use crate::model::id::MessageId;
@@ -30,8 +31,14 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match &asked.command {
         QueueCommand::List(which) => {
-            let source = Source::find(config, &asked.socket)?;
-            list::run(source, (&filter(&which.filter), which.limit), json, console)
+            let mut source = Source::find(config, &asked.socket)?;
+            let filter = filter(&which.filter);
+            let found = list::run(&mut source, (&filter, which.limit), json, console)?;
+            if found == 0 && !json {
+                let listed = source.page((&Filter::default(), QUEUE_PAGE_MAX), None, console);
+                meant::hint(config, &filter, &listed.map(|page| page.messages).unwrap_or_default(), console)?;
+            }
+            Ok(Exit::Done)
         }
         QueueCommand::Show { id } => {
             let message = one(config, asked, *id, console)?;
@@ -54,7 +61,7 @@ pub(super) fn run(
         QueueCommand::Top(which) => top::run(&socket::find(config, &asked.socket)?, which, json, console),
         change => {
             steer::check(change)?;
-            steer::run(&socket::find(config, &asked.socket)?, change, json, console)
+            steer::run((config, &socket::find(config, &asked.socket)?), change, json, console)
         }
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn run(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let config_asked = config;
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let address = asked.address.as_deref().map(|text| resolve(text, asked.source)).transpose()?;
     let targets = targets::choose(&config.listeners, asked.listener.as_deref(), address)?;
     let keys = keys(&config);
@@ -137,7 +137,7 @@ async fn test(
     let plan = columns::plan(&config.policies, &tester, &asked.domains);
     let attempts = spread::attempts(listener.tls);
     let bar = ProgressBar::new(u64::try_from(attempts.len()).unwrap_or(u64::MAX));
-    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}  {wide_msg}") {
         bar.set_style(style);
     }
     let mut rows = Vec::with_capacity(attempts.len());

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::admin::client::{self, AskError};
 use crate::admin::protocol::steering::Walking;
 use crate::admin::protocol::{Request, Response};
+use crate::model::os_error;
 
 use super::arguments::SocketPath;
 use super::configuration;
 use super::main_file::MainFile;
 use super::output::{Exit, Failure};
+use super::waiting::Waiting;
 
 const DEFAULT_SOCKET: &str = "/run/gatepost/control.sock";
 
@@ -24,7 +26,7 @@ pub(super) fn find(config: Option<&Path>, asked: &SocketPath) -> Result<PathBuf,
         Ok(main) => Ok(main.path_at("admin", "socket").unwrap_or_else(|| DEFAULT_SOCKET.into())),
         Err(error) if config.is_some() && error.kind() == io::ErrorKind::NotFound => Err(configuration::missing(&file)),
         Err(error) if config.is_some() => {
-            let message = format!("cannot read {}: {error}", file.display());
+            let message = format!("cannot read {}: {}", file.display(), os_error::why(&error));
             Err(Failure::usage(message, "name the daemon's socket with --socket PATH"))
         }
         Err(_) => Ok(DEFAULT_SOCKET.into()),
@@ -33,6 +35,12 @@ pub(super) fn find(config: Option<&Path>, asked: &SocketPath) -> Result<PathBuf,
 
 /// Asks the daemon. What it cannot do is a failure here, so that callers see answers only.
 pub(super) fn ask(socket: &Path, request: &Request) -> Result<Response, Failure> {
+    let _waiting = Waiting::on("waiting for the daemon");
+    ask_silently(socket, request)
+}
+
+/// The same for a screen that is drawn all the time.
+pub(super) fn ask_silently(socket: &Path, request: &Request) -> Result<Response, Failure> {
     answered(client::ask(socket, request))
 }
 
@@ -53,6 +61,7 @@ fn answered(answer: Result<Response, AskError>) -> Result<Response, Failure> {
 
 /// The same for what can be told without the daemon: `None` if none runs.
 pub(super) fn ask_if_running(socket: &Path, request: &Request) -> Result<Option<Response>, Failure> {
+    let _waiting = Waiting::on("waiting for the daemon");
     match client::ask(socket, request) {
         Err(AskError::NotRunning { source, .. }) if is_silence(&source) => Ok(None),
         answer => answered(answer).map(Some),
@@ -75,7 +84,9 @@ fn remedy(error: &AskError) -> &'static str {
         AskError::NotRunning { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             "run this as root or as a member of the group that the socket belongs to"
         }
-        AskError::NotRunning { .. } => "start the daemon with `gatepost serve`, or name its socket with --socket PATH",
+        AskError::NotRunning { .. } => {
+            "start the daemon (`systemctl start gatepost`, or `gatepost serve`), or name its socket with --socket PATH"
+        }
         AskError::BrokenOff(_) => "look into the daemon's log, then try again",
         AskError::Unintelligible(_) => "daemon and command line are of different versions: restart the daemon",
     }

@@ -50,6 +50,7 @@ fn page(status: &Status, now: Timestamp) -> String {
     let soft = if status.soft_bounce { format!("{ODD}soft{ODD:#}: {soft}") } else { String::new() };
     for (name, value) in [
         ("config", format!("{} ({digest})", status.config_file)),
+        ("dashboard", status.dashboard.clone().unwrap_or_default()),
         ("since", human::second(status.started_at)),
         ("queue", format!("{}: {deliveries}", human::count(status.messages, "message"))),
         ("", status.worst.as_ref().map(|worst| worst_in_words(worst, now)).unwrap_or_default()),
@@ -214,6 +215,7 @@ pub(super) mod tests {
             hostname: "mx1.example.org".into(),
             started_at: STARTED_AT,
             config: "0123456789abcdef".repeat(4),
+            dashboard: Some("http://127.0.0.1:8025/".into()),
             config_file: "/etc/gatepost/gatepost.toml".into(),
             listeners: vec![ListenerStatus {
                 name: "mx".into(),
@@ -251,6 +253,7 @@ pub(super) mod tests {
 mx1.example.org: gatepost 0.1.0, up 2h, running
 
 config    /etc/gatepost/gatepost.toml (0123456789ab)
+dashboard http://127.0.0.1:8025/
 since     2027-01-15 08:00:00 UTC
 queue     1,234 messages: 1 ready, 2 waiting, 3 active, 0 held
 spool     12GB free

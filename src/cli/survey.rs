@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::model::domain::Domain;
 use crate::model::human::shown;
+use crate::model::os_error;
 use crate::model::time::Timestamp;
 use crate::policy::rules::PolicySet;
 
@@ -71,7 +72,7 @@ pub(super) fn run(
         Some(path) => list_output(path)?,
         None => (None, BTreeMap::new()),
     };
-    let setting = Setting::find(config, console)?;
+    let setting = Setting::find(config)?;
     setting.tell_of_dnssec(console)?;
     let runtime = setting::runtime()?;
     let is_known = |domain: &Domain| !asked.again && known.get(domain).is_some_and(Surveyed::is_settled);
@@ -137,7 +138,7 @@ fn write_candidates(
     policies: &PolicySet,
 ) -> Result<Vec<(Domain, Outcome)>, Failure> {
     let failed = |error: std::io::Error| {
-        let message = format!("{}: {error}", shown(&folder.display().to_string()));
+        let message = format!("{}: {}", shown(&folder.display().to_string()), os_error::why(&error));
         Failure::new(Exit::No, message, "name a folder that can be written to with --candidates DIR")
     };
     std::fs::create_dir_all(folder).map_err(failed)?;

@@ -4,6 +4,7 @@ mod arbitrary;
 mod install;
 mod one_verdict;
 mod queue_views;
+mod told;
 
 use std::ffi::OsString;
 use std::fs;
@@ -49,7 +50,7 @@ fn the_command_line_is_consistent() {
 fn a_mistyped_command_gets_a_suggestion_and_help_ends_well() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), "chek");
-    assert!(ran.exit == 2 && ran.err.contains("'check'"), "{ran:?}");
+    assert!(ran.exit == 2 && ran.err.contains("did you mean `check`?"), "{ran:?}");
     let ran = run(folder.path(), "--help");
     assert!(ran.exit == 0 && ran.out.contains("Exit codes") && ran.err.is_empty(), "{ran:?}");
     let ran = run(folder.path(), "queue retry");

@@ -37,7 +37,7 @@ pub(super) fn run(
             let tallies = match socket::ask_if_running(&at, &Request::TlsrptList { which: which.clone() })? {
                 Some(Response::TlsrptList(tallies)) => tallies,
                 Some(_) => return Err(socket::unexpected()),
-                None => stopped(config, console, |reading| reading.list(&which))?,
+                None => stopped(config, |reading| reading.list(&which))?,
             };
             show_list(&tallies, json, console)
         }
@@ -45,8 +45,8 @@ pub(super) fn run(
             let shown = match socket::ask_if_running(&at, &Request::TlsrptShow { domain: domain.clone(), day: *day })? {
                 Some(Response::TlsrptReport(shown)) => *shown,
                 Some(_) => return Err(socket::unexpected()),
-                None => stopped(config, console, |reading| reading.show(domain, *day))?
-                    .map_err(|message| Failure::new(Exit::No, message, "see `gatepost tlsrpt list`"))?,
+                None => stopped(config, |reading| reading.show(domain, *day))?
+                    .map_err(|message| Failure::new(Exit::No, message, "`gatepost tlsrpt list` shows what there is"))?,
             };
             show(&shown, json, console)
         }
@@ -84,7 +84,7 @@ fn show(shown: &Shown, json: bool, console: &mut Console<'_>) -> Result<Exit, Fa
 }
 
 fn dkim(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let Some(dkim) = &config.tlsrpt.dkim else {
         let help = "write contact, and dkim = { selector = \"NAME\", key = \"FILE\" }";
         return Err(Failure::usage("no key is written under [tlsrpt]", help));
@@ -101,12 +101,8 @@ fn dkim(config: Option<&Path>, json: bool, console: &mut Console<'_>) -> Result<
 }
 
 /// Reads the book of a daemon that does not run.
-fn stopped<T>(
-    config: Option<&Path>,
-    console: &mut Console<'_>,
-    ask: impl FnOnce(Reading<'_>) -> T,
-) -> Result<T, Failure> {
-    let config = configuration::require(config, console)?;
+fn stopped<T>(config: Option<&Path>, ask: impl FnOnce(Reading<'_>) -> T) -> Result<T, Failure> {
+    let config = configuration::require(config)?;
     let Config { spool, hostname, tlsrpt, .. } = &config;
     let memory = Memory::peek(&spool.path).map_err(|error| {
         let help = match error {

@@ -19,6 +19,7 @@ use super::policy_tables::{InboundKeys, TlsKeys, inbound};
 use super::route_table::RouteTable;
 use super::source::SourceFile;
 use super::timed_tables::{Keys as _, Part, Timed};
+use super::whereabouts::FileKind;
 
 /// How findings and rules name the settings.
 const SETTINGS_NAME: &str = "--set";
@@ -61,7 +62,7 @@ impl Change {
             SettingsPlace::NewFile(domain) => format!("domains = [\"{domain}\"]\n{text}"),
             SettingsPlace::Default | SettingsPlace::File(_) => text.clone(),
         };
-        Some(SourceFile { name: SETTINGS_NAME.into(), folder: folder.to_owned(), order, text })
+        Some(SourceFile { name: SETTINGS_NAME.into(), kind: FileKind::Domain, folder: folder.to_owned(), order, text })
     }
 
     /// Lays the settings of `table`, which is that of their source, over what was read. Gives what they overrule.

@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use crate::model::escape::peer_text;
-use crate::model::spelling::edits;
+use crate::model::spelling::nearest;
 
 use super::place::{At, Place, Problems};
 use super::source::SourceFile;
 use super::values::Invalid;
+use super::whereabouts;
 
 /// How much of a wrong value a message repeats.
 const SHOWN_VALUE_BYTES_MAX: usize = 60;
-/// How far a misspelt word may be from the one that is suggested.
-const SUGGESTION_EDITS_MAX: usize = 2;
 
 /// A word of the configuration and what it means; `None` is not implemented yet.
 pub(super) type Words<T> = [(&'static str, Option<T>)];
@@ -54,6 +53,12 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
+        #[cfg(test)]
+        asked::note(&self.place, key);
+        self.find(key)
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.known.push(key);
         let value = self.entries?.get(key)?;
         let place = Place { key: self.path(key), span: value.span(), ..self.place.clone() };
@@ -93,7 +98,7 @@ impl<'a> Table<'a> {
     /// Reports keys that have no place here.
     pub(super) fn misplaced(&mut self, keys: &[&'static str], why: &str, remedy: &str) {
         for key in keys {
-            if let Some(value) = self.get(key) {
+            if let Some(value) = self.find(key) {
                 value.place.error(format!("`{key}` {why}"), remedy);
             }
         }
@@ -102,7 +107,7 @@ impl<'a> Table<'a> {
     /// Reports keys that are foreseen and do nothing yet.
     pub(super) fn not_implemented(&mut self, keys: &[&'static str]) {
         for key in keys {
-            if let Some(value) = self.get(key) {
+            if let Some(value) = self.find(key) {
                 value.place.not_implemented(key, "remove it");
             }
         }
@@ -110,6 +115,11 @@ impl<'a> Table<'a> {
 
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
+        #[cfg(test)]
+        if self.entries.is_some() {
+            let file = self.place.file;
+            whereabouts::assert_listed((file.kind, &*file.name != "--set"), &self.place.key, &self.known);
+        }
         for key in self.entries.into_iter().flat_map(DeTable::keys) {
             let name = key.get_ref();
             if self.known.contains(&name.as_ref()) {
@@ -117,10 +127,9 @@ impl<'a> Table<'a> {
             }
             let shown = peer_text(name, SHOWN_VALUE_BYTES_MAX);
             let place = Place { key: self.path(&shown), span: key.span(), ..self.place.clone() };
-            let remedy = match nearest(name, self.known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "remove it".to_owned(),
-            };
+            let near = || Some(format!("did you mean `{}`?", nearest(name, self.known.iter().copied())?));
+            let remedy = whereabouts::remedy(self.place.file.kind, &self.place.key, name).or_else(near);
+            let remedy = remedy.unwrap_or_else(|| "remove it".to_owned());
             place.error(format!("unknown key `{shown}`"), remedy);
         }
     }
@@ -199,7 +208,7 @@ impl<'a> Value<'a> {
 
     /// One of the words of a closed list.
     pub(super) fn word<T: Copy>(&self, words: &Words<T>) -> Option<At<'a, T>> {
-        let text = self.text()?;
+        let text = self.word_text(words)?;
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, Some(meaning))) => return Some(self.with(*meaning)),
             Some((word, None)) => self.place.not_implemented(word, format!("use {}", choices(words))),
@@ -213,6 +222,18 @@ impl<'a> Value<'a> {
                 self.place.error(format!("unknown value \"{}\"", shown(text)), remedy);
             }
         }
+        None
+    }
+
+    /// The text; where a number or flag stands in its place, the word that it may be meant for is told.
+    fn word_text<T>(&self, words: &Words<T>) -> Option<&'a str> {
+        let written = match self.value {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) => number.as_str(),
+            _ => return self.text(),
+        };
+        let Some(near) = nearest(written, words.iter().map(|(word, _)| *word)) else { return self.text() };
+        self.place.error(format!("the value is a number: {written}"), format!("write \"{near}\", in quotes"));
         None
     }
 
@@ -245,14 +266,27 @@ fn choices<T>(words: &Words<T>) -> String {
     }
 }
 
-/// The known word that was most likely meant.
-pub(super) fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    if word.len() > SHOWN_VALUE_BYTES_MAX {
-        return None;
+/// Which keys were asked for in which tables, on this thread.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::Place;
+
+    /// File, path of the table, key.
+    pub(in crate::config) type Asked = BTreeSet<(String, String, &'static str)>;
+
+    thread_local! {
+        static ASKED: RefCell<Asked> = const { RefCell::new(BTreeSet::new()) };
     }
-    known
-        .map(|candidate| (edits(word, candidate), candidate))
-        .filter(|(edits, candidate)| *edits <= SUGGESTION_EDITS_MAX && 2 * edits < candidate.len())
-        .min()
-        .map(|(_, candidate)| candidate)
+
+    pub(super) fn note(place: &Place<'_>, key: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((place.file.name.to_string(), place.key.clone(), key)));
+    }
+
+    /// Those since the last time.
+    pub(in crate::config) fn take() -> Asked {
+        ASKED.take()
+    }
 }

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use crate::clock;
 use crate::model::hex;
+use crate::model::os_error;
 use crate::model::time::Timestamp;
 use crate::policy::rules::{Defaults, DomainPolicy, PolicySet, Recipients};
 
@@ -26,6 +27,7 @@ use super::recipients::Lists;
 use super::route_table::{NamedRoute, RouteTable};
 use super::source::{CONFIG_FILE_BYTES_MAX, SourceFile, read_text};
 use super::timed_tables::Keys;
+use super::whereabouts::FileKind;
 use super::{Config, RelayConfig, combinations};
 
 /// The most domain files.
@@ -78,7 +80,7 @@ fn load_all(
 ) -> Option<Config> {
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let source = read_source(&path, &folder, 0, problems)?;
+    let source = read_source(&path, &folder, (FileKind::Main, 0), problems)?;
     let document = Document::parse(&source, problems);
     let mut table = Table::root(&source, problems, document.entries.get_ref());
     let domains = main_file::domains_key(&mut table);
@@ -86,7 +88,7 @@ fn load_all(
 
     let mut sources = read_domain_sources(&folder, domains.as_ref(), problems);
     if let Some(path) = &change.domain_file {
-        let written = read_source(path, &folder, sources.len() + 1, problems)?;
+        let written = read_source(path, &folder, (FileKind::Domain, sources.len() + 1), problems)?;
         let folder = domains.as_ref().map_or_else(|| folder.join(DEFAULT_DOMAINS), |key| key.path.clone());
         change::put_domain_file(SourceFile { folder, ..written }, &mut sources);
     }
@@ -138,11 +140,17 @@ impl<'a> Document<'a> {
 }
 
 /// `None` after the error was reported.
-pub(super) fn read_source(path: &Path, root: &Path, order: usize, problems: &Problems) -> Option<SourceFile> {
-    let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+pub(super) fn read_source(
+    path: &Path,
+    root: &Path,
+    (kind, order): (FileKind, usize),
+    problems: &Problems,
+) -> Option<SourceFile> {
+    let below = path.strip_prefix(root).ok().filter(|_| root.parent().is_some());
+    let name = below.unwrap_or(path).to_string_lossy();
     let folder = path.parent().unwrap_or(root).to_owned();
     match read_text(path, CONFIG_FILE_BYTES_MAX) {
-        Ok(text) => Some(SourceFile { name: name.into(), folder, order, text }),
+        Ok(text) => Some(SourceFile { name: name.into(), kind, folder, order, text }),
         Err(unreadable) => {
             let diagnostic = Diagnostic {
                 severity: Severity::Error,
@@ -151,7 +159,7 @@ pub(super) fn read_source(path: &Path, root: &Path, order: usize, problems: &Pro
                 column: 1,
                 key: String::new(),
                 message: unreadable.0,
-                remedy: "make it a readable TOML file".to_owned(),
+                remedy: "name a TOML file that this account may read".to_owned(),
                 excerpt: None,
             };
             problems.push(order, 0, diagnostic);
@@ -174,12 +182,12 @@ fn read_domain_sources(root: &Path, key: Option<&DomainsKey<'_>>, problems: &Pro
             return Vec::new();
         }
         Err(error) => {
-            report_folder(key, root, problems, format!("cannot read {}: {error}", folder.display()));
+            report_folder(key, root, problems, format!("cannot read {}: {}", folder.display(), os_error::why(&error)));
             return Vec::new();
         }
     };
     let in_order = paths.iter().enumerate();
-    in_order.filter_map(|(index, path)| read_source(path, root, index + 1, problems)).collect()
+    in_order.filter_map(|(index, path)| read_source(path, root, (FileKind::Domain, index + 1), problems)).collect()
 }
 
 /// Sorted; hidden files and files of another extension are left out.
@@ -204,8 +212,13 @@ fn report_folder(key: Option<&DomainsKey<'_>>, root: &Path, problems: &Problems,
     match key {
         Some(key) => key.place.error(message, remedy),
         None => {
-            let nowhere =
-                SourceFile { name: DEFAULT_DOMAINS.into(), folder: root.to_owned(), order: 0, text: String::new() };
+            let nowhere = SourceFile {
+                name: DEFAULT_DOMAINS.into(),
+                kind: FileKind::Main,
+                folder: root.to_owned(),
+                order: 0,
+                text: String::new(),
+            };
             Place { file: &nowhere, problems, key: "domains".to_owned(), span: 0..0 }.error(message, remedy);
         }
     }

@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod change;
 pub mod diagnostic;
+pub mod keys;
 pub mod overruled;
 pub mod starter;
 
@@ -34,6 +35,7 @@ mod timed_checks;
 mod timed_tables;
 mod tlsrpt_table;
 mod values;
+mod whereabouts;
 
 #[cfg(test)]
 mod tests;
@@ -254,6 +256,18 @@ pub struct AdminConfig {
     pub token_file: Option<PathBuf>,
     /// With one, HTTPS is spoken.
     pub certificate: Option<KeyPair>,
+}
+
+impl AdminConfig {
+    /// What to write into the address bar: an address that is this host's alone, else `hostname`.
+    pub fn url(&self, hostname: &Domain) -> Option<String> {
+        let address = self.bind?;
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        Some(match address.ip().is_unspecified() {
+            true => format!("{scheme}://{hostname}:{}/", address.port()),
+            false => format!("{scheme}://{address}/"),
+        })
+    }
 }
 
 /// When what destinations show counts, and when our own path is suspected.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::model::cipher::CipherGrade;
+use crate::model::spelling::nearest;
 use crate::model::tls::ProtocolVersion;
 use crate::policy::names::{Fingerprint, NamePattern};
 use crate::policy::refusal_text::RefusalText;
@@ -15,7 +16,7 @@ use crate::policy::settings::{
 };
 
 use super::delivery_table::DeliveryKeys;
-use super::document::{Table, Value, Words, nearest};
+use super::document::{Table, Value, Words};
 use super::place::{At, Place};
 use super::strictness::{self, Difference};
 use super::timed_tables::{Keys, Part, Timed};

@@ -6,7 +6,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::model::os_error;
+
 use super::diagnostic::Excerpt;
+use super::whereabouts::FileKind;
 
 /// The longest configuration file that is read.
 pub(super) const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
@@ -18,6 +21,7 @@ const EXCERPT_LINE_BYTES_MAX: usize = 2000;
 pub(super) struct SourceFile {
     /// Relative to the folder of the main file.
     pub(super) name: Arc<str>,
+    pub(super) kind: FileKind,
     /// The folder that relative paths in it start from.
     pub(super) folder: PathBuf,
     /// Its place in the order of reading: diagnostics are sorted by it.
@@ -66,7 +70,7 @@ pub(super) struct Unreadable(pub(super) String);
 /// Reads at most `bytes_max` of a regular file that must be UTF-8.
 pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<String, Unreadable> {
     let shown = path.display();
-    let failed = |error: std::io::Error| Unreadable(format!("cannot read {shown}: {error}"));
+    let failed = |error: std::io::Error| Unreadable(format!("cannot read {shown}: {}", os_error::why(&error)));
     if !path.metadata().map_err(failed)?.is_file() {
         return Err(Unreadable(format!("{shown} is not a regular file")));
     }

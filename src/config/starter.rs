@@ -2,11 +2,14 @@
 
 mod fit;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
 use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
+use crate::policy::settings::Mode;
 
 use super::values;
 
@@ -87,6 +90,10 @@ pub struct Plan {
     pub mailboxes: Vec<String>,
     /// Networks of its own hosts.
     pub trusted: Vec<IpNet>,
+    /// Where it takes mail; without any port 25 of all addresses.
+    pub bind: Vec<SocketAddr>,
+    /// What mail from and to its domains must have at least, and what becomes of mail that has less.
+    pub floor: Option<(ProtocolVersion, Mode)>,
     /// Files of the chain and the key; without them [`STARTER_CHAIN`] and [`STARTER_KEY`].
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
@@ -94,8 +101,8 @@ pub struct Plan {
 impl Plan {
     /// For a host of which nothing but its name is known.
     pub fn new(hostname: Domain) -> Self {
-        let (domains, mailboxes, trusted) = (Vec::new(), Vec::new(), Vec::new());
-        Self { hostname, duty: Duty::Mx, domains, mailboxes, trusted, certificate: None }
+        let (domains, mailboxes, trusted, bind) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { hostname, duty: Duty::Mx, domains, mailboxes, trusted, bind, floor: None, certificate: None }
     }
 
     /// The domain that the postmaster is in.

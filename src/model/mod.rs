@@ -16,6 +16,8 @@ pub mod hex;
 pub mod human;
 pub mod id;
 pub mod name_server;
+pub mod near_domain;
+pub mod os_error;
 pub mod rate;
 pub mod reason;
 pub mod record;

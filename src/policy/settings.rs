@@ -111,6 +111,8 @@ pub enum Mode {
 }
 
 impl Mode {
+    pub const ALL: [Self; 3] = [Self::Report, Self::Defer, Self::Enforce];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Report => "report",

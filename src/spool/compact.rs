@@ -28,7 +28,7 @@ const ALIVE_PERCENT_ASKED: u64 = 75;
 /// Segments that are emptied at a time.
 const SEGMENTS_MAX: usize = 64;
 /// Files are kept for no longer than this: the disk fills up.
-const STILL_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+pub const STILL_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 /// Messages of the queue that a round looks at, and how many while it holds the index.
 const LOOKS_MAX: usize = 200_000;
 const LOOKS_AT_ONCE_MAX: usize = 10_000;

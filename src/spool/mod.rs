@@ -53,7 +53,7 @@ use crate::model::record::AuditEntry;
 
 pub use body::{Body, BodyError};
 pub use budget::BodyBudget;
-pub use compact::Sparse;
+pub use compact::{STILL_MAX, Sparse};
 pub use entry::Mark;
 pub use index::Stored;
 pub use intake::{Intake, Sealed};

@@ -51,7 +51,7 @@ fn each_metric_stands_on_its_page_as_it_is_exposed_and_no_other_does() {
 #[test]
 fn queries_name_metrics_labels_and_values_that_exist() {
     let (families, open) = described(&read(PAGE));
-    let mut files = vec![root().join(PAGE), root().join("docs/OPERATIONS.md")];
+    let mut files = vec![root().join(PAGE), root().join("docs/operations/monitoring.md")];
     collect(&root().join("config/prometheus"), &mut files);
     collect(&root().join("config/grafana"), &mut files);
     let (mut broken, mut seen) = (Vec::new(), 0);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A running node is copied under load as docs/OPERATIONS.md says, and the copy is started in its place: it has every message
+"""A running node is copied under load as docs/operations/backup.md says, and the copy is started in its place: it has every message
 that was acknowledged before the copy began and not finished by its end. Then the queue moves to an empty spool by export and
 import, and all of it is delivered. Damage, a lost content file and a newer format are told on the way.
 

@@ -26,7 +26,7 @@ def enter(checks):
         checks.finish()
     if INSIDE not in os.environ:
         os.environ[INSIDE] = "1"
-        program = [sys.executable, os.path.abspath(sys.argv[0])]
+        program = [sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]
         os.execvp("unshare", ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", *program])
     run("ip", "link", "set", "lo", "up")
 

@@ -212,7 +212,7 @@ def reroutes():
     for via, id_, more in [("escrow", strict, ()), ("weak", plain, ()), ("weak", plain, ("--dry-run",))]:
         refused = run("reroute", id_, "--via", via, *more, expect=1)["refused"]
         checks.matches(f"{via} is weaker", refused[0]["why"], "is weaker than its policy: it lacks tls")
-    checks.matches("no such route", run("reroute", plain, "--via", "nowhere", expect=1), "there is: escrow, weak")
+    checks.matches("no such route", run("reroute", plain, "--via", "nowhere", expect=1), "name one of these: escrow, weak")
     checks.equal("rerouted", run("reroute", plain, "--via", "escrow")["changed"], 1)
     crash()
     stand("it is held after the kill", plain, ["held"])
@@ -320,7 +320,7 @@ def bad_input():
         (["hold", "--why", "a reason alone"], 2, "nothing says which messages"),
         (["hold", "--route", "nowhere"], 1, "no route named"),
         (["retry"], 2, "nothing says which messages"),
-        (["retry", "--reason", "whim"], 2, "possible values"),
+        (["retry", "--reason", "whim"], 2, "write tls-required, .* or operator"),
         (["retry", "--to-domain", "no domain"], 2, "a domain name holds"),
         (["release", "--all", "--to-domain", "one.test"], 2, "leave out one"),
         (["bounce", "--older-than", "soon"], 2, "a number and a unit"),

@@ -24,12 +24,12 @@ class Names:
     gets SERVFAIL, what is in `silent` no answer. `asked` is when each question came last.
     """
 
-    def __init__(self):
+    def __init__(self, port=0):
         # Whoever wants to know whether this is a validating resolver asks for those of the root.
         self.records, self.broken, self.silent, self.asked = {(".", "NS"): ("ns.test.",)}, set(), set(), {}
         self.lock = threading.Lock()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
 

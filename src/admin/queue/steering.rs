@@ -12,6 +12,8 @@ use crate::admin::protocol::steering::{HoldInForce, IDS_MAX, Refused, Steer, Ste
 use crate::clock;
 use crate::model::actor::Actor;
 use crate::model::escape::peer_text;
+use crate::model::human::count;
+use crate::model::spelling::choice;
 use crate::model::time::Timestamp;
 use crate::outbound::holds::HoldError;
 use crate::outbound::operator::{self, Action, Order, Progress, Selection, Stopping, Walk, Walked};
@@ -92,8 +94,7 @@ fn check_way(desk: &Desk, via: &str) -> Result<(), String> {
         return Ok(());
     }
     let names: Vec<&str> = routes.keys().map(|name| &**name).collect();
-    let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    Err(format!("there is no [[route]] named \"{}\"; there is: {there}", peer_text(via, WHY_BYTES_MAX)))
+    Err(format!("there is no [[route]] named \"{}\"; {}", peer_text(via, WHY_BYTES_MAX), choice(via, &names)))
 }
 
 /// A hold that would hold nothing is a mistake.
@@ -133,7 +134,8 @@ async fn change(desk: &Desk, asked: &Steer, Asker { actor, progress }: Asker) ->
     let walked = walk(desk, asked, order.clone(), progress).await.map_err(NotDone::Stopping)?;
     if !asked.dry_run && asked.ids.is_empty() {
         let short = if walked.is_cut_short { ", broken off before the end" } else { "" };
-        let detail = order.detail(&format!("{what}: ended{short}, deliveries changed"));
+        let detail =
+            order.detail(&format!("{what}: ended{short}, {} changed", count(walked.tally.done as u64, "delivery")));
         let audit = operator::record(&desk.outbound, None, detail, Some(walked.tally.done as u64));
         _ = desk.spool.record_lazily(None, vec![audit]);
     }

@@ -1,4 +1,4 @@
-//! What programs change: `POST /api/v1/…`, with the token as bearer, never by a cookie; done as the control socket does.
+//! What programs change: `POST /api/v1/…`, with the token as bearer, never by a cookie; done as on the control socket.
 
 use std::sync::Arc;
 

@@ -162,7 +162,7 @@ pub(super) fn refusal(site: &Site, code: StatusCode, (title, text): (&str, &str)
 
 pub(super) async fn not_found(State(site): State<Arc<Site>>, request: Request) -> Response {
     if door::is_api(&request) {
-        return api::refused(StatusCode::NOT_FOUND, "there is no such path; docs/OPERATIONS.md lists them");
+        return api::refused(StatusCode::NOT_FOUND, "there is no such path; docs/operations/dashboard.md lists them");
     }
     refusal(&site, StatusCode::NOT_FOUND, ("No such page", "The address may be mistyped."))
 }

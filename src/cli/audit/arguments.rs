@@ -13,6 +13,7 @@ use crate::cli::{human, moment};
 use crate::model::address::{Address, Charset};
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
+use crate::model::spelling::nearest;
 use crate::model::time::Timestamp;
 
 use super::setting::Setting;
@@ -112,7 +113,13 @@ fn event(text: &str) -> Result<String, String> {
     if Event::ALL.iter().any(is_of) {
         return Ok(text.to_owned());
     }
-    Err(format!("one of these is expected: {}", Event::ALL.map(Event::as_str).join(", ")))
+    match nearest(
+        text,
+        Event::ALL.into_iter().flat_map(|event| event.as_str().split('.').take(1).chain([event.as_str()])),
+    ) {
+        Some(near) => Err(format!("did you mean {near}?")),
+        None => Err(format!("one of these is expected: {}", Event::ALL.map(Event::as_str).join(", "))),
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::admin::protocol::{Request, Response};
 use crate::audit::checkpoint::Checkpoint;
 use crate::audit::key::PublicKey;
+use crate::audit::pass::Met;
 use crate::cli::arguments::SocketPath;
 use crate::cli::human::labelled_whole;
 use crate::cli::output::{BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
@@ -47,6 +48,9 @@ pub(super) fn ask(at: &Path, request: &Request) -> Result<(String, Checkpoint), 
     Ok((line, checkpoint))
 }
 
+/// Refusals reach the log within a second.
+pub(super) const REFUSAL_DELAY_MAX: Duration = Duration::from_millis(1100);
+
 /// Has the daemon bring its log up to the end of `wait`, where it is that daemon's log which is asked about. Says
 /// whether it did.
 pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder, wait: Duration) -> bool {
@@ -56,6 +60,20 @@ pub(super) fn catch_up(config: Option<&Path>, log: &LogFolder, wait: Duration) -
     }
     thread::park_timeout(wait);
     ask(&socket, &Request::AuditCheckpoint).is_ok()
+}
+
+/// Reads again where nothing was found.
+pub(super) fn read_late<T>(
+    config: Option<&Path>,
+    log: &LogFolder,
+    read: impl Fn() -> Result<(T, Met), Failure>,
+) -> Result<(T, Met), Failure> {
+    let (found, met) = read()?;
+    // What happened a moment ago may still be on its way into the log.
+    if met.records == 0 && catch_up(config, log, REFUSAL_DELAY_MAX) {
+        return read();
+    }
+    Ok((found, met))
 }
 
 /// Ends with a line end. The line of the log is not wrapped, so that it can be copied.

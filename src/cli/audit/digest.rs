@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::audit::digest::{Digest as Tally, Ending, Entry, Subject};
 use crate::audit::pass::{Met, Span, pass};
-use crate::cli::configuration;
 use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::{configuration, near};
 use crate::clock;
 use crate::model::domain::Domain;
 use crate::model::human::peer;
@@ -22,6 +22,7 @@ use crate::model::tls::{TlsFacts, TlsOrNone};
 use crate::random;
 
 use super::arguments::{Digest, DigestFormat};
+use super::checkpoint::read_late;
 use super::reading;
 
 /// What happened to the mail of one domain.
@@ -51,12 +52,14 @@ pub(super) fn run(
     let now = clock::timestamp();
     let span = Span { from: now - asked.since, until: now };
     let letter = match asked.format {
-        DigestFormat::Mail if !json => Some(letter(config, asked, now, console)?),
+        DigestFormat::Mail if !json => Some(letter(config, asked, now)?),
         _ => None,
     };
     let folder = super::folder(config, &asked.log)?;
-    let (Tally { entries, others, .. }, met) = reading::records(&folder, |segments, progress| {
-        pass(segments, span, || Tally::new(asked.domain.clone()), progress)
+    let (Tally { entries, others, .. }, met) = read_late(config, &asked.log, || {
+        reading::records(&folder, |segments, progress| {
+            pass(segments, span, || Tally::new(asked.domain.clone()), progress)
+        })
     })?;
     let mut entries: Vec<_> = entries.into_iter().collect();
     entries.sort_by(|(one, a), (other, b)| {
@@ -68,19 +71,17 @@ pub(super) fn run(
         (None, DigestFormat::Table) if !json => write!(console.out, "{}", page::page(&answered))?,
         (None, _) => console.json(&answer(&answered))?,
     }
+    if answered.entries.is_empty() && !json {
+        near::hint(&reading::near(config, &folder, (span, &asked.domain))?, console)?;
+    }
     Ok(Exit::Done)
 }
 
 /// The head of the mail.
-fn letter(
-    config: Option<&Path>,
-    asked: &Digest,
-    now: Timestamp,
-    console: &mut Console<'_>,
-) -> Result<mail::Letter, Failure> {
+fn letter(config: Option<&Path>, asked: &Digest, now: Timestamp) -> Result<mail::Letter, Failure> {
     let to = asked.to.clone();
     let to = to.ok_or_else(|| Failure::usage("a mail needs a recipient", "name the owner with --to ADDRESS"))?;
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let from = match &asked.from {
         Some(from) => from.to_string(),
         None => format!("postmaster@{}", config.hostname),

@@ -6,10 +6,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::audit::lines::{Progress, total_bytes};
 use crate::audit::log::LogError;
-use crate::audit::pass::Met;
+use crate::audit::pass::{Met, Span, pass};
 use crate::audit::segments::{Segment, segments};
+use crate::cli::near;
 use crate::cli::output::Failure;
+use crate::model::domain::Domain;
 use crate::model::human::{count, moment};
+use crate::model::near_domain::NearDomain;
+use crate::model::os_error;
 use crate::model::time::Timestamp;
 
 /// Reads the segments of the log with `read`, under a bar that shows itself only on a terminal.
@@ -40,6 +44,18 @@ pub(super) fn records<T, E: Into<Failure>>(
     })
 }
 
+/// What is near to a domain of which the log says nothing in a span: from the configuration, and from the log.
+pub(super) fn near(
+    config: Option<&Path>,
+    folder: &Path,
+    (span, domain): (Span, &Domain),
+) -> Result<NearDomain, Failure> {
+    let (mut found, _) =
+        records(folder, |segments, progress| pass(segments, span, || NearDomain::to(domain.clone()), progress))?;
+    found.absorb(near::known(config, domain));
+    Ok(found)
+}
+
 /// A folder without a segment.
 pub(super) fn none(folder: &Path) -> Failure {
     let message = format!("there is no audit log in {}", folder.display());
@@ -50,11 +66,13 @@ impl From<LogError> for Failure {
     fn from(LogError { path, source }: LogError) -> Self {
         use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
         let help = match source.kind() {
-            NotFound | NotADirectory => "name the folder of the log with --path DIR",
+            NotFound | NotADirectory => {
+                "name the folder of the log with --path DIR; the daemon begins it at its first start"
+            }
             PermissionDenied => "read the log as root or as the account that it belongs to",
             _ => "`gatepost audit verify` says what is wrong with the log",
         };
-        Self::usage(format!("cannot read the audit log {}: {source}", path.display()), help)
+        Self::usage(format!("cannot read the audit log {}: {}", path.display(), os_error::why(&source)), help)
     }
 }
 

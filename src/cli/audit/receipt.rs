@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::audit::key::PublicKey;
-use crate::audit::receipt::{self, MakeError, Proof, RECEIPT_BYTES_MAX, check, make};
+use crate::audit::receipt::{self, MakeError, Proof, RECEIPT_BYTES_MAX, Refusal, check, make};
 use crate::audit::verify::Vouched;
 use crate::cli::output::{BAD, BOLD, Console, Exit, Failure, GOOD, WIDTH_COLUMNS};
 use crate::clock;
 use crate::model::human::{count, second, wrap};
+use crate::model::os_error;
 
 use super::arguments::Receipt;
 use super::{checkpoint, reading, timeline, written};
@@ -81,7 +82,10 @@ pub(super) fn verify(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let text = read(file).map_err(|error| {
-        Failure::usage(format!("cannot read {}: {error}", file.display()), "name the receipt's file")
+        Failure::usage(
+            format!("cannot read {}: {}", file.display(), os_error::why(&error)),
+            "name a file that `gatepost audit receipt ID --out FILE` wrote",
+        )
     })?;
     let checked = check(&text, pinned);
     if json {
@@ -113,6 +117,9 @@ pub(super) fn verify(
             writeln!(console.out, "{BAD}The receipt proves nothing:{BAD:#}")?;
             for line in wrap(&refusal.to_string(), WIDTH_COLUMNS - INDENT.len()) {
                 writeln!(console.out, "{INDENT}{line}")?;
+            }
+            if matches!(refusal, Refusal::NotAReceipt(_)) {
+                console.hint("name a whole file that `gatepost audit receipt ID --out FILE` wrote")?;
             }
             Ok(Exit::No)
         }

@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use crate::audit::pass::{Met, Span, pass};
 use crate::audit::report::{Partner, Period, Report as Tally};
+use crate::cli::near;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 
 use super::arguments::{Format, PeriodAsked, Report};
+use super::checkpoint::read_late;
 use super::origin::Origin;
 use super::{reading, written};
 
@@ -34,6 +36,12 @@ struct Answered<'a> {
     met: Met,
 }
 
+impl Answered<'_> {
+    fn is_empty(&self) -> bool {
+        self.sums.inbound.is_empty() && self.sums.outbound.is_empty()
+    }
+}
+
 pub(super) fn run(
     config: Option<&Path>,
     asked: &Report,
@@ -49,8 +57,10 @@ pub(super) fn run(
         Format::Html if !json => Some(Origin::read(config, &folder, span, now)?),
         _ => None,
     };
-    let (sums, met) = reading::records(&folder, |segments, progress| {
-        pass(segments, span, || Tally::new(period, partner.clone()), progress)
+    let (sums, met) = read_late(config, &asked.log, || {
+        reading::records(&folder, |segments, progress| {
+            pass(segments, span, || Tally::new(period, partner.clone()), progress)
+        })
     })?;
     let answered = Answered { asked, span, period, sums, met };
     let text = match (asked.format, &origin) {
@@ -60,6 +70,9 @@ pub(super) fn run(
         _ => written::json_text(&answer::json(&answered))?,
     };
     written::give(asked.out.as_deref(), &text, json, console)?;
+    if let Some(partner) = asked.partner.as_ref().filter(|_| !json && answered.is_empty()) {
+        near::hint(&reading::near(config, &folder, (span, partner))?, console)?;
+    }
     Ok(Exit::Done)
 }
 

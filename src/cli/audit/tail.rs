@@ -8,14 +8,19 @@ use anstyle::Style;
 use serde_json::Value;
 
 use crate::audit::facts::domain_of;
+use crate::audit::pass::Span;
 use crate::audit::segments::segments;
 use crate::audit::tail::{Filter, last};
 use crate::cli::human::shown_json;
+use crate::cli::near;
 use crate::cli::output::{BAD, BOLD, Console, DIM, Exit, Failure, GOOD, ODD, WIDTH_COLUMNS};
+use crate::cli::waiting::Waiting;
+use crate::clock;
 use crate::model::human::{cut, shown};
+use crate::model::time::Timestamp;
 
 use super::arguments::Tail;
-use super::reading::none;
+use super::reading::{self, none};
 use crate::audit::told::{list, text};
 
 /// How long nothing is looked at while the log is followed.
@@ -35,7 +40,9 @@ pub(in crate::cli) fn run(
         return Err(none(&folder));
     }
     let filter = Filter { event: asked.event.clone(), domain: asked.domain.clone() };
+    let searching = Waiting::on("searching the log");
     let (lines, mut follower) = last(&folder, asked.count, &filter)?;
+    drop(searching);
     let width = io::stdout().is_terminal().then_some(WIDTH_COLUMNS);
     let mut printer = Printer { json, width, day: String::new() };
     for line in &lines {
@@ -43,7 +50,11 @@ pub(in crate::cli) fn run(
     }
     if !asked.follow {
         if lines.is_empty() && asked.count > 0 {
-            writeln!(console.err, "no such record is in {}", folder.display())?;
+            writeln!(console.err, "no such record is in {}", shown(&folder.display().to_string()))?;
+            if let Some(domain) = asked.domain.as_ref().filter(|_| !json) {
+                let always = Span { from: Timestamp::from_secs(0), until: clock::timestamp() };
+                near::hint(&reading::near(config, &folder, (always, domain))?, console)?;
+            }
         }
         return Ok(Exit::Done);
     }
@@ -140,7 +151,9 @@ fn result(record: &Value, event: &str) -> (String, Style) {
         None => word.to_owned(),
     };
     let detail = || {
-        let count = record.pointer("/count").and_then(Value::as_u64).map(|count| format!("{count} "));
+        // An order of the operator tells its number in its own words.
+        let count = record.pointer("/count").and_then(Value::as_u64).filter(|_| event != "queue.admin");
+        let count = count.map(|count| format!("{count} "));
         let why = text(record, "/checkpoint/why").or_else(|| text(record, "/detail")).unwrap_or_default();
         count.unwrap_or_default() + why
     };
@@ -175,7 +188,7 @@ mod tests {
         for (width, expected) in [(None, line), (Some(WIDTH_COLUMNS), "{\"from\":\"\\u202e\"}")] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let mut printer = Printer { json: true, width, day: String::new() };
-            let printed = printer.print(line.as_bytes(), &mut Console { out: &mut out, err: &mut err });
+            let printed = printer.print(line.as_bytes(), &mut Console::plain(&mut out, &mut err));
             assert!(printed.is_ok());
             assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
         }
@@ -207,6 +220,10 @@ mod tests {
         check(
             &json!({"event": "checkpoint", "node": "mx1", "checkpoint": {"why": "interval"}}),
             "03:04:05 checkpoint         interval",
+        );
+        check(
+            &json!({"event": "queue.admin", "detail": "retry of all: ended, 3 deliveries changed", "count": 3}),
+            "03:04:05 queue.admin        retry of all: ended, 3 deliveries changed",
         );
         check(&json!({"event": "queue.admin", "detail": "a\u{1b}[2J"}), "03:04:05 queue.admin        a\\u{1b}[2J");
     }

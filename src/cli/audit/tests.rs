@@ -143,8 +143,8 @@ fn what_is_no_log_is_never_taken_for_an_empty_one() {
     let (trace, receipt) = (format!("trace {message}"), format!("receipt {message}"));
     let readers = [&trace, &receipt, "tail", "report", "digest --domain a.example", "what-if --set tls=required"];
     for command in readers {
-        check(command, "missing", 2, "No such file or directory (os error 2) help: name the folder");
-        check(command, "gatepost.toml", 2, "Not a directory (os error 20) help: name the folder");
+        check(command, "missing", 2, "there is no such file or folder help: name the folder");
+        check(command, "gatepost.toml", 2, "a file stands where a folder should be help: name the folder");
         check(command, "empty", 2, "there is no audit log in");
         check(command, "broken", 2, "help: `gatepost audit verify` says what is wrong");
     }
@@ -156,7 +156,7 @@ fn what_is_no_log_is_never_taken_for_an_empty_one() {
     check("report", "noise", 0, "3 lines of the log could not be read: see `gatepost audit verify`.");
     check(&trace, "noise", 1, "no record of message");
     check("verify --checkpoint /nonexistent", "noise", 2, "cannot read the checkpoints of /nonexistent");
-    check("verify --checkpoint /", "noise", 2, "cannot read the checkpoints of /: is a directory");
+    check("verify --checkpoint /", "noise", 2, "cannot read the checkpoints of /: it is a folder");
     check("tail --event queue.admin", "noise", 0, "no such record is in");
 }
 
@@ -171,9 +171,10 @@ fn wrong_values_are_told_with_the_right_form_within_80_columns() {
         ("digest --domain a.example --since 99999999d", "no more than 100 years"),
         ("what-if --at 2027-1-1", "write a day such as 2027-01-02"),
         ("trace nonsense", "26 letters and digits are expected"),
-        ("verify --key ed25519:0", "for --key <ed25519:KEY>"),
+        ("verify --key ed25519:0", "for --key: not a public key"),
         ("verify --segment 0", "0 is not in"),
         ("tail -n 100001", "a number up to 100000 is expected"),
+        ("tail --event inbuond", "did you mean inbound?"),
         ("tail --event nonsense", "one of these is expected: inbound.refused, inbound.accepted,"),
     ] {
         let ran = run(folder.path(), &format!("audit {command}"));

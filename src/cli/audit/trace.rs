@@ -10,10 +10,8 @@ use crate::cli::output::{Console, Exit, Failure};
 use crate::model::id::MessageId;
 
 use super::arguments::Trace;
+use super::checkpoint::REFUSAL_DELAY_MAX;
 use super::{checkpoint, reading, timeline};
-
-/// Refusals reach the log within a second.
-const REFUSAL_DELAY_MAX: Duration = Duration::from_millis(1100);
 
 pub(in crate::cli) fn run(
     config: Option<&Path>,

@@ -14,14 +14,15 @@ use std::path::Path;
 use crate::audit::pass::{Met, Span, pass};
 use crate::audit::replay::Setting;
 use crate::audit::what_if::{By, Group, Outcome, Scope, Subject, Totals, WhatIf as Tally};
-use crate::cli::configuration;
 use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::{configuration, near};
 use crate::clock;
 use crate::config::Config;
 use crate::config::overruled::Overruled;
 use crate::model::time::Timestamp;
 
 use super::arguments::{ByAsked, Directions, Format, WhatIf};
+use super::checkpoint::read_late;
 use super::origin::Origin;
 use super::{reading, written};
 use changed::Changed;
@@ -66,8 +67,8 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let now = clock::timestamp();
     let span = asked.span.span(now)?;
-    let before = configuration::require(config, console)?;
-    let changed = changed::read(config, asked, (&before, now), console)?;
+    let before = configuration::require(config)?;
+    let changed = changed::read(config, asked, (&before, now))?;
     let at = asked.at.unwrap_or(now);
     // Without another setting, only the day is another.
     let at_before = if changed.config.is_some() { at } else { now };
@@ -81,8 +82,10 @@ pub(super) fn run(
         Format::Html if !json => Some(Origin::read(config, &folder, span, now)?),
         _ => None,
     };
-    let (tally, met) = reading::records(&folder, |segments, progress| {
-        pass(segments, span, || Tally::new(&before, &after, scope), progress)
+    let (tally, met) = read_late(config, &asked.log, || {
+        reading::records(&folder, |segments, progress| {
+            pass(segments, span, || Tally::new(&before, &after, scope), progress)
+        })
     })?;
     let Tally { totals, groups, .. } = tally;
     let (groups, omitted) = listed(groups.into_iter().collect(), limit(asked, json));
@@ -95,6 +98,9 @@ pub(super) fn run(
         _ => written::json_text(&answer::json(&answered))?,
     };
     written::give(asked.out.as_deref(), &text, json, console)?;
+    if let Some(domain) = asked.domain.as_ref().filter(|_| !json && answered.totals.outcomes.is_empty()) {
+        near::hint(&reading::near(config, &folder, (span, domain))?, console)?;
+    }
     let is_hit = answered.count(Outcome::Refused) + answered.count(Outcome::Deferred) > 0;
     Ok(if asked.fail_if_hit && is_hit { Exit::No } else { Exit::Done })
 }

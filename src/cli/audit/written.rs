@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::output::{Console, Failure, GOOD};
+use crate::model::os_error;
 
 /// As `Console::json` prints it.
 pub(super) fn json_text(value: &impl Serialize) -> Result<String, Failure> {
@@ -28,7 +29,10 @@ pub(super) fn give(out: Option<&Path>, text: &str, json: bool, console: &mut Con
 /// For the eyes of the one who asked: the log tells who wrote to whom.
 pub(super) fn write(out: &Path, text: &str) -> Result<(), Failure> {
     privately(out, text).map_err(|error| {
-        Failure::usage(format!("cannot write {}: {error}", out.display()), "name another file with --out FILE")
+        Failure::usage(
+            format!("cannot write {}: {}", out.display(), os_error::why(&error)),
+            "name another file with --out FILE",
+        )
     })
 }
 

@@ -41,7 +41,7 @@ pub(super) fn run(
     }
     let chosen = session(asked)?;
     let given = asked.facts.as_deref().map(facts::read).transpose()?;
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let explained = explain(&config, asked, &chosen, given, &build::resolver)?;
     if json {
         console.json(&explained.json())?;

@@ -337,7 +337,7 @@ fn what_cannot_be_asked_names_the_remedy() {
         ("--from a@x.example --to b@bank.example --at 2027-01-01T10:00:00", "2027-01-02T03:04:05Z", ""),
         ("--from a@x.example --to b@bank.example --listener ni", "no listener is named \"ni\"", "out, in"),
         ("--from a@x.example --to b@bank.example --client-certificate x", "invalid value", "or \"verified\""),
-        ("--from a@x.example --to b@bank.example --client-certificate verified --plaintext", "cannot be used with", ""),
+        ("--from a@x.example --to b@bank.example --client-certificate verified --plaintext", "cannot stand beside", ""),
         (
             "--from a@x.example --to b@bank.example --tls TLSv1.3 --cipher AES128-SHA",
             "does not exist in TLSv1.3",
@@ -351,11 +351,12 @@ fn what_cannot_be_asked_names_the_remedy() {
         ("--from a@x.example --to b@bank.example --tls TLSv1.1 --cipher AES", "no cipher suite is named", "AES256-SHA"),
         ("--from a@x.example --to b@bank.example --tls TLSv1.22", "invalid value", "TLSv1.2"),
         ("--from a@x.example --to b --plaintext", "local-part@domain", ""),
-        ("--from a@x.example --to b@bank.example --cipher AES128-SHA", "required arguments", "--tls"),
+        ("--from a@x.example --to b@bank.example --cipher AES128-SHA", "--tls VERSION is missing", "--help"),
     ] {
         let ran = explain(line);
         assert!(ran.exit == 2 && ran.out.is_empty(), "{line}: {ran:?}");
-        assert!(ran.err.starts_with("error: ") && ran.err.contains(error) && ran.err.contains(help), "{line}: {ran:?}");
+        let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.starts_with("error: ") && said.contains(error) && said.contains(help), "{line}: {ran:?}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::model::os_error;
 use crate::postfix::Place;
 use crate::postfix::lines::{items, logical_lines};
 use crate::postfix::lists::{DomainList, Item, Of};
@@ -160,8 +161,9 @@ fn short(path: &str) -> Arc<str> {
 
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let refused = |error| os_error::why(&error).into_owned();
+    let file = fs::File::open(path).map_err(refused)?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(refused)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

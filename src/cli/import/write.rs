@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::output::{Exit, Failure};
 use crate::clock;
 use crate::config::starter::{STARTER_CHAIN, STARTER_KEY, STARTER_LEGACY_CHAIN, STARTER_LEGACY_KEY};
+use crate::model::os_error;
 use crate::tls::self_signed::{IssueError, IssuedCertificate, self_signed, self_signed_rsa};
 
 use super::certificates::Pair;
@@ -51,7 +52,7 @@ pub(super) fn write(dir: &Path, plan: &mut Plan) -> Result<Vec<PathBuf>, Failure
     for (name, copied) in &plan.copies.0 {
         let bytes = fs::read(&copied.from).map_err(|error| {
             Failure::usage(
-                format!("cannot read {}: {error}", copied.from.display()),
+                format!("cannot read {}: {}", copied.from.display(), os_error::why(&error)),
                 "make it readable, or leave it out",
             )
         })?;
@@ -99,5 +100,8 @@ fn put(dir: &Path, (name, bytes, mode): (&str, &[u8], u32), written: &mut Vec<Pa
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("cannot write {}: {error}", path.display()), "choose a folder that you may write to")
+    Failure::usage(
+        format!("cannot write {}: {}", path.display(), os_error::why(error)),
+        "choose a folder that you may write to",
+    )
 }

@@ -1,12 +1,17 @@
 //! The options of `gatepost init`, each of them also a question at a terminal.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+use crate::cli::arguments::version;
 use crate::config::starter::{Duty, check_next_hop};
 use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
+use crate::policy::settings::Mode;
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Init {
@@ -27,6 +32,15 @@ pub(in crate::cli) struct Init {
     /// A network of your own hosts, which may send to anywhere; may be repeated
     #[arg(long = "trusted", value_name = "NETWORK", value_parser = network)]
     pub(super) trusted: Vec<IpNet>,
+    /// Where it takes mail; may be repeated [default: port 25 of all addresses]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) bind: Vec<SocketAddr>,
+    /// The lowest version of TLS that mail from and to these domains must have [default: none, and no TLS]
+    #[arg(long, value_name = "VERSION", value_parser = version())]
+    pub(super) min_version: Option<ProtocolVersion>,
+    /// What becomes of mail that has less: recorded and taken, answered 4xx, or refused [default: report]
+    #[arg(long, value_name = "MODE", value_parser = mode(), requires = "min_version")]
+    pub(super) mode: Option<Mode>,
     /// A certificate that others trust, with its intermediates, in PEM [default: a self-signed one is made]
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(super) certificate: Option<PathBuf>,
@@ -53,6 +67,11 @@ impl Role {
             Self::Both => Duty::Both,
         }
     }
+}
+
+fn mode() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::as_str))
+        .try_map(|word| Mode::ALL.into_iter().find(|mode| mode.as_str() == word).ok_or("no such mode"))
 }
 
 /// `HOST:PORT`, as `[route] hosts` has it.

@@ -7,6 +7,7 @@ use clap::ValueEnum as _;
 
 use crate::config::starter::domain_of;
 use crate::model::domain::Domain;
+use crate::model::tls::ProtocolVersion;
 
 use super::super::output::{BOLD, Failure, ODD};
 use super::arguments::{Init, Role, network, next_hop};
@@ -16,6 +17,7 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 /// Wrong answers to one question.
 const TRIES_MAX: usize = 10;
 const MAILBOXES: &str = "127.0.0.1:2525";
+const ANY: &str = "any";
 const SELF_SIGNED: &str = "self-signed";
 
 /// The options with the answers.
@@ -54,6 +56,16 @@ pub(super) fn ask(
     if role != Role::Mx && init.trusted.is_empty() {
         let text = "Networks of your own hosts, such as 10.0.0.0/8";
         init.trusted = talk.question(text, None, |text| each(text, network))?;
+    }
+    if role != Role::Smarthost && init.min_version.is_none() {
+        talk.say("Mail with less than this TLS is only reported at first, until you say more.")?;
+        init.min_version =
+            talk.question("Lowest TLS for mail from and to your domains", Some(ANY), |text| match text {
+                ANY => Ok(None),
+                text => {
+                    ProtocolVersion::parse(text).map(Some).ok_or_else(|| "write TLSv1.2, TLSv1.3, or any".to_owned())
+                }
+            })?;
     }
     if init.certificate.is_none() {
         let text = "Certificate that others trust, a PEM file";
@@ -132,9 +144,10 @@ mod tests {
     use super::*;
 
     fn empty() -> Init {
-        let (domains, mailboxes, trusted) = (Vec::new(), Vec::new(), Vec::new());
+        let (domains, mailboxes, trusted, bind) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (dir, hostname, role, certificate, key) = ("x".into(), None, None, None, None);
-        Init { dir, hostname, role, domains, mailboxes, trusted, certificate, key, defaults: false }
+        let (min_version, mode, defaults) = (None, None, false);
+        Init { dir, hostname, role, domains, mailboxes, trusted, bind, min_version, mode, certificate, key, defaults }
     }
 
     /// What was taken from these answers, and what was said.
@@ -146,10 +159,11 @@ mod tests {
 
     #[test]
     fn empty_answers_are_the_defaults() {
-        let (taken, said) = asked(&empty(), "\n\n\n\n\n");
+        let (taken, said) = asked(&empty(), "\n\n\n\n\n\n");
         let taken = taken.unwrap();
         assert_eq!(taken.hostname.unwrap().as_str(), "mx1.bank.example");
         assert_eq!((taken.role, taken.domains[0].as_str()), (Some(Role::Mx), "bank.example"));
+        assert_eq!((taken.min_version, taken.mode), (None, None));
         assert_eq!((taken.mailboxes, taken.trusted, taken.certificate), (vec![MAILBOXES.to_owned()], vec![], None));
         // The end of a line is what is typed.
         let lines = said.replace("]: ", "]: \n");
@@ -164,7 +178,8 @@ mod tests {
         std::fs::write(&key, "x").unwrap();
         let given = Init { hostname: Some(Domain::parse("out.shop.example").unwrap()), ..empty() };
         let answers = format!(
-            "mailer\nboth\na.example, b.example\nhost:x\n[2001:db8::1]:24\n\n10.0.0.0/8 ::1\n/none\n{}\n{}\n",
+            "mailer\nboth\na.example, b.example\nhost:x\n[2001:db8::1]:24\n\n10.0.0.0/8 ::1\n\
+             TLS1.2\nTLSv1.2\n/none\n{}\n{}\n",
             chain.display(),
             key.display()
         );
@@ -173,6 +188,7 @@ mod tests {
         assert_eq!(taken.domains.iter().map(Domain::as_str).collect::<Vec<_>>(), ["a.example", "b.example"]);
         assert_eq!((taken.role, taken.mailboxes), (Some(Role::Both), vec!["[2001:db8::1]:24".to_owned()]));
         assert_eq!(taken.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
+        assert_eq!(taken.min_version, Some(ProtocolVersion::Tls1_2));
         assert_eq!((taken.certificate, taken.key), (Some(chain), Some(key)));
         assert!(!said.contains("Name of this mail host") && said.contains("this has no default"), "{said}");
         assert!(said.contains("there is no such file") && said.contains("no next hop"), "{said}");

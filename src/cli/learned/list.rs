@@ -8,6 +8,10 @@ use crate::cli::table::{Cell, Column, lines};
 use crate::model::human::{count, cut, second};
 use crate::policy::learned::evidence::Evidence;
 
+/// When something is known of a domain.
+pub(super) const KNOWN_FROM: &str =
+    "a domain is known from the first delivery by TLS to its own mail hosts on, unless `learn` is \"off\"";
+
 pub(super) fn show(
     domains: &[LearnedDomain],
     with_hosts: bool,
@@ -18,6 +22,9 @@ pub(super) fn show(
         console.json(&domains)?;
     } else {
         write!(console.out, "{}", page(domains, with_hosts))?;
+        if domains.is_empty() {
+            console.hint(KNOWN_FROM)?;
+        }
     }
     Ok(Exit::Done)
 }

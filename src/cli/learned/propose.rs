@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::admin::protocol::learned::LearnedDomain;
 use crate::cli::output::{Console, Exit, Failure};
 use crate::model::human::count;
+use crate::model::os_error;
 
 use super::arguments::Propose;
 
@@ -80,7 +81,11 @@ fn write_all(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let failed = |path: &Path, error: &std::io::Error| {
-        Failure::new(Exit::No, format!("{}: {error}", path.display()), "name a folder that can be written to")
+        Failure::new(
+            Exit::No,
+            format!("{}: {}", path.display(), os_error::why(error)),
+            "name a folder that can be written to",
+        )
     };
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     let (mut written, mut kept) = (Vec::new(), Vec::new());

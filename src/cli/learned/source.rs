@@ -7,16 +7,19 @@ use crate::admin::client::{self, AskError};
 use crate::admin::learned;
 use crate::admin::protocol::learned::LearnedDomain;
 use crate::admin::protocol::{Request, Response};
-use crate::cli::output::{Console, Exit, Failure};
-use crate::cli::{configuration, socket};
+use crate::cli::output::{Exit, Failure};
+use crate::cli::{configuration, near, socket};
 use crate::clock;
 use crate::config::Config;
 use crate::facts::learned::{LearnTerms, LearnedStore};
 use crate::memory::{Memory, MemoryError};
 use crate::model::domain::Domain;
+use crate::model::near_domain::NearDomain;
 use crate::policy::outbound::Decision;
 use crate::policy::published::Learned;
 use crate::policy::settings::Learn;
+
+use super::list::KNOWN_FROM;
 
 /// What a delivery is held to now because it was learned; nothing where the policy does not go by it. The error says
 /// why that cannot be known here.
@@ -76,11 +79,11 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn open(config: Option<&Path>, at: PathBuf, console: &mut Console<'_>) -> Result<Self, Failure> {
+    pub(super) fn open(config: Option<&Path>, at: PathBuf) -> Result<Self, Failure> {
         if !is_silent(&at) {
             return Ok(Self::Daemon(at));
         }
-        let config = configuration::require(config, console)?;
+        let config = configuration::require(config)?;
         Ok(Self::File(Box::new((left_behind(&config)?, config))))
     }
 
@@ -91,7 +94,7 @@ impl Source {
             let after = all.last().map(|last| last.domain.clone());
             let (domains, more) = match self.ask(domain, after.as_ref())? {
                 Response::Learned { domains, more } => (domains, more),
-                Response::NotFound => return Err(unknown(domain)),
+                Response::NotFound => return Err(domain.map_or_else(socket::unexpected, |domain| self.unknown(domain))),
                 _ => return Err(socket::unexpected()),
             };
             // A page that does not lead on ends the walk, whatever it says.
@@ -105,6 +108,17 @@ impl Source {
         }
     }
 
+    /// Nothing was learned of this domain; perhaps of one that is close to it.
+    pub(super) fn unknown(&self, domain: &Domain) -> Failure {
+        let mut near = NearDomain::to(domain.clone());
+        if let Ok(Response::Learned { domains, .. }) = self.ask(None, None) {
+            domains.iter().for_each(|known| near.see(known.domain.as_str()));
+        }
+        let help =
+            near::question(&near).map_or_else(|| KNOWN_FROM.to_owned(), |meant| format!("{meant} Else {KNOWN_FROM}"));
+        Failure::new(Exit::No, format!("nothing is known of {domain}"), help)
+    }
+
     fn ask(&self, domain: Option<&Domain>, after: Option<&Domain>) -> Result<Response, Failure> {
         match self {
             Self::Daemon(at) => {
@@ -113,10 +127,4 @@ impl Source {
             Self::File(of) => Ok(learned::list(&of.0, &of.1.policies, (domain, after), clock::timestamp())),
         }
     }
-}
-
-pub(super) fn unknown(domain: Option<&Domain>) -> Failure {
-    let name = domain.map(ToString::to_string).unwrap_or_default();
-    let help = "a domain is known from the first delivery by TLS to its own mail hosts on, unless `learn` is \"off\"";
-    Failure::new(Exit::No, format!("nothing is known of {name}"), help)
 }

@@ -29,11 +29,11 @@ pub(in crate::cli) struct Setting(Option<Box<Config>>);
 
 impl Setting {
     /// A configuration that was asked for must be there; that of the system need not.
-    pub(in crate::cli) fn find(asked: Option<&Path>, console: &mut Console<'_>) -> Result<Self, Failure> {
+    pub(in crate::cli) fn find(asked: Option<&Path>) -> Result<Self, Failure> {
         if asked.is_none() && !configuration::file(None).exists() {
             return Ok(Self(None));
         }
-        configuration::require(asked, console).map(|config| Self(Some(Box::new(config))))
+        configuration::require(asked).map(|config| Self(Some(Box::new(config))))
     }
 
     pub(in crate::cli) fn config(&self) -> Option<&Config> {

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::admin::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, QueueRecipient, RecipientStanding};
-use crate::cli::output::{BOLD, Console, Exit, Failure, ODD, WIDTH_COLUMNS};
+use crate::cli::output::{BOLD, Console, Failure, ODD, WIDTH_COLUMNS};
 use crate::cli::table::{Cell, Column, lines};
 use crate::clock;
 use crate::model::human::{bytes, count, cut, shown, span};
@@ -38,13 +38,13 @@ pub(super) const fn word(standing: RecipientStanding) -> &'static str {
     }
 }
 
-/// Asks for page after page and prints each as it comes.
+/// Asks for page after page and prints each as it comes. Gives how many messages there were.
 pub(super) fn run(
-    mut source: Source<'_>,
+    source: &mut Source<'_>,
     (filter, limit): (&Filter, Option<u64>),
     json: bool,
     console: &mut Console<'_>,
-) -> Result<Exit, Failure> {
+) -> Result<u64, Failure> {
     let (mut after, mut found, mut begun) = (None, 0_u64, false);
     loop {
         let left = limit.map_or(u64::MAX, |limit| limit - found);
@@ -75,7 +75,7 @@ pub(super) fn run(
         (true, _) => writeln!(console.out, "\n]")?,
         (false, _) => writeln!(console.out, "{}", count(found, "message"))?,
     }
-    Ok(Exit::Done)
+    Ok(found)
 }
 
 /// One of an array.

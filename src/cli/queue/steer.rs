@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::admin::protocol::steering::{HoldInForce, IDS_MAX, Steer, Steered, Verb, WHY_BYTES_MAX, Walking};
-use crate::admin::protocol::{Filter, Request, Response};
+use crate::admin::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, Request, Response};
 use crate::cli::arguments::{QueueCommand, QueueFilter};
 use crate::cli::human::parse_duration;
 use crate::cli::output::{BOLD, Console, Exit, Failure, WIDTH_COLUMNS};
@@ -19,7 +19,10 @@ use crate::model::human::{self, count, shown};
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
-use super::list;
+use super::{list, meant};
+
+/// The configuration that was asked for, and the control socket.
+type At<'a> = (Option<&'a Path>, &'a Path);
 
 /// Which messages: by their ids, or by all that is given.
 #[derive(Debug, Default, Args)]
@@ -99,7 +102,7 @@ pub(super) fn check(command: &QueueCommand) -> Result<(), Failure> {
 }
 
 /// One of the commands that change the queue, or the list of holds.
-pub(super) fn run(at: &Path, command: &QueueCommand, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(at: At<'_>, command: &QueueCommand, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     match command {
         QueueCommand::Retry(which) => change(at, &steer(Verb::Retry, which)?, json, console),
         QueueCommand::Release(which) => change(at, &steer(Verb::Release, which)?, json, console),
@@ -110,7 +113,7 @@ pub(super) fn run(at: &Path, command: &QueueCommand, json: bool, console: &mut C
             let steer = steer(Verb::Reroute, which)?;
             change(at, &Steer { via: Some(via.clone()), ..steer }, json, console)
         }
-        QueueCommand::Holds => holds(at, json, console),
+        QueueCommand::Holds => holds(at.1, json, console),
         // They only look.
         QueueCommand::List(_) | QueueCommand::Show { .. } | QueueCommand::Why { .. } | QueueCommand::Top(_) => {
             Ok(Exit::Done)
@@ -119,20 +122,19 @@ pub(super) fn run(at: &Path, command: &QueueCommand, json: bool, console: &mut C
 }
 
 /// Without any word on what is to be held, the holds in force are listed.
-fn hold(at: &Path, hold: &Hold, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn hold(at: At<'_>, hold: &Hold, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     if hold.is_bare() {
-        return holds(at, json, console);
+        return holds(at.1, json, console);
     }
     change(at, &hold.steer()?, json, console)
 }
 
 /// Bounces or deletes. More than one message needs a word that it is meant so.
-fn end(at: &Path, (verb, end): (Verb, &End), json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn end(at: At<'_>, (verb, end): (Verb, &End), json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let steer = steer(verb, &end.which)?;
     let is_one = steer.ids.len() == 1;
-    if !end.yes && !steer.dry_run && !is_one && !is_meant(at, &steer, console)? {
-        writeln!(console.out, "nothing was changed")?;
-        return Ok(Exit::No);
+    if !end.yes && !steer.dry_run && !is_one && !is_meant(at.1, &steer, console)? {
+        return Err(Failure::new(Exit::No, "nothing was changed", "answer y if it is meant, or add --yes"));
     }
     change(at, &steer, json, console)
 }
@@ -194,16 +196,31 @@ fn is_meant(at: &Path, steer: &Steer, console: &mut Console<'_>) -> Result<bool,
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-fn change(at: &Path, steer: &Steer, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let steered = ask(at, steer)?;
+fn change(at: At<'_>, steer: &Steer, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let steered = ask(at.1, steer)?;
     if json {
         console.json(&steered)?;
     } else {
         write!(console.out, "{}", page(steer, &steered, clock::timestamp()))?;
+        if steered.messages == 0 && steer.ids.is_empty() {
+            meant::hint(at.0, &steer.filter, &waiting(at.1, &steer.filter), console)?;
+        }
     }
     let Steered { unknown, refused, failed, .. } = &steered;
     let is_all_done = unknown.is_empty() && refused.is_empty() && *failed == 0;
     Ok(if is_all_done { Exit::Done } else { Exit::No })
+}
+
+/// What waits, as far as a page goes, to find what was meant by a domain that has no mail there.
+fn waiting(at: &Path, filter: &Filter) -> Vec<QueueMessage> {
+    if filter.to_domain.is_none() && filter.from_domain.is_none() {
+        return Vec::new();
+    }
+    let all = Request::QueueList { filter: Filter::default(), after: None, limit: Some(QUEUE_PAGE_MAX) };
+    match socket::ask(at, &all) {
+        Ok(Response::Queue { messages, .. }) => messages,
+        _ => Vec::new(),
+    }
 }
 
 /// Asks under a bar that shows itself only on a terminal.

@@ -42,7 +42,7 @@ const fn order(asked: TopOrder) -> Order {
 }
 
 fn look(at: &Path, limit: usize, order: Order) -> Result<Box<Top>, Failure> {
-    match socket::ask(at, &Request::QueueTop { limit, order })? {
+    match socket::ask_silently(at, &Request::QueueTop { limit, order })? {
         Response::Top(top) => Ok(top),
         _ => Err(socket::unexpected()),
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::cli::output::Failure;
 use crate::config::{ListenerConfig, ListenerTls};
 use crate::model::human::shown;
+use crate::model::spelling::choice;
 
 /// One listener to test.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +25,12 @@ pub(super) fn choose<'a>(
         None => listener.tls != ListenerTls::Off,
     };
     let wanted: Vec<&ListenerConfig> = listeners.iter().filter(is_wanted).collect();
-    let names = || listeners.iter().map(|listener| listener.name.as_str()).collect::<Vec<_>>().join(", ");
+    let all: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+    let names = || all.join(", ");
     match (wanted.as_slice(), name, address) {
         ([], Some(name), _) => {
             let message = format!("no listener is named \"{}\"", shown(name));
-            Err(Failure::usage(message, format!("name one of these: {}", names())))
+            Err(Failure::usage(message, choice(name, &all)))
         }
         ([], None, _) => Err(Failure::usage("no listener speaks TLS", format!("name one of these: {}", names()))),
         ([listener], _, Some(address)) => Ok(vec![Target { listener, address }]),

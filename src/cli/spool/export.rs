@@ -55,7 +55,7 @@ pub(super) fn run(
     let archive = Archive::create(Arc::new(Disk::default()), &asked.folder).map_err(|error| cannot_write(&error))?;
     let filter = queue::filter(&asked.filter);
     // Only a filter by route needs the configuration.
-    let loaded = filter.asks_for_route().then(|| configuration::require(config, console)).transpose()?;
+    let loaded = filter.asks_for_route().then(|| configuration::require(config)).transpose()?;
     let terms = loaded.as_ref().map(|config| Terms {
         policies: &config.policies,
         lifetime: config.spool.lifetime,

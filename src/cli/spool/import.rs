@@ -37,7 +37,7 @@ pub(super) fn run(
     json: bool,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let archive = Archive::open(Arc::new(Disk::default()), &asked.folder);
     let ids = archive.ids().map_err(|error| Failure::usage(error.to_string(), "name the folder of an export"))?;
     let runtime = stopped::runtime()?;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::admin::protocol::{Request, Response};
 use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::waiting::Waiting;
 use crate::cli::{configuration, socket};
 use crate::model::human::{bytes, count, span};
 use crate::spool::Sparse;
@@ -43,8 +44,9 @@ pub(super) fn compact(
 }
 
 fn compact_stopped(config: Option<&Path>, path: &Path, json: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let config = configuration::require(config, console)?;
+    let config = configuration::require(config)?;
     let runtime = stopped::runtime()?;
+    let _waiting = Waiting::on("looking through the spool and emptying its segments");
     let spool = stopped::open(path, &config)?;
     let Sparse { segments, bytes: all, alive_bytes } = spool.compact();
     let (mut moved, mut removed, mut idle) = (0, 0, 0);
@@ -89,7 +91,7 @@ pub(super) fn keep(at: &Path, asked: &Keep, json: bool, console: &mut Console<'_
             let asked = asked.time.map_or(0, |time| time.as_secs());
             let time = span(Duration::from_secs(seconds));
             if asked > seconds {
-                writeln!(console.out, "{time} is the most")?;
+                writeln!(console.out, "{time} is the most that can be asked for")?;
             }
             writeln!(console.out, "for {time} no file of the spool goes: it can be copied now")?;
             writeln!(console.out, "afterwards: gatepost spool keep --end")?;
@@ -98,12 +100,9 @@ pub(super) fn keep(at: &Path, asked: &Keep, json: bool, console: &mut Console<'_
             writeln!(console.out, "files of the spool go again when they may")?;
         }
         Response::Keeping { seconds: None, lasted: false } => {
-            writeln!(
-                console.err,
-                "error: the files were not kept until now: the time was over, or the daemon was started anew"
-            )?;
-            writeln!(console.err, "help: what was copied may lack mail; begin again with `gatepost spool keep TIME`")?;
-            return Ok(Exit::No);
+            let message = "the files were not kept until now: the time was over, or the daemon was started anew";
+            let help = "what was copied may lack mail; begin again with `gatepost spool keep TIME`";
+            return Err(Failure::new(Exit::No, message, help));
         }
         _ => return Err(socket::unexpected()),
     }

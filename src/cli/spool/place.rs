@@ -29,6 +29,10 @@ pub(super) fn failure(error: &PeekError) -> Failure {
         | PeekError::Journal(journal::OpenError::Io { kind: io::ErrorKind::PermissionDenied, .. }) => {
             "run this as root or as the daemon's account"
         }
+        PeekError::Io { kind: io::ErrorKind::NotADirectory, .. }
+        | PeekError::Journal(journal::OpenError::Io { kind: io::ErrorKind::NotADirectory, .. }) => {
+            "name the folder of the spool with --spool DIR; it holds the folder `journal`"
+        }
         PeekError::Io { .. } | PeekError::Journal(_) => "look into the log of the system: the disk may be failing",
     };
     Failure::new(Exit::Unreachable, error.to_string(), help)

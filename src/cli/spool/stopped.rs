@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use crate::cli::output::{Exit, Failure};
 use crate::config::Config;
 use crate::journal::{self, disk::Disk};
+use crate::model::os_error;
 use crate::random;
 use crate::spool::peek::{PeekError, peek};
 use crate::spool::{BodyBudget, OpenError, Options, Spool};
@@ -72,8 +73,10 @@ fn take(path: &Path, config: &Config) -> Result<Spool, Failure> {
 /// Files that are made by another account than the daemon's could not be read by it.
 fn check_owner(path: &Path) -> Result<(), Failure> {
     let missing = |error: io::Error| {
-        let help = "name the spool with --spool DIR; for an import, an empty folder of the daemon's account does";
-        Failure::new(Exit::Unreachable, format!("{}: {error}", path.display()), help)
+        let help =
+            "name the spool with --spool DIR: that of a daemon, or to import into, an empty folder of its account";
+        let message = format!("cannot open the spool {}: {}", path.display(), os_error::why(&error));
+        Failure::new(Exit::Unreachable, message, help)
     };
     let owner = std::fs::metadata(path).map_err(missing)?.uid();
     if nix::unistd::geteuid().as_raw() == owner {

@@ -244,7 +244,7 @@ fn an_export_goes_into_an_empty_folder_and_into_no_folder_that_holds_something_e
     configure(target.path());
     let import = format!("spool import {}", there.display());
     let ran = run(target.path(), &import);
-    assert!(ran.exit == 3 && words(&ran.err).contains("an empty folder of the daemon's account does"), "{ran:?}");
+    assert!(ran.exit == 3 && words(&ran.err).contains("an empty folder of its account"), "{ran:?}");
     fs::create_dir(target.path().join("spool")).unwrap();
     fs::write(target.path().join("spool/notes"), "mine").unwrap();
     let ran = run(target.path(), &import);

@@ -6,8 +6,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 
 use crate::cli::output::Failure;
+use crate::cli::waiting::Waiting;
 use crate::model::domain::Domain;
 use crate::model::human::shown;
+use crate::model::os_error;
 
 use super::record::Surveyed;
 
@@ -27,11 +29,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<Domain>, Failure> {
     };
     let name = shown(&path.display().to_string()).into_owned();
     let wrong = |why: String| Failure::usage(format!("{name}: {why}"), "write one domain a line; # begins a comment");
-    read.map_err(|error| wrong(error.to_string()))?;
+    read.map_err(|error| {
+        let message = format!("cannot read {name}: {}", os_error::why(&error));
+        Failure::usage(message, "name a file with one domain a line, or - for what comes on stdin")
+    })?;
     if text.len() as u64 > LIST_BYTES_MAX {
         return Err(wrong(format!("longer than {LIST_BYTES_MAX} bytes")));
     }
-    parse(&text).map_err(|errors| wrong(errors.join("; ")))
+    parse(&text).map_err(|errors| wrong(errors.join("\n")))
 }
 
 /// Errors that are told of one list.
@@ -68,9 +73,10 @@ fn parse(text: &str) -> Result<Vec<Domain>, Vec<String>> {
 
 /// What an earlier survey found, the last line of each domain.
 pub(super) fn results(path: &Path) -> Result<BTreeMap<Domain, Surveyed>, Failure> {
+    let _waiting = Waiting::on("reading what was found before");
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(RESULTS_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|error| of_results(path, &error.to_string()))?;
+    read.map_err(|error| of_results(path, &os_error::why(&error)))?;
     if bytes.len() as u64 > RESULTS_BYTES_MAX {
         return Err(of_results(path, &format!("longer than {RESULTS_BYTES_MAX} bytes")));
     }

@@ -104,7 +104,7 @@ pub(super) async fn survey(
 /// Shows itself only on a terminal, on stderr.
 fn bar(length: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX));
-    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}{left}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos} of {len}{left}  {wide_msg}") {
         bar.set_style(style.with_key("left", left));
     }
     bar

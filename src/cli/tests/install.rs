@@ -22,6 +22,12 @@ fn each_role_gets_a_configuration_that_passes_check_and_its_cases() {
         ),
         (both, "1 domain in 1 file", "trusted = [\"192.0.2.0/24\", \"2001:db8::1/128\"] ", "\nhosted = true "),
         (
+            "--bind 127.0.0.1:2525 --min-version TLSv1.3 --mode enforce",
+            "1 domain in 1 file",
+            "bind = [\"127.0.0.1:2525\"]\n",
+            "\nmin_version = \"TLSv1.3\" ",
+        ),
+        (
             "--role smarthost --trusted 10.0.0.0/8",
             "1 domain in 1 file",
             "name = \"relay\"                          # its name",
@@ -72,6 +78,8 @@ fn options_of_init_that_contradict_each_other_are_refused() {
         ("--trusted 10.0.0.0/8", "has no effect"),
         ("--role smarthost --trusted 10.0.0.0/8 --mailboxes a.example", "has no effect"),
         ("--mailboxes a.example:0", "the port is not from 1 to 65535"),
+        ("--role smarthost --trusted 10.0.0.0/8 --min-version TLSv1.2", "has no effect"),
+        ("--mode enforce", "--min-version"),
         ("--trusted everybody", "write a network"),
         ("--certificate x.pem", "--key"),
         ("--certificate x.pem --key x.key", "x.pem"),

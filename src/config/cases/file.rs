@@ -9,6 +9,7 @@ use crate::config::document::Table;
 use crate::config::load::{Document, domain_paths, read_source};
 use crate::config::place::Problems;
 use crate::config::source::{SourceFile, count};
+use crate::config::whereabouts::FileKind;
 
 use super::{Case, CaseKey, Places, read};
 
@@ -49,7 +50,7 @@ pub fn load_cases(config: &Config, paths: &[PathBuf]) -> (Vec<CaseFile>, Vec<Dia
     }
     let read = |(index, path): (usize, &PathBuf)| {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        Some(CaseFile::read(read_source(&path, root, index + 1, &problems)?, &problems))
+        Some(CaseFile::read(read_source(&path, root, (FileKind::Cases, index + 1), &problems)?, &problems))
     };
     let files = files.iter().enumerate().filter_map(read).collect();
     (files, problems.into_sorted())

@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
+use crate::model::tls::ProtocolVersion;
+use crate::policy::settings::Mode;
+
 use super::{CASES, DOMAIN, Duty, MAIN, Plan};
 
 /// Where the comments of the templates begin.
@@ -33,6 +36,9 @@ fn main_file(template: &str, plan: &Plan) -> String {
             text = with_line(&text, "role = \"mx\"", "role = \"smarthost\"");
         }
     }
+    if !plan.bind.is_empty() {
+        text = with_line(&text, "bind = [", &format!("bind = {}", list(&plan.bind)));
+    }
     if !plan.trusted.is_empty() {
         text = with_line(&text, "trusted = []", &format!("trusted = {}", list(&plan.trusted)));
     }
@@ -52,6 +58,15 @@ fn domain_file(template: &str, plan: &Plan) -> String {
         text = with_line(&text, "hosts = [", &format!("hosts = {}", list(&plan.mailboxes)));
         text = text.replacen("keeps the mailboxes: change this", "keeps the mailboxes", 1);
     }
+    if let Some((version, mode)) = plan.floor {
+        text = with_line(&text, "tls = \"optional\"", "tls = \"required\"");
+        text = with_line(
+            &text,
+            "# min_version = \"TLSv1.2\"               # \"SSLv3\"",
+            &format!("min_version = {}", quoted(version)),
+        );
+        text = with_line(&text, "# mode = \"enforce\"", &format!("mode = {}", quoted(mode.as_str())));
+    }
     if !plan.duty.is_mx() {
         for start in ["hosted = true", "recipients = {", "[route]", "hosts = [", "tls = \"opportunistic\""] {
             text = without_line(&text, start);
@@ -61,6 +76,12 @@ fn domain_file(template: &str, plan: &Plan) -> String {
 }
 
 fn cases(template: &str, plan: &Plan) -> String {
+    let is_below = |(version, _): (ProtocolVersion, Mode)| version > ProtocolVersion::Tls1_2;
+    let raised = match plan.floor.is_some_and(is_below) {
+        true => template.replacen("TLS 1.2", "TLS 1.3", 1).replacen("\"TLSv1.2\"", "\"TLSv1.3\"", 1),
+        false => template.to_owned(),
+    };
+    let template = raised.as_str();
     if !plan.duty.is_smart_host() {
         return template.to_owned();
     }

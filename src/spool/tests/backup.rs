@@ -1,4 +1,5 @@
-//! A copy of the spool's files that is taken while it works, in the order of `docs/OPERATIONS.md`, holds every message.
+//! A copy of the spool's files that is taken while it works, in the order of `docs/operations/backup.md`, holds every
+//! message.
 
 use std::collections::BTreeSet;
 use std::fs;

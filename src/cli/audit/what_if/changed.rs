@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::configuration;
-use crate::cli::output::{Console, Exit, Failure};
+use crate::cli::output::Failure;
 use crate::config::change::{Change, Settings, SettingsPlace};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::overruled::{How, Overruled};
 use crate::config::{self, Config};
 use crate::model::domain::Domain;
-use crate::model::human::{count, second, shown};
+use crate::model::human::{second, shown};
 use crate::model::time::Timestamp;
 use crate::policy::rules::{DomainPolicy, PolicySet};
 
@@ -45,24 +45,23 @@ pub(super) fn read(
     file: Option<&Path>,
     asked: &WhatIf,
     (before, now): (&Config, Timestamp),
-    console: &mut Console<'_>,
 ) -> Result<Changed, Failure> {
     let mut overruled = Vec::new();
     let (config, words) = if let Some(other) = &asked.with {
         let words = format!("the configuration {}", shown(&other.display().to_string()));
-        (Some(require(config::load(other), console)?.0), words)
+        (Some(require(config::load(other))?.0), words)
     } else if let Some(path) = &asked.with_domain {
         let change = Change { domain_file: Some(path.clone()), ..Change::default() };
         let words = format!("the domain file {}", shown(&path.display().to_string()));
         let loaded = config::load_changed(&configuration::file(file), &change, now);
-        (Some(require(loaded, console)?.config), words)
+        (Some(require(loaded)?.config), words)
     } else if !asked.set.is_empty() {
         let place = place(asked.domain.as_ref(), &before.policies);
         let tables = tables(asked, before, &place)?;
         let words = words(&tables, &place);
         let settings = Settings { place, at: asked.at.unwrap_or(now), text: text(&tables) };
         let change = Change { settings: Some(settings), ..Change::default() };
-        let loaded = require(config::load_changed(&configuration::file(file), &change, now), console)?;
+        let loaded = require(config::load_changed(&configuration::file(file), &change, now))?;
         overruled = loaded.overruled;
         (Some(loaded.config), words)
     } else if let Some(at) = asked.at {
@@ -77,14 +76,12 @@ pub(super) fn read(
 }
 
 /// What was loaded, or all its errors on `err` and the end of the command.
-fn require<T>(loaded: Result<T, Vec<Diagnostic>>, console: &mut Console<'_>) -> Result<T, Failure> {
+fn require<T>(loaded: Result<T, Vec<Diagnostic>>) -> Result<T, Failure> {
     match loaded {
         Ok(loaded) => Ok(loaded),
         Err(findings) => {
-            let errors: Vec<_> = findings.iter().filter(|finding| finding.is_error()).collect();
-            configuration::show(&errors, console)?;
-            writeln!(console.err, "{}: the changed configuration cannot be used", count(errors.len(), "error"))?;
-            Err(Failure::Shown(Exit::Usage))
+            let errors = findings.into_iter().filter(Diagnostic::is_error).collect();
+            Err(Failure::Findings { errors, message: "the changed configuration cannot be used" })
         }
     }
 }

@@ -316,7 +316,7 @@ fn wrong_settings_are_told_as_in_a_configuration() {
         ("--direction both --set tls=required", 2, "write inbound.tls=… or outbound.tls=…"),
         ("--set route.tls=encrypt", 2, "there is no [route] to change"),
         ("--with /nonexistent.toml", 2, "nonexistent"),
-        ("--with a --set tls=required", 2, "cannot be used with"),
+        ("--with a --set tls=required", 2, "cannot stand beside"),
     ] {
         let ran = run(folder.path(), &format!("{ASKED} {more}"));
         assert!(ran.exit == exit && ran.err.contains(expected), "{more}: {ran:?}");

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cli::output::Failure;
 use crate::explain::outbound::facts::Facts;
 use crate::model::human::shown;
+use crate::model::os_error;
 
 /// Longest file of facts, in bytes.
 const FACTS_BYTES_MAX: u64 = 1 << 20;
@@ -22,8 +23,12 @@ pub(super) fn read(path: &Path) -> Result<Facts, Failure> {
         Failure::usage(message, EXAMPLE)
     };
     let mut text = String::new();
-    let file = fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    file.take(FACTS_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    let refused = |error| {
+        let message = format!("cannot read {}: {}", path.display(), os_error::why(&error));
+        Failure::usage(message, "name a file of facts with --facts FILE, or leave it out to look up the hosts")
+    };
+    let file = fs::File::open(path).map_err(refused)?;
+    file.take(FACTS_BYTES_MAX + 1).read_to_string(&mut text).map_err(refused)?;
     if text.len() as u64 > FACTS_BYTES_MAX {
         return Err(unreadable(format!("longer than {FACTS_BYTES_MAX} bytes")));
     }

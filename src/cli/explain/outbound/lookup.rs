@@ -6,6 +6,7 @@ use crate::app::build;
 use crate::audit::published::PublishedRecord;
 use crate::cli::learned::source;
 use crate::cli::output::{Exit, Failure};
+use crate::cli::waiting::Waiting;
 use crate::clock;
 use crate::config::Config;
 use crate::dns::targets::TargetRule;
@@ -41,6 +42,7 @@ pub(super) fn look_up(
         Failure::new(Exit::No, format!("the system refused a runtime: {error}"), "end other programs, then try again")
     })?;
     let config = question.config;
+    let _waiting = Waiting::on("looking up where it goes");
     Ok(runtime.block_on(async {
         let resolver = match resolver_of(&config.dns) {
             Ok(resolver) => resolver,

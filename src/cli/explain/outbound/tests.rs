@@ -381,12 +381,13 @@ fn what_cannot_be_asked_names_the_remedy() {
     for (line, error, help) in [
         ("--to b@bank.example --listener out", "--listener is about inbound sessions", "leave it out"),
         ("--to b@bank.example --tls TLSv1.2 --certificate good", "invalid value", "\"trusted\""),
-        ("--to b@bank.example --certificate trusted", "required arguments", "--tls"),
-        ("--to b@bank.example --tls TLSv1.2 --certificate-name a.example", "required arguments", "--certificate"),
-        ("--to b@bank.example --facts /nowhere.json", "/nowhere.json: No such file", "write JSON such as"),
+        ("--to b@bank.example --certificate trusted", "--tls VERSION is missing", "--help"),
+        ("--to b@bank.example --tls TLSv1.2 --certificate-name a.example", "--certificate WHICH is missing", "--help"),
+        ("--to b@bank.example --facts /nowhere.json", "/nowhere.json: there is no such file", "--facts FILE"),
     ] {
         let ran = ask(line);
         assert!(ran.exit == 2 && ran.out.is_empty(), "{line}: {ran:?}");
-        assert!(ran.err.starts_with("error: ") && ran.err.contains(error) && ran.err.contains(help), "{line}: {ran:?}");
+        let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.starts_with("error: ") && said.contains(error) && said.contains(help), "{line}: {ran:?}");
     }
 }
