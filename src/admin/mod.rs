@@ -1,9 +1,11 @@
 //! L5: what the operator asks of a running daemon: the control socket, the port for Prometheus, the dashboard.
 //!
-//! Must not: change anything that the caller on the socket was not let to; what a browser shows changes nothing at all.
+//! Must not: change anything that the caller on the socket, or of the API, was not let to; what a browser shows changes
+//! nothing at all.
 
 pub mod client;
 pub mod control;
+pub mod desk;
 mod http;
 pub mod learned;
 pub mod metrics_port;

@@ -184,7 +184,36 @@ pub enum Response {
     NotFound,
     Error {
         message: String,
+        #[serde(default)]
+        cause: Cause,
     },
+}
+
+impl Response {
+    pub fn wrong(message: String) -> Self {
+        Self::Error { message, cause: Cause::Asked }
+    }
+
+    pub fn fault(message: String) -> Self {
+        Self::Error { message, cause: Cause::Fault }
+    }
+
+    pub fn stopping() -> Self {
+        Self::Error { message: "the daemon is stopping".to_owned(), cause: Cause::Stopping }
+    }
+}
+
+/// Why nothing came of it, by who can mend it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// What was asked makes no sense here.
+    Asked,
+    /// It makes sense, and could not be done.
+    #[default]
+    Fault,
+    /// To be asked again of the next daemon.
+    Stopping,
 }
 
 /// A finding about the configuration, in its one-line and in its long form.

@@ -152,22 +152,21 @@ pub(super) fn list(outbound: &Outbound, which: &Which) -> Response {
 pub(super) fn show(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Response {
     match reading(outbound, |reading| reading.show(domain, day)) {
         Ok(shown) => Response::TlsrptReport(Box::new(shown)),
-        Err(message) => Response::Error { message },
+        Err(message) => Response::wrong(message),
     }
 }
 
 /// The day that is meant where none is named: the newest that is over.
 pub(super) fn day_to_send(outbound: &Outbound, domain: &Domain, day: Option<Day>) -> Result<Subject, Response> {
     let today = Day::of(clock::timestamp());
-    reading(outbound, |reading| reading.meant_to_send(domain, day, today))
-        .map_err(|message| Response::Error { message })
+    reading(outbound, |reading| reading.meant_to_send(domain, day, today)).map_err(Response::wrong)
 }
 
 /// Sends one report now; the answer tells what became of it at each place.
 pub(super) async fn send(outbound: &Arc<Outbound>, subject: &Subject) -> Response {
     match sending::send_now(outbound, subject).await {
         Ok(filed) => Response::TlsrptSent { domain: subject.domain.clone(), day: subject.day, targets: filed.targets },
-        Err(error) => Response::Error { message: error.to_string() },
+        Err(error) => Response::fault(error.to_string()),
     }
 }
 

@@ -12,7 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::admin::control::{self, Desk};
+use crate::admin::control;
+use crate::admin::desk::Desk;
 use crate::admin::metrics_port::{self, Page};
 use crate::admin::protocol::Response;
 use crate::admin::web::{self, DoorNow, Site};

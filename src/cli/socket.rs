@@ -51,7 +51,7 @@ pub(super) fn ask_along(socket: &Path, request: &Request, seen: impl FnMut(Walki
 
 fn answered(answer: Result<Response, AskError>) -> Result<Response, Failure> {
     match answer {
-        Ok(Response::Error { message }) => {
+        Ok(Response::Error { message, .. }) => {
             Err(Failure::new(Exit::No, format!("the daemon answers: {message}"), String::new()))
         }
         Ok(response) => Ok(response),

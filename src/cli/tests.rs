@@ -257,7 +257,7 @@ fn reload_tells_what_is_in_force() {
         vec![
             Response::Reloaded { config: "0123456789abcdef".into(), warnings: finding() },
             Response::NotReloaded { errors: finding() },
-            Response::Error { message: "it stops".into() },
+            Response::fault("it stops".into()),
         ],
     );
     let line = format!("reload --socket {}", socket.display());

@@ -2,6 +2,7 @@
 //!
 //! Must not: do I/O, read a clock, log, or know any other module of this crate.
 
+pub mod actor;
 pub mod address;
 pub mod assumed;
 pub mod base64;

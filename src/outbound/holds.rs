@@ -141,10 +141,14 @@ impl HoldTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::actor::Actor;
 
     fn hold(place: HeldPlace, until: Option<i64>) -> DestinationHold {
         let until = until.map(Timestamp::from_secs);
-        DestinationHold { place, held: Held { reason: None, until, by: 0, at: Timestamp::from_secs(1) } }
+        DestinationHold {
+            place,
+            held: Held { reason: None, until, by: Actor::Account(0), at: Timestamp::from_secs(1) },
+        }
     }
 
     #[test]

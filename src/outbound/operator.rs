@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::event::{Event, Record};
 use crate::clock;
+use crate::model::actor::Actor;
 use crate::model::address::Address;
 use crate::model::domain::Domain;
 use crate::model::id::MessageId;
@@ -198,7 +199,7 @@ pub async fn replan(
         HeldPlace::Domain(domain) => (Some(domain.clone()), None),
         HeldPlace::Route(route) => (None, Some(route.clone())),
     };
-    let order = Arc::new(Order { action: Action::Replan, route, by: None, why: None, is_rehearsal: false });
+    let order = Arc::new(Order { action: Action::Replan, route, by: Actor::Time, why: None, is_rehearsal: false });
     let selection = Selection { to_domain, ..Selection::default() };
     Walk { outbound, commands, order, selection: &selection, progress: None }.run().await
 }

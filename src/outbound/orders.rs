@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::audit::event::{Event, Record};
 use crate::clock;
+use crate::model::actor::Actor;
 use crate::model::address::Address;
 use crate::model::id::MessageId;
 use crate::model::record::AuditEntry;
@@ -36,8 +37,7 @@ pub struct Order {
     pub action: Action,
     /// Only what goes by the route of this name.
     pub route: Option<String>,
-    /// The account that asked for it; `None`: its time has come.
-    pub by: Option<u32>,
+    pub by: Actor,
     pub why: Option<String>,
     /// Nothing is changed, only counted.
     pub is_rehearsal: bool,
@@ -127,7 +127,7 @@ impl Tally {
 
 impl Order {
     pub(super) fn expiry() -> Self {
-        Self { action: Action::ReleaseExpired, route: None, by: None, why: None, is_rehearsal: false }
+        Self { action: Action::ReleaseExpired, route: None, by: Actor::Time, why: None, is_rehearsal: false }
     }
 
     pub(super) fn concerns(&self, destination: &Destination) -> bool {
@@ -142,7 +142,10 @@ impl Order {
 
     /// `held until …, asked for by uid 0: maintenance`.
     pub fn detail(&self, what: &str) -> String {
-        let by = self.by.map_or_else(|| "its time is over".to_owned(), |uid| format!("asked for by uid {uid}"));
+        let by = match self.by {
+            Actor::Time => "its time is over".to_owned(),
+            by => format!("asked for by {by}"),
+        };
         let why = self.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         format!("{what}, {by}{why}")
     }
@@ -244,12 +247,7 @@ impl OneMessage<'_> {
         let now = clock::timestamp();
         match &self.order.action {
             Action::Hold { until } => {
-                let held = Arc::new(Held {
-                    reason: self.order.why.clone(),
-                    until: *until,
-                    by: self.order.by.unwrap_or_default(),
-                    at: now,
-                });
+                let held = Arc::new(Held { reason: self.order.why.clone(), until: *until, by: self.order.by, at: now });
                 let what = until.map_or_else(|| "held".to_owned(), |until| format!("held until {}", until.brief()));
                 let change = |before: Pending| Pending { held: Some(held.clone()), ..before };
                 self.wait_on(places, &what, change, tally).await
@@ -309,7 +307,7 @@ impl OneMessage<'_> {
                 Err(refusal) => tally.refuse(host(address), refusal.to_string(), 1),
             }
         }
-        let (by, at) = (self.order.by.unwrap_or_default(), clock::timestamp());
+        let (by, at) = (self.order.by, clock::timestamp());
         let chosen = Arc::new(Via { route: via.to_owned(), by, at });
         let change = |before: Pending| Pending { via: Some(chosen.clone()), next_attempt: None, ..before };
         if !allowed.is_empty() {
@@ -384,7 +382,7 @@ pub(super) async fn gives_up_ways(outbound: &Outbound, stored: &Stored, decider:
     let Some((_, (via, refusal))) = refused.first() else { return false };
     let places: Vec<u32> = refused.iter().map(|(place, _)| *place).collect();
     let progress = changed(stored, &places, |before| Pending { via: None, ..before });
-    let detail = format!("goes its own way again, not by {}, which uid {} chose: {refusal}", via.route, via.by);
+    let detail = format!("goes its own way again, not by {}, which {} chose: {refusal}", via.route, via.by);
     let records = records(&outbound.snapshot.load(), stored, &places, &detail);
     let written = outbound.spool.record(Some(progress), Vec::new(), records).await;
     if let Err(fault) = &written {

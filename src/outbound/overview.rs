@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::model::actor::Actor;
 use crate::model::id::MessageId;
 use crate::model::time::{Instant, Timestamp};
 use crate::schedule::job::{JobId, JobState, Signal};
@@ -81,7 +82,7 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub scope: HoldScope,
-    pub uid: u32,
+    pub by: Actor,
     pub at: Timestamp,
     /// `None`: until it is released.
     pub until: Option<Timestamp>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::actor::Actor;
 use crate::model::domain::Domain;
 use crate::model::time::Timestamp;
 
@@ -16,8 +17,7 @@ pub struct Held {
     /// `None`: until it is released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// The account that asked for it.
-    pub by: u32,
+    pub by: Actor,
     pub at: Timestamp,
 }
 

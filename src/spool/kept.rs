@@ -197,6 +197,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::actor::Actor;
 
     fn last(detail: &str) -> LastAttempt {
         LastAttempt {
@@ -225,8 +226,13 @@ mod tests {
             told_at: Some(Timestamp::from_secs(1)),
             lacks_tls_since: Some(Timestamp::from_secs(2)),
             route: Some("escrow".to_owned()),
-            held: Some(Arc::new(Held { reason: None, until: None, by: 7, at: Timestamp::from_secs(3) })),
-            via: Some(Arc::new(Via { route: "r".to_owned(), by: 8, at: Timestamp::from_secs(4) })),
+            held: Some(Arc::new(Held {
+                reason: None,
+                until: None,
+                by: Actor::Account(7),
+                at: Timestamp::from_secs(3),
+            })),
+            via: Some(Arc::new(Via { route: "r".to_owned(), by: Actor::Account(8), at: Timestamp::from_secs(4) })),
         };
         let pending = [
             Pending::default(),

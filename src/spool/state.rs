@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::actor::Actor;
 use crate::model::id::MessageId;
 use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
@@ -95,8 +96,7 @@ pub struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Via {
     pub route: String,
-    /// The account that asked for it.
-    pub by: u32,
+    pub by: Actor,
     pub at: Timestamp,
 }
 

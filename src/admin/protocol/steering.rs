@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::actor::Actor;
 use crate::model::id::MessageId;
 use crate::model::time::Timestamp;
 
@@ -80,6 +81,8 @@ pub enum Verb {
 }
 
 impl Verb {
+    pub const ALL: [Self; 6] = [Self::Retry, Self::Hold, Self::Release, Self::Bounce, Self::Delete, Self::Reroute];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -151,6 +154,5 @@ pub struct HoldInForce {
     pub since: Timestamp,
     /// `None`: until it is released.
     pub until: Option<Timestamp>,
-    /// The account that asked for it.
-    pub by: u32,
+    pub by: Actor,
 }

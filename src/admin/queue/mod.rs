@@ -20,7 +20,7 @@ use crate::outbound::overview::{DESTINATIONS_MAX, DestinationView, Order, Overvi
 use crate::outbound::steering::Command;
 use crate::spool::{Outline, Stored};
 
-use super::control::Desk;
+use super::desk::Desk;
 use super::protocol::{Filter, QUEUE_PAGE_MAX, QueueMessage, Response, Top, WorstDestination};
 use view::Around;
 
@@ -118,7 +118,7 @@ async fn standings(desk: &Desk, ids: Vec<MessageId>) -> HashMap<MessageId, Vec<S
 pub(super) async fn top(desk: &Desk, limit: usize, order: Order) -> Response {
     match destinations(desk, limit, order).await {
         Some(top) => Response::Top(Box::new(top)),
-        None => Response::Error { message: "the daemon is stopping".to_owned() },
+        None => Response::stopping(),
     }
 }
 

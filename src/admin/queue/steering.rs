@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::admin::control::Desk;
+use crate::admin::desk::Desk;
 use crate::admin::protocol::Response;
 use crate::admin::protocol::steering::{HoldInForce, IDS_MAX, Refused, Steer, Steered, Verb, WHY_BYTES_MAX, Walking};
 use crate::clock;
+use crate::model::actor::Actor;
 use crate::model::escape::peer_text;
 use crate::model::human::count;
 use crate::model::spelling::choice;
@@ -25,7 +26,7 @@ const HOLD_SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
 /// Who asks, and where word on how far it is goes.
 pub(in crate::admin) struct Asker {
-    pub(in crate::admin) uid: u32,
+    pub(in crate::admin) actor: Actor,
     pub(in crate::admin) progress: mpsc::Sender<Progress>,
 }
 
@@ -48,14 +49,21 @@ pub(in crate::admin) fn holds(desk: &Desk) -> Response {
 }
 
 pub(in crate::admin) async fn steer(desk: &Desk, asked: &Steer, asker: Asker) -> Response {
-    let done = match check(desk, asked) {
-        Ok(()) => change(desk, asked, asker).await,
-        Err(wrong) => Err(wrong),
-    };
-    match done {
-        Ok(steered) => Response::Steered(Box::new(steered)),
-        Err(message) => Response::Error { message },
+    if let Err(wrong) = check(desk, asked) {
+        return Response::wrong(wrong);
     }
+    match change(desk, asked, asker).await {
+        Ok(steered) => Response::Steered(Box::new(steered)),
+        Err(NotDone::Hold(error @ HoldError::TooMany)) => Response::wrong(error.to_string()),
+        Err(NotDone::Hold(error @ HoldError::Fault(_))) => Response::fault(error.to_string()),
+        Err(NotDone::Stopping(Stopping)) => Response::stopping(),
+    }
+}
+
+/// Why an order was not carried out.
+enum NotDone {
+    Hold(HoldError),
+    Stopping(Stopping),
 }
 
 /// What makes no sense is refused before anything is looked at.
@@ -103,14 +111,14 @@ fn check_hold(desk: &Desk, asked: &Steer) -> Result<(), String> {
     }
 }
 
-async fn change(desk: &Desk, asked: &Steer, Asker { uid, progress }: Asker) -> Result<Steered, String> {
+async fn change(desk: &Desk, asked: &Steer, Asker { actor, progress }: Asker) -> Result<Steered, NotDone> {
     let why = asked.why.as_ref().map(|why| peer_text(why, WHY_BYTES_MAX).into_owned());
     let until = asked.for_secs.map(|seconds| clock::timestamp() + Duration::from_secs(seconds));
     let mut destinations = would_change(desk, asked);
     let order = Order {
         action: action(asked, until, !destinations.is_empty()),
         route: asked.filter.route.clone(),
-        by: Some(uid),
+        by: actor,
         why: why.clone(),
         is_rehearsal: asked.dry_run,
     };
@@ -120,10 +128,10 @@ async fn change(desk: &Desk, asked: &Steer, Asker { uid, progress }: Asker) -> R
         let message = asked.ids.first().copied().filter(|_| asked.ids.len() == 1);
         let audit = operator::record(&desk.outbound, message, order.detail(&format!("{what}{until}")), None);
         let spool = &desk.spool;
-        spool.record(None, Vec::new(), vec![audit]).await.map_err(|fault| HoldError::Fault(fault).to_string())?;
-        destinations = change_destinations(desk, asked, &order).await.map_err(|error| error.to_string())?;
+        spool.record(None, Vec::new(), vec![audit]).await.map_err(|fault| NotDone::Hold(HoldError::Fault(fault)))?;
+        destinations = change_destinations(desk, asked, &order).await.map_err(NotDone::Hold)?;
     }
-    let walked = walk(desk, asked, order.clone(), progress).await.map_err(|stopping| stopping.to_string())?;
+    let walked = walk(desk, asked, order.clone(), progress).await.map_err(NotDone::Stopping)?;
     if !asked.dry_run && asked.ids.is_empty() {
         let short = if walked.is_cut_short { ", broken off before the end" } else { "" };
         let detail =
@@ -177,7 +185,7 @@ async fn change_destinations(desk: &Desk, asked: &Steer, order: &Order) -> Resul
         (Verb::Hold, Some(place)) => {
             let at = clock::timestamp();
             let until = asked.for_secs.map(|seconds| at + Duration::from_secs(seconds));
-            let held = Held { reason: order.why.clone(), until, by: order.by.unwrap_or_default(), at };
+            let held = Held { reason: order.why.clone(), until, by: order.by, at };
             let named = place.to_string();
             table.put(spool, DestinationHold { place, held }, Vec::new()).await?;
             Ok(vec![named])

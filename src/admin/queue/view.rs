@@ -100,7 +100,7 @@ fn hold(recipient: &Recipient, pending: &Pending, outlook: Option<&Outlook>, aro
     };
     let own = pending.held.as_deref().map(|held| (HoldScope::Message, held.clone()));
     let (scope, Held { reason, until, by, at }) = own.or_else(of_destination)?;
-    Some(Hold { scope, uid: by, at, until, reason })
+    Some(Hold { scope, by, at, until, reason })
 }
 
 fn in_force(hold: &Hold) -> HoldInForce {
@@ -109,7 +109,7 @@ fn in_force(hold: &Hold) -> HoldInForce {
         HoldScope::Domain(name) => (Some(name.clone()), None),
         HoldScope::Route(name) => (None, Some(name.clone())),
     };
-    HoldInForce { domain, route, reason: hold.reason.clone(), since: hold.at, until: hold.until, by: hold.uid }
+    HoldInForce { domain, route, reason: hold.reason.clone(), since: hold.at, until: hold.until, by: hold.by }
 }
 
 fn queue_recipient(

@@ -89,7 +89,7 @@ impl Case<'_> {
 
     fn held(&self) -> (String, Vec<String>) {
         let release = |which: &str| format!("`gatepost queue release {which}` lets it go.");
-        let Some(Hold { scope, uid, at, until, reason }) = &self.around.hold else {
+        let Some(Hold { scope, by, at, until, reason }) = &self.around.hold else {
             let release = release(&self.id.to_string());
             return (format!("The delivery to {} is held.", self.whom), vec![release]);
         };
@@ -104,7 +104,7 @@ impl Case<'_> {
             || "until somebody releases it".to_owned(),
             |until| format!("until {} ({})", until.brief(), within(until.saturating_since(self.now))),
         );
-        let sentence = format!("{what} by uid {uid} since {since}{}, {until}.", reason.unwrap_or_default());
+        let sentence = format!("{what} by {by} since {since}{}, {until}.", reason.unwrap_or_default());
         // It is not given up while it is held.
         let end = self.recipient.prospects.expires_at.filter(|end| *end > self.now);
         let end = end.map(|end| format!("Its lifetime ends {}: released later, it is tried once.", end.brief()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::model::domain::Domain;
 use crate::model::id::MessageId;
 use crate::outbound::overview::{DESTINATIONS_MAX, Order};
 
-use super::{Site, explain};
+use super::{Site, door, explain};
 
 pub(super) async fn status(State(site): State<Arc<Site>>) -> Json<Status> {
     let worst = desk_queue::worst(&site.desk).await;
@@ -144,6 +144,10 @@ pub(super) async fn destinations(State(site): State<Arc<Site>>) -> Response {
     }
 }
 
+pub(super) async fn holds(State(site): State<Arc<Site>>) -> Response {
+    Json(desk_queue::steering::holds(&site.desk)).into_response()
+}
+
 /// A message as it stands in the queue, and its records.
 pub(super) async fn message(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<MessageId>() else {
@@ -176,6 +180,14 @@ fn answer(seen: Seen<Value>) -> Response {
         Seen::Busy => refused(StatusCode::TOO_MANY_REQUESTS, "too much is being looked up in the audit log"),
         Seen::Failed(why) => refused(StatusCode::INTERNAL_SERVER_ERROR, &why),
     }
+}
+
+/// `Allow` is added to it.
+pub(super) async fn other_method(request: Request) -> Response {
+    if !door::is_api(&request) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    refused(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method; Allow says which it takes")
 }
 
 pub(super) fn refused(code: StatusCode, why: &str) -> Response {

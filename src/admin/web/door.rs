@@ -12,6 +12,7 @@ use maud::html;
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
+use crate::admin::http::Caller;
 use crate::admin::secret::{SESSION_LENGTH, Sessions, Token, TokenError};
 use crate::clock;
 use crate::config::AdminConfig;
@@ -84,28 +85,70 @@ impl Door {
         pair.is_some_and(|(token, secret)| sessions.holds(secret, clock::now(), token))
     }
 
-    fn knows(&self, token: &str) -> bool {
-        self.token.as_ref().is_some_and(|own| own.is(token))
+    fn claim(&self, headers: &HeaderMap) -> Claim {
+        match (bearer(headers), &self.token) {
+            (None, _) => Claim::None,
+            (Some(token), Some(own)) if own.is(token) => Claim::Right,
+            (Some(_), _) => Claim::Wrong,
+        }
     }
+}
+
+/// What a request shows for the token, without a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    None,
+    Wrong,
+    Right,
 }
 
 /// Lets in whoever is logged in, or need not be.
 pub(super) async fn let_in(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with(API);
-    let is_bearer = is_api && bearer(request.headers()).is_some_and(|token| site.door().knows(token));
-    let is_known = is_bearer || site.door().is_logged_in(&site.sessions, request.headers());
+    let is_api = is_api(&request);
+    let claim = if is_api { site.door().claim(request.headers()) } else { Claim::None };
+    let is_known = claim == Claim::Right || site.door().is_logged_in(&site.sessions, request.headers());
     let is_public = PUBLIC.contains(&request.uri().path());
     if !site.door().asks_for_login() || is_public || is_known {
         return next.run(request).await;
     }
     match *request.method() {
         Method::GET | Method::HEAD if !is_api => Redirect::to("/login").into_response(),
-        _ => {
-            let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-            (challenge, api::refused(StatusCode::UNAUTHORIZED, "send the token: Authorization: Bearer …"))
-                .into_response()
-        }
+        _ => unproven(claim, request.extensions().get()).await,
     }
+}
+
+pub(super) fn is_api(request: &Request) -> bool {
+    request.uri().path().starts_with(API)
+}
+
+/// Changes want the token itself with each request, from this host too: a browser adds a cookie, and a page of anybody
+/// may ask from here, but neither knows the token.
+pub(super) async fn prove(site: &Site, caller: &Caller, headers: &HeaderMap) -> Result<(), Response> {
+    let door = site.door();
+    if door.token.is_none() {
+        return Err(api::refused(
+            StatusCode::FORBIDDEN,
+            "changes need a token, and none is configured: write one (openssl rand -base64 32 >admin.token; \
+             chmod 600 admin.token), name it in [admin] as token_file, and reload; or use the command line",
+        ));
+    }
+    match door.claim(headers) {
+        Claim::Right => Ok(()),
+        claim => Err(unproven(claim, Some(caller)).await),
+    }
+}
+
+async fn unproven(claim: Claim, caller: Option<&Caller>) -> Response {
+    let (challenge, why) = match claim {
+        Claim::Wrong => {
+            tracing::warn!(client = ?caller.map(Caller::address), "a wrong token for the API");
+            tokio::time::sleep(WRONG_PAUSE).await;
+            ("Bearer error=\"invalid_token\"", "this is not the token that [admin].token_file holds")
+        }
+        _ => ("Bearer", "send the token that [admin].token_file holds: Authorization: Bearer …"),
+    };
+    let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))];
+    (challenge, api::refused(StatusCode::UNAUTHORIZED, why)).into_response()
 }
 
 /// RFC 6750 section 2.1

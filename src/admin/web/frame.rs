@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::model::human::{bytes, second};
 use crate::page::document::linked;
 
-use super::Site;
+use super::{Site, api, door};
 
 /// The places of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +160,9 @@ pub(super) fn refusal(site: &Site, code: StatusCode, (title, text): (&str, &str)
     (code, Html(frame.around(&(site.desk.status)(), site.door().asks_for_login(), &body).into_string())).into_response()
 }
 
-pub(super) async fn not_found(State(site): State<Arc<Site>>) -> Response {
+pub(super) async fn not_found(State(site): State<Arc<Site>>, request: Request) -> Response {
+    if door::is_api(&request) {
+        return api::refused(StatusCode::NOT_FOUND, "there is no such path; docs/operations/dashboard.md lists them");
+    }
     refusal(&site, StatusCode::NOT_FOUND, ("No such page", "The address may be mistyped."))
 }

@@ -52,6 +52,14 @@ fn is_ours(headers: &HeaderMap, hostname: &Domain) -> bool {
         || Domain::parse(name).is_ok_and(|name| name == *hostname)
 }
 
+/// Whether no page of another site has made it. Programs do not name an origin; browsers always do with a POST.
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    origin.zip(host).is_some_and(|((_, place), host)| place.eq_ignore_ascii_case(host))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +86,23 @@ mod tests {
             assert_eq!(is_ours(&headers, &hostname), expected, "{host}");
         }
         assert!(!is_ours(&HeaderMap::new(), &hostname));
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_told_by_its_origin() {
+        for (origin, expected) in [
+            (None, true),
+            (Some("http://127.0.0.1:8025"), true),
+            (Some("http://127.0.0.1"), false),
+            (Some("http://127.0.0.1:8026"), false),
+            (Some("https://evil.example"), false),
+            (Some("https://127.0.0.1:8025.evil.example"), false),
+            (Some("null"), false),
+            (Some(""), false),
+        ] {
+            let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("127.0.0.1:8025"))]);
+            headers.extend(origin.map(|origin| (header::ORIGIN, HeaderValue::from_static(origin))));
+            assert_eq!(is_same_origin(&headers), expected, "{origin:?}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! The dashboard: pages that are whole without a script, made from what the daemon knows and from the audit log.
 //!
-//! Must not: change anything, or look anything up in the world for a visitor.
+//! Must not: change anything but by what programs ask with the token, or look anything up in the world for a visitor.
 
 mod api;
+mod changes;
 mod charts;
 pub mod door;
 mod explain;
@@ -17,7 +18,7 @@ mod words;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -31,7 +32,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::page::document::STYLE;
 
-use super::control::Desk;
+use super::desk::Desk;
 use super::http;
 use super::reading::passes::Passes;
 use super::reading::watch::{self, Watch};
@@ -60,6 +61,7 @@ pub struct Site {
     sessions: Sessions,
     watch: Arc<Watch>,
     passes: Arc<Passes>,
+    changes: Mutex<JoinSet<()>>,
 }
 
 impl fmt::Debug for Site {
@@ -72,11 +74,22 @@ impl Site {
     /// `log` is the folder of the audit log.
     pub fn new(desk: Desk, config: ConfigNow, door: DoorNow, log: PathBuf) -> Self {
         let (watch, passes) = (Arc::new(Watch::new(log.clone())), Arc::new(Passes::new(log)));
-        Self { desk, config, door, sessions: Sessions::default(), watch, passes }
+        Self { desk, config, door, sessions: Sessions::default(), watch, passes, changes: Mutex::default() }
     }
 
     fn door(&self) -> Arc<Door> {
         self.door.load_full()
+    }
+
+    /// Runs a change until its end or that of the daemon; false if `changes_max` are under way.
+    fn begin(&self, changes_max: usize, change: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        while changes.try_join_next().is_some() {}
+        let has_room = changes.len() < changes_max;
+        if has_room {
+            changes.spawn(change);
+        }
+        has_room
     }
 }
 
@@ -108,14 +121,17 @@ fn router(site: Arc<Site>) -> Router {
         .route("/api/v1/stricter", get(api::stricter))
         .route("/api/v1/queue", get(api::queue))
         .route("/api/v1/queue/destinations", get(api::destinations))
+        .route("/api/v1/queue/holds", get(api::holds))
         .route("/api/v1/messages/{id}", get(api::message))
         .route("/api/v1/explain", get(api::explained))
+        .merge(changes::routes())
         .route("/login", get(door::page).post(door::log_in))
         .route("/logout", post(door::log_out))
         .route("/static/style.css", file("text/css; charset=utf-8", STYLE))
         .route("/static/live.js", file("text/javascript; charset=utf-8", SCRIPT))
         .route("/static/icon.svg", file("image/svg+xml", ICON))
         .fallback(frame::not_found)
+        .method_not_allowed_fallback(api::other_method)
         .layer(axum::middleware::from_fn_with_state(site.clone(), door::let_in))
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)

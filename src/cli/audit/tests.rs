@@ -67,7 +67,7 @@ fn an_answer_that_is_no_checkpoint_is_not_taken_for_one() {
     let plain = line(42, &SigningKey::generate().unwrap(), None);
     let answers = vec![
         Response::Checkpoint { line: "{}".into() },
-        Response::Error { message: "the disk is full".into() },
+        Response::fault("the disk is full".into()),
         Response::Checkpoint { line: plain },
     ];
     let daemon = answering(&socket, answers);

@@ -104,7 +104,7 @@ fn held(hold: &HoldInForce) -> String {
     };
     let until = hold.until.map_or_else(|| "until it is released".to_owned(), |at| format!("until {}", second(at)));
     let reason = hold.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("{what} by uid {} since {}, {until}{reason}", hold.by, second(hold.since))
+    format!("{what} by {} since {}, {until}{reason}", hold.by, second(hold.since))
 }
 
 #[cfg(test)]
@@ -113,6 +113,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::admin::protocol::RecipientStanding;
+    use crate::model::actor::Actor;
     use crate::model::id::MessageId;
     use crate::model::reason::Reason;
     use crate::spool::state::OtherHost;
@@ -169,7 +170,7 @@ pub(super) mod tests {
                 reason: Some("they move".into()),
                 since: NOW - hour,
                 until: None,
-                by: 1000,
+                by: Actor::Account(1000),
             }),
         };
         let expected = [

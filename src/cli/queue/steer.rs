@@ -337,7 +337,7 @@ fn holds_page(holds: &[HoldInForce], now: Timestamp) -> String {
         Column::left("HELD").shrinking(),
         Column::right("SINCE"),
         Column::right("FOR"),
-        Column::right("UID"),
+        Column::left("BY").shrinking(),
         Column::left("REASON").shrinking(),
     ];
     let row = |hold: &HoldInForce| {
@@ -361,6 +361,7 @@ fn holds_page(holds: &[HoldInForce], now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::actor::Actor;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -408,16 +409,17 @@ mod tests {
             reason: Some("maintenance".into()),
             since: Timestamp::from_secs(1_799_996_400),
             until,
-            by: 1000,
+            by: Actor::Account(1000),
         };
         let until = Some(Timestamp::from_secs(1_800_007_200));
-        let route = HoldInForce { domain: None, route: Some("escrow".into()), reason: None, ..hold("", until) };
+        let by = Actor::Api("192.0.2.7".parse().unwrap());
+        let route = HoldInForce { domain: None, route: Some("escrow".into()), reason: None, by, ..hold("", until) };
         let text = holds_page(&[hold("bank.example", None), route], NOW);
         let plain = anstream::adapter::strip_str(&text).to_string();
         let expected = "\
-HELD          SINCE   FOR   UID  REASON
-bank.example     1h  ever  1000  maintenance
-route escrow     1h    2h  1000
+HELD          SINCE   FOR  BY                      REASON
+bank.example     1h  ever  uid 1000                maintenance
+route escrow     1h    2h  the API from 192.0.2.7
 ";
         assert_eq!(plain, expected);
         assert!(holds_page(&[], NOW).starts_with("no destination is held"));

@@ -11,6 +11,7 @@ use crate::cli::output::{Console, Exit, Failure};
 use crate::clock;
 use crate::config::Config;
 use crate::journal::disk::Disk;
+use crate::model::actor::Actor;
 use crate::model::human::{count, shown};
 use crate::model::id::MessageId;
 use crate::model::record::AuditEntry;
@@ -86,7 +87,7 @@ fn record(config: &Config, id: MessageId, folder: &Path) -> AuditEntry {
     let mut record = Record::new(&stamp, time, random::record_id(time), Event::QueueAdmin);
     record.message = Some(id);
     let folder = folder.to_string_lossy();
-    let uid = nix::unistd::getuid();
-    record.detail = Some(format!("the message is imported from {}, asked for by uid {uid}", shown(&folder)));
+    let by = Actor::Account(nix::unistd::getuid().as_raw());
+    record.detail = Some(format!("the message is imported from {}, asked for by {by}", shown(&folder)));
     record.entry()
 }

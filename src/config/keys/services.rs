@@ -141,7 +141,7 @@ const ADMIN: &[Key] = &[
         PATH,
         NONE,
         "A file with one line, 24 characters or more: who reads from elsewhere logs in with it, and programs send it \
-         as bearer token.",
+         as bearer token. Without it nothing can be changed over HTTP.",
     ),
     Key::new("certificate", Value::Form("`{ chain = PATH, key = PATH }`"), NONE, "With it HTTPS is spoken."),
     Key::needed("certificate.chain", PATH, "PEM: the certificate, then its intermediates."),

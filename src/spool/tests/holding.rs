@@ -1,11 +1,13 @@
 //! Destinations that are held stay held over restarts and the removal of segments.
 
 use super::*;
+use crate::model::actor::Actor;
 use crate::model::domain::Domain;
 use crate::spool::holds::{DestinationHold, Held, HeldPlace, Holds};
 
 fn holds(version: u64, domains: &[&str]) -> Holds {
-    let held = Held { reason: Some("maintenance".into()), until: None, by: 1000, at: Timestamp::from_secs(7) };
+    let held =
+        Held { reason: Some("maintenance".into()), until: None, by: Actor::Account(1000), at: Timestamp::from_secs(7) };
     let hold =
         |name: &&str| DestinationHold { place: HeldPlace::Domain(Domain::parse(name).unwrap()), held: held.clone() };
     Holds { version, list: domains.iter().map(hold).collect() }

@@ -1,6 +1,7 @@
 //! Each kind of waiting, and the sentence about it.
 
 use super::*;
+use crate::model::actor::Actor;
 use crate::spool::state::OtherHost;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -61,7 +62,8 @@ fn with(mut seen: Seen, change: impl FnOnce(&mut QueueRecipient, &mut Circumstan
 }
 
 fn hold(scope: HoldScope, until: Option<u64>, reason: Option<&str>) -> Seen {
-    let hold = Hold { scope, uid: 1000, at: NOW, until: until.map(after), reason: reason.map(str::to_owned) };
+    let hold =
+        Hold { scope, by: Actor::Account(1000), at: NOW, until: until.map(after), reason: reason.map(str::to_owned) };
     with(fresh(), |recipient, around| {
         recipient.state = RecipientStanding::Held;
         around.hold = Some(hold);

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::Fixture;
 use super::rig::*;
+use crate::model::actor::Actor;
 use crate::model::domain::Domain;
 use crate::spool::holds::{DestinationHold, Held, HeldPlace, Holds};
 use crate::spool::state::Pending;
@@ -28,7 +29,7 @@ pub(crate) fn law_17_what_is_given_as_due_is_due_and_the_longest_due_comes_first
     rig.fixture.advance(100 * SECOND);
     (1..=6).for_each(|number| rig.accept_two(number));
     let date = rig.fixture.date();
-    let held = |until| Some(Arc::new(Held { reason: None, until, by: 0, at: date }));
+    let held = |until| Some(Arc::new(Held { reason: None, until, by: Actor::Time, at: date }));
     let hold = |until| pending(Pending { held: held(until), ..Pending::default() });
     report(&rig, 1, vec![change(&[0, 1], deferred(1, date + 30 * SECOND))]);
     report(&rig, 2, vec![change(&[0], deferred(1, date + 20 * SECOND)), change(&[1], delivered())]);
@@ -152,7 +153,7 @@ pub(crate) fn law_20_after_a_crash_all_that_is_unfinished_can_be_claimed<F: Fixt
 pub(crate) fn law_21_the_list_of_holds_with_the_higher_version_stands<F: Fixture>() {
     let mut rig = Rig::<F>::new();
     let list = |version, names: &[&str]| {
-        let held = Held { reason: None, until: None, by: 7, at: rig.fixture.date() };
+        let held = Held { reason: None, until: None, by: Actor::Account(7), at: rig.fixture.date() };
         let hold = |name: &&str| DestinationHold { place: HeldPlace::Domain(domain(name)), held: held.clone() };
         Holds { version, list: names.iter().map(hold).collect() }
     };
