@@ -48,6 +48,8 @@ impl fmt::Debug for Desk {
 /// Does what is asked, and tells what came of it.
 pub(super) async fn answer(desk: &Desk, request: Request, asker: Asker) -> Response {
     match request {
+        // The dispatcher, or whoever reloads, may be gone already: half of it would be done.
+        Request::QueueSteer(_) | Request::Reload if (desk.status)().draining => Response::stopping(),
         Request::QueueSteer(asked) => steering::steer(desk, &asked, asker).await,
         request => {
             let late = || Response::fault(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()));

@@ -122,7 +122,7 @@ impl Walk<'_> {
             walked.tally.add(self.order_about(&page).await?);
             at.looked_at += page.len();
             at.messages = walked.tally.messages;
-            if !self.tell(at, &mut told) {
+            if !self.tell(at, &mut told) && self.order.action.may_be_cut() {
                 walked.is_cut_short = true;
                 return Ok(walked);
             }

@@ -64,6 +64,13 @@ pub enum Action {
     Replan,
 }
 
+impl Action {
+    /// Whether it may end half way. What a hold that is no more has held would stay, and nobody would see why.
+    pub const fn may_be_cut(&self) -> bool {
+        !matches!(self, Self::Release | Self::ReleaseWithDestination | Self::Replan)
+    }
+}
+
 /// What came of an order, in recipients where nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

@@ -249,6 +249,7 @@ def beyond_this_host():
     trust = ssl.create_default_context(cafile=str(folder / "server.pem"))
     trust.check_hostname = False
     form = {"Content-Type": "application/x-www-form-urlencoded"}
+    checks.equal("the form of strangers has a bound", ask("/login", "token=" + "x" * 5000, form, tls=trust)[0], 413)
     _, headers, _ = ask("/login", "token=" + TOKEN, form, tls=trust)
     kept = {"Cookie": headers["set-cookie"].split(";")[0]}
     order = {"filter": {"to_domain": "one.test"}}

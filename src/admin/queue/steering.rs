@@ -76,6 +76,9 @@ fn check(desk: &Desk, asked: &Steer) -> Result<(), String> {
     if asked.ids.len() > IDS_MAX {
         return Err(format!("more than {IDS_MAX} messages are named: take a filter, or some at a time"));
     }
+    if asked.for_secs.is_some() && asked.verb != Verb::Hold {
+        return Err("only a hold has an end".to_owned());
+    }
     match (asked.verb, &asked.via) {
         (Verb::Reroute, Some(via)) => check_way(desk, via)?,
         (Verb::Reroute, None) => return Err("nothing says by which route".to_owned()),

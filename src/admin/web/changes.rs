@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::admin::desk;
 use crate::admin::http::Caller;
@@ -117,10 +118,17 @@ async fn admitted(site: &Site, caller: &Caller, request: HttpRequest) -> Result<
     if length(headers).is_some_and(|length| length > REQUEST_BYTES_MAX as u64) {
         return Err(too_long());
     }
-    Bytes::from_request(request, &()).await.map_err(|broken| match broken.status() {
+    let headers = headers.clone();
+    let Ok(body) = timeout(door::BODY_TIME_MAX, Bytes::from_request(request, &())).await else {
+        return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"));
+    };
+    let body = body.map_err(|broken| match broken.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_long(),
         code => refused(code, "the body cannot be read"),
-    })
+    })?;
+    // A reload may have taken another token meanwhile.
+    door::prove(site, caller, &headers).await?;
+    Ok(body)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Form;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, FromRequest as _, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::http::Caller;
@@ -27,6 +28,8 @@ const COOKIE: &str = "__Host-gatepost";
 const API: &str = "/api/";
 /// A wrong token is answered no sooner.
 const WRONG_PAUSE: Duration = Duration::from_millis(500);
+/// How long a body may be on its way.
+pub(super) const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// What is shown before anybody has logged in.
 const PUBLIC: [&str; 4] = ["/login", "/static/style.css", "/static/live.js", "/static/icon.svg"];
 
@@ -198,17 +201,28 @@ pub(super) struct Login {
     token: String,
 }
 
-pub(super) async fn log_in(State(site): State<Arc<Site>>, Form(login): Form<Login>) -> Response {
-    let door = site.door();
+pub(super) async fn log_in(
+    State(site): State<Arc<Site>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    let Ok(login) = timeout(BODY_TIME_MAX, Form::<Login>::from_request(request, &())).await else {
+        return StatusCode::REQUEST_TIMEOUT.into_response();
+    };
+    let Form(login) = match login {
+        Ok(login) => login,
+        Err(broken) => return broken.into_response(),
+    };
+    let (door, client) = (site.door(), caller.address());
     let Some(token) = door.token.as_ref().filter(|token| token.is(login.token.trim())) else {
-        tracing::warn!("a wrong token for the dashboard");
+        tracing::warn!(%client, "a wrong token for the dashboard");
         tokio::time::sleep(WRONG_PAUSE).await;
         return form(&site, true);
     };
     let Some(secret) = site.sessions.begin(clock::now(), token) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    tracing::info!("somebody has logged in to the dashboard");
+    tracing::info!(%client, "somebody has logged in to the dashboard");
     with_cookie(&secret, SESSION_LENGTH)
 }
 

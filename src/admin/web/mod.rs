@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -45,6 +46,8 @@ const SCRIPT: &str = include_str!("live.js");
 const ICON: &str = include_str!("icon.svg");
 /// Files that no release changes under the same name.
 const FILE_CACHE: &str = "private, max-age=300";
+/// The body of a form.
+const FORM_BYTES_MAX: usize = 4096;
 
 /// The configuration in force.
 pub type ConfigNow = Arc<dyn Fn() -> Arc<Config> + Send + Sync>;
@@ -132,6 +135,8 @@ fn router(site: Arc<Site>) -> Router {
         .route("/static/icon.svg", file("image/svg+xml", ICON))
         .fallback(frame::not_found)
         .method_not_allowed_fallback(api::other_method)
+        // Chunks of one octet cost many times what they carry.
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(site.clone(), door::let_in))
         .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
         .with_state(site)
