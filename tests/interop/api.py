@@ -155,6 +155,7 @@ def senseless():
         ("a list", HOLD, [], "expected a map"),
         ("deep nesting", HOLD, '{"ids":' + "[" * 10000, "recursion limit"),
         ("no UTF-8", HOLD, b'{"why": "\xff"}', "invalid"),
+        ("an end of what has none", "/api/v1/queue/bounce", {"all": True, "for_secs": 60}, "only a hold has an end"),
         ("no such route", "/api/v1/queue/reroute", {"all": True, "via": "x"}, "no .*route.* named"),
         ("no route at all", "/api/v1/queue/reroute", {"all": True}, "by which route"),
         ("no end of keeping", "/api/v1/spool/keep", {}, "missing field `seconds`"),
