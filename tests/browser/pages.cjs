@@ -6,36 +6,12 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
-const { chromium } = require("playwright-core");
-const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { VIEWS, expect, findings, run } = require("./browser.cjs");
 
-const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
-const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
-const VIEWS = [
-  { name: "phone", width: 360, height: 740, colorScheme: "light" },
-  { name: "phone-dark", width: 360, height: 740, colorScheme: "dark" },
-  { name: "tablet", width: 768, height: 1024, colorScheme: "light" },
-  { name: "desktop", width: 1280, height: 900, colorScheme: "light" },
-  { name: "desktop-dark", width: 1280, height: 900, colorScheme: "dark" },
-];
-const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const WAIT_MS = 60_000;
 
 const [base, planFile, out] = process.argv.slice(2);
 const plan = JSON.parse(fs.readFileSync(planFile, "utf8"));
-const failures = [];
-let checks = 0;
-
-function expect(holds, what) {
-  checks += 1;
-  if (!holds) {
-    failures.push(what);
-    console.log(`FAIL ${what}`);
-  }
-}
 
 function listen(page, of, wantedStatus = 200) {
   const said = [];
@@ -77,9 +53,7 @@ async function look(browser, view, wanted) {
     return over.slice(0, 3).map((element) => `${element.tagName}.${element.className} ${element.textContent.slice(0, 40)}`);
   });
   expect(wide.length === 0, `${of}: wider than the window: ${wide.join(" | ")}`);
-  // axe is a script of its own, which the policy of the page rightly forbids: it runs beside it.
-  await page.evaluate(axe);
-  const found = await page.evaluate((tags) => window.axe.run(document, { runOnly: { type: "tag", values: tags } }), AXE_TAGS);
+  const found = await findings(page);
   const told = found.violations.map((one) => `${one.id} (${one.nodes.length}): ${one.nodes[0].html.slice(0, 120)} ${one.nodes[0].any[0]?.message || ""}`);
   expect(told.length === 0, `${of}: axe: ${told.join(" | ")}`);
   expect(found.passes.length > 5, `${of}: axe looked at nothing`);
@@ -135,16 +109,11 @@ async function live(browser) {
   await page.context().close();
 }
 
-(async () => {
-  fs.mkdirSync(out, { recursive: true });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+run(out, async (browser) => {
   for (const wanted of plan) {
     for (const view of VIEWS) await look(browser, view, wanted);
     await withoutScripts(browser, wanted);
   }
   await byKeyboard(browser);
   await live(browser);
-  await browser.close();
-  console.log(`${checks} checks, ${failures.length} failed`);
-  process.exit(failures.length ? 1 : 0);
-})().catch((error) => { console.log(`FAIL ${error.stack}`); process.exit(1); });
+});

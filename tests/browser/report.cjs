@@ -7,27 +7,13 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { pathToFileURL } = require("node:url");
-const { chromium } = require("playwright-core");
-const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { VIEWS, expect, findings, run } = require("./browser.cjs");
 
-const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
-const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
-const VIEWS = [
-  { name: "phone", width: 360, height: 740, colorScheme: "light" },
-  { name: "phone-dark", width: 360, height: 740, colorScheme: "dark" },
-  { name: "tablet", width: 768, height: 1024, colorScheme: "light" },
-  { name: "desktop", width: 1280, height: 900, colorScheme: "light" },
-  { name: "desktop-dark", width: 1280, height: 900, colorScheme: "dark" },
-];
 // What is inside of the margins, in CSS pixels: the window that the page has while it is printed.
 const SHEETS = [
   { format: "A4", width: 688, height: 1009, colorScheme: "dark" },
   { format: "Letter", width: 710, height: 942, colorScheme: "light" },
 ];
-const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 // Each of these stands on one sheet.
 const WHOLE = "figure, svg, tr, .numbers, .note, .part, tbody.whole";
 
@@ -35,16 +21,6 @@ const WAIT_MS = 120_000;
 
 const [planFile, out] = process.argv.slice(2);
 const plan = JSON.parse(fs.readFileSync(planFile, "utf8"));
-let checks = 0;
-let failed = 0;
-
-function expect(holds, what) {
-  checks += 1;
-  if (!holds) {
-    failed += 1;
-    console.log(`FAIL ${what}`);
-  }
-}
 
 async function open(browser, file, of, options) {
   const context = await browser.newContext(options);
@@ -87,8 +63,7 @@ async function look(browser, view, wanted) {
   expect(isDark === (view.colorScheme === "dark"), `${of}: is ${isDark ? "dark" : "light"}`);
   // Before axe comes in, which is a script of its own.
   await page.screenshot({ path: path.join(out, `${wanted.name}-${view.name}.png`), fullPage: true, timeout: WAIT_MS });
-  await page.evaluate(axe);
-  const found = await page.evaluate((tags) => window.axe.run(document, { runOnly: { type: "tag", values: tags } }), AXE_TAGS);
+  const found = await findings(page);
   const told = found.violations.map((one) => `${one.id} (${one.nodes.length}): ${one.nodes[0].html.slice(0, 120)} ${one.nodes[0].any[0]?.message || ""}`);
   expect(told.length === 0, `${of}: axe: ${told.join(" | ")}`);
   expect(found.passes.length > 5, `${of}: axe looked at nothing`);
@@ -118,14 +93,9 @@ async function print(browser, sheet, wanted) {
   await close();
 }
 
-(async () => {
-  fs.mkdirSync(out, { recursive: true });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+run(out, async (browser) => {
   for (const wanted of plan) {
     for (const view of VIEWS) await look(browser, view, wanted);
     for (const sheet of SHEETS) await print(browser, sheet, wanted);
   }
-  await browser.close();
-  console.log(`${checks} checks, ${failed} failed`);
-  process.exit(failed ? 1 : 0);
-})().catch((error) => { console.log(`FAIL ${error.stack}`); process.exit(1); });
+});
